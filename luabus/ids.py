@@ -1,0 +1,85 @@
+"""Service ids: 32 bits, the high 16 the group, the low 16 the instance; written `2.1`, named `mail.1`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Final
+
+from luabus.errors import Refused
+
+MAX_GROUP: Final = 255
+MAX_INSTANCE: Final = 65_535
+ROUTER_GROUP: Final = 0
+CLIENT_BASE: Final = 0xFF00_0000
+"""Ids from here up belong to connections that have not registered: `CLIENT_BASE | token`."""
+
+
+class ServiceId(int):
+    """A service id. An int (so it sorts, hashes and packs as one) that prints as `2.1`.
+
+    `ServiceId(0x0002_0001)`, `ServiceId.of(2, 1)`, `ServiceId.parse("2.1")` and, with the groups' numbers,
+    `ServiceId.parse("mail.1", {"mail": 2})` are the same.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, group: int, instance: int) -> ServiceId:
+        """Raises `Refused` when group is not in 0..255 or instance not in 1..65535."""
+        if not 0 <= group <= MAX_GROUP:
+            raise Refused(f"group {group} is out of range: 0..{MAX_GROUP}")
+        if not 1 <= instance <= MAX_INSTANCE:
+            raise Refused(f"instance {instance} is out of range: 1..{MAX_INSTANCE}")
+        return cls(group << 16 | instance)
+
+    @classmethod
+    def parse(cls, text: str | int, groups: Mapping[str, int] | None = None) -> ServiceId:
+        """`2.1`, `mail.1` (needs `groups`), or the number itself. Raises `Refused`, with a suggestion."""
+        if isinstance(text, int):
+            return cls.of(text >> 16, text & 0xFFFF) if text < CLIENT_BASE else cls(text)
+        name, dot, instance = text.rpartition(".")
+        if not dot or not instance.isascii() or not instance.isdigit():
+            raise Refused(f"{text!r} is not a service id: write GROUP.INSTANCE, such as 2.1 or mail.1")
+        return cls.of(parse_group(name, groups), int(instance))
+
+    @property
+    def group(self) -> int:
+        return self >> 16
+
+    @property
+    def instance(self) -> int:
+        return self & 0xFFFF
+
+    @property
+    def is_client(self) -> bool:
+        """True for a connection without a registration, whose id the router made up."""
+        return self >= CLIENT_BASE
+
+    def __str__(self) -> str:
+        return f"client.{self & 0xFFFFFF}" if self >= CLIENT_BASE else f"{self >> 16}.{self & 0xFFFF}"
+
+    def __repr__(self) -> str:
+        return f"ServiceId({self!s})"
+
+    def named(self, names: Mapping[int, str]) -> str:
+        """`mail.1` where `names` knows the group, else `2.1`."""
+        name = names.get(self >> 16)
+        return f"{name}.{self & 0xFFFF}" if name and self < CLIENT_BASE else str(self)
+
+
+def parse_group(group: str | int, groups: Mapping[str, int] | None = None) -> int:
+    """The number of a group given as number, digits or name. Raises `Refused`, with a suggestion."""
+    if isinstance(group, str):
+        if group.isascii() and group.isdigit():
+            group = int(group)
+        elif groups and group in groups:
+            group = groups[group]
+        else:
+            known = sorted(groups or ())
+            close = difflib.get_close_matches(group, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+            raise Refused(f"there is no group named {group!r}; {hint}")
+    if not 0 <= group <= MAX_GROUP:
+        raise Refused(f"group {group} is out of range: 0..{MAX_GROUP}")
+    return group
