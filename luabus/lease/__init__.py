@@ -1,0 +1,72 @@
+"""Lease stores: one row per group, kept where every candidate can reach it.
+
+    sqlite:///relative/path  sqlite:////absolute/path    the embedded default, for one machine
+    postgresql://user@host:5432/database                 pip install 'luabus[postgresql]'
+    redis://host:6379/0      rediss://... (TLS)          pip install 'luabus[redis]'
+    etcd://host:2379,host2:2379   etcds://... (TLS)      pip install 'luabus[etcd]'
+
+`docs/masters.md` says which to take, and `luabus.lease.address` where credentials come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Final, cast
+
+from luabus.election import LeaseRow
+from luabus.errors import ConfigError
+from luabus.lease.address import parse, redact
+from luabus.lease.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseStore, LeaseStoreError
+
+__all__ = ["LeaseRow", "LeaseStore", "LeaseStoreError", "open_store", "redact"]
+
+_KEY: Final = "lease.store"
+
+# scheme -> (module, class, client library, extra that installs it)
+_STORES: Final = {
+    "sqlite": ("luabus.lease.sqlite", "SqliteStore", "sqlite3", ""),
+    "postgresql": ("luabus.lease.postgres", "PostgresStore", "psycopg", "postgresql"),
+    "postgres": ("luabus.lease.postgres", "PostgresStore", "psycopg", "postgresql"),
+    "redis": ("luabus.lease.redis", "RedisStore", "redis", "redis"),
+    "rediss": ("luabus.lease.redis", "RedisStore", "redis", "redis"),
+    "etcd": ("luabus.lease.etcd", "EtcdStore", "aiohttp", "etcd"),
+    "etcds": ("luabus.lease.etcd", "EtcdStore", "aiohttp", "etcd"),
+}
+
+
+def open_store(
+    url: str, *, namespace: str = DEFAULT_NAMESPACE, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> LeaseStore:
+    """The store that `url` names. Connects to nothing yet.
+
+    `namespace` keeps several clusters on one server apart: give the cluster's name. Every operation ends within
+    `timeout_s` seconds. Raises `ConfigError` when the URL is not understood, its password file cannot be read, or the
+    client library is not installed.
+    """
+    scheme, separator, rest = url.partition("://")
+    entry = _STORES.get(scheme.lower())
+    if not separator or entry is None:
+        close = difflib.get_close_matches(scheme.lower(), _STORES, n=1)
+        hint = (
+            f"did you mean {close[0]}://...?"
+            if close
+            else "allowed: sqlite:///PATH, postgresql://, redis://, etcd://"
+        )
+        raise ConfigError(f"the lease store {redact(url)!r} is of no known kind; {hint}", key=_KEY)
+    module_name, class_name, library, extra = entry
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        raise ConfigError(
+            f"the lease store {redact(url)!r} needs the Python package {library!r}: pip install 'luabus[{extra}]'",
+            key=_KEY,
+        ) from None
+    if scheme.lower() == "sqlite":
+        path = rest.removeprefix("/")
+        if rest == path or not path:
+            raise ConfigError(f"the lease store {url!r} names no file: write sqlite:///PATH", key=_KEY)
+        return cast(LeaseStore, getattr(module, class_name)(path, namespace=namespace, timeout_s=timeout_s))
+    return cast(LeaseStore, getattr(module, class_name)(parse(url), namespace=namespace, timeout_s=timeout_s))
