@@ -1,0 +1,48 @@
+# Everything here sets up what it needs by itself, and is quick the second time.
+#
+#   PYTHON=python3.12   the interpreter for .venv (default: the first one that is 3.11 or newer)
+#   ARGS="..."          more arguments: make test ARGS="-k mail", make up ARGS=-d
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint format bench soak clean
+
+BIN := .venv/bin
+export PYTHON
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## start the cluster of cluster.toml, with its dashboard, in the foreground
+	@scripts/setup.sh run
+	@$(BIN)/luabus-cluster up $(ARGS)
+
+test: ## install what the tests need, and run all of them
+	@scripts/setup.sh dev
+	@scripts/packages.sh test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: ## ruff and mypy --strict
+	@scripts/setup.sh dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: ## let ruff put the code in order
+	@scripts/setup.sh dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: ## measure throughput and round trips, beside other buses
+	@scripts/setup.sh bench
+	@scripts/packages.sh bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: ## the long runs that `make test` leaves out
+	@scripts/setup.sh dev
+	@scripts/packages.sh test
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+clean: ## remove .venv, caches and build output; a running cluster is stopped first
+	@if [ -x $(BIN)/luabus-cluster ]; then $(BIN)/luabus-cluster down >/dev/null 2>&1 || true; fi
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

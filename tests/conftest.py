@@ -1,0 +1,80 @@
+"""For every test: the event loop, and the proof that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.support.ports import free_ports
+from tests.support.remains import Before, left
+
+# How long sockets and processes that were told to close may take to be gone.
+SETTLE_S = 3.0
+
+
+def pytest_configure() -> None:
+    """A cluster in whose shell the tests are run does not reach into them."""
+    for name in [name for name in os.environ if name.startswith("LUABUS_")]:
+        del os.environ[name]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop where it runs, as in the programs; a test of both says `@pytest.mark.asyncio(loop_factories=[...])`."""
+    try:
+        import uvloop
+    except ImportError:
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def nothing_remains(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set up before every other fixture of the test, and so the last to look."""
+    if request.node.get_closest_marker("asyncio"):
+        request.getfixturevalue("nothing_remains_in_the_loop")
+        yield
+        return
+    before = Before()
+    yield
+    before.restore()
+    deadline = time.monotonic() + SETTLE_S
+    while (remains := left(before)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    _say(remains)
+
+
+@pytest.fixture
+async def nothing_remains_in_the_loop() -> AsyncIterator[None]:
+    before = Before()
+    yield
+    before.restore()
+    deadline = time.monotonic() + SETTLE_S
+    while (remains := left(before)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    _say(remains)
+
+
+def _say(remains: list[str]) -> None:
+    if remains:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(remains), pytrace=False)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses."""
+    return free_ports()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI=true a skipped test is a failure: what was not run was not shown."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None:
+        skipped = [*reporter.stats.get("skipped", ()), *reporter.stats.get("xfailed", ())]
+        if skipped and session.exitstatus == pytest.ExitCode.OK:
+            reporter.write_line(f"\nCI: {len(skipped)} tests were skipped or expected to fail", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
