@@ -19,8 +19,8 @@ import psutil
 
 MARK = "LUABUS_TEST_MARK"
 
-# The default executor of an asyncio loop: it keeps its threads until that loop is closed.
-_KNOWN_THREADS = ("asyncio_",)
+# The default executor of a loop keeps its threads until that loop is closed.
+_KNOWN_THREADS = ("asyncio_", "uvloop_")
 
 _FD_DIR = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
 
@@ -45,7 +45,8 @@ class Before:
 
 def left(before: Before) -> list[str]:
     """One line for each thing that remains; empty when all is clean."""
-    return [*_tasks(before), *_threads(before), *_processes(before), *_open(before)]
+    processes = [_describe(process) for process in _processes(before)]
+    return [*_tasks(before), *_threads(before), *processes, *_open(before)]
 
 
 def _tasks(before: Before) -> list[str]:
@@ -61,7 +62,22 @@ def _threads(before: Before) -> list[str]:
     return [f"thread {thread!r}" for thread in now if not thread.name.startswith(_KNOWN_THREADS)]
 
 
-def _processes(before: Before) -> list[str]:
+def kill_left(before: Before) -> None:
+    """End the processes that remain, so that one test's failure is not the next one's."""
+    for process in _processes(before):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"process {process.pid} ({process.status()}): {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return f"process {process.pid}"
+
+
+def _processes(before: Before) -> list[psutil.Process]:
     found = []
     for pid in set(psutil.pids()) - before.pids:
         # Gone while we looked, or another user's: neither is ours.
@@ -71,7 +87,7 @@ def _processes(before: Before) -> list[str]:
             if not ours and process.status() != psutil.STATUS_ZOMBIE:
                 ours = process.environ().get(MARK) == before.mark
             if ours:
-                found.append(f"process {pid} ({process.status()}): {' '.join(process.cmdline())}")
+                found.append(process)
     return found
 
 
@@ -92,7 +108,10 @@ def _open(before: Before) -> list[str]:
     if not opened:
         return []
     sockets = {c.fd: c for c in psutil.Process().net_connections("all")}
-    return [
-        f"descriptor {number}: {target}" + (f" {sockets[number]}" if number in sockets else "")
-        for number, target in opened.items()
-    ]
+    found = []
+    for number, target in opened.items():
+        connection = sockets.get(number)
+        # A loop makes its pair for signals when it first needs one.
+        if connection is None or connection.laddr or connection.raddr:
+            found.append(f"descriptor {number}: {target} {connection or ''}".rstrip())
+    return found
