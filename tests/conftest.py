@@ -53,8 +53,8 @@ async def nothing_remains_in_the_loop() -> AsyncIterator[None]:
     yield
     before.restore()
     deadline = time.monotonic() + SETTLE_S
-    while (remains := left(before)) and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
+    while (remains := left(before)) and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # nothing tells when a kernel or another process is done: we look
     _say(before, remains)
 
 
@@ -77,5 +77,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") == "true" and reporter is not None:
         skipped = [*reporter.stats.get("skipped", ()), *reporter.stats.get("xfailed", ())]
         if skipped and session.exitstatus == pytest.ExitCode.OK:
-            reporter.write_line(f"\nCI: no test may be skipped or expected to fail; {len(skipped)} were", red=True)
+            reporter.write_line(
+                f"\nCI: no test may be skipped or expected to fail; {len(skipped)} were", red=True
+            )
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
