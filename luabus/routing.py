@@ -1,0 +1,256 @@
+"""Who is where: groups, hash slots, members and masters, and the choice among them. Pure.
+
+A group's *slots* are its hash array: ids in ascending order, each live or vacant, so that every router with the same
+registrations chooses alike. Its *members* are the live ids, slots or not. The table holds whatever stands for a
+connection (`T`: a port in a router, a string in a test) and never looks into it.
+
+Epochs: a claim to be master carries the epoch of its lease. The highest epoch ever seen per group stays, also when the
+master's connection dies; lower ones are refused, and the same epoch from two ids is an alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from zlib import crc32
+
+from luabus.errors import IdInUse, StaleEpoch
+from luabus.ids import ServiceId
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One registration. `where` is None for a vacant slot."""
+
+    where: T | None
+    incarnation: int = 0
+
+
+@dataclass(slots=True)
+class Group(Generic[T]):
+    """One group of a `Table`. The tuples are derived, rebuilt by `_rebuild` after each change."""
+
+    number: int
+    name: str = ""
+    mode: str = ""
+    configured: tuple[int, ...] | None = None
+    entries: dict[int, Entry[T]] = field(default_factory=dict)
+    master: int = 0
+    elected: bool = False
+    epoch: int = 0
+    epoch_holder: int = 0
+    slot_ids: tuple[int, ...] = ()
+    by_slot: tuple[T, ...] = ()
+    members: tuple[T, ...] = ()
+    digest: int = 0
+
+    def is_slot(self, service_id: int) -> bool:
+        return self.configured is None or service_id in self.configured
+
+    def master_at(self) -> T | None:
+        """Where the master is; None without a master or when it is not connected here."""
+        entry = self.entries.get(self.master)
+        return entry.where if entry else None
+
+    def _rebuild(self) -> None:
+        ids = sorted(self.entries)
+        self.slot_ids = tuple(i for i in ids if self.is_slot(i))
+        live: list[T] = []
+        for service_id in ids:
+            where = self.entries[service_id].where
+            if where is not None:
+                live.append(where)
+        self.members = tuple(live)
+        self.by_slot = tuple(self._next_live())
+        state = [f"{i}{'+' if self.entries[i].where is not None else '-'}" for i in ids]
+        shown = self.master if self.master_at() is not None else 0
+        text = f"{self.number} {self.slot_ids} {state} {shown} {self.epoch}"
+        self.digest = crc32(text.encode())
+
+    def _next_live(self) -> Iterator[T]:
+        """For each slot the live entry that its keys go to: its own, or the next live one, round the end."""
+        slots = [self.entries[i].where for i in self.slot_ids]
+        count = len(slots)
+        if not any(where is not None for where in slots):
+            return
+        for index in range(count):
+            while (where := slots[index % count]) is None:
+                index += 1
+            yield where
+
+
+class Table(Generic[T]):
+    """The routing table of one router (or of any `SocketMgr` that registers).
+
+    Every change goes through one of the verbs below, each of which returns the groups it changed. `version` counts
+    changes, so that derived data knows when it is stale.
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[int, Group[T]] = {}
+        self.version = 0
+
+    def __len__(self) -> int:
+        return sum(len(group.entries) for group in self.groups.values())
+
+    def group(self, number: int) -> Group[T]:
+        """The group; an empty one is made when there is none."""
+        found = self.groups.get(number)
+        if found is None:
+            found = self.groups[number] = Group(number)
+        return found
+
+    def where(self, service_id: int) -> T | None:
+        """Where the live instance is; None when it is unknown or vacant."""
+        group = self.groups.get(service_id >> 16)
+        entry = group.entries.get(service_id) if group else None
+        return entry.where if entry else None
+
+    def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
+        """Note a group's name and usual route; True when that was news."""
+        group = self.group(number)
+        news = (name, mode) != (group.name, group.mode) and bool(name or mode)
+        group.name, group.mode = name or group.name, mode or group.mode
+        return news
+
+    def configure_slots(self, number: int, count: int) -> bool:
+        """Fix the group's hash slots to the instances 1..count; those without an entry become vacant slots.
+
+        A count that differs from the known one replaces it. True when something changed.
+        """
+        group = self.group(number)
+        wanted = tuple(number << 16 | instance for instance in range(1, count + 1))
+        if group.configured == wanted:
+            return False
+        for gone in set(group.configured or ()) - set(wanted):
+            if gone in group.entries and group.entries[gone].where is None:
+                del group.entries[gone]
+        group.configured = wanted
+        for service_id in wanted:
+            group.entries.setdefault(service_id, Entry(None))
+        self._changed(group)
+        return True
+
+    def put(self, service_id: int, where: T, *, incarnation: int = 0) -> T | None:
+        """Register a live instance; returns the connection it takes the place of, if another.
+
+        Raises `IdInUse` when a live one with a higher incarnation is there: nothing is changed.
+        """
+        group = self.group(service_id >> 16)
+        old = group.entries.get(service_id)
+        if old and old.where is not None and old.where is not where and old.incarnation > incarnation:
+            raise IdInUse(
+                f"{ServiceId(service_id)} is held by a live process with incarnation {old.incarnation};"
+                f" yours is {incarnation}, which is older",
+                service_id=service_id, incarnation=incarnation, holder=old.incarnation,
+            )  # fmt: skip
+        group.entries[service_id] = Entry(where, incarnation)
+        self._changed(group)
+        return old.where if old and old.where is not where else None
+
+    def vacate(self, service_id: int) -> None:
+        """Keep (or make) the entry as a vacant slot: everybody else's hash stays as it is."""
+        group = self.group(service_id >> 16)
+        group.entries[service_id] = Entry(None)
+        self._drop_master(group, service_id)
+        self._changed(group)
+
+    def remove(self, service_id: int) -> bool:
+        """Take the entry out of the table; False when there was none."""
+        group = self.groups.get(service_id >> 16)
+        if group is None or group.entries.pop(service_id, None) is None:
+            return False
+        self._drop_master(group, service_id)
+        self._changed(group)
+        return True
+
+    def lost(self, where: T, *, keep_slots: bool = True) -> list[int]:
+        """A connection is gone: its slots become vacant, its other entries are removed.
+
+        Only entries that still are this connection's: a successor's registration stays. Returns the ids concerned.
+        `keep_slots=False` (an orderly leave) also removes slots that no configuration fixes.
+        """
+        gone = []
+        for group in self.groups.values():
+            for service_id, entry in list(group.entries.items()):
+                if entry.where is not where:
+                    continue
+                gone.append(service_id)
+                fixed = group.configured is not None and service_id in group.configured
+                if fixed or (keep_slots and group.configured is None):
+                    group.entries[service_id] = Entry(None)
+                else:
+                    del group.entries[service_id]
+                if not group.elected:
+                    self._drop_master(group, service_id)
+                self._changed(group)
+        return gone
+
+    def set_master(self, service_id: int) -> None:
+        """By hand, without a lease: `service_id` is its group's master from now on."""
+        group = self.group(service_id >> 16)
+        group.master = service_id
+        self._changed(group)
+
+    def clear_master(self, number: int) -> None:
+        """The group has no master from now on; its epoch stays."""
+        group = self.group(number)
+        if group.master:
+            group.master = 0
+            self._changed(group)
+
+    def claim(self, service_id: int, epoch: int) -> bool:
+        """The holder of the group's lease announces itself; True when that was news.
+
+        Raises `StaleEpoch` for an epoch below the highest seen, and for the highest one claimed by another id.
+        """
+        group = self.group(service_id >> 16)
+        if epoch < group.epoch or (epoch == group.epoch and group.epoch_holder not in (0, service_id)):
+            holder = ServiceId(group.epoch_holder)
+            raise StaleEpoch(
+                f"{ServiceId(service_id)} claims epoch {epoch} of group {group.number},"
+                f" but {holder} has epoch {group.epoch}",
+                group=group.number, epoch=epoch, highest=group.epoch,
+            )  # fmt: skip
+        if group.elected and (group.master, group.epoch) == (service_id, epoch):
+            return False
+        group.elected = True
+        group.master = group.epoch_holder = service_id
+        group.epoch = epoch
+        self._changed(group)
+        return True
+
+    def resign(self, service_id: int, epoch: int) -> bool:
+        """The master of `epoch` is one no longer; the epoch stays. True when that was news."""
+        group = self.group(service_id >> 16)
+        if group.master != service_id or group.epoch != epoch:
+            return False
+        group.master = 0
+        self._changed(group)
+        return True
+
+    def digest(self) -> int:
+        """32 bits over all groups; equal tables have equal digests, whatever their connections are."""
+        parts = [f"{n}:{group.digest}" for n, group in sorted(self.groups.items()) if group.entries]
+        return crc32(" ".join(parts).encode())
+
+    def _drop_master(self, group: Group[T], service_id: int) -> None:
+        if group.master == service_id:
+            group.master = 0
+
+    def _changed(self, group: Group[T]) -> None:
+        group._rebuild()
+        self.version += 1
+
+
+def hash_slot(hashed: int, slots: int) -> int:
+    """The slot of a 32-bit hash among `slots`, vacant ones counted."""
+    return hashed % slots
+
+
+def pick(members: tuple[Any, ...], chance: float) -> Any:
+    """One of the members, uniformly; `chance` is in [0, 1)."""
+    return members[int(chance * len(members))]

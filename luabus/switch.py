@@ -1,0 +1,425 @@
+"""The per-frame loop: bytes of one port in, bytes for other ports out. Pure: no I/O, no clock; chance is an argument.
+
+A *port* is one stream as the switch sees it. `Switch.receive(port, data)` walks over the complete frames in `data`:
+
+- frames to be routed are appended, byte for byte, to the `out` list of the ports they go to. Neighbouring frames with the same
+  next hop are one slice of `data`;
+- all other frames are handed to `port.deliver`.
+
+Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
+in `Switch.plan`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+added here must show its price there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from luabus import codec
+from luabus.errors import (
+    FrameTooLarge,
+    LuabusError,
+    NoMaster,
+    NoRoute,
+    Overloaded,
+    PeerLost,
+    ProtocolError,
+)
+from luabus.frames import (
+    FLAG_COUNT,
+    FLAG_REQUEST,
+    HEADER,
+    HEADER_SIZE,
+    Kind,
+    check_header,
+    make_route,
+)
+from luabus.ids import CLIENT_BASE, ServiceId
+from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_OUTSTANDING, MAX_PLANS
+from luabus.routing import Table
+
+# How a plan says to treat its frames.
+_DIRECT: Final = 0
+_HASH: Final = 1
+_RANDOM: Final = 2
+_BROADCAST: Final = 3
+_ANSWER: Final = 4
+_LOCAL: Final = 5
+
+NO_ROUTE: Final = "no_route"
+NO_MASTER: Final = "no_master"
+OVERLOADED: Final = "overloaded"
+LATE: Final = "late_reply"
+
+
+class Port:
+    """One stream as the switch sees it.
+
+    `out`: bytes to be written, `room`: bytes that may still be appended (the shell renews it at each flush), `frame_limit`: the
+    longest frame taken from it, in bytes after the header, `outstanding`: its requests in flight and the port (or, for a
+    broadcast, the ports) that will answer. Counters are totals.
+    """
+
+    __slots__ = (
+        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "out", "outstanding", "room", "token",
+        "undeliverable",
+    )  # fmt: skip
+
+    def __init__(self, token: int, room: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
+        self.token = token
+        self.id = CLIENT_BASE | token
+        self.room = room
+        self.frame_limit = frame_limit
+        self.out: list[bytes] = []
+        self.outstanding: dict[int, Port | set[Port]] = {}
+        self.undeliverable: dict[str, int] = {}
+        self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
+
+    def deliver(
+        self, route: int, key: int, source: int, sequence: int, data: bytes, start: int, end: int
+    ) -> None:
+        """A frame for this process; its meta and body are `data[start:end]`."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write `out`."""
+        raise NotImplementedError
+
+    def count_lost(self, reason: str, frames: int = 1) -> None:
+        """Note frames *from* this port that reached nobody."""
+        self.undeliverable[reason] = self.undeliverable.get(reason, 0) + frames
+
+
+class _Sink(Port):
+    """Where frames go that go nowhere: it has no room, so they are refused and counted under `reason`."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(0, -1)
+        self.reason = reason
+
+
+_Plan = tuple[int, Any, int, bool]
+
+
+class Switch:
+    """The ports of one process and what is routed between them.
+
+    `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
+    service or a client. The first registration makes a process a router.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self.table: Table[Port] = Table()
+        self.routing = False
+        self.chance = chance
+        self.dirty: list[Port] = []
+        self._plans: dict[int, _Plan] = {}
+        self._plans_version = -1
+        self._by_id: dict[int, Port] = {}
+        self._nobody = _Sink(NO_ROUTE)
+        self._no_master = _Sink(NO_MASTER)
+
+    # --- ports ------------------------------------------------------------------------------------------------
+
+    def attach(self, port: Port, port_id: int | None = None) -> None:
+        """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it."""
+        if self._by_id.get(port.id) is port:
+            del self._by_id[port.id]
+        if port_id is not None:
+            port.id = port_id
+        self._by_id[port.id] = port
+        self._plans_version = -1
+
+    def detach(self, port: Port) -> None:
+        """`port` is gone: whoever awaits an answer from it is told `PeerLost`, whoever works for it to stop."""
+        if self._by_id.get(port.id) is port:
+            del self._by_id[port.id]
+        self._plans_version = -1
+        for sequence, callee in list(port.outstanding.items()):
+            self._cancel(port, sequence, callee)
+        port.outstanding.clear()
+        for caller in list(self._by_id.values()):
+            if not caller.outstanding:
+                continue
+            for sequence, callee in list(caller.outstanding.items()):
+                if callee is port or (type(callee) is set and port in callee):
+                    error = PeerLost(
+                        f"{ServiceId(port.id)} went away while the request was in flight",
+                        peer=str(ServiceId(port.id)), reason="its connection to the router ended",
+                    )  # fmt: skip
+                    self._answered(caller, sequence, port)
+                    self.refuse(caller, sequence, error, source=port.id)
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def receive(self, port: Port, data: bytes) -> int:
+        """Route or deliver every complete frame at the start of `data`; returns the offset behind the last.
+
+        Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
+        the stream must be closed.
+        """
+        if self._plans_version != self.table.version:
+            self._plans.clear()
+            self._plans_version = self.table.version
+        unpack = HEADER.unpack_from
+        plans = self._plans
+        limit = port.frame_limit
+        me = port.id
+        outstanding = port.outstanding
+        size = len(data)
+        last = size - HEADER_SIZE
+        pos = run = frames = run_frames = 0
+        to: Port | None = None  # whom the frames from `run` to `pos` go to
+        known = -1  # the route that mode, where, count and tracked belong to
+        mode, count, tracked = _LOCAL, 0, False
+        where: Any = None
+        try:
+            while pos <= last:
+                length, route, key, source, sequence = unpack(data, pos)
+                end = pos + HEADER_SIZE + length
+                if length > limit:
+                    check_header(length, route, limit)
+                if end > size:
+                    check_header(length, route, limit)
+                    break
+                if route != known:
+                    plan = plans.get(route)
+                    if plan is None:
+                        plan = self.plan(route)
+                    mode, where, count, tracked = plan
+                    known = route
+                if mode == _LOCAL:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        to = None
+                    frames += 1
+                    start, pos = pos + HEADER_SIZE, end
+                    port.deliver(route, key, source, sequence, data, start, end)
+                    if self._plans_version != self.table.version:  # it was a registration, or closed a port
+                        plans.clear()
+                        self._plans_version = self.table.version
+                        known = -1
+                    me = port.id
+                    continue
+                if source != me:
+                    data = self._stamp(port, data, pos, source)
+                    continue
+                if mode == _DIRECT:
+                    goal = where
+                elif mode == _HASH:
+                    goal = where[key % count]
+                elif mode == _RANDOM:
+                    goal = where[int(self.chance() * count)]
+                else:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        to = None
+                    frames += 1
+                    frame = data[pos:end]
+                    pos = end
+                    if mode == _ANSWER:
+                        self._answer(port, where, route, sequence, frame)
+                    else:
+                        self._broadcast(port, where, route, sequence, frame)
+                    continue
+                if tracked:
+                    taken = pos - run if to is goal else 0
+                    refusal = self._refusal(port, goal, route, sequence, end - pos + taken)
+                    if refusal is not None:
+                        if to is not None:
+                            self._forward(port, to, data, run, pos, frames - run_frames)
+                            to = None
+                        frames += 1
+                        pos = end
+                        self.refuse(port, sequence, refusal)
+                        continue
+                    outstanding[sequence] = goal
+                if goal is not to:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                    to, run, run_frames = goal, pos, frames
+                frames += 1
+                pos = end
+        finally:
+            if to is not None:
+                self._forward(port, to, data, run, pos, frames - run_frames)
+            port.frames_in += frames
+        return pos
+
+    def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
+        size = end - start
+        if size > to.room:
+            if type(to) is _Sink:
+                port.count_lost(to.reason, frames)
+            else:
+                port.count_lost(OVERLOADED, frames)
+            return
+        to.room -= size
+        to.frames_out += frames
+        out = to.out
+        if not out:
+            self.dirty.append(to)
+        out.append(data[start:end])
+
+    def _send(self, to: Port, frame: bytes) -> None:
+        to.frames_out += 1
+        if not to.out:
+            self.dirty.append(to)
+        to.out.append(frame)
+
+    # --- decisions, once per route ----------------------------------------------------------------------------
+
+    def plan(self, route: int) -> _Plan:
+        """How frames of this route are treated: (mode, where, how many, whether answers are tracked)."""
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+        plan = self._plans[route] = self._make_plan(route)
+        return plan
+
+    def _make_plan(self, route: int) -> _Plan:
+        kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
+        check_header(0xFFFF, route, 0xFFFF)
+        if not self.routing or kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
+            return _LOCAL, None, 0, False
+        tracked = bool(flags & FLAG_REQUEST)
+        if kind == Kind.REPLY or kind == Kind.ERROR:
+            if destination == 0:
+                return _LOCAL, None, 0, False
+            return _ANSWER, self._by_id.get(destination), 0, False
+        if kind == Kind.TARGET:
+            return _DIRECT, self.table.where(destination) or self._nobody, 0, tracked
+        found = self.table.groups.get(group)
+        if kind == Kind.BROADCAST:
+            return _BROADCAST, found.members if found else (), 0, tracked
+        if kind == Kind.MASTER:
+            return _DIRECT, (found.master_at() if found else None) or self._no_master, 0, tracked
+        targets = (found.by_slot if kind == Kind.HASH else found.members) if found else ()
+        if not targets:
+            return _DIRECT, self._nobody, 0, tracked
+        return (_HASH if kind == Kind.HASH else _RANDOM), targets, len(targets), tracked
+
+    def _refusal(self, port: Port, goal: Port, route: int, sequence: int, size: int) -> LuabusError | None:
+        """Why this request cannot be forwarded, if it cannot."""
+        if size <= goal.room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
+            return None
+        if goal is self._nobody:
+            return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
+        if goal is self._no_master:
+            group = route >> 16 & 0xFFFF
+            return NoMaster(f"group {group} has no master now", group=group)
+        if sequence in port.outstanding:
+            return ProtocolError(f"sequence {sequence} is still in flight")
+        if len(port.outstanding) >= MAX_OUTSTANDING:
+            return Overloaded(
+                f"{MAX_OUTSTANDING} requests of this connection are in flight already",
+                what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
+            )  # fmt: skip
+        return Overloaded(
+            f"{ServiceId(goal.id)} does not read: {goal.room} bytes are left of its buffer, the request has {size}",
+            what="bytes to a slow receiver", limit=goal.room, current=size,
+        )  # fmt: skip
+
+    # --- the rarer kinds --------------------------------------------------------------------------------------
+
+    def _broadcast(
+        self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
+    ) -> None:
+        reached = []
+        size = len(frame)
+        for member in members:
+            if member is port:
+                continue
+            if size > member.room:
+                port.count_lost(OVERLOADED)
+                continue
+            member.room -= size
+            member.frames_out += 1
+            if not member.out:
+                self.dirty.append(member)
+            member.out.append(frame)
+            reached.append(member)
+        flags = route >> 8 & 0xFF
+        if not flags & (FLAG_REQUEST | FLAG_COUNT):
+            if not reached:
+                port.count_lost(NO_ROUTE)
+            return
+        if flags & FLAG_REQUEST and reached:
+            port.outstanding[sequence] = set(reached)
+        body = codec.pack_value([member.id for member in reached])
+        header = HEADER.pack(
+            len(body), make_route(Kind.REACHED, destination=port.id), len(reached), 0, sequence
+        )
+        self._send(port, header + body)
+
+    def _answer(self, port: Port, caller: Port | None, route: int, sequence: int, frame: bytes) -> None:
+        """A reply goes through only from the one who was asked, to the one who did, once."""
+        if caller is None or not self._answered(caller, sequence, port):
+            port.count_lost(LATE)
+            return
+        # Replies are owed to someone who waits, so they pass even when the buffer is full; `MAX_OUTSTANDING` bounds them.
+        caller.room -= len(frame)
+        self._send(caller, frame)
+
+    def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:
+        asked = caller.outstanding.get(sequence)
+        if asked is callee:
+            del caller.outstanding[sequence]
+            return True
+        if type(asked) is set and callee in asked:
+            asked.discard(callee)
+            if not asked:
+                del caller.outstanding[sequence]
+            return True
+        return False
+
+    def cancel(self, port: Port, sequence: int) -> None:
+        """`port` awaits the answer to its request `sequence` no longer: tell whoever has it."""
+        callee = port.outstanding.pop(sequence, None)
+        if callee is not None:
+            self._cancel(port, sequence, callee)
+
+    def _cancel(self, port: Port, sequence: int, callee: Port | set[Port]) -> None:
+        frame = HEADER.pack(0, make_route(Kind.CANCEL), 0, port.id, sequence)
+        for each in callee if isinstance(callee, set) else (callee,):
+            self._send(each, frame)
+
+    def refuse(self, port: Port, sequence: int, error: LuabusError, source: int = 0) -> None:
+        """Answer a request of `port` with `error`, at once."""
+        body = codec.pack_value(error.to_wire())
+        header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
+        self._send(port, header + body)
+
+    def _stamp(self, port: Port, data: bytes, start: int, source: int) -> bytes:
+        """Write the port's id into the source of all complete frames from `start` on that leave it open (0)."""
+        if source != 0:
+            raise ProtocolError(
+                f"a frame claims to come from {ServiceId(source)}, but this connection is {ServiceId(port.id)}"
+            )
+        stamped = bytearray(data)
+        mark = port.id.to_bytes(4, "little")
+        pos = start
+        while pos <= len(data) - HEADER_SIZE:
+            if stamped[pos + 16 : pos + 20] == b"\0\0\0\0":
+                stamped[pos + 16 : pos + 20] = mark
+            pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
+        return bytes(stamped)
+
+
+def describe_route(route: int) -> str:
+    """A routed frame's way in words: `target 2.1`, `hash over group 2`."""
+    kind, group, destination = route & 0xFF, route >> 16 & 0xFFFF, route >> 32
+    if kind == Kind.TARGET:
+        return f"target {ServiceId(destination)}"
+    words = {
+        Kind.HASH: "hash over",
+        Kind.RANDOM: "random in",
+        Kind.BROADCAST: "broadcast to",
+        Kind.MASTER: "master of",
+    }
+    return f"{words.get(Kind(kind), str(kind))} group {group}"
+
+
+__all__ = ["LATE", "NO_MASTER", "NO_ROUTE", "OVERLOADED", "FrameTooLarge", "Port", "Switch", "describe_route"]
