@@ -393,16 +393,22 @@ class Switch:
         self._send(port, header + body)
 
     def _stamp(self, port: Port, data: bytes, start: int, source: int) -> bytes:
-        """Write the port's id into the source of all complete frames from `start` on that leave it open (0)."""
-        if source != 0:
+        """Write the port's id into the source of all complete frames from `start` on that leave it open.
+
+        Open is 0, or the client id that the handshake gave: a stream that was registered by hand afterwards
+        (`SocketMgr.register`) does not know of its new id.
+        """
+        given = CLIENT_BASE | port.token
+        if source not in (0, given):
             raise ProtocolError(
                 f"a frame claims to come from {ServiceId(source)}, but this connection is {ServiceId(port.id)}"
             )
         stamped = bytearray(data)
         mark = port.id.to_bytes(4, "little")
+        open_marks = (b"\0\0\0\0", given.to_bytes(4, "little"))
         pos = start
         while pos <= len(data) - HEADER_SIZE:
-            if stamped[pos + 16 : pos + 20] == b"\0\0\0\0":
+            if stamped[pos + 16 : pos + 20] in open_marks:
                 stamped[pos + 16 : pos + 20] = mark
             pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
         return bytes(stamped)
