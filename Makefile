@@ -25,7 +25,7 @@ lint: ## ruff and mypy --strict
 	@scripts/setup.sh dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --strict
 
 format: ## let ruff put the code in order
 	@scripts/setup.sh dev
