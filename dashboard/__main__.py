@@ -1,0 +1,175 @@
+"""`python -m dashboard --host 127.0.0.1 --port 8070`: the dashboard of the cluster that the `LUABUS_*` environment names."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from aiohttp import web
+
+from dashboard.app import make_app
+from dashboard.auth import Keys, read_tokens
+from dashboard.context import Context, Options
+from dashboard.feed import Feed
+from dashboard.journal import Journal
+from dashboard.source import ClusterSource
+from luabus.errors import ConfigError
+
+SHUTDOWN_S = 2.0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard", description="The dashboard of a luabus cluster."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8070, help="port; 0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--run-dir", default=os.environ.get("LUABUS_RUN_DIR", ".luabus"), help="where the tokens lie"
+    )
+    parser.add_argument(
+        "--prefix", default="", help="the path under which a reverse proxy shows it, such as /luabus"
+    )
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a further name it may be called by"
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM); then it serves https")
+    parser.add_argument("--tls-key", metavar="FILE", help="private key (PEM)")
+    parser.add_argument(
+        "--plain-http-beyond-loopback",
+        action="store_true",
+        help="listen beyond loopback without TLS: whoever can read the network can then read tokens",
+    )
+    return parser.parse_args(arguments)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises `ConfigError` for what would be unsafe or cannot work."""
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise ConfigError("--tls-cert and --tls-key go together", key="--tls-cert")
+    if not is_loopback(options.host) and not options.tls_cert and not options.plain_http_beyond_loopback:
+        raise ConfigError(
+            f"{options.host} is not loopback, and without TLS tokens would cross the network as they are. Give --tls-cert and "
+            "--tls-key, or listen at 127.0.0.1 behind a proxy that has TLS, or say --plain-http-beyond-loopback.",
+            key="--host",
+        )
+    if options.prefix and (not options.prefix.startswith("/") or options.prefix.endswith("/")):
+        raise ConfigError(
+            f"--prefix {options.prefix!r}: write it as /luabus, with a slash before and none after",
+            key="--prefix",
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises `ConfigError` that names the process which holds the port."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(128)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} is in use{_holder(port)}; choose another with --port", key="--port"
+            ) from None
+        raise ConfigError(
+            f"cannot listen at {host}:{port}: {error.strerror or error}", key="--host"
+        ) from None
+    return bound
+
+
+def _holder(port: int) -> str:
+    """` by python3 (pid 12)`, where the system lets us see it."""
+    try:
+        for row in psutil.net_connections("tcp"):
+            if row.status == psutil.CONN_LISTEN and row.laddr and row.laddr.port == port and row.pid:
+                return f" by {psutil.Process(row.pid).name()} (pid {row.pid})"
+    except (psutil.Error, OSError):
+        return ""
+    return ""
+
+
+async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
+    """Until SIGTERM or SIGINT."""
+    check(options)
+    tls: ssl.SSLContext | None = None
+    if options.tls_cert:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.tls_cert, options.tls_key)
+    run_dir = Path(options.run_dir)
+    keys = Keys(read_tokens(run_dir))
+    bound = listen(options.host, options.port)
+    port = int(bound.getsockname()[1])
+    names = (options.host, *options.allow_host)
+    context = Context(
+        feed=Feed(ClusterSource(environ)),
+        keys=keys,
+        journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
+        options=Options(port=port, prefix=options.prefix, hosts=names, secure=tls is not None),
+    )
+    runner = web.AppRunner(
+        make_app(context), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False
+    )
+    await runner.setup()
+    stop = asyncio.Event()
+    try:
+        await web.SockSite(runner, bound, ssl_context=tls).start()
+        _on_signals(stop)
+        scheme = "https" if tls else "http"
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    logging.basicConfig(
+        level=os.environ.get("LUABUS_LOG_LEVEL", "INFO"), format="%(levelname)s %(name)s: %(message)s"
+    )
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        asyncio.run(serve(options, dict(os.environ)))
+    except (ConfigError, OSError) as error:
+        sys.stderr.write(f"dashboard: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

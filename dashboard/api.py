@@ -1,0 +1,355 @@
+"""The HTTP API: what one can ask (`GET`) and what one can do (`POST`); the pages' buttons come through the same doors.
+
+Every verb takes `?preview=true`: then nothing is done, and the answer says what would happen.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from dashboard import verbs
+from dashboard.auth import Role
+from dashboard.endpoints import Call, endpoint
+from dashboard.model import (
+    Asked,
+    CloseAsked,
+    Connection,
+    Consequence,
+    Done,
+    Events,
+    KeyPlaces,
+    KillAsked,
+    LogLines,
+    NameAsked,
+    Process,
+    PromoteAsked,
+    RegisterAsked,
+    Registered,
+    Routes,
+    ScaleAsked,
+    Status,
+)
+from dashboard.problems import ApiError, not_found
+from dashboard.render import rows, tables
+from dashboard.render.status import status_of
+from luabus import hash_key
+
+_MOST_ROWS = 100_000
+
+Limit = Annotated[int, Field(ge=1, le=_MOST_ROWS)]
+Offset = Annotated[int, Field(ge=0, le=1 << 31)]
+Words = Annotated[str, Field(max_length=200, description="every word must occur; case does not matter")]
+
+
+class Empty(Asked):
+    """No parameters."""
+
+
+class LogsQuery(Asked):
+    lines: Annotated[int, Field(ge=1, le=10_000)] = 100
+
+
+class ConnectionsQuery(Asked):
+    """`sort` is a column; `-column` descends."""
+
+    q: Words = ""
+    router: Annotated[str, Field(max_length=120)] = ""
+    sort: str = ""
+    offset: Offset = 0
+    limit: Limit = _MOST_ROWS
+
+    @field_validator("sort")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value and value.removeprefix("-") not in rows.CONNECTION_COLUMNS:
+            raise ValueError(
+                f"{value!r} is not a column; the columns are {', '.join(rows.CONNECTION_COLUMNS)}"
+            )
+        return value
+
+
+class EventsQuery(Asked):
+    after: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=5000)] = 100
+    q: Words = ""
+    kind: Annotated[str, Field(max_length=40)] = ""
+
+
+class KeyQuery(Asked):
+    """`type` int takes the key as a number, modulo 2^32; str hashes its UTF-8 text."""
+
+    group: Annotated[str, Field(min_length=1, max_length=80, description="number or name")]
+    key: Annotated[str, Field(max_length=1000)]
+    type: Literal["str", "int"] = "str"
+
+
+class Preview(Asked):
+    preview: bool = False
+
+
+@endpoint(
+    "GET", "/healthz", role=None, tag="meta", summary="Whether this process serves", answer=dict[str, str]
+)
+async def healthz(call: Call) -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@endpoint(
+    "GET",
+    "/api/v1/session",
+    role=Role.viewer,
+    tag="meta",
+    answer=dict[str, str],
+    summary="Who I am: my role, and how I proved it",
+)
+async def session(call: Call) -> dict[str, str]:
+    assert call.caller is not None
+    return {"role": call.caller.role.name, "by": call.caller.by}
+
+
+@endpoint(
+    "GET",
+    "/api/v1/status",
+    role=Role.viewer,
+    tag="cluster",
+    answer=Status,
+    summary="The cluster's health in one sentence, and what it is made of",
+)
+async def status(call: Call) -> Status:
+    return status_of(call.snapshot)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/processes",
+    role=Role.viewer,
+    tag="processes",
+    answer=list[Process],
+    summary="Every supervised process",
+    problems=(503,),
+)
+async def processes(call: Call) -> list[Process]:
+    if call.snapshot.launcher_error is not None:
+        raise ApiError(503, f"the launcher does not answer: {call.snapshot.launcher_error}")
+    return list(call.snapshot.processes)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/processes/{name}/logs",
+    role=Role.viewer,
+    tag="processes",
+    answer=LogLines,
+    query=LogsQuery,
+    summary="The newest lines that a process wrote",
+    problems=(404, 502, 503, 504),
+)
+async def logs(call: Call) -> LogLines:
+    return await verbs.logs(call.context, call.request.match_info["name"], call.query.lines)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/routes",
+    role=Role.viewer,
+    tag="routing",
+    answer=Routes,
+    summary="Every router's routing table, and whether they agree",
+)
+async def routes(call: Call) -> Routes:
+    return tables.routes(call.snapshot)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/routes/key",
+    role=Role.viewer,
+    tag="routing",
+    answer=KeyPlaces,
+    query=KeyQuery,
+    summary="Where does this key go?",
+    problems=(404,),
+)
+async def key(call: Call) -> KeyPlaces:
+    return place_key(call.snapshot, call.query)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/connections",
+    role=Role.viewer,
+    tag="routing",
+    answer=list[Connection],
+    query=ConnectionsQuery,
+    summary="Every connection of every router; the header X-Total-Count has their number before paging",
+    problems=(503,),
+)
+async def connections(call: Call) -> list[Connection]:
+    if not call.snapshot.routed:
+        raise ApiError(503, f"no router answers: {call.snapshot.bus_error or 'all connections are lost'}")
+    asked: ConnectionsQuery = call.query
+    found = [row for row in call.snapshot.connections if asked.router in ("", row.router)]
+    page = rows.select(found, asked.q, asked.sort, asked.offset, asked.limit)
+    call.headers["X-Total-Count"] = str(page.total)
+    return list(page.rows)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/history",
+    role=Role.viewer,
+    tag="events",
+    answer=Events,
+    query=EventsQuery,
+    summary="What happened, oldest first; without `after` the newest ones",
+)
+async def history(call: Call) -> Events:
+    asked: EventsQuery = call.query
+    found = call.context.journal.find(asked.after, asked.limit, asked.q, asked.kind)
+    return Events(
+        events=tuple(found), next=found[-1].seq if found else max(asked.after, call.context.journal.next - 1)
+    )
+
+
+def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:
+    """Shared with the page. Raises 404 for an unknown group, 422 for a number that is none."""
+    found = snapshot.groups()
+    group = next((one for one in found if asked.group in (str(one.group), one.name)), None)
+    if group is None:
+        raise not_found("group", asked.group, [one.name for one in found])
+    try:
+        hashed = hash_key(int(asked.key) if asked.type == "int" else asked.key)
+    except ValueError:
+        raise ApiError(
+            422,
+            f"key: {asked.key!r} is not a whole number",
+            invalid=[{"at": "key", "message": "not a whole number"}],
+        ) from None
+    return tables.key_places(snapshot, group.group, asked.key, hashed)
+
+
+# --- verbs -----------------------------------------------------------------------------------------------------
+
+_VERB_PROBLEMS = (404, 409, 502, 503, 504)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/register",
+    role=Role.admin,
+    tag="routing",
+    body=RegisterAsked,
+    query=Preview,
+    answer=Registered | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Register, vacate or remove an entry of the routing table by hand, or name the master",
+)
+async def register(call: Call) -> Registered | Consequence:
+    return await verbs.register(call.context, call.caller, call.body, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/promote",
+    role=Role.admin,
+    tag="routing",
+    body=PromoteAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Make an instance its group's master, by the lease",
+)
+async def promote(call: Call) -> Done | Consequence:
+    return await verbs.promote(call.context, call.caller, call.body, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/close",
+    role=Role.admin,
+    tag="routing",
+    body=CloseAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="End one connection at one router",
+)
+async def close(call: Call) -> Done | Consequence:
+    return await verbs.close(call.context, call.caller, call.body, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/kill",
+    role=Role.operator,
+    tag="processes",
+    body=KillAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Send a signal to a process, or to all of a service",
+)
+async def kill(call: Call) -> Done | Consequence:
+    return await verbs.kill(call.context, call.caller, call.body, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/start",
+    role=Role.operator,
+    tag="processes",
+    body=NameAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Start a process, or all of a service",
+)
+async def start(call: Call) -> Done | Consequence:
+    return await verbs.steer(call.context, call.caller, "start", call.body.name, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/stop",
+    role=Role.operator,
+    tag="processes",
+    body=NameAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Stop a process, or all of a service, in order",
+)
+async def stop(call: Call) -> Done | Consequence:
+    return await verbs.steer(call.context, call.caller, "stop", call.body.name, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/restart",
+    role=Role.operator,
+    tag="processes",
+    body=NameAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Restart a process, or a service one by one",
+)
+async def restart(call: Call) -> Done | Consequence:
+    return await verbs.steer(call.context, call.caller, "restart", call.body.name, call.query.preview)
+
+
+@endpoint(
+    "POST",
+    "/api/v1/scale",
+    role=Role.operator,
+    tag="processes",
+    body=ScaleAsked,
+    query=Preview,
+    answer=Done | Consequence,
+    problems=_VERB_PROBLEMS,
+    summary="Run so many instances of a service",
+)
+async def scale(call: Call) -> Done | Consequence:
+    return await verbs.scale(call.context, call.caller, call.body, call.query.preview)

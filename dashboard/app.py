@@ -1,0 +1,48 @@
+"""The application: everything put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+# Importing these enters their endpoints into the table.
+from dashboard import api, events, metrics, openapi  # noqa: F401
+from dashboard.context import CONTEXT, Context
+from dashboard.endpoints import add_routes
+from dashboard.guard import MIDDLEWARES
+from dashboard.pages import HERE, Pages
+
+LASTING = "public, max-age=31536000, immutable"
+
+
+def make_app(context: Context) -> web.Application:
+    """The dashboard over one feed; starting the application starts the feed, stopping it ends it."""
+    app = web.Application(middlewares=MIDDLEWARES)
+    app[CONTEXT] = context
+    add_routes(app)
+    app.add_routes(Pages(context).routes())
+    app.router.add_static("/static/", HERE / "static", follow_symlinks=False)
+    app.on_response_prepare.append(_cache_assets)
+    app.cleanup_ctx.append(_run_feed)
+    app.on_shutdown.append(_let_go)
+    context.journal.on_event = lambda event: context.feed.bump("events")
+    return app
+
+
+async def _cache_assets(request: web.Request, response: web.StreamResponse) -> None:
+    # The address carries a mark of the contents: a new version is another address.
+    if request.path.startswith("/static/") and "v" in request.query and response.status == 200:
+        response.headers["Cache-Control"] = LASTING
+
+
+async def _run_feed(app: web.Application) -> AsyncIterator[None]:
+    feed = app[CONTEXT].feed
+    await feed.start()
+    yield
+    await feed.stop()
+
+
+async def _let_go(app: web.Application) -> None:
+    """Open event streams end by themselves; the server waits for them only a moment."""
+    app[CONTEXT].feed.finish()

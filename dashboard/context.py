@@ -1,0 +1,57 @@
+"""What every request handler needs, in one place: put into the application once, read from it everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from dashboard.auth import GuessLimit, Keys, Role
+from dashboard.journal import Journal
+
+if TYPE_CHECKING:
+    from dashboard.feed import Feed
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`prefix` is the path under which a reverse proxy shows the dashboard (`/luabus`, or empty); `hosts` are the names besides
+    the loopback ones by which it may be called; `secure` when it is served over TLS, here or by the proxy."""
+
+    port: int = 8070
+    prefix: str = ""
+    hosts: Sequence[str] = ()
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    feed: Feed
+    keys: Keys
+    journal: Journal
+    options: Options
+    limit: GuessLimit = field(default_factory=GuessLimit)
+    now: Callable[[], float] = time.time
+
+
+CONTEXT: Final = web.AppKey("context", Context)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the role, how it was proved (`bearer` or `session`), and from which address."""
+
+    role: Role
+    by: str
+    address: str
+
+
+CALLER: Final = "dashboard.caller"
+
+
+def caller_of(request: web.Request) -> Caller | None:
+    caller = request.get(CALLER)
+    return caller if isinstance(caller, Caller) else None

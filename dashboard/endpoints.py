@@ -1,0 +1,159 @@
+"""One table of the API's endpoints: the routes, the checks of what comes in, and the OpenAPI document are all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from dashboard.auth import Role
+from dashboard.context import CONTEXT, Caller, Context, caller_of
+from dashboard.model import Asked
+from dashboard.problems import ApiError, from_luabus, invalid
+from dashboard.snapshot import Snapshot
+from luabus.errors import LuabusError
+
+MOST_BODY_BYTES: Final = 64 * 1024
+"""The largest request is one `call` with its arguments."""
+
+Made = TypeVar("Made", bound=Asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: `query` and `body` are of the endpoint's models."""
+
+    context: Context
+    request: web.Request
+    caller: Caller | None
+    query: Any
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.context.feed.snapshot
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself."""
+
+    method: str
+    path: str
+    handler: Handler
+    role: Role | None
+    summary: str
+    tag: str
+    answer: Any
+    query: type[Asked] | None = None
+    body: type[Asked] | None = None
+    problems: tuple[int, ...] = ()
+    media: str = "application/json"
+
+
+TABLE: Final[list[Endpoint]] = []
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    role: Role | None,
+    summary: str,
+    tag: str,
+    answer: Any = None,
+    query: type[Asked] | None = None,
+    body: type[Asked] | None = None,
+    problems: tuple[int, ...] = (),
+    media: str = "application/json",
+) -> Callable[[Handler], Handler]:
+    """Enter a handler in the table."""
+
+    def enter(handler: Handler) -> Handler:
+        TABLE.append(
+            Endpoint(method, path, handler, role, summary, tag, answer, query, body, problems, media)
+        )
+        return handler
+
+    return enter
+
+
+def add_routes(app: web.Application) -> None:
+    """Serve every endpoint of the table."""
+    for one in TABLE:
+        app.router.add_route(one.method, one.path, _serve(one))
+
+
+def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    adapter: TypeAdapter[Any] | None = TypeAdapter(one.answer) if one.answer is not None else None
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        caller = caller_of(request)
+        if one.role is not None:
+            allow(caller, one.role)
+        call = Call(request.app[CONTEXT], request, caller, _query(one, request), await _body(one, request))
+        try:
+            result = await one.handler(call)
+        except LuabusError as error:
+            raise from_luabus(error) from error
+        if isinstance(result, web.StreamResponse):
+            return result
+        assert adapter is not None
+        return web.Response(
+            body=adapter.dump_json(result), content_type="application/json", headers=call.headers
+        )
+
+    return serve
+
+
+def allow(caller: Caller | None, role: Role) -> None:
+    """Raises 401 for a stranger, 403 for one whose role is too low."""
+    if caller is None:
+        raise ApiError(
+            401,
+            "a token is needed: Authorization: Bearer TOKEN (`luabus-cluster token` prints the login URL with it)",
+            headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+        )
+    if caller.role < role:
+        raise ApiError(403, f"this needs the role {role.name}; you are {caller.role.name}")
+
+
+def _query(one: Endpoint, request: web.Request) -> Any:
+    given: dict[str, str] = {}
+    for key, value in request.query.items():
+        if key in given:
+            raise ApiError(422, f"{key}: given twice", invalid=[{"at": key, "message": "given twice"}])
+        given[key] = value
+    return _checked(one.query or Asked, given)
+
+
+async def _body(one: Endpoint, request: web.Request) -> Any:
+    if one.body is None:
+        return None
+    if request.content_type != "application/json":
+        raise ApiError(415, f"send application/json, not {request.content_type}")
+    if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
+        raise ApiError(413, f"the body has {request.content_length} bytes; {MOST_BODY_BYTES} are allowed")
+    raw = await request.content.read(MOST_BODY_BYTES + 1)
+    while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
+        raw += await request.content.read(MOST_BODY_BYTES + 1)
+    if len(raw) > MOST_BODY_BYTES:
+        raise ApiError(413, f"the body is larger than the {MOST_BODY_BYTES} bytes that are allowed")
+    try:
+        return one.body.model_validate_json(raw)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_context=False)) from None
+
+
+def _checked(model: type[Made], given: dict[str, str]) -> Made:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_context=False)) from None

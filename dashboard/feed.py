@@ -1,0 +1,250 @@
+"""One poller for the whole dashboard process, however many pages are open.
+
+It asks the source, keeps what it last knew of whatever does not answer, counts the changes of each topic and wakes those who
+wait. Asks each second while somebody looks, each five when nobody does, and at once when the bus says that a table changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from dashboard.model import Connection, Group, Process, RouterStats
+from dashboard.render.rows import with_rates
+from dashboard.snapshot import TOPICS, RouterState, Snapshot
+from dashboard.source import Source
+from luabus.errors import LuabusError
+
+log = logging.getLogger("dashboard.feed")
+
+WATCHED_S = 1.0
+UNWATCHED_S = 5.0
+LEAST_GAP_S = 0.1
+"""Between two looks, however often the bus says that something changed."""
+
+_groups = TypeAdapter(tuple[Group, ...])
+_connections = TypeAdapter(tuple[Connection, ...])
+_processes = TypeAdapter(tuple[Process, ...])
+_stats = TypeAdapter(tuple[RouterStats, ...])
+
+T = TypeVar("T")
+
+
+class Feed:
+    """`snapshot` is what is known now. `changed(versions)` waits until a topic is newer than the caller's versions."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.source = source
+        self._now = now
+        self._monotonic = monotonic
+        self.snapshot = Snapshot(cluster=source.cluster, at=now(), versions=dict.fromkeys(TOPICS, 0))
+        self.polls = 0
+        self.stopping = False
+        self._watchers = 0
+        self._kick = asyncio.Event()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connections_at: float | None = None
+        self._observers: list[Callable[[Snapshot, Snapshot], None]] = []
+
+    async def start(self) -> None:
+        await self.source.start(self.kick)
+        await self.poll()
+        self._task = asyncio.create_task(self._run(), name="dashboard feed")
+
+    def finish(self) -> None:
+        """Let those who follow the changes go, so that the server can end."""
+        self.stopping = True
+        self._wake()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self.source.stop()
+
+    def kick(self) -> None:
+        """Look again at once."""
+        self._kick.set()
+
+    def observe(self, observer: Callable[[Snapshot, Snapshot], None]) -> None:
+        """Have `observer(old, new)` called after each look."""
+        self._observers.append(observer)
+
+    def bump(self, topic: str) -> None:
+        """Say that a topic that is not polled (events) has changed."""
+        self.snapshot = replace(self.snapshot, versions=_bumped(self.snapshot.versions, {topic}))
+        self._wake()
+
+    @property
+    def watchers(self) -> int:
+        """How many pages and API clients follow the changes now."""
+        return self._watchers
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While somebody looks, the feed looks more often."""
+        self._watchers += 1
+        if self._watchers == 1:
+            self.kick()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+
+    async def changed(self, seen: Mapping[str, int], topics: Iterable[str]) -> Snapshot:
+        """The snapshot, as soon as one of `topics` is newer than in `seen`, or all ends. Cancelling loses nothing."""
+        wanted = tuple(topics)
+        while not self.stopping and all(
+            self.snapshot.versions[topic] == seen.get(topic, -1) for topic in wanted
+        ):
+            await self._news.wait()
+        return self.snapshot
+
+    async def fresh(self) -> Snapshot:
+        """Look now, and give what there is: after a verb, so that its caller sees what it did."""
+        await self.poll()
+        return self.snapshot
+
+    async def _run(self) -> None:
+        while True:
+            started = self._monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCHED_S if self._watchers else UNWATCHED_S):
+                    await self._kick.wait()
+                    # Several changes come together as a rule: one look for all of them.
+                    await asyncio.sleep(max(0.0, LEAST_GAP_S - (self._monotonic() - started)))
+            self._kick.clear()
+            try:
+                await self.poll()
+            except Exception:
+                # The page must outlive whatever a router or launcher of another version answers.
+                log.exception("a look at the cluster failed")
+
+    async def poll(self) -> None:
+        """One look at everything; what does not answer keeps what was known of it."""
+        source = self.source
+        routes, connections, stats, processes, settings = await asyncio.gather(
+            _answer(source.routes()),
+            _answer(source.connections()),
+            _answer(source.stats()),
+            _answer(source.ask("processes")),
+            _answer(source.ask("status")),
+        )
+        old = self.snapshot
+        new = replace(old, at=self._now(), bus_error=source.bus_error())
+        new = replace(new, routers=self._routers(old, routes, stats))
+        new = self._with_connections(new, connections)
+        new = self._with_processes(new, processes, settings)
+        new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
+        self.snapshot = new
+        self.polls += 1
+        for observer in self._observers:
+            observer(old, new)
+        self._wake()
+
+    def _wake(self) -> None:
+        # Who waits holds the old event; who comes later waits on the new one.
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _routers(self, old: Snapshot, routes: Any, stats: Any) -> tuple[RouterState, ...]:
+        tables: dict[str, tuple[Group, ...]] = {}
+        if isinstance(routes, Mapping):
+            for entry in routes.get("routers", ()):
+                with _tolerant("routes"):
+                    tables[str(entry["router"])] = _groups.validate_python(entry["groups"])
+        counted: dict[str, RouterStats] = {}
+        if isinstance(stats, list):
+            with _tolerant("stats"):
+                counted = {one.router: one for one in _stats.validate_python(stats)}
+        before = {router.name: router for router in old.routers}
+        states = []
+        for link in self.source.links():
+            last = before.get(link.name)
+            seen, groups = (last.seen, last.groups) if last else (None, ())
+            if link.name in tables:
+                seen, groups = self._now(), tables[link.name]
+            connected = link.connected and link.name in tables
+            kept = counted.get(link.name) or (last.stats if last else None)
+            states.append(RouterState(link.name, link.address, connected, seen, groups, kept))
+        return tuple(states)
+
+    def _with_connections(self, new: Snapshot, answer: Any) -> Snapshot:
+        if isinstance(answer, Exception):
+            return new
+        with _tolerant("connections"):
+            rows = _connections.validate_python(answer)
+            at = self._monotonic()
+            elapsed = at - self._connections_at if self._connections_at is not None else 0.0
+            self._connections_at = at
+            return replace(new, connections=with_rates(rows, new.connections, elapsed))
+        return new
+
+    def _with_processes(self, new: Snapshot, answer: Any, settings: Any) -> Snapshot:
+        if isinstance(answer, Exception):
+            return replace(new, launcher_error=str(answer))
+        if isinstance(settings, Mapping):
+            new = replace(new, settings=settings)
+        with _tolerant("processes"):
+            rows = _processes.validate_python(answer)
+            return replace(new, processes=rows, processes_seen=self._now(), launcher_error=None)
+        return replace(new, launcher_error="it answers in a way that this dashboard does not understand")
+
+
+async def _answer(asked: Awaitable[T]) -> T | LuabusError:
+    try:
+        return await asked
+    except LuabusError as error:
+        return error
+
+
+@contextmanager
+def _tolerant(what: str) -> Iterator[None]:
+    """A peer of another version may answer in another shape: say so in the log, keep what was known."""
+    try:
+        yield
+    except (ValidationError, TypeError, KeyError, ValueError) as error:
+        log.warning("the answer about %s is not understood: %s", what, error)
+
+
+def _differences(old: Snapshot, new: Snapshot) -> set[str]:
+    """The topics in which two snapshots differ."""
+    topics = set()
+    if _routing(old) != _routing(new):
+        topics |= {"routes", "status"}
+    if old.connections != new.connections:
+        topics.add("connections")
+    if old.processes != new.processes or old.launcher_error != new.launcher_error:
+        topics.add("processes")
+    if _states(old) != _states(new) or not new.routed or new.launcher_error is not None:
+        # Without answers the sentence tells for how long: it changes by itself.
+        topics.add("status")
+    return topics
+
+
+def _routing(snapshot: Snapshot) -> object:
+    return [(router.name, router.address, router.connected, router.groups) for router in snapshot.routers]
+
+
+def _states(snapshot: Snapshot) -> object:
+    states = [(process.name, process.state, process.restarts) for process in snapshot.processes]
+    return (states, snapshot.launcher_error, snapshot.bus_error)
+
+
+def _bumped(versions: Mapping[str, int], topics: set[str]) -> dict[str, int]:
+    return {topic: count + (topic in topics) for topic, count in versions.items()}

@@ -1,0 +1,178 @@
+"""What every request passes: Host allow-list, origin check, who asks, errors as problems, and the headers of every answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from dashboard.auth import RENEW_AFTER_S, SESSION_S, Role
+from dashboard.context import CALLER, CONTEXT, Caller, Context
+from dashboard.problems import ApiError, response
+
+log = logging.getLogger("dashboard.http")
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# No inline script or style anywhere, so what a service writes into its name or log cannot become code.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether a person's browser asks for a page, rather than a program for data."""
+    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
+
+
+@web.middleware
+async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Outermost: every error becomes a problem document (or the login page), every answer gets the headers."""
+    try:
+        result = await handler(request)
+    except ApiError as error:
+        result = _refusal(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            error.headers.update(HEADERS)
+            raise
+        result = response(_from_aiohttp(request, error), request.path)
+    except ConnectionResetError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        result = response(ApiError(500, "an error in the dashboard; its log has the traceback"), request.path)
+    if not result.prepared:
+        result.headers.update(HEADERS)
+        if not request.path.startswith("/static/"):
+            result.headers.setdefault("Cache-Control", "no-store")
+    return result
+
+
+def _refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
+    if error.status == 401 and wants_page(request):
+        prefix = request.app[CONTEXT].options.prefix
+        return web.HTTPSeeOther(f"{prefix}/login?next={quote(request.path_qs, safe='')}")
+    return response(error, request.path)
+
+
+def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return ApiError(
+            405, f"{request.method} is not for {request.path}; allowed: {allowed}", headers={"Allow": allowed}
+        )
+    if error.status == 404:
+        return ApiError(404, f"there is nothing at {request.path}; /api/v1/openapi.json lists what there is")
+    return ApiError(error.status, error.reason)
+
+
+@web.middleware
+async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
+    """A page elsewhere whose name was made to point here (DNS rebinding) calls by its own name: not answered."""
+    name = urlsplit(f"//{request.host}").hostname or ""
+    if name not in LOOPBACK_NAMES and name not in request.app[CONTEXT].options.hosts:
+        raise ApiError(
+            421, f"this dashboard is not called {name!r}; start it with --allow-host {name} if it should be"
+        )
+    return await handler(request)
+
+
+@web.middleware
+async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Nothing unsafe from another site's page (CSRF): what a browser says about the origin must be this one."""
+    if request.method not in SAFE:
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is not None and site not in ("same-origin", "none"):
+            raise ApiError(
+                403, f"a page of another site ({site}) asked for this; only this dashboard's own pages may"
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise ApiError(403, f"a page of {origin} asked for this; only this dashboard's own pages may")
+    return await handler(request)
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
+    context = request.app[CONTEXT]
+    address = request.remote or "unknown"
+    header = request.headers.get("Authorization")
+    renew: Role | None = None
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError(
+                401,
+                f"the scheme {scheme!r} is not known here; use Authorization: Bearer TOKEN",
+                headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+            )
+        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address)
+    elif cookie := request.cookies.get(cookie_name(context)):
+        found = context.keys.role_of_session(cookie, context.now())
+        if found is not None:
+            role, left = found
+            request[CALLER] = Caller(role, "session", address)
+            renew = role if left < SESSION_S - RENEW_AFTER_S else None
+    result = await handler(request)
+    if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
+        give_session(context, result, renew)
+    return result
+
+
+def check_token(context: Context, token: str, address: str) -> Role:
+    """The role of a token. Raises 429 when this address guessed too often, 401 for a wrong one."""
+    now = context.now()
+    wait = context.limit.wait_s(address, now)
+    if wait > 0:
+        raise ApiError(
+            429,
+            f"too many wrong tokens from {address}; try again in {wait:.0f} s",
+            headers={"Retry-After": str(max(1, round(wait)))},
+        )
+    role = context.keys.role_of(token)
+    if role is None:
+        context.limit.wrong(address, token, now)
+        raise ApiError(
+            401,
+            "this token is not right (`luabus-cluster token` prints the login URL with it)",
+            headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+        )
+    return role
+
+
+def cookie_name(context: Context) -> str:
+    """Cookies do not know ports: two clusters on one machine must not end each other's sessions."""
+    return f"luabus_session_{context.options.port}"
+
+
+def give_session(context: Context, result: web.StreamResponse, role: Role) -> None:
+    result.set_cookie(
+        cookie_name(context),
+        context.keys.session(role, context.now()),
+        max_age=SESSION_S,
+        path=context.options.prefix or "/",
+        httponly=True,
+        samesite="Strict",
+        secure=context.options.secure,
+    )
+
+
+MIDDLEWARES: Final = (answers, own_host, own_origin, identify)

@@ -1,0 +1,156 @@
+"""`/metrics` for Prometheus, made from what is known at the moment of the scrape.
+
+Labels are names of routers, groups and processes: the cluster's configuration bounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from dashboard.auth import Role
+from dashboard.endpoints import Call, endpoint
+from dashboard.feed import Feed
+from dashboard.render.health import assess
+from dashboard.render.tables import differing_groups, group_tables
+from dashboard.snapshot import Snapshot
+
+STATES = ("starting", "running", "backoff", "stopping", "exited", "failed")
+
+
+class ClusterCollector(Collector):
+    """Reads the feed's snapshot at each scrape: nothing is counted twice, nothing lingers after its process is gone."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def collect(self) -> Iterable[Metric]:
+        snapshot = self._feed.snapshot
+        yield from _cluster(snapshot, self._feed)
+        yield from _routers(snapshot)
+        yield from _groups(snapshot)
+        yield from _processes(snapshot)
+
+    def describe(self) -> Iterable[Metric]:
+        # Without this, registering would collect once before there is anything to see.
+        return []
+
+
+def registry(feed: Feed) -> CollectorRegistry:
+    """A registry of our own: the library's global one belongs to whoever else runs in this process."""
+    made = CollectorRegistry(auto_describe=False)
+    made.register(ClusterCollector(feed))
+    return made
+
+
+@endpoint("GET", "/metrics", role=Role.viewer, tag="meta", media="text/plain", summary="Prometheus metrics")
+async def metrics(call: Call) -> web.Response:
+    encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
+    body = encode(registry(call.context.feed))
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _cluster(snapshot: Snapshot, feed: Feed) -> Iterator[Metric]:
+    health = assess(snapshot)
+    yield _gauge("luabus_cluster_healthy", "1 when nothing is wrong", float(health.level == "ok"))
+    yield _gauge("luabus_cluster_problems", "How many things are wrong", len(health.troubles))
+    yield _gauge("luabus_launcher_up", "1 when the launcher answers", float(snapshot.launcher_error is None))
+    agree = float(snapshot.routed and not differing_groups(snapshot))
+    yield _gauge("luabus_routers_consistent", "1 when all routers hold the same routing tables", agree)
+    yield _gauge("luabus_dashboard_watchers", "Pages and programs that follow the changes", feed.watchers)
+    yield _counter("luabus_dashboard_polls", "Looks at the cluster", feed.polls)
+
+
+def _routers(snapshot: Snapshot) -> Iterator[Metric]:
+    up = GaugeMetricFamily("luabus_router_up", "1 when the router answers", labels=["router"])
+    count = GaugeMetricFamily("luabus_router_connections", "Connections of the router", labels=["router"])
+    pending = GaugeMetricFamily(
+        "luabus_router_pending_bytes", "Bytes that wait to be read by the router's peers", labels=["router"]
+    )
+    for router in snapshot.routers:
+        rows = [row for row in snapshot.connections if row.router == router.name]
+        up.add_metric([router.name], float(router.connected))
+        count.add_metric([router.name], len(rows) if router.connected else 0)
+        pending.add_metric([router.name], sum(row.pending_bytes for row in rows) if router.connected else 0)
+    yield from (up, count, pending)
+    for name, family in _router_totals(snapshot).items():
+        if name:
+            yield family
+
+
+def _router_totals(snapshot: Snapshot) -> dict[str, CounterMetricFamily]:
+    """Every whole number that a router counts since its start, under the router's own name for it."""
+    families: dict[str, CounterMetricFamily] = {}
+    for router in snapshot.routers:
+        extra = router.stats.model_extra if router.stats and router.connected else None
+        for name, value in (extra or {}).items():
+            if not name.isidentifier() or not isinstance(value, int) or isinstance(value, bool):
+                continue
+            if name not in families:
+                families[name] = CounterMetricFamily(
+                    f"luabus_router_{name}",
+                    f"The router's count of {name.replace('_', ' ')}",
+                    labels=["router"],
+                )
+            families[name].add_metric([router.name], value)
+    return families
+
+
+def _groups(snapshot: Snapshot) -> Iterator[Metric]:
+    slots = GaugeMetricFamily("luabus_group_slots", "Hash slots of the group", labels=["group"])
+    vacant = GaugeMetricFamily(
+        "luabus_group_vacant_slots", "Hash slots of the group that nobody holds", labels=["group"]
+    )
+    members = GaugeMetricFamily("luabus_group_members", "Live instances of the group", labels=["group"])
+    master = GaugeMetricFamily("luabus_group_has_master", "1 when the group has a master", labels=["group"])
+    epoch = GaugeMetricFamily("luabus_group_epoch", "The highest lease epoch seen", labels=["group"])
+    for table in group_tables(snapshot):
+        slots.add_metric([table.name], table.slots)
+        vacant.add_metric([table.name], table.vacant)
+        members.add_metric([table.name], table.members)
+        if table.mastered:
+            master.add_metric([table.name], float(any(cell.master for cell in table.masters)))
+            epoch.add_metric([table.name], max(cell.epoch for cell in table.masters))
+    yield from (slots, vacant, members, master, epoch)
+
+
+def _processes(snapshot: Snapshot) -> Iterator[Metric]:
+    state = GaugeMetricFamily(
+        "luabus_process_state", "1 for the state the process is in", labels=["process", "service", "state"]
+    )
+    restarts = CounterMetricFamily(
+        "luabus_process_restarts", "Restarts by the launcher", labels=["process", "service"]
+    )
+    uptime = GaugeMetricFamily(
+        "luabus_process_uptime_seconds", "Since the process was started", labels=["process", "service"]
+    )
+    memory = GaugeMetricFamily(
+        "luabus_process_resident_memory_bytes", "Resident memory", labels=["process", "service"]
+    )
+    cpu = GaugeMetricFamily(
+        "luabus_process_cpu_ratio", "Share of one core in use", labels=["process", "service"]
+    )
+    for process in snapshot.processes if snapshot.launcher_error is None else ():
+        labels = [process.name, process.service]
+        for one in STATES:
+            state.add_metric([*labels, one], float(process.state == one))
+        restarts.add_metric(labels, process.restarts)
+        for family, value in ((uptime, process.uptime_s), (memory, process.rss_bytes)):
+            if value is not None:
+                family.add_metric(labels, value)
+        if process.cpu_percent is not None:
+            cpu.add_metric(labels, process.cpu_percent / 100)
+    yield from (state, restarts, uptime, memory, cpu)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, value=value)

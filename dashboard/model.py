@@ -1,0 +1,272 @@
+"""The shapes of the HTTP API, field for field as `docs/dashboard.md` and the OpenAPI document show them.
+
+What comes in (`Asked`) is strict: an unknown key is an error. What goes out (`Shown`) is read tolerantly from the routers and the
+launcher, so that a newer one may say more than this dashboard knows. Units are in the names: `_s` seconds, `_ms` milliseconds,
+`_bytes` bytes, `_percent` of one core.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+ServiceIdText = Annotated[str, BeforeValidator(str), Field(examples=["2.1"])]
+ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
+Level = Literal["ok", "warn", "bad"]
+
+
+class Shown(BaseModel):
+    """Goes out; never changes once made."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Asked(BaseModel):
+    """Comes in; nothing unknown is let through."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- what the routers say --------------------------------------------------------------------------------------
+
+
+class Slot(Shown):
+    """One entry of a group. `token` 0 is a vacant slot; `slot` is null for a member outside the hash array."""
+
+    service_id: ServiceIdText
+    name: str
+    token: int
+    slot: int | None = None
+
+
+class Group(Shown):
+    """A group in one router's table. `master` is a service id, or null; `epoch` the highest lease epoch seen."""
+
+    group: int
+    name: str
+    master: ServiceIdText | None = None
+    epoch: int = 0
+    slots: tuple[Slot, ...] = ()
+
+
+class RouterTable(Shown):
+    """One router's routing table. When it is not `connected`, `groups` is what it said last, `age_s` seconds ago."""
+
+    router: str
+    connected: bool = True
+    age_s: float | None = None
+    groups: tuple[Group, ...] = ()
+
+
+class Routes(Shown):
+    """Every router's routing table; `consistent` when all connected ones agree (tokens are each router's own)."""
+
+    consistent: bool
+    routers: tuple[RouterTable, ...]
+
+
+class Connection(Shown):
+    """One connection of one router. Rates are per second, over the dashboard's last two looks."""
+
+    router: str
+    token: int
+    service_id: ServiceIdText | None = None
+    name: str = ""
+    peer: str = ""
+    rtt_ms: float | None = None
+    idle_s: float | None = None
+    pending_bytes: int = 0
+    messages_in: int = 0
+    messages_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connected_s: float = 0.0
+    rate_in: float = 0.0
+    rate_out: float = 0.0
+
+
+class RouterStats(Shown):
+    """One router's totals since it started. Whatever else the router counts is kept beside the named fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    router: str = ""
+
+
+# --- what the launcher says ------------------------------------------------------------------------------------
+
+
+class Process(Shown):
+    """One supervised process. `exit` says how it ended last (`exit code 1`, `SIGKILL`), null if it never did."""
+
+    name: str
+    service: str = ""
+    service_id: ServiceIdText | None = None
+    state: ProcessState
+    pid: int | None = None
+    restarts: int = 0
+    uptime_s: float | None = None
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    exit: Any = None
+
+
+class LogLines(Shown):
+    """The newest lines a process wrote, oldest first."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+class Event(Shown):
+    """Something that happened. `by` and `origin` say who did it and from where, when a person did."""
+
+    seq: int
+    at: str
+    kind: str
+    subject: str = ""
+    text: str = ""
+    level: Level = "ok"
+    by: str = ""
+    origin: str = ""
+
+
+class Events(Shown):
+    """Events, oldest first; ask for more with `after=next`."""
+
+    events: tuple[Event, ...]
+    next: int
+
+
+# --- what the dashboard says -----------------------------------------------------------------------------------
+
+
+class Problem(Shown):
+    """One thing that is wrong now, and the page that shows it."""
+
+    level: Level
+    text: str
+    subject: str = ""
+
+
+class RouterStatus(Shown):
+    router: str
+    address: str
+    connected: bool
+    age_s: float | None = None
+
+
+class GroupStatus(Shown):
+    group: int
+    name: str
+    slots: int
+    vacant: int
+    members: int
+    master: str | None = None
+    epoch: int = 0
+
+
+class Status(Shown):
+    """The cluster's health in one sentence, and what it is made of."""
+
+    cluster: str
+    level: Level
+    sentence: str
+    problems: tuple[Problem, ...]
+    consistent: bool
+    routers: tuple[RouterStatus, ...]
+    groups: tuple[GroupStatus, ...]
+    processes: dict[str, int] = Field(description="how many processes are in each state")
+    launcher: bool = Field(description="whether the launcher answers")
+    messages_per_s: float = 0.0
+
+
+class KeyPlace(Shown):
+    """Where one router sends one key: its slot, who is there, and whether the owner was vacant and the next live one took it."""
+
+    router: str
+    slot: int | None
+    service_id: str | None
+    name: str | None
+    owner: str | None
+    moved: bool
+
+
+class KeyPlaces(Shown):
+    group: int
+    key: str
+    hash: int
+    routers: tuple[KeyPlace, ...]
+    agree: bool
+
+
+class Consequence(Shown):
+    """What an action would do, in this cluster's terms."""
+
+    title: str
+    sentences: tuple[str, ...]
+    danger: bool
+
+
+# --- what one can ask ------------------------------------------------------------------------------------------
+
+
+class RegisterAsked(Asked):
+    """`token`: of a live connection; 0 keeps a vacant slot; null removes the entry; "own": at each router the connection
+    that says it is this id."""
+
+    router: str = Field(default="*", examples=["*", "router.1"])
+    service_id: str = Field(examples=["2.1", "mail.1"], min_length=1, max_length=80)
+    token: Annotated[int, Field(ge=0, lt=1 << 32, strict=True)] | Literal["own"] | None
+    is_master: Annotated[bool, Field(strict=True)] = False
+
+
+class Registered(Shown):
+    """What each router answered, and the request that would take it back (null when nothing would)."""
+
+    service_id: str
+    results: dict[str, str]
+    undo: RegisterAsked | None = None
+
+
+class PromoteAsked(Asked):
+    service_id: str = Field(examples=["2.1", "mail.1"], min_length=1, max_length=80)
+
+
+class KillAsked(Asked):
+    name: str = Field(examples=["mail.1"], min_length=1, max_length=120)
+    signal: str = Field(default="SIGKILL", examples=["SIGKILL", "SIGTERM"], min_length=1, max_length=20)
+
+
+class NameAsked(Asked):
+    name: str = Field(examples=["mail", "mail.1"], min_length=1, max_length=120)
+
+
+class ScaleAsked(Asked):
+    service: str = Field(examples=["mail"], min_length=1, max_length=120)
+    instances: int = Field(ge=0, le=65_535, strict=True)
+
+
+class CloseAsked(Asked):
+    router: str = Field(examples=["router.1"], min_length=1)
+    token: int = Field(ge=1, lt=1 << 32, strict=True)
+
+
+class Done(Shown):
+    """What the launcher or the router answered."""
+
+    done: str
+    detail: Any = None
+
+
+class ProblemDetail(Shown):
+    """RFC 9457 `application/problem+json`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    errors: tuple[dict[str, str], ...] = ()
+    error: str = Field(default="", description="the type of the luabus error, when one caused this")

@@ -1,0 +1,96 @@
+"""Errors as RFC 9457 `application/problem+json`; which luabus error is which status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from dashboard.model import ProblemDetail
+from luabus import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# The first match counts: the more special classes stand before their roots.
+STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
+    (errors.Refused, 409),
+    (errors.IdInUse, 409),
+    (errors.StaleEpoch, 409),
+    (errors.NotConnected, 503),
+    (errors.NoRoute, 404),
+    (errors.NoMaster, 503),
+    (errors.RequestTimeout, 504),
+    (errors.ConnectionLost, 502),
+    (errors.Overloaded, 503),
+    (errors.UnknownMethod, 404),
+    (errors.BadArguments, 422),
+    (errors.FrameTooLarge, 413),
+    (errors.RemoteError, 502),
+    (errors.AuthError, 502),
+    (errors.LuabusError, 502),
+)
+
+
+class ApiError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        invalid: Sequence[dict[str, str]] = (),
+        headers: dict[str, str] | None = None,
+        error: str = "",
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.invalid = tuple(invalid)
+        self.headers = headers or {}
+        self.error = error
+
+
+def from_luabus(error: errors.LuabusError) -> ApiError:
+    """The status that says the same, with the error's own words."""
+    status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    return ApiError(status, str(error) or type(error).__name__, error=type(error).__name__)
+
+
+def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
+    """404 that says what there is, or what was probably meant."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    elif names:
+        hint = f"there are: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
+    else:
+        hint = "none is known now"
+    return ApiError(404, f"there is no {what} {name!r}; {hint}")
+
+
+def invalid(found: Sequence[Any]) -> ApiError:
+    """422 from pydantic's list of errors."""
+    listed = [
+        {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": str(one["msg"])}
+        for one in found
+    ]
+    said = "; ".join(f"{one['at']}: {one['message']}" for one in listed)
+    return ApiError(422, said, invalid=listed)
+
+
+def response(error: ApiError, instance: str) -> web.Response:
+    document = ProblemDetail(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=error.detail,
+        instance=instance,
+        errors=error.invalid,
+        error=error.error,
+    )
+    body = document.model_dump_json(exclude_defaults=True, exclude={"type"})
+    return web.Response(text=body, status=error.status, headers=error.headers, content_type=MEDIA_TYPE)

@@ -1,0 +1,172 @@
+"""The cluster's health in one sentence, and the list of what is wrong, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.model import Group, Level, Process
+from dashboard.render.tables import differing_groups, hash_slots
+from dashboard.render.words import LEVELS, duration, ordinal, size, worst
+from dashboard.snapshot import Snapshot
+from dashboard.texts import Text
+
+SLOW_READER_BYTES = 256 * 1024
+"""So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""
+SAID_AT_ONCE = 3
+"""Problems named in the sentence; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong; `page` is where to look, `subject` the name to look for."""
+
+    level: Level
+    text: Text
+    subject: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    level: Level
+    sentence: Text
+    troubles: tuple[Trouble, ...]
+
+
+def assess(snapshot: Snapshot) -> Health:
+    """What is wrong, worst first, and the sentence that says it."""
+    troubles = [*_routers(snapshot), *_launcher(snapshot), *_processes(snapshot)]
+    if snapshot.routed:
+        troubles += [*_groups(snapshot), *_connections(snapshot)]
+    troubles.sort(key=lambda trouble: -LEVELS.index(trouble.level))
+    level = worst([trouble.level for trouble in troubles])
+    return Health(level, _sentence(snapshot, level, troubles), tuple(troubles))
+
+
+def exit_text(ended: Any) -> str:
+    """How a process ended, from whatever the launcher says: a text, a number, or a map with a reason."""
+    if ended is None or ended == "":
+        return ""
+    if isinstance(ended, dict):
+        for key in ("text", "reason"):
+            if ended.get(key):
+                return str(ended[key])
+        if ended.get("signal"):
+            return str(ended["signal"])
+        return f"exit code {ended['code']}" if ended.get("code") is not None else ""
+    return f"exit code {ended}" if isinstance(ended, int) else str(ended)
+
+
+def process_level(process: Process) -> Level:
+    """Failed is bad; waiting to restart is a warning; the rest is as it should be."""
+    if process.state == "failed":
+        return "bad"
+    return "warn" if process.state == "backoff" else "ok"
+
+
+def _sentence(snapshot: Snapshot, level: Level, troubles: list[Trouble]) -> Text:
+    if not troubles:
+        running = sum(process.state == "running" for process in snapshot.processes)
+        routers = len(snapshot.routers)
+        if routers == 1:
+            return Text("Healthy: {running} processes run, the router answers.", running=running)
+        return Text(
+            "Healthy: {running} processes run, {routers} routers agree.", running=running, routers=routers
+        )
+    said: Text = troubles[0].text
+    for trouble in troubles[1:SAID_AT_ONCE]:
+        said = Text("{first}; {second}", first=said, second=trouble.text)
+    if len(troubles) > SAID_AT_ONCE:
+        said = Text("{first}; and {more} more", first=said, more=len(troubles) - SAID_AT_ONCE)
+    return Text("Down: {what}." if level == "bad" else "Degraded: {what}.", what=said)
+
+
+def _routers(snapshot: Snapshot) -> Iterator[Trouble]:
+    if not snapshot.routers:
+        yield Trouble("bad", Text("no router is configured"), "", "routes")
+    elif not snapshot.routed:
+        seen = max((router.seen for router in snapshot.routers if router.seen is not None), default=None)
+        if seen is None:
+            text = Text(
+                "no router answers ({why})",
+                why=snapshot.bus_error or Text("none ever did since this page's process began"),
+            )
+        else:
+            text = Text(
+                "no router answers; routes are as last known {ago} ago", ago=duration(snapshot.at - seen)
+            )
+        yield Trouble("bad", text, "", "routes")
+    else:
+        for router in snapshot.routers:
+            if not router.connected:
+                yield Trouble(
+                    "warn", Text("{router} does not answer", router=router.name), router.name, "routes"
+                )
+
+
+def _launcher(snapshot: Snapshot) -> Iterator[Trouble]:
+    if snapshot.launcher_error is not None:
+        yield Trouble(
+            "warn", Text("the launcher does not answer ({why})", why=snapshot.launcher_error), "", "processes"
+        )
+
+
+def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
+    if snapshot.launcher_error is not None:
+        return
+    for process in snapshot.processes:
+        why = exit_text(process.exit)
+        if process.state == "failed":
+            text = (
+                Text("{name} has failed: {why}", name=process.name, why=why)
+                if why
+                else Text("{name} has failed", name=process.name)
+            )
+            yield Trouble("bad", text, process.name, "processes")
+        elif process.state == "backoff":
+            text = Text(
+                "{name} is restarting for the {nth} time",
+                name=process.name,
+                nth=ordinal(process.restarts + 1),
+            )
+            yield Trouble("warn", text, process.name, "processes")
+
+
+def _groups(snapshot: Snapshot) -> Iterator[Trouble]:
+    for number in sorted(differing_groups(snapshot)):
+        name = next((group.name for group in snapshot.groups() if group.group == number), str(number))
+        yield Trouble("warn", Text("the routers disagree about group {group}", group=name), name, "routes")
+    for group in snapshot.groups():
+        yield from _group(group)
+
+
+def _group(group: Group) -> Iterator[Trouble]:
+    slots = hash_slots(group)
+    vacant = sum(slot.token == 0 for slot in slots)
+    if vacant and not any(slot.token for slot in group.slots):
+        yield Trouble("bad", Text("nobody serves group {group}", group=group.name), group.name, "routes")
+    elif vacant:
+        text = Text(
+            "group {group} has {vacant} of {total} slots vacant",
+            group=group.name,
+            vacant=vacant,
+            total=len(slots),
+        )
+        yield Trouble("warn", text, group.name, "routes")
+    # An epoch above 0 means that the group has had a master: without one now, calls to it fail.
+    if group.epoch > 0 and group.master is None:
+        yield Trouble("bad", Text("group {group} has no master", group=group.name), group.name, "routes")
+
+
+def _connections(snapshot: Snapshot) -> Iterator[Trouble]:
+    for row in snapshot.connections:
+        if row.pending_bytes >= SLOW_READER_BYTES:
+            text = Text(
+                "{name} reads slowly: {size} wait for it at {router}",
+                name=row.name or row.peer,
+                size=size(row.pending_bytes),
+                router=row.router,
+            )
+            yield Trouble("warn", text, row.name, "connections")

@@ -1,0 +1,111 @@
+"""Long lists: filter, sort, page; and the rates between two looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dashboard.model import Connection, Process
+
+Shown = TypeVar("Shown", bound=BaseModel)
+
+CONNECTION_COLUMNS: Final = (
+    "router",
+    "token",
+    "service_id",
+    "name",
+    "peer",
+    "rtt_ms",
+    "idle_s",
+    "pending_bytes",
+    "messages_in",
+    "messages_out",
+    "bytes_in",
+    "bytes_out",
+    "connected_s",
+    "rate_in",
+    "rate_out",
+)
+PAGE_SIZE: Final = 100
+"""Rows of one page: what a browser lays out without a stutter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Shown]):
+    """Rows `offset` to `offset + limit` of the `total` that passed the filter."""
+
+    rows: tuple[Shown, ...]
+    total: int
+    offset: int
+    limit: int
+
+    @property
+    def number(self) -> int:
+        return self.offset // self.limit + 1
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.limit))
+
+
+def matches(row: BaseModel, wanted: str) -> bool:
+    """Whether every word of `wanted` is somewhere in the row's texts; case does not matter."""
+    texts = " ".join(str(value) for value in row.__dict__.values() if isinstance(value, str)).casefold()
+    return all(word in texts for word in wanted.casefold().split())
+
+
+def select(
+    rows: Sequence[Shown], q: str = "", sort: str = "", offset: int = 0, limit: int = PAGE_SIZE
+) -> Page[Shown]:
+    """Filter by words, sort by a field (`-field` for descending; nulls last either way), cut out one page."""
+    found = [row for row in rows if matches(row, q)] if q.strip() else list(rows)
+    if sort:
+        name = sort.removeprefix("-")
+        known = [row for row in found if getattr(row, name) is not None]
+        unknown = [row for row in found if getattr(row, name) is None]
+        known.sort(key=lambda row: getattr(row, name), reverse=sort.startswith("-"))
+        found = known + unknown
+    return Page(tuple(found[offset : offset + limit]), len(found), offset, limit)
+
+
+def with_rates(
+    new: Sequence[Connection], old: Sequence[Connection], elapsed_s: float
+) -> tuple[Connection, ...]:
+    """The connections with messages per second since the look before. A new one, or a counter that went back, has none."""
+    if elapsed_s <= 0:
+        return tuple(new)
+    before = {(row.router, row.token): row for row in old}
+    result = []
+    for row in new:
+        previous = before.get((row.router, row.token))
+        if (
+            previous is None
+            or previous.messages_in > row.messages_in
+            or previous.messages_out > row.messages_out
+        ):
+            result.append(row)
+            continue
+        rate_in = round((row.messages_in - previous.messages_in) / elapsed_s, 2)
+        rate_out = round((row.messages_out - previous.messages_out) / elapsed_s, 2)
+        result.append(row.model_copy(update={"rate_in": rate_in, "rate_out": rate_out}))
+    return tuple(result)
+
+
+def preferred(connections: Sequence[Connection]) -> dict[str, str]:
+    """Which router each service sends through: the one that it sent most to in the last second. Silent ones have none."""
+    best: dict[str, Connection] = {}
+    for row in connections:
+        if row.name and row.rate_in > 0 and (row.name not in best or row.rate_in > best[row.name].rate_in):
+            best[row.name] = row
+    return {name: row.router for name, row in best.items()}
+
+
+def by_service(processes: Sequence[Process]) -> list[tuple[str, list[Process]]]:
+    """The processes of each service together, services in the order in which they first appear."""
+    found: dict[str, list[Process]] = {}
+    for process in processes:
+        found.setdefault(process.service or process.name, []).append(process)
+    return list(found.items())

@@ -1,0 +1,205 @@
+"""The routing tables side by side: what each router holds, where they differ, and where a key goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboard.model import Group, KeyPlace, KeyPlaces, RouterTable, Routes, Slot
+from dashboard.snapshot import RouterState, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One slot at one router. `state` is live, vacant, or absent; `differs` when not all live routers have the same."""
+
+    router: str
+    state: str
+    token: int | None
+    master: bool
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry of a group across the routers. `slot` is None for a member outside the hash array."""
+
+    service_id: str
+    name: str
+    slot: int | None
+    cells: tuple[Cell, ...]
+
+    @property
+    def sick(self) -> bool:
+        return any(cell.differs or cell.state == "vacant" for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class MasterCell:
+    router: str
+    master: str | None
+    name: str | None
+    epoch: int
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable:
+    group: int
+    name: str
+    slots: int
+    vacant: int
+    members: int
+    masters: tuple[MasterCell, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def mastered(self) -> bool:
+        """Whether this group has, or ever had, a master."""
+        return any(cell.epoch > 0 or cell.master for cell in self.masters)
+
+    @property
+    def differs(self) -> bool:
+        return any(cell.differs for cell in self.masters) or any(
+            cell.differs for row in self.rows for cell in row.cells
+        )
+
+    @property
+    def level(self) -> str:
+        masterless = self.mastered and all(cell.master is None for cell in self.masters)
+        if masterless or (self.rows and self.members == 0):
+            return "bad"
+        return "warn" if self.vacant or self.differs else "ok"
+
+
+def hash_slots(group: Group) -> list[Slot]:
+    """The group's hash array, in order. Members outside of it have no slot number."""
+    return sorted((slot for slot in group.slots if slot.slot is not None), key=lambda slot: slot.slot or 0)
+
+
+def _agreed(group: Group) -> tuple[object, ...]:
+    """What all routers must have alike; tokens are each router's own, only live or vacant counts."""
+    entries = sorted(
+        (slot.service_id, slot.token == 0, slot.slot if slot.slot is not None else -1) for slot in group.slots
+    )
+    return (group.master, group.epoch, tuple(entries))
+
+
+def differing_groups(snapshot: Snapshot) -> set[int]:
+    """The numbers of the groups about which the connected routers do not say the same."""
+    tables = [router for router in snapshot.routers if router.connected and router.seen is not None]
+    said = [{group.group: _agreed(group) for group in router.groups} for router in tables]
+    numbers = {number for table in said for number in table}
+    return {number for number in numbers if len({table.get(number) for table in said}) > 1}
+
+
+def routes(snapshot: Snapshot) -> Routes:
+    """The API's answer."""
+    tables = tuple(
+        RouterTable(
+            router=router.name,
+            connected=router.connected,
+            age_s=None if router.seen is None else round(max(snapshot.at - router.seen, 0.0), 1),
+            groups=router.groups,
+        )
+        for router in snapshot.routers
+    )
+    return Routes(consistent=snapshot.routed and not differing_groups(snapshot), routers=tables)
+
+
+def group_tables(snapshot: Snapshot) -> list[GroupTable]:
+    """Each group with its entries, one cell per router that ever gave a table."""
+    routers = [router for router in snapshot.routers if router.seen is not None]
+    numbers = sorted({group.group for router in routers for group in router.groups})
+    return [_table(number, routers) for number in numbers]
+
+
+def _table(number: int, routers: Sequence[RouterState]) -> GroupTable:
+    held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
+    groups = [group for group in held.values() if group is not None]
+    live = [router.name for router in routers if router.connected]
+    entries: dict[str, Slot] = {}
+    for group in groups:
+        for slot in group.slots:
+            entries.setdefault(slot.service_id, slot)
+    order = sorted(
+        entries.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
+    )
+    first = groups[0]
+    return GroupTable(
+        group=number,
+        name=first.name,
+        slots=len(hash_slots(first)),
+        vacant=sum(slot.token == 0 for slot in hash_slots(first)),
+        members=sum(slot.token != 0 for slot in first.slots),
+        masters=_masters(held, live),
+        rows=tuple(_row(slot, held, live) for slot in order),
+    )
+
+
+def _numeric(service_id: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in service_id.split("."))
+
+
+def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[MasterCell, ...]:
+    said = {(group.master, group.epoch) if group else (None, 0) for name in live for group in [held[name]]}
+    cells = []
+    for router, group in held.items():
+        master = group.master if group else None
+        name = (
+            next((slot.name for slot in group.slots if slot.service_id == master), master) if group else None
+        )
+        cells.append(
+            MasterCell(router, master, name, group.epoch if group else 0, len(said) > 1 and router in live)
+        )
+    return tuple(cells)
+
+
+def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str]) -> Row:
+    found = {
+        router: next((s for s in group.slots if s.service_id == slot.service_id), None) if group else None
+        for router, group in held.items()
+    }
+    states = {
+        router: "absent" if entry is None else "live" if entry.token else "vacant"
+        for router, entry in found.items()
+    }
+    differs = len({states[router] for router in live}) > 1
+    cells = []
+    for router, entry in found.items():
+        group = held[router]
+        master = group is not None and group.master == slot.service_id
+        cells.append(
+            Cell(router, states[router], entry.token if entry else None, master, differs and router in live)
+        )
+    return Row(slot.service_id, slot.name, slot.slot, tuple(cells))
+
+
+def place(group: Group, hashed: int) -> tuple[Slot | None, Slot | None]:
+    """The slot that owns a hash, and the one that serves it now: the owner, or the next live slot after it."""
+    slots = hash_slots(group)
+    if not slots:
+        return None, None
+    start = hashed % len(slots)
+    around = slots[start:] + slots[:start]
+    return slots[start], next((slot for slot in around if slot.token), None)
+
+
+def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPlaces:
+    """Where each connected router sends `key`, whose hash is given."""
+    places = []
+    for router in snapshot.live_tables():
+        group = next((g for g in router.groups if g.group == number), None)
+        owner, serves = place(group, hashed) if group else (None, None)
+        places.append(
+            KeyPlace(
+                router=router.name,
+                slot=owner.slot if owner else None,
+                service_id=serves.service_id if serves else None,
+                name=serves.name if serves else None,
+                owner=owner.name if owner else None,
+                moved=owner is not serves,
+            )
+        )
+    agree = len({(p.slot, p.service_id) for p in places}) <= 1
+    return KeyPlaces(group=number, key=key, hash=hashed, routers=tuple(places), agree=agree)

@@ -1,0 +1,70 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from dashboard.model import Level
+
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
+
+
+def size(count: float | None) -> str:
+    """`1.5 MiB`; a dash for None."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in _SIZES:
+        if value < 1024 or unit == _SIZES[-1]:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def duration(seconds: float | None) -> str:
+    """The two largest units: `3 min 12 s`, `2 d 4 h`; a dash for None."""
+    if seconds is None:
+        return "–"
+    if 0 < seconds < 1:
+        return "< 1 s"
+    whole = int(max(seconds, 0))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def rate(per_second: float | None) -> str:
+    """`12/s`, `3.4 k/s`, `1.2 M/s`; below ten with one decimal."""
+    if per_second is None:
+        return "–"
+    for limit, unit, divisor in ((1000, "", 1.0), (1e6, " k", 1e3), (float("inf"), " M", 1e6)):
+        if per_second < limit:
+            value = per_second / divisor
+            digits = 0 if value >= 100 or (divisor == 1 and (value >= 10 or value == int(value))) else 1
+            return f"{value:.{digits}f}{unit}/s"
+    raise AssertionError("unreachable")
+
+
+def percent(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 12th, 13th, 21st ..."""
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def worst(levels: list[Level]) -> Level:
+    return max(levels, key=LEVELS.index, default="ok")

@@ -1,0 +1,130 @@
+// Buttons that change something: ask the server what would happen, show it, and do it only after a yes.
+import { refresh } from "./live.js";
+import { say } from "./texts.js";
+
+const base = document.documentElement.dataset.base;
+const dialog = document.getElementById("confirm");
+const yes = document.getElementById("confirm-yes");
+const problem = document.getElementById("confirm-problem");
+const more = document.getElementById("confirm-more");
+const SIGNALS = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGSTOP", "SIGCONT"];
+let asked = null;
+
+async function post(verb, args, preview) {
+  const answer = await fetch(`${base}/api/v1/${verb}${preview ? "?preview=true" : ""}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(args),
+  });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail ?? body.title ?? `${answer.status}`);
+  return body;
+}
+
+/** Say what `verb` with `args` would do, and do it when the person agrees. */
+export async function ask(verb, args) {
+  asked = { verb, args };
+  yes.disabled = true;
+  fail("");
+  more.replaceChildren();
+  if (verb === "kill") more.append(signalChoice());
+  await preview();
+  if (!dialog.open) dialog.showModal();
+}
+
+async function preview() {
+  try {
+    const said = await post(asked.verb, asked.args, true);
+    describe(said.title, said.sentences, said.danger);
+    yes.disabled = false;
+  } catch (error) {
+    describe(say("This cannot be done"), [], false);
+    fail(error.message);
+  }
+}
+
+function describe(title, sentences, danger) {
+  document.getElementById("confirm-title").textContent = title;
+  document.getElementById("confirm-text").replaceChildren(...sentences.map((sentence) => Object.assign(document.createElement("li"), { textContent: sentence })));
+  yes.classList.toggle("danger", danger);
+}
+
+function fail(text) {
+  problem.textContent = text;
+  problem.hidden = !text;
+}
+
+function signalChoice() {
+  const label = Object.assign(document.createElement("label"), { className: "field" });
+  const select = document.createElement("select");
+  select.name = "signal";
+  select.append(...SIGNALS.map((name) => new Option(name, name, false, name === asked.args.signal)));
+  select.addEventListener("change", () => {
+    asked.args = { ...asked.args, signal: select.value };
+    preview();
+  });
+  label.append(Object.assign(document.createElement("span"), { textContent: say("Signal") }), select);
+  return label;
+}
+
+yes.addEventListener("click", async () => {
+  yes.disabled = true;
+  fail("");
+  try {
+    const { verb, args } = asked;
+    const done = await post(verb, args, false);
+    dialog.close();
+    toast(done.done ?? summary(done), done.undo ? () => ask("register", done.undo) : null);
+    refresh();
+  } catch (error) {
+    yes.disabled = false;
+    fail(error.message);
+  }
+});
+
+const summary = (done) => `${done.service_id}: ${Object.entries(done.results ?? {}).map(([router, said]) => `${router} ${said}`).join(", ")}`;
+
+/** A short message that goes away by itself; with `undo` it offers to take the action back, and stays longer. */
+export function toast(text, undo) {
+  const box = Object.assign(document.createElement("div"), { className: "toast" });
+  box.append(Object.assign(document.createElement("span"), { textContent: text }));
+  if (undo) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: say("Undo") });
+    button.addEventListener("click", () => {
+      box.remove();
+      undo();
+    });
+    box.append(button);
+  }
+  document.getElementById("toasts").append(box);
+  setTimeout(() => box.remove(), undo ? 20000 : 6000);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-verb]");
+  if (button) {
+    button.closest("details")?.removeAttribute("open");
+    ask(button.dataset.verb, JSON.parse(button.dataset.args));
+  }
+  const opener = event.target.closest("[data-open]");
+  if (opener) document.getElementById(opener.dataset.open).showModal();
+});
+
+const form = document.querySelector("[data-form=register]");
+if (form) {
+  const toggle = () => {
+    for (const part of form.querySelectorAll("[data-when]")) {
+      const [name, value] = part.dataset.when.split("=");
+      part.hidden = form.elements[name].value !== value;
+      for (const input of part.querySelectorAll("input")) input.required = !part.hidden;
+    }
+  };
+  form.addEventListener("input", toggle);
+  toggle();
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.value !== "yes") return;
+    const { service_id, router, token, number, is_master } = form.elements;
+    const chosen = { own: "own", 0: 0, none: null, number: Number(number.value) }[token.value];
+    ask("register", { service_id: service_id.value.trim(), router: router.value, token: chosen, is_master: is_master.checked });
+  });
+}

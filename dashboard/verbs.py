@@ -1,0 +1,202 @@
+"""The verbs: check the names, say what would happen or do it, write down who did it, look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dashboard.context import Caller, Context
+from dashboard.model import (
+    CloseAsked,
+    Consequence,
+    Done,
+    KillAsked,
+    LogLines,
+    PromoteAsked,
+    RegisterAsked,
+    Registered,
+    ScaleAsked,
+)
+from dashboard.problems import ApiError, not_found
+from dashboard.render import consequences
+from dashboard.snapshot import Snapshot
+from dashboard.texts import Text
+from luabus.errors import LuabusError
+
+
+async def register(
+    context: Context, caller: Caller | None, asked: RegisterAsked, preview: bool
+) -> Registered | Consequence:
+    """`*` is every router. Unknown ids and routers are 404; what a router refuses is 409, in its own words."""
+    snapshot = context.feed.snapshot
+    service_id = known_id(snapshot, asked.service_id)
+    if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
+        raise not_found("router", asked.router, [router.name for router in snapshot.routers])
+    asked = asked.model_copy(update={"service_id": service_id})
+    if preview:
+        return _consequence(consequences.of_register(snapshot, asked))
+    undo = consequences.undo_of(snapshot, asked)
+    name = consequences.name_of(snapshot, service_id)
+    done = {None: "remove", 0: "vacate"}.get(asked.token, "register") if asked.token != "own" else "register"
+    text = f"{'make master' if asked.is_master else done} {name} at {'every router' if asked.router == '*' else asked.router}"
+    async with _Written(context, caller, "register", name, text):
+        results = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+    return Registered(service_id=service_id, results=results, undo=undo)
+
+
+async def promote(
+    context: Context, caller: Caller | None, asked: PromoteAsked, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    service_id = known_id(snapshot, asked.service_id)
+    if preview:
+        return _consequence(consequences.of_promote(snapshot, service_id))
+    name = consequences.name_of(snapshot, service_id)
+    async with _Written(context, caller, "promote", name, f"promote {name} to master"):
+        detail = await context.feed.source.promote(service_id)
+    return Done(done=f"{name} is asked to be the master", detail=detail)
+
+
+async def close(
+    context: Context, caller: Caller | None, asked: CloseAsked, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    row = next(
+        (row for row in snapshot.connections if (row.router, row.token) == (asked.router, asked.token)), None
+    )
+    if row is None:
+        if asked.router not in [router.name for router in snapshot.routers]:
+            raise not_found("router", asked.router, [router.name for router in snapshot.routers])
+        known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
+        raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
+    if preview:
+        return _consequence(consequences.of_close(snapshot, asked.router, asked.token))
+    name = row.name or row.peer
+    async with _Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
+        detail = await context.feed.source.close_connection(asked.router, asked.token)
+    return Done(done=f"the connection of {name} at {asked.router} is closed", detail=detail)
+
+
+async def kill(
+    context: Context, caller: Caller | None, asked: KillAsked, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    known_name(snapshot, asked.name, snapshot.names())
+    if preview:
+        return _consequence(consequences.of_kill(snapshot, asked.name, asked.signal))
+    async with _Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}"):
+        detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
+    return Done(done=f"{asked.signal} was sent to {asked.name}", detail=detail)
+
+
+async def steer(
+    context: Context, caller: Caller | None, verb: str, name: str, preview: bool
+) -> Done | Consequence:
+    """`start`, `stop` and `restart`."""
+    snapshot = context.feed.snapshot
+    known_name(snapshot, name, snapshot.names())
+    if preview:
+        if verb == "start":
+            return _consequence(
+                (Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False)
+            )
+        return _consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"))
+    async with _Written(context, caller, verb, name, f"{verb} {name}"):
+        detail = await context.feed.source.tell(verb, name, _who(caller))
+    return Done(done=f"{verb} {name}: done", detail=detail)
+
+
+async def scale(
+    context: Context, caller: Caller | None, asked: ScaleAsked, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    services = snapshot.services()
+    known_name(snapshot, asked.service, services)
+    now = len(services.get(asked.service, ()))
+    if preview:
+        return _consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances))
+    async with _Written(
+        context, caller, "scale", asked.service, f"scale {asked.service} from {now} to {asked.instances}"
+    ):
+        detail = await context.feed.source.tell("scale", asked.service, asked.instances, _who(caller))
+    return Done(done=f"{asked.service} has {asked.instances} instances", detail=detail)
+
+
+async def logs(context: Context, name: str, lines: int) -> LogLines:
+    """The newest lines of one process."""
+    snapshot = context.feed.snapshot
+    known_name(snapshot, name, [process.name for process in snapshot.processes])
+    answer = await context.feed.source.ask("logs", [name], lines)
+    return LogLines(name=name, lines=tuple(log_texts(answer)))
+
+
+def log_texts(answer: Any) -> Iterable[str]:
+    """The lines in whatever the launcher gives them: texts, or maps with a `line` or `text`."""
+    for line in answer or ():
+        if isinstance(line, dict):
+            yield str(line.get("line", line.get("text", "")))
+        elif isinstance(line, list | tuple):
+            yield str(line[-1]) if line else ""
+        else:
+            yield str(line)
+
+
+def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:
+    """404 with a suggestion, or 503 when nobody could know."""
+    known = list(names)
+    if name in known:
+        return
+    if not known and snapshot.launcher_error is not None:
+        raise ApiError(503, f"the launcher does not answer: {snapshot.launcher_error}", error="NotConnected")
+    raise not_found("process or service", name, known)
+
+
+def known_id(snapshot: Snapshot, given: str) -> str:
+    """`2.1` for `2.1` or `mail.1`. An id is known when a router holds it, a connection says it, or the launcher runs it."""
+    ids = {slot.service_id: slot.name for group in snapshot.groups() for slot in group.slots}
+    ids |= {row.service_id: row.name for row in snapshot.connections if row.service_id and row.token}
+    ids |= {process.service_id: process.name for process in snapshot.processes if process.service_id}
+    for service_id, name in ids.items():
+        if given in (service_id, name):
+            return service_id
+    if not ids and not snapshot.routed:
+        raise ApiError(
+            503,
+            f"no router answers: {snapshot.bus_error or 'all connections are lost'}",
+            error="NotConnected",
+        )
+    raise not_found("service id", given, [*ids.values(), *ids])
+
+
+def _consequence(said: consequences.Said) -> Consequence:
+    title, sentences, danger = said
+    return Consequence(
+        title=str(title), sentences=tuple(str(sentence) for sentence in sentences), danger=danger
+    )
+
+
+def _who(caller: Caller | None) -> dict[str, str]:
+    return {"by": f"{caller.by} (dashboard)", "from": caller.address} if caller else {}
+
+
+class _Written:
+    """Writes the event whether the verb succeeds or not, and has the feed look again."""
+
+    def __init__(self, context: Context, caller: Caller | None, kind: str, subject: str, text: str) -> None:
+        self._context = context
+        self._caller = caller
+        self._event = (kind, subject)
+        self._text = text
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        by, origin = (self._caller.by, self._caller.address) if self._caller else ("", "")
+        if error is None:
+            self._context.journal.add(*self._event, self._text, by=by, origin=origin)
+            self._context.feed.kick()
+        elif isinstance(error, LuabusError):
+            self._context.journal.add(*self._event, f"{self._text}: refused: {error}", "warn", by, origin)
