@@ -29,6 +29,7 @@ from dashboard.model import (
     Registered,
     Routes,
     ScaleAsked,
+    Session,
     Status,
 )
 from dashboard.problems import ApiError, not_found
@@ -99,14 +100,13 @@ async def healthz(call: Call) -> dict[str, str]:
 @endpoint(
     "GET",
     "/api/v1/session",
-    role=Role.viewer,
+    role=None,
     tag="meta",
-    answer=dict[str, str],
-    summary="Who I am: my role, and how I proved it",
+    answer=Session,
+    summary="Who I am: my role and how I proved it, or nobody",
 )
-async def session(call: Call) -> dict[str, str]:
-    assert call.caller is not None
-    return {"role": call.caller.role.name, "by": call.caller.by}
+async def session(call: Call) -> Session:
+    return Session(role=call.caller.role.name, by=call.caller.by) if call.caller else Session()
 
 
 @endpoint(

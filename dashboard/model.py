@@ -201,6 +201,13 @@ class KeyPlaces(Shown):
     agree: bool
 
 
+class Session(Shown):
+    """`role` null: nobody."""
+
+    role: str | None = None
+    by: str = ""
+
+
 class Consequence(Shown):
     """What an action would do, in this cluster's terms."""
 

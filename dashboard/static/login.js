@@ -8,6 +8,6 @@ if (given) {
   form.elements.token.value = given;
   form.requestSubmit();
 } else if (!document.querySelector(".problem")) {
-  const answer = await fetch(`${base}/api/v1/session`);
-  if (answer.ok) location.replace(base + form.elements.next.value);
+  const { role } = await fetch(`${base}/api/v1/session`).then((answer) => answer.json());
+  if (role) location.replace(base + form.elements.next.value);
 }
