@@ -1,0 +1,1 @@
+"""The launcher: `cluster.toml` -> supervised processes; the `luabus-cluster` command."""

@@ -1,0 +1,113 @@
+"""What the routers say: which of them are connected, who is registered where, who is master."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import luabus
+
+RETRY_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Of one service id: at how many of the connected routers it is registered."""
+
+    registered: int
+    connected: int
+
+    @property
+    def everywhere(self) -> bool:
+        return 0 < self.connected == self.registered
+
+    @property
+    def nowhere(self) -> bool:
+        """Unknown (False) while no router is connected."""
+        return self.connected > 0 and self.registered == 0
+
+
+class BusWatch:
+    """A client at every router, fed by their pushes. `on_change` is called after each."""
+
+    def __init__(
+        self,
+        routers: Sequence[str],
+        groups: Mapping[str, int],
+        secret_file: Path,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._addresses = list(routers)
+        self._groups = dict(groups)
+        self._secret_file = secret_file
+        self._on_change = on_change
+        self._connected: set[str] = set()
+        self._snapshots: dict[str, dict[int, dict[str, Any]]] = {}
+        self._live: dict[tuple[str, int], frozenset[str]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connects in the background, for as long as it takes."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="bus watch")
+
+    async def close(self) -> None:
+        """Disconnects."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """Names of the routers this is connected to."""
+        return frozenset(self._connected)
+
+    def presence(self, group: int, instance: int) -> Presence:
+        """Where this service id is registered."""
+        text = f"{group}.{instance}"
+        registered = sum(1 for router in self._connected if text in self._live.get((router, group), ()))
+        return Presence(registered, len(self._connected))
+
+    def masters(self) -> dict[int, dict[str, Any]]:
+        """By group: `{"master": "2.1" | None, "epoch": n}`, the highest epoch that any connected router knows."""
+        found: dict[int, dict[str, Any]] = {}
+        for router in self._connected:
+            for group, snapshot in self._snapshots.get(router, {}).items():
+                known = found.get(group)
+                if known is None or (snapshot.get("epoch") or 0) > (known["epoch"] or 0):
+                    found[group] = {"master": snapshot.get("master"), "epoch": snapshot.get("epoch")}
+        return found
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(luabus.LuabusError, OSError):
+                async with luabus.connect(
+                    self._addresses, groups=self._groups, secret_file=str(self._secret_file)
+                ) as bus:
+                    bus.on_router = self._router
+                    bus.on_group = self._group
+                    await bus.watch()
+                    await asyncio.get_running_loop().create_future()
+            await asyncio.sleep(RETRY_S)
+
+    def _router(self, name: str, connected: bool) -> None:
+        if connected:
+            self._connected.add(name)
+        else:
+            self._connected.discard(name)
+            for group in self._snapshots.pop(name, {}):
+                self._live.pop((name, group), None)
+        self._on_change()
+
+    def _group(self, name: str, snapshot: dict[str, Any]) -> None:
+        group = int(snapshot["group"])
+        self._snapshots.setdefault(name, {})[group] = snapshot
+        self._live[name, group] = frozenset(
+            str(slot["service_id"]) for slot in snapshot["slots"] if slot["token"]
+        )
+        self._on_change()

@@ -1,0 +1,92 @@
+"""The control channel, command line's side."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import luabus
+from launcher.errors import ConfigError, LauncherError, NotRunning, Problem
+from launcher.rundir import RunDir
+from luabus.errors import AuthError, LuabusError
+
+CONNECT_TIMEOUT_MS = 5000
+
+CONTROL_BUFFER = 16 << 20
+"""Bytes of one answer at most, at both ends: a status of 200 processes has 300 KB, ten thousand log lines some MB."""
+
+
+def find_run_dir(config_file: Path) -> RunDir:
+    """run_dir of a configuration file, read without checking the rest of it: a cluster can be stopped after its file broke.
+
+    Raises `ConfigError` when the file is missing or is no TOML.
+    """
+    try:
+        data = tomllib.loads(config_file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            str(config_file), [Problem("", "there is no such file; -c names another")]
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error}")]) from None
+    cluster = data.get("cluster")
+    value = cluster.get("run_dir", ".luabus") if isinstance(cluster, dict) else ".luabus"
+    base = config_file.resolve().parent
+    return RunDir((base / Path(str(value)).expanduser()).absolute())
+
+
+class Control:
+    """`async with Control(run_dir) as control: await control.request("status")`."""
+
+    def __init__(self, run_dir: RunDir, on_log: Callable[[list[dict[str, Any]]], None] | None = None) -> None:
+        self._run_dir = run_dir
+        self._on_log = on_log
+        self._mgr: Any = None
+        self._stream: Any = None
+        self.pid = 0
+
+    async def __aenter__(self) -> Control:
+        """Raises `NotRunning` when there is no launcher."""
+        where = self._run_dir.read_control()
+        hint = f"no cluster runs for {self._run_dir.path}; `luabus-cluster up` starts it"
+        if where is None:
+            raise NotRunning(hint)
+        self.pid = int(where["pid"])
+        self._mgr = luabus.create_socket_mgr(4, secret=self._run_dir.secret())
+        self._stream = self._mgr.connect(str(where["host"]), int(where["port"]), CONNECT_TIMEOUT_MS)
+        self._stream.set_recv_buffer_size(CONTROL_BUFFER)
+        self._stream.on_call = self._called
+        try:
+            await self._stream.connected()
+        except AuthError:
+            await self._mgr.close()
+            raise LauncherError(
+                f"the launcher (pid {self.pid}) has another secret than {self._run_dir.secret_file}; was the file replaced?"
+            ) from None
+        except LuabusError:
+            await self._mgr.close()
+            raise NotRunning(hint) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._mgr is not None:
+            await self._mgr.close()
+
+    async def request(self, method: str, *args: Any, timeout: float | None = 10.0) -> Any:
+        """Calls a method of the launcher. Its refusals come back as `luabus.errors.Refused`."""
+        return await self._stream.request(method, *args, timeout=timeout)
+
+    async def closed(self) -> None:
+        """Waits until the launcher has gone."""
+        with contextlib.suppress(LuabusError):
+            await self._stream.closed()
+
+    def _called(self, msg: str, *args: Any) -> None:
+        if msg == "log" and self._on_log is not None:
+            self._on_log(args[0])

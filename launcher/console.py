@@ -1,0 +1,179 @@
+"""What `up` shows: progress while the cluster starts, then everybody's logs, then for what it waits while it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+from launcher.errors import StartFailed
+from launcher.output import Line
+from launcher.plan import Plan
+from launcher.style import NAME_COLOURS, Style
+from launcher.supervisor import Supervisor
+
+
+class LogPrinter:
+    """Log lines for people: time, name, a bar in the name's colour (red for stderr), the text."""
+
+    def __init__(self, style: Style, out: TextIO, *, times: bool = True) -> None:
+        self._style = style
+        self._out = out
+        self._times = times
+        self._width = 8
+        self._colours: dict[str, str] = {}
+
+    def lines(self, lines: list[Line]) -> None:
+        """Prints them in one write."""
+        self._out.write("".join(self._render(line) for line in lines))
+        self._out.flush()
+
+    def maps(self, lines: list[dict[str, Any]]) -> None:
+        """The same for lines that came over the control channel."""
+        self.lines([Line(line["time"], line["name"], line["stream"], line["line"]) for line in lines])
+
+    def _render(self, line: Line) -> str:
+        style = self._style
+        self._width = max(self._width, len(line.name))
+        service = line.name.rpartition(".")[0] or line.name
+        colour = self._colours.setdefault(service, NAME_COLOURS[len(self._colours) % len(NAME_COLOURS)])
+        bar = style("|", "red" if line.stream == "err" else colour)
+        text = style.clean(line.text)
+        if line.stream == "sys":
+            text = style(f"({text})", "dim")
+        time = style(line.time[11:23], "dim") + " " if self._times else ""
+        return f"{time}{style(line.name.ljust(self._width), colour)} {bar} {text}\n"
+
+
+class Foreground:
+    """The reporter of `up`."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._style = Style.of(self._out)
+        self._printer = LogPrinter(self._style, self._out)
+        self._up = False
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        if ended_leftovers:
+            self._say(f"ended {ended_leftovers} processes that a crashed launcher had left behind")
+        count = len(plan.specs)
+        self._say(
+            f"starting cluster {self._style(plan.name, 'bold')}: {count} processes  (Ctrl-C stops them)"
+        )
+
+    def attach(self, supervisor: Supervisor) -> None:
+        supervisor.events.listen(self._event)
+        supervisor.run_task(self._follow(supervisor), "log printer")
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        self._up = True
+        self._say(
+            self._style(
+                f"all {len(supervisor.units)} processes are ready after {seconds:.1f} s", "bold", "green"
+            )
+        )
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        if url:
+            self._say(f"dashboard: {self._style(url, 'bold')}")
+
+    def failed(self, error: StartFailed) -> None:
+        self._say(self._style(f"the cluster does not come up: {error}", "bold", "red"))
+        for line in error.tail:
+            self._say("    " + self._style.clean(line))
+
+    def stopping(self, why: str) -> None:
+        self._say(f"stopping: {why}")
+
+    def waiting(self, names: list[str]) -> None:
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        self._say(self._style(f"waiting for {shown} to end (Ctrl-C again: no more waiting)", "dim"))
+
+    def stopped(self, code: int) -> None:
+        self._say("everything has stopped")
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "state":
+            state = str(event["state"])
+            if state in ("backoff", "failed") or (not self._up and state == "running"):
+                text = event["text"].partition(" -> ")[2]
+                self._say(f"{event['name']} is {text.replace(state, self._style.state(state), 1)}")
+        elif event["kind"] == "verb":
+            self._say(f"{event['text']} {event['name']} (by {event['by'] or 'an admin'})")
+
+    async def _follow(self, supervisor: Supervisor) -> None:
+        follower = supervisor.logs.follow(())
+        while lines := await follower.next():
+            self._printer.lines(lines)
+
+    def _say(self, text: str) -> None:
+        self._out.write(f"{self._style('luabus-cluster', 'bold')}: {text}\n")
+        self._out.flush()
+
+
+class Background:
+    """The reporter of the launcher behind `up -d`: JSON lines to whoever started it, until the cluster is up or not."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out: TextIO | None = out
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        self._tell({"total": len(plan.specs), "name": plan.name, "leftovers": ended_leftovers})
+
+    def attach(self, supervisor: Supervisor) -> None:
+        def event(event: dict[str, Any]) -> None:
+            ready = [unit.name for unit in supervisor.units.values() if unit.ready]
+            self._tell({"event": event, "ready": len(ready), "total": len(supervisor.units)})
+
+        supervisor.events.listen(event)
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        self._tell({"done": "ready", "seconds": seconds, "processes": len(supervisor.units), "url": url})
+        self._detach()
+
+    def failed(self, error: StartFailed) -> None:
+        self._tell({"done": "failed", "reason": str(error), "tail": list(error.tail)})
+        self._detach()
+
+    def stopping(self, why: str) -> None:
+        self._tell({"done": "failed", "reason": f"stopped: {why}", "tail": []})
+        self._detach()
+
+    def waiting(self, names: list[str]) -> None:
+        return
+
+    def stopped(self, code: int) -> None:
+        return
+
+    def _tell(self, value: dict[str, Any]) -> None:
+        if self._out is None:
+            return
+        try:
+            self._out.write(json.dumps(value) + "\n")
+            self._out.flush()
+        except OSError:
+            self._out = None  # whoever waited was interrupted; the cluster goes on
+
+    def _detach(self) -> None:
+        if self._out is None:
+            return
+        self._out = None
+        # The pipe must close now, so that the one who waits can end; later prints must not fail for that.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+
+
+def login_url(plan: Plan, token: str) -> str | None:
+    """Where a browser logs in to the dashboard; None without a dashboard."""
+    section = plan.config.dashboard
+    return dashboard_url(section.host, section.port, token) if section.enabled else None
+
+
+def dashboard_url(host: str, port: int, token: str) -> str:
+    """The login URL; an address that means "everywhere" is shown as this machine's own."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    netloc = f"[{shown}]" if ":" in shown else shown
+    return f"http://{netloc}:{port}/login?token={token}"

@@ -1,0 +1,100 @@
+"""What the launcher refuses, with the exit code each refusal has on the command line.
+
+    LauncherError            1   it was asked rightly and did not come about
+    ├── ConfigError          2   the file is missing, unreadable or wrong; `problems` lists every fault found
+    ├── UsageError           2   the command line is wrong
+    ├── NotRunning           3   there is no launcher for this run_dir
+    ├── AlreadyRunning       1   there is one; `pid` is its process
+    ├── RunDirError          1   run_dir cannot be made or written
+    ├── PortInUse            1   somebody else listens there; the message names the process
+    └── StartFailed          1   a process failed for good while the cluster started; `tail` is the end of its log
+
+Over the control channel a refusal travels as `luabus.errors.Refused`; these are for the launcher's own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class LauncherError(Exception):
+    """The root; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a configuration file: where (line, key path) and what."""
+
+    key: str
+    text: str
+    line: int | None = None
+
+    def render(self, file: str) -> str:
+        """`cluster.toml:14: services.mail.group: found 'x'; allowed: ...`."""
+        place = file if self.line is None else f"{file}:{self.line}"
+        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+
+
+class ConfigError(LauncherError):
+    """A configuration that cannot be used. Nothing was started or changed."""
+
+    exit_code = 2
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(problem.render(file) for problem in problems))
+        self.file = file
+        self.problems = tuple(problems)
+
+
+class UsageError(LauncherError):
+    """The command line asks for something that does not exist or does not go together."""
+
+    exit_code = 2
+
+
+class NotRunning(LauncherError):
+    """No launcher runs for this run_dir."""
+
+    exit_code = 3
+
+
+class AlreadyRunning(LauncherError):
+    """A launcher runs already for this run_dir."""
+
+    def __init__(self, message: str, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class RunDirError(LauncherError):
+    """run_dir, or a file in it, cannot be made, read or written."""
+
+
+class PortInUse(LauncherError):
+    """A port that the cluster needs is taken."""
+
+
+class StartFailed(LauncherError):
+    """The cluster did not come up; it was stopped again."""
+
+    def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tail = tuple(tail)
+
+
+def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
+    """`did you mean "mail"?`, or what there is to choose from when nothing is close."""
+    choices = sorted(known)
+    close = get_close_matches(word, choices, n=1, cutoff=0.6)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    if not choices:
+        return "there are none"
+    shown = ", ".join(choices[:limit])
+    more = f" and {len(choices) - limit} more" if len(choices) > limit else ""
+    return f"allowed: {shown}{more}"

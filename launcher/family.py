@@ -1,0 +1,166 @@
+"""Who belongs to a supervised process: its group, its session, its descendants, and those which got away from all three.
+
+A process that double-forks and makes a session of its own is no longer in the group, nor below its parent. It still carries
+the environment it was started with, and in that a marker: `LUABUS_SUPERVISED=<run>/<name>`, where <run> is unique
+per launcher. (One that also cleans its environment is found by being adopted: the launcher is a sub-reaper on Linux.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MARKER = "LUABUS_SUPERVISED"
+
+
+@dataclass(frozen=True)
+class Relative:
+    """One process, as one look at the system saw it. `started` tells a pid's present owner from an earlier one."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    started: float
+    zombie: bool
+
+
+def look() -> dict[int, Relative]:
+    """Every process of the system. On Linux one read per process; elsewhere through psutil."""
+    if sys.platform.startswith("linux"):
+        return {
+            relative.pid: relative
+            for relative in map(_from_proc, os.listdir("/proc"))
+            if relative is not None
+        }
+    found: dict[int, Relative] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            pid = process.pid
+            found[pid] = Relative(
+                pid,
+                process.ppid(),
+                _ask("getpgid", pid),
+                _ask("getsid", pid),
+                process.create_time(),
+                process.status() == psutil.STATUS_ZOMBIE,
+            )
+    return found
+
+
+def members(
+    everyone: dict[int, Relative],
+    root: int,
+    started: float | None,
+    marker: str | None = None,
+    adopter: int | None = None,
+) -> set[int]:
+    """The living family of the process `root` that started at `started`, itself included; no zombies.
+
+    Should the pid belong to another process by now, then nothing of that one's is ours. `marker` is looked for in processes
+    whose parent is `adopter` (the launcher: it adopts orphans), and in none otherwise, because reading the environment of
+    every process costs.
+    """
+    children: dict[int, list[int]] = {}
+    for relative in everyone.values():
+        children.setdefault(relative.parent, []).append(relative.pid)
+    found: set[int] = set()
+    present = everyone.get(root)
+    reused = present is not None and started is not None and present.started != started
+    fresh = [] if reused else [r.pid for r in everyone.values() if root in (r.pid, r.group, r.session)]
+    if marker is not None and adopter is not None:
+        fresh += [pid for pid in children.get(adopter, ()) if marker_of(pid) == marker]
+    while fresh:
+        pid = fresh.pop()
+        if pid not in found:
+            found.add(pid)
+            fresh += children.get(pid, ())
+    return {pid for pid in found if not everyone[pid].zombie}
+
+
+def descendants(everyone: dict[int, Relative], root: int) -> set[int]:
+    """All below `root`, without itself and without zombies."""
+    children: dict[int, list[int]] = {}
+    for relative in everyone.values():
+        children.setdefault(relative.parent, []).append(relative.pid)
+    found: set[int] = set()
+    fresh = list(children.get(root, ()))
+    while fresh:
+        pid = fresh.pop()
+        if pid not in found:
+            found.add(pid)
+            fresh += children.get(pid, ())
+    return {pid for pid in found if not everyone[pid].zombie}
+
+
+def marked(run: str) -> set[int]:
+    """Every living process that a launcher with this run id started, directly or not."""
+    found: set[int] = set()
+    for pid, relative in look().items():
+        if not relative.zombie and (marker_of(pid) or "").partition("/")[0] == run:
+            found.add(pid)
+    return found
+
+
+def marker_of(pid: int) -> str | None:
+    """The marker in a process' environment, None if there is none or it may not be read."""
+    try:
+        if sys.platform.startswith("linux"):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            start = b"\0" + environment
+            _, found, rest = start.partition(f"\0{MARKER}=".encode())
+            return rest.partition(b"\0")[0].decode("utf-8", "replace") if found else None
+        return psutil.Process(pid).environ().get(MARKER)
+    except (OSError, psutil.Error):
+        return None
+
+
+def started_at(pid: int) -> float | None:
+    """When a process started, in the system's own unit: only for comparing. None when it is gone."""
+    if sys.platform.startswith("linux"):
+        relative = _from_proc(str(pid))
+        return None if relative is None else relative.started
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Signals each; those that are gone meanwhile do not matter."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Windows has no SIGKILL; there SIGTERM cannot be caught either."""
+
+
+def _from_proc(name: str) -> Relative | None:
+    if not name.isdigit():
+        return None
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    # pid (comm) state ppid pgrp session ... starttime is field 22; comm may hold spaces and parentheses.
+    fields = text[text.rindex(b")") + 2 :].split()
+    state, parent, group, session, started = fields[0], fields[1], fields[2], fields[3], fields[19]
+    return Relative(int(name), int(parent), int(group), int(session), float(started), state in (b"Z", b"X"))
+
+
+def _ask(call: str, pid: int) -> int:
+    ask = getattr(os, call, None)
+    try:
+        return int(ask(pid)) if ask is not None else -1
+    except OSError:
+        return -1

@@ -1,0 +1,105 @@
+"""The launcher's parent: a small process that only waits, and sees to it that nothing outlives the launcher.
+
+On Linux it adopts orphans: when the launcher is killed with -9, everything below it becomes a child of the guard, and is
+ended. When the guard itself is killed the launcher notices (its pipe closes) and ends everything at once. (Should
+both be killed in the same moment, the processes started directly die with the launcher, and the next `up` finds the rest.)
+The guard is forked before anything large is imported, so it costs little.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+PATIENCE_S: Final = 0.5
+"""Between SIGTERM and SIGKILL, when the launcher is dead: two seconds are promised in all."""
+
+FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+LEFT_TO_THE_LAUNCHER: Final = ("SIGINT",)
+"""A terminal sends it to both; the guard must not end before the launcher."""
+
+
+def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | None]) -> int:
+    """Runs `run(lifeline)` in a forked child and returns its exit code when it, and everything below it, has ended.
+
+    `lifeline` is a descriptor that becomes readable when the guard dies. `find_run_dir` is asked only after an abnormal
+    end. Without fork `run(None)` is called directly.
+    """
+    if not hasattr(os, "fork"):
+        return run(None)
+    from launcher import native
+
+    native.become_subreaper()
+    lifeline, kept_open = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(kept_open)
+        code = 1
+        try:
+            code = run(lifeline)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(lifeline)
+    return _watch(child, find_run_dir)
+
+
+def _watch(child: int, find_run_dir: Callable[[], Path | None]) -> int:
+    def forward(number: int, _: object) -> None:
+        os.kill(child, number)
+
+    for name in FORWARDED:
+        signal.signal(getattr(signal, name), forward)
+    for name in LEFT_TO_THE_LAUNCHER:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    code = _wait_for(child)
+    if code < 0:
+        _clean_up(find_run_dir())
+        sys.stderr.write(f"luabus-cluster: the launcher was ended by signal {-code}; its processes were ended
+")
+        return 128 - code
+    return code
+
+
+def _wait_for(child: int) -> int:
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _clean_up(run_dir: Path | None) -> None:
+    # Imported only now: the guard lives as long as the cluster, and should stay small.
+    import time
+
+    from launcher import family, leftovers
+    from launcher.rundir import RunDir
+
+    deadline = time.monotonic() + PATIENCE_S
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        family.send(family.descendants(family.look(), os.getpid()), number)
+    while remaining := family.descendants(family.look(), os.getpid()):
+        if time.monotonic() >= deadline:
+            family.send(remaining, family.KILL)
+        _reap()
+        time.sleep(0.01)
+    _reap()
+    if run_dir is not None:
+        leftovers.end(RunDir(run_dir), PATIENCE_S)
+        for name in ("control.json", "processes.json"):
+            (run_dir / name).unlink(missing_ok=True)
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

@@ -1,0 +1,45 @@
+"""Processes of a launcher that died: found by what it recorded and by the marker in their environment, and ended."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from launcher import family
+from launcher.rundir import RunDir
+
+PATIENCE_S = 2.0
+"""After SIGTERM, before SIGKILL: nobody waits for their work any more."""
+
+
+def find(run_dir: RunDir) -> set[int]:
+    """Living processes of the last run recorded in run_dir."""
+    recorded = run_dir.read_processes()
+    if recorded is None:
+        return set()
+    found: set[int] = set()
+    everyone = family.look()
+    for entry in recorded.get("processes", ()):
+        pid, started = entry.get("pid"), entry.get("started")
+        if isinstance(pid, int) and started is not None and pid > 1:
+            found |= family.members(everyone, pid, float(started))
+    run = recorded.get("run")
+    if isinstance(run, str) and run:
+        found |= family.marked(run)
+    return found
+
+
+def end(run_dir: RunDir, patience_s: float = PATIENCE_S) -> int:
+    """Ends them all (SIGTERM, then SIGKILL), and returns how many there were. Blocks until none is left."""
+    remaining = find(run_dir)
+    count = len(remaining)
+    family.send(remaining, signal.SIGTERM)
+    if hasattr(signal, "SIGCONT"):
+        family.send(remaining, signal.SIGCONT)
+    deadline = time.monotonic() + patience_s
+    while remaining:
+        time.sleep(0.02)
+        remaining = find(run_dir)
+        if time.monotonic() >= deadline:
+            family.send(remaining, family.KILL)
+    return count

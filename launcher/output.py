@@ -1,0 +1,221 @@
+"""A process' output: bytes to lines, lines to a file that is rotated by size, and back to lines for reading.
+
+A line in a file:   2026-01-31T12:00:00.123456Z out text as the process wrote it
+`out` and `err` are the process' streams, `sys` what the launcher says about it. A line that had to be cut because it
+grew over MAX_LINE is continued with `out+` or `err+`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+MAX_LINE: Final = 16 * 1024
+"""Bytes; a longer line is cut, so that output without newlines takes no more memory than this."""
+
+TAIL_BLOCK: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; `time` is UTC text as in the file, `cut` tells that it continues the one before."""
+
+    time: str
+    name: str
+    stream: str
+    text: str
+    cut: bool = False
+
+    def as_map(self) -> dict[str, Any]:
+        """JSON-able, for the control channel and `--json`."""
+        return {"time": self.time, "name": self.name, "stream": self.stream, "line": self.text}
+
+
+class LineSplitter:
+    """Bytes in, whole lines out; at most MAX_LINE bytes stay inside."""
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
+        self._partial = b""
+        self._continues = False
+
+    @property
+    def partial(self) -> bool:
+        """True while the beginning of a line is held."""
+        return bool(self._partial)
+
+    def feed(self, chunk: bytes) -> list[tuple[bytes, bool]]:
+        """`(text, cut)` for each line that is whole now, or as long as a line may get."""
+        *whole, rest = (self._partial + chunk).split(b"\n")
+        lines: list[tuple[bytes, bool]] = []
+        for line in whole:
+            self._emit(line.removesuffix(b"\r"), lines)
+            self._continues = False
+        while len(rest) > self._limit:
+            lines.append((rest[: self._limit], self._continues))
+            rest, self._continues = rest[self._limit :], True
+        self._partial = rest
+        return lines
+
+    def flush(self) -> list[tuple[bytes, bool]]:
+        """What is held, as a line; the rest of it will be a continuation."""
+        if not self._partial:
+            return []
+        line, self._partial = (self._partial, self._continues), b""
+        self._continues = True
+        return [line]
+
+    def _emit(self, line: bytes, lines: list[tuple[bytes, bool]]) -> None:
+        if not line and self._continues:
+            return
+        for start in range(0, max(len(line), 1), self._limit):
+            lines.append((line[start : start + self._limit], self._continues))
+            self._continues = True
+
+
+class RotatingFile:
+    """The one writer of one log file. Never raises: what cannot be written is counted.
+
+    NAME.log is renamed NAME.log.1 when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
+    """
+
+    def __init__(self, path: Path, max_size: int, keep: int) -> None:
+        self.path = path
+        self.lost_lines = 0
+        self.problem = ""
+        self._max_size = max_size
+        self._keep = keep
+        self._descriptor = -1
+        self._size = 0
+        self._unreported = 0
+
+    def write(self, data: bytes, lines: int) -> None:
+        """Appends `lines` whole lines."""
+        if self._unreported:
+            notice = encode(
+                utc_now(),
+                "sys",
+                f"{self._unreported} lines before this one are lost: {self.problem}".encode(),
+            )
+            data = notice + data
+        try:
+            if self._size and self._size + len(data) > self._max_size:
+                self._rotate()
+            if self._descriptor < 0:
+                self._open()
+            written = os.write(self._descriptor, data)
+            if written < len(data):
+                # Half a line would be read as a line: take it back.
+                os.ftruncate(self._descriptor, self._size)
+                raise OSError(28, "no space left")
+            self._size += written
+            self._unreported = 0
+            self.problem = ""
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+            self.lost_lines += lines
+            self._unreported += lines
+
+    def close(self) -> None:
+        """Closes the file; the next write opens it again."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def _rotate(self) -> None:
+        self.close()
+        if self._keep == 0:
+            self.path.unlink(missing_ok=True)
+        else:
+            for number in range(self._keep - 1, 0, -1):
+                older = numbered(self.path, number)
+                if older.exists():
+                    older.replace(numbered(self.path, number + 1))
+            self.path.replace(numbered(self.path, 1))
+        self._size = 0
+
+
+def numbered(path: Path, number: int) -> Path:
+    """`mail.1.log` -> `mail.1.log.3`."""
+    return path.with_name(f"{path.name}.{number}")
+
+
+def utc_now() -> str:
+    """Now, as in the files: microseconds, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def encode(time: str, stream: str, text: bytes, cut: bool = False) -> bytes:
+    """One line as it stands in a file."""
+    return b"%b %b%b %b\n" % (time.encode(), stream.encode(), b"+" if cut else b"", text)
+
+
+def decode(line: bytes, name: str) -> Line | None:
+    """The inverse of `encode`; None for what is no such line. Bytes that are no UTF-8 become `\\xNN`."""
+    time, _, rest = line.rstrip(b"\n").partition(b" ")
+    stream, space, text = rest.partition(b" ")
+    if not space or stream.rstrip(b"+") not in (b"out", b"err", b"sys"):
+        return None
+    return Line(
+        time.decode("ascii", "replace"),
+        name,
+        stream.rstrip(b"+").decode(),
+        text.decode("utf-8", "backslashreplace"),
+        stream.endswith(b"+"),
+    )
+
+
+def tail(path: Path, name: str, lines: int) -> list[Line]:
+    """The last `lines` lines, oldest first, also from rotated files. Missing files count as empty."""
+    found: list[Line] = []
+    number = 0
+    while len(found) < lines:
+        file = path if number == 0 else numbered(path, number)
+        try:
+            for raw in _backwards(file):
+                if (line := decode(raw, name)) is not None:
+                    found.append(line)
+                    if len(found) == lines:
+                        break
+        except FileNotFoundError:
+            if number:
+                break
+        except OSError:
+            break
+        number += 1
+    found.reverse()
+    return found
+
+
+def merge(parts: Iterable[list[Line]], lines: int) -> list[Line]:
+    """The last `lines` of several processes' lines, by time."""
+    merged = sorted((line for part in parts for line in part), key=lambda line: line.time)
+    return merged[-lines:] if lines else []
+
+
+def _backwards(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as handle:
+        position = handle.seek(0, os.SEEK_END)
+        rest = b""
+        while position > 0:
+            size = min(TAIL_BLOCK, position)
+            position -= size
+            handle.seek(position)
+            block = handle.read(size) + rest
+            first, *whole = block.split(b"\n")
+            for line in reversed(whole):
+                if line:
+                    yield line
+            rest = first
+        if rest:
+            yield rest

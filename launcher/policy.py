@@ -1,0 +1,108 @@
+"""When a process that ended is started again: pure decisions over the times of its crashes.
+
+A *crash* is an end that was not asked for and is not a success: a non-zero exit code, a signal, an end before it was
+ready, not being ready in time, a failed liveness check.
+
+Back-off: `initial`, times `factor` per crash in a row, at most `maximum`, each +-`jitter`; a run that stayed
+ready for `healthy_after` seconds starts the row again.
+
+Two limits end it (`failed`): `crash_limit` crashes within `crash_window` seconds sees what crashes at once;
+`slow_crash_limit` within `slow_crash_window` sees what lives for a while each time and would never meet the
+first, because the back-off and its own life keep its crashes apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+Policy = Literal["always", "on-failure", "never"]
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """All times in seconds; see `docs/cluster-toml.md` for the keys that set them."""
+
+    policy: Policy = "on-failure"
+    initial: float = 0.5
+    factor: float = 2.0
+    maximum: float = 30.0
+    jitter: float = 0.2
+    healthy_after: float = 60.0
+    crash_limit: int = 5
+    crash_window: float = 60.0
+    slow_crash_limit: int = 20
+    slow_crash_window: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Start it again after `delay` seconds."""
+
+    delay: float
+    crashes: int
+
+
+@dataclass(frozen=True)
+class Leave:
+    """It may stay ended."""
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """It failed for good; `reason` says which limit was met."""
+
+    reason: str
+
+
+Decision = Restart | Leave | GiveUp
+
+
+@dataclass
+class CrashHistory:
+    """The crashes of one process, and how many of them came in a row."""
+
+    policy: RestartPolicy
+    times: deque[float] = field(default_factory=deque)
+    in_a_row: int = 0
+
+    def forget(self) -> None:
+        """A person started it: a new life."""
+        self.times.clear()
+        self.in_a_row = 0
+
+    def ended(self, now: float, *, crashed: bool, ready_for: float | None, chance: float) -> Decision:
+        """Decides after an end at `now` (seconds, monotonic).
+
+        `ready_for` is how long the run was ready, None if it never was; `chance` is uniform in 0..1 and gives the jitter.
+        """
+        rules = self.policy
+        if rules.policy == "never":
+            return GiveUp("it ended, and its restart policy is never") if crashed else Leave()
+        if not crashed and rules.policy == "on-failure":
+            return Leave()
+        if ready_for is not None and ready_for >= rules.healthy_after:
+            self.in_a_row = 0
+        self.in_a_row += 1
+        if crashed:
+            self._remember(now)
+            for limit, window in self._limits():
+                if self._within(now, window) >= limit:
+                    return GiveUp(f"{limit} crashes within {window:g} s")
+        exponent = min(self.in_a_row - 1, 64)
+        delay = min(rules.initial * rules.factor**exponent, rules.maximum)
+        return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)
+
+    def _limits(self) -> tuple[tuple[int, float], tuple[int, float]]:
+        rules = self.policy
+        return (rules.crash_limit, rules.crash_window), (rules.slow_crash_limit, rules.slow_crash_window)
+
+    def _remember(self, now: float) -> None:
+        self.times.append(now)
+        longest = max(window for _, window in self._limits())
+        while self.times[0] < now - longest:
+            self.times.popleft()
+
+    def _within(self, now: float, window: float) -> int:
+        return sum(1 for time in self.times if time >= now - window)

@@ -1,0 +1,160 @@
+"""run_dir: the folder with everything a running cluster keeps on disk, and the lock that only one launcher holds.
+
+secret, dashboard.token   0600, made on first use
+control.json              0600, while a launcher runs: where its control channel listens
+lock                      held by the launcher; its pid as text
+processes.json            0600: every process started, by pid and start time, for the next `up` after a crash
+events.jsonl              who did what, and what changed
+logs/                     one file per process, and launcher.log
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import AlreadyRunning, RunDirError
+
+
+class RunDir:
+    """The paths of one run_dir, and safe ways to write them. Making the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.secret_file = path / "secret"
+        self.token_file = path / "dashboard.token"
+        self.control_file = path / "control.json"
+        self.lock_file = path / "lock"
+        self.processes_file = path / "processes.json"
+        self.events_file = path / "events.jsonl"
+        self.log_dir = path / "logs"
+        self.launcher_log = self.log_dir / "launcher.log"
+
+    def prepare(self) -> None:
+        """Makes the folder (0700), the secret and the dashboard's token (0600). Raises `RunDirError`."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name == "posix" and self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o700)
+            self.log_dir.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RunDirError(
+                f"run_dir {self.path} cannot be made: {error.strerror}; allowed: a folder this user may write"
+                " (cluster.run_dir in cluster.toml)"
+            ) from None
+        for file in (self.secret_file, self.token_file):
+            self._make_secret(file)
+
+    def secret(self) -> bytes:
+        """The bus' secret. Raises `RunDirError` when it cannot be read."""
+        return self._read(self.secret_file).encode()
+
+    def dashboard_token(self) -> str:
+        """The dashboard's bearer token. Raises `RunDirError`."""
+        return self._read(self.token_file)
+
+    def write(self, file: Path, text: str) -> None:
+        """Replaces the file in one step, mode 0600. Raises OSError."""
+        temporary = file.with_name(f".{file.name}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(text)
+        temporary.replace(file)
+
+    def read_control(self) -> dict[str, Any] | None:
+        """`{"pid", "host", "port"}`, or None when no launcher wrote it (or it is damaged)."""
+        return _read_json(self.control_file)
+
+    def read_processes(self) -> dict[str, Any] | None:
+        """What the last launcher recorded of its processes, or None."""
+        return _read_json(self.processes_file)
+
+    def lock(self) -> Lock:
+        """Takes the lock. Raises `AlreadyRunning`, with the pid of the launcher that holds it, or `RunDirError`."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RunDirError(f"{self.lock_file} cannot be opened: {error.strerror}") from None
+        if not _try_lock(descriptor):
+            text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            pid = int(text) if text.isdigit() else None
+            raise AlreadyRunning(
+                f"a launcher runs already for {self.path}: pid {text or 'unknown'}; `luabus-cluster down` stops it",
+                pid,
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        return Lock(descriptor)
+
+    def _make_secret(self, file: Path) -> None:
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            self._check_private(file)
+            return
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be made: {error.strerror}") from None
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(32))
+
+    def _check_private(self, file: Path) -> None:
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            raise RunDirError(
+                f"{file} can be read by others; make it private (chmod 600), or delete it for a new one"
+            )
+
+    def _read(self, file: Path) -> str:
+        try:
+            return file.read_text("ascii").strip()
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be read: {error.strerror}") from None
+
+
+class Lock:
+    """A held lock; it is released with the process at the latest."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Lets the next launcher in."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        # Beyond the pid's text, so that others can read that while it is locked.
+        os.lseek(descriptor, 1024, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

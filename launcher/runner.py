@@ -1,0 +1,214 @@
+"""The launcher process: everything between `up` and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from launcher import leftovers
+from launcher.control import ControlServer
+from launcher.errors import AlreadyRunning, RunDirError, StartFailed
+from launcher.load import load
+from launcher.plan import Plan, make_plan
+from launcher.ports import check_ports
+from launcher.rundir import Lock, RunDir
+from launcher.startup import judge
+from launcher.states import SETTLED
+from launcher.supervisor import Supervisor
+from launcher.verbs import Verbs
+
+LOCK_PATIENCE_S: Final = 3.0
+"""A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
+
+TAIL_LINES: Final = 20
+"""Lines of a process' log shown when it kept the cluster from starting."""
+
+
+class Reporter(Protocol):
+    """Who tells the person that started the cluster how it goes."""
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        """The file is right and everything is free; processes start now."""
+
+    def attach(self, supervisor: Supervisor) -> None:
+        """The supervisor exists, and starts next."""
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        """Every process is ready."""
+
+    def failed(self, error: StartFailed) -> None:
+        """The cluster does not come up, and is stopped."""
+
+    def stopping(self, why: str) -> None:
+        """It stops."""
+
+    def waiting(self, names: list[str]) -> None:
+        """While it stops: for these it waits."""
+
+    def stopped(self, code: int) -> None:
+        """Nothing is left."""
+
+
+def run(config_file: Path, reporter: Reporter, lifeline: int | None) -> int:
+    """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts."""
+    plan = make_plan(load(config_file), config_file)
+    run_dir = RunDir(plan.run_dir)
+    run_dir.prepare()
+    lock = _lock(run_dir)
+    try:
+        ended = leftovers.end(run_dir)
+        check_ports(plan)
+        reporter.prepared(plan, ended)
+        return asyncio.run(_serve(plan, run_dir, reporter, lifeline))
+    finally:
+        lock.release()
+
+
+def _lock(run_dir: RunDir) -> Lock:
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            return run_dir.lock()
+        except AlreadyRunning as error:
+            if time.monotonic() >= deadline or error.pid is None or _lives(error.pid):
+                raise
+            time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    from launcher import family
+
+    return family.started_at(pid) is not None
+
+
+async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None) -> int:
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor(plan, run_dir)
+
+    def reread(scaled: Mapping[str, int]) -> Plan:
+        return make_plan(load(plan.file), plan.file, scaled)
+
+    verbs = Verbs(supervisor, reread)
+    control = ControlServer(supervisor, verbs)
+    try:
+        control.open()
+    except OSError as error:
+        raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
+    _hear_signals(loop, supervisor, verbs)
+    if lifeline is not None:
+        loop.add_reader(lifeline, _orphaned, loop, supervisor, lifeline)
+    reporter.attach(supervisor)
+    supervisor.start()
+    starting = supervisor.run_task(_come_up(supervisor, reporter), "startup")
+    ending = supervisor.run_task(_tell_stopping(supervisor, reporter), "stop progress")
+    try:
+        code = await supervisor.stopped()
+    finally:
+        starting.cancel()
+        ending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(starting, ending, return_exceptions=True)
+        await supervisor.close()
+        await control.close()
+        if lifeline is not None:
+            loop.remove_reader(lifeline)
+    reporter.stopped(code)
+    return code
+
+
+async def _come_up(supervisor: Supervisor, reporter: Reporter) -> None:
+    changed = asyncio.Event()
+    stop = supervisor.observe(changed.set)
+    began = time.monotonic()
+    try:
+        while not supervisor.stopping:
+            now = time.monotonic()
+            verdict = judge(supervisor.units.values(), now)
+            if verdict.ready:
+                supervisor.events.add(
+                    "cluster",
+                    "",
+                    f"all {len(supervisor.units)} processes are ready after {now - began:.1f} s",
+                )
+                reporter.ready(supervisor, now - began)
+                return
+            if verdict.failed:
+                supervisor.logs.of(verdict.failed).flush()
+                tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
+                reporter.failed(StartFailed(verdict.reason, [line.text for line in tail]))
+                supervisor.stop(verdict.reason, 1)
+                return
+            changed.clear()
+            timeout = None if verdict.ask_again_at is None else max(verdict.ask_again_at - now, 0) + 0.01
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), timeout)
+    finally:
+        stop()
+
+
+async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
+    changed = asyncio.Event()
+    stop = supervisor.observe(changed.set)
+    told = False
+    waiting: list[str] = []
+    try:
+        while True:
+            if supervisor.stopping:
+                if not told:
+                    told = True
+                    reporter.stopping(supervisor.why_stopped)
+                names = [unit.name for unit in supervisor.units.values() if unit.state not in SETTLED]
+                if names and names != waiting:
+                    waiting = names
+                    reporter.waiting(names)
+            changed.clear()
+            await changed.wait()
+    finally:
+        stop()
+
+
+def _hear_signals(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Verbs) -> None:
+    def end(number: int) -> None:
+        if supervisor.stopping:
+            supervisor.hurry()
+        else:
+            name = signal.Signals(number).name
+            supervisor.stop("Ctrl-C" if number == signal.SIGINT else f"the launcher got {name}")
+
+    def hang_up() -> None:
+        if sys.stdout.isatty():
+            end(signal.SIGHUP)
+        else:
+            supervisor.run_task(_reload(supervisor, verbs), "reload")
+
+    if os.name != "posix":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(end, number))
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+async def _reload(supervisor: Supervisor, verbs: Verbs) -> None:
+    from luabus.errors import Refused
+
+    try:
+        await verbs.reload(False, {"by": "SIGHUP", "from": "signal"})
+    except Refused as error:
+        supervisor.events.add("cluster", "", f"reload by SIGHUP: {error}")
+        supervisor.logs.of("launcher").say(f"reload by SIGHUP: {error}")
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
+    loop.remove_reader(lifeline)
+    supervisor.events.add("cluster", "", "the launcher's guard was killed")
+    supervisor.exit_code = 1
+    supervisor.hurry()

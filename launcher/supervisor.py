@@ -1,0 +1,409 @@
+"""The cluster's processes as a whole: who may start when, who stops after whom, and what people ask for.
+
+`_advance` runs (once per loop iteration) after anything changed: it lets units start whose dependencies are ready, and
+while the cluster stops, ends units nobody needs any more. There is one implementation of each verb, here (`verbs.py` adds
+those that take several steps); the command line, the HTTP API and the dashboard's buttons reach it over `control.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from launcher import family
+from launcher.buswatch import BusWatch
+from launcher.errors import suggest
+from launcher.eventlog import EventLog
+from launcher.logs import LogStore
+from launcher.plan import Plan
+from launcher.process import make_spawner
+from launcher.rundir import RunDir
+from launcher.spec import Kind, ProcessSpec, ReadyBy
+from launcher.states import SETTLED, State
+from launcher.stats import Meter, Usage, rss_of
+from launcher.unit import Unit
+from launcher.view import problems, process_map
+from luabus.errors import Refused
+
+START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
+"""So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout."""
+
+SLOT_PATIENCE_S: Final = 3.0
+"""One that is still not ready after this no longer holds a start slot."""
+
+RSS_PERIOD_S: Final = 5.0
+"""How often memory is compared with max_rss."""
+
+
+class Supervisor:
+    """Owns the units. Made inside a running loop; `start`, then `await stopped()`, then `await close()`."""
+
+    def __init__(self, plan: Plan, run_dir: RunDir, *, adopt: bool = True) -> None:
+        self.plan = plan
+        self.run_dir = run_dir
+        self.run_id = uuid.uuid4().hex
+        self.started_at = time.monotonic()
+        self.events = EventLog(run_dir)
+        logs = plan.config.logs
+        self.logs = LogStore(run_dir.log_dir, logs.max_size, logs.keep)
+        self._loop = asyncio.get_running_loop()
+        self.spawner = make_spawner(self._loop, adopt=adopt)
+        self.units: dict[str, Unit] = {}
+        self.stopping = False
+        self.exit_code = 0
+        self.why_stopped = ""
+        self._watch: BusWatch | None = None
+        self._meter = Meter(time.monotonic)
+        self._advance_soon: asyncio.Handle | None = None
+        self._slot_timer: asyncio.TimerHandle | None = None
+        self._all_gone = asyncio.Event()
+        self._base_env = {k: v for k, v in os.environ.items() if not k.startswith("LUABUS_")}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._observers: list[Callable[[], None]] = []
+        self.adopt_plan(plan)
+
+    # -- life of the cluster ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Wants everything up."""
+        self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.units)} processes")
+        self.rewatch()
+        if any(unit.spec.max_rss for unit in self.units.values()):
+            self.run_task(self._watch_memory(), "memory")
+        for unit in list(self.units.values()):
+            unit.start()
+        self._soon()
+
+    def stop(self, why: str, exit_code: int = 0) -> None:
+        """Stops everything in reverse order. A second call changes nothing but a zero exit code."""
+        self.exit_code = self.exit_code or exit_code
+        if self.stopping:
+            return
+        self.stopping = True
+        self.why_stopped = why
+        self.events.add("cluster", "", f"the cluster stops: {why}")
+        self._soon()
+
+    def hurry(self) -> None:
+        """No more waiting: SIGKILL to all."""
+        self.stop("in a hurry")
+        self.events.add("cluster", "", "in a hurry: SIGKILL to all that remain")
+        for unit in list(self.units.values()):
+            unit.stop("the cluster stops")
+            unit.hurry()
+
+    async def stopped(self) -> int:
+        """Waits until everything is gone after `stop`; the exit code."""
+        await self._all_gone.wait()
+        return self.exit_code
+
+    async def close(self) -> None:
+        """Releases everything this holds; call it after `stopped`."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._watch is not None:
+            await self._watch.close()
+        for unit in self.units.values():
+            await unit.close()
+        if self._advance_soon is not None:
+            self._advance_soon.cancel()
+        if self._slot_timer is not None:
+            self._slot_timer.cancel()
+        self._end_strays()
+        self.spawner.close()
+        self.events.add("cluster", "", "the cluster has stopped")
+        self.logs.close()
+        self.events.close()
+        with contextlib.suppress(OSError):
+            self.run_dir.processes_file.unlink()
+
+    def _end_strays(self) -> None:
+        """Orphans that cannot be told whose they were (they cleaned their environment): none may outlive the cluster."""
+        if not self.spawner.adopts:
+            return
+        while strays := family.descendants(family.look(), os.getpid()):
+            family.send(strays, family.KILL)
+            time.sleep(0.01)
+
+    def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
+        """Runs a coroutine that ends with the supervisor at the latest."""
+        task: asyncio.Task[Any] = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Calls `observer` after any process changed; the returned function ends that."""
+        self._observers.append(observer)
+
+        def stop() -> None:
+            with contextlib.suppress(ValueError):
+                self._observers.remove(observer)
+
+        return stop
+
+    # -- the plan ---------------------------------------------------------------------------------------------
+
+    def adopt_plan(self, plan: Plan) -> None:
+        """From now on `plan` is what is meant. Makes units for new processes, in the plan's order; starts nothing.
+
+        Units that are not in it stay until `forget`; a unit whose spec is another one keeps the old until `respec`.
+        """
+        self.plan = plan
+        known = dict(self.units)
+        ordered: dict[str, Unit] = {}
+        for spec in plan.specs:
+            ordered[spec.name] = known.pop(spec.name, None) or self._make(spec)
+        self.units = {**ordered, **known}
+
+    async def respec(self, name: str) -> Unit:
+        """Replaces a settled unit by a fresh one made from the plan's spec."""
+        old = self.units[name]
+        await old.close()
+        fresh = self._make(self.plan.by_name()[name])
+        fresh.machine.restarts = old.machine.restarts
+        fresh.verb_lock = old.verb_lock
+        self.units[name] = fresh
+        return fresh
+
+    async def forget(self, name: str) -> None:
+        """Drops a settled unit."""
+        await self.units.pop(name).close()
+        self._soon()
+
+    def rewatch(self) -> None:
+        """(Re)connects to the routers of the plan."""
+        old, self._watch = (
+            self._watch,
+            BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret_file, self._soon),
+        )
+        if old is not None:
+            self.run_task(old.close(), "close of the old bus watch")
+        self._watch.start()
+
+    def _make(self, spec: ProcessSpec) -> Unit:
+        return Unit(spec, self, self.logs.of(spec.name))
+
+    # -- names ------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> list[Unit]:
+        """The units of a service or instance name, in order. Raises `Refused`, with a suggestion."""
+        if name in self.units:
+            return [self.units[name]]
+        found = [unit for unit in self.units.values() if unit.spec.service == name]
+        if not found:
+            services = {unit.spec.service for unit in self.units.values()}
+            known = [*self.units, *services]
+            raise Refused(f'there is no process or service "{name}"; {suggest(name, known)}')
+        return found
+
+    # -- views ------------------------------------------------------------------------------------------------
+
+    def processes(self) -> list[dict[str, Any]]:
+        """All rows of `processes`, in start order."""
+        units = list(self.units.values())
+        self._meter.keep([pid for unit in units if (pid := unit.pid) is not None])
+        return [self.process(unit) for unit in units]
+
+    def process(self, unit: Unit) -> dict[str, Any]:
+        """One row."""
+        usage = Usage() if unit.pid is None else self._meter.measure(unit.pid, unit.uptime_s)
+        return process_map(unit, usage)
+
+    def status(self) -> dict[str, Any]:
+        """The whole at a glance; `state` is starting, healthy, degraded or stopping."""
+        found = problems(self.units.values())
+        starting = any(unit.state is State.STARTING for unit in self.units.values())
+        worse = any(unit.state in (State.BACKOFF, State.FAILED) for unit in self.units.values())
+        state = (
+            "stopping"
+            if self.stopping
+            else "healthy"
+            if not found
+            else "starting"
+            if starting and not worse
+            else "degraded"
+        )
+        dashboard = self.plan.config.dashboard
+        return {
+            "cluster": self.plan.name,
+            "state": state,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self.started_at, 3),
+            "run_dir": str(self.run_dir.path),
+            "problems": found,
+            "routers": [
+                {
+                    "name": f"router.{number}",
+                    "address": address,
+                    "connected": f"router.{number}" in self.connected,
+                }
+                for number, address in enumerate(self.plan.routers, 1)
+            ],
+            "masters": self.masters(),
+            "dashboard": f"http://{dashboard.host}:{dashboard.port}" if dashboard.enabled else None,
+            "processes": self.processes(),
+        }
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """Names of the routers the launcher is connected to."""
+        return self._watch.connected if self._watch is not None else frozenset()
+
+    def masters(self) -> dict[str, str | None]:
+        """By service, for those with route master: the instance that is master now, or None."""
+        known = self._watch.masters() if self._watch is not None else {}
+        found: dict[str, str | None] = {}
+        for name, service in self.plan.config.services.items():
+            if service.group is None:
+                continue
+            master = known.get(service.group, {}).get("master")
+            if master is not None or service.route == "master":
+                found[name] = None if master is None else f"{name}.{str(master).rpartition('.')[2]}"
+        return found
+
+    # -- what units ask of their host -------------------------------------------------------------------------
+
+    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
+        """What the launcher itself was given (without LUABUS_*), what the spec says, and the marker of this run."""
+        path = os.pathsep.join(filter(None, [str(self.plan.base), self._base_env.get("PYTHONPATH", "")]))
+        return {**self._base_env, "PYTHONPATH": path, **spec.env, family.MARKER: f"{self.run_id}/{spec.name}"}
+
+    def spawned(self, unit: Unit) -> None:
+        """Records all processes, for whoever cleans up after a crash of the launcher."""
+        self.record()
+        self.events.add("process", unit.name, f"started, pid {unit.pid}", pid=unit.pid)
+
+    def record(self) -> None:
+        """Writes processes.json; a full disk is no reason to stop."""
+        entries = [
+            {"name": unit.name, "pid": unit.pid, "started": unit.started}
+            for unit in self.units.values()
+            if unit.pid is not None
+        ]
+        value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
+        with contextlib.suppress(OSError):
+            self.run_dir.write(self.run_dir.processes_file, json.dumps(value))
+
+    def changed(self, unit: Unit, before: State) -> None:
+        """A unit is not what it was."""
+        machine = unit.machine
+        if machine.state is not before:
+            text = f"{before} -> {machine.state}" + (f": {machine.detail}" if machine.detail else "")
+            self.events.add("state", unit.name, text, state=str(machine.state))
+            if machine.state is State.FAILED and unit.spec.essential and not self.stopping:
+                self.stop(f"{unit.name} is essential and has failed: {machine.detail}", 1)
+        self._soon()
+
+    # -- deciding ---------------------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if self._advance_soon is None:
+            self._advance_soon = self._loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        self._advance_soon = None
+        self._spread_reports()
+        if self.stopping:
+            self._advance_stop()
+        else:
+            self._advance_start()
+        for observer in list(self._observers):
+            observer()
+
+    def _spread_reports(self) -> None:
+        watch = self._watch
+        if watch is None:
+            return
+        for unit in list(self.units.values()):
+            spec = unit.spec
+            if spec.ready_by is ReadyBy.ROUTER:
+                unit.set_report(spec.name in watch.connected)
+            elif spec.group is not None and watch.connected:
+                presence = watch.presence(spec.group, spec.instance)
+                if spec.ready_by is ReadyBy.BUS:
+                    unit.set_report(presence.everywhere, absent=presence.nowhere)
+
+    def _advance_start(self) -> None:
+        now = time.monotonic()
+        busy = [
+            unit.spawned_at + SLOT_PATIENCE_S
+            for unit in self.units.values()
+            if unit.state is State.STARTING
+            and unit.machine.has_process
+            and unit.spawned_at + SLOT_PATIENCE_S > now
+        ]
+        free = START_SLOTS - len(busy)
+        for unit in list(self.units.values()):
+            if not unit.machine.waiting:
+                continue
+            if unit.machine.restarts == 0 or unit.last_exit is None:
+                obstacle = self._obstacle(unit.spec)
+                if obstacle:
+                    unit.set_detail(f"waits for {obstacle}")
+                    continue
+            if free <= 0:
+                unit.set_detail("waits for its turn")
+                continue
+            free -= 1
+            unit.clear()
+        if free <= 0 and busy and self._slot_timer is None:
+            self._slot_timer = self._loop.call_later(min(busy) - now, self._slot_freed)
+
+    def _slot_freed(self) -> None:
+        self._slot_timer = None
+        self._soon()
+
+    def _obstacle(self, spec: ProcessSpec) -> str:
+        """What this process still has to wait for; empty when it may start."""
+        if spec.kind is Kind.ROUTER:
+            return ""
+        if not any(unit.ready for unit in self.units.values() if unit.spec.kind is Kind.ROUTER):
+            return "a router"
+        for service in spec.depends_on:
+            for unit in self.units.values():
+                if unit.spec.service == service and not _satisfies(unit):
+                    return f"{unit.name} ({unit.state})"
+        return ""
+
+    def _advance_stop(self) -> None:
+        alive = [unit for unit in self.units.values() if unit.state not in SETTLED]
+        if not alive:
+            self._all_gone.set()
+            return
+        for unit in alive:
+            if unit.state is State.STOPPING:
+                if unit.machine.wanted:
+                    unit.stop("the cluster stops")
+            elif not self._needed(unit.spec, alive):
+                unit.stop("the cluster stops")
+
+    def _needed(self, spec: ProcessSpec, alive: Iterable[Unit]) -> bool:
+        """Somebody who is still there may depend on it."""
+        if spec.kind is Kind.ROUTER:
+            return any(unit.spec.kind is not Kind.ROUTER for unit in alive)
+        if spec.kind is Kind.DASHBOARD:
+            return any(unit.spec.kind not in (Kind.ROUTER, Kind.DASHBOARD) for unit in alive)
+        return any(spec.service in unit.spec.depends_on for unit in alive)
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(RSS_PERIOD_S)
+            for unit in list(self.units.values()):
+                limit = unit.spec.max_rss
+                if limit and unit.pid is not None and (rss := rss_of(unit.pid)) > limit:
+                    unit.unhealthy(f"its memory of {rss} bytes exceeds max_rss = {limit}")
+
+
+def _satisfies(unit: Unit) -> bool:
+    """Whether those that depend on it may start: ready, or (without a way to report) ended with success."""
+    if unit.state is State.EXITED and not unit.spec.rules.must_report_ready:
+        return unit.last_exit is not None and unit.last_exit["code"] == 0
+    return unit.ready

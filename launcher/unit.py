@@ -1,0 +1,372 @@
+"""One supervised process: the shell around its `Machine`. Spawns, signals, sweeps up, and reports what happened.
+
+A process is gone when nothing of its family lives. So when it ends, whatever it left behind is ended too (asked with
+the stop signal, after stop_timeout with SIGKILL) before the machine hears `gone`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from launcher import family
+from launcher.exits import ExitStatus, signal_name
+from launcher.logs import ProcessLog
+from launcher.machine import Action, Machine
+from launcher.output import utc_now
+from launcher.probes import Prober, Verdicts
+from launcher.process import Child, Order, PosixSpawner, SpawnError, ThreadSpawner
+from launcher.spec import Kind, ProcessSpec, ReadyBy
+from launcher.states import State
+
+SWEEP_FIRST_S: Final = 0.005
+SWEEP_LONGEST_S: Final = 0.25
+"""How often the family of an ended process is looked at until it is empty: soon at first, then less often."""
+
+
+class Host(Protocol):
+    """What a unit needs of its supervisor."""
+
+    spawner: PosixSpawner | ThreadSpawner
+
+    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
+        """The complete environment of a new process."""
+
+    def spawned(self, unit: Unit) -> None:
+        """A process was started: it must be recorded before anything else can happen."""
+
+    def changed(self, unit: Unit, before: State) -> None:
+        """The unit's state (`before`: what it was when last told), readiness or detail is another one."""
+
+
+class Unit:
+    """One process of the cluster. `machine` and the attributes are for reading; change it through the methods."""
+
+    def __init__(
+        self, spec: ProcessSpec, host: Host, log: ProcessLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.spec = spec
+        self.machine = Machine(spec.rules, random.random)
+        self.log = log
+        self.ready = False
+        """Ready at this moment; `running` means it was ready once in this run."""
+        self.last_exit: dict[str, Any] | None = None
+        self.spawned_at = 0.0
+        self.first_spawned_at: float | None = None
+        self.verb_lock = asyncio.Lock()
+        """Verbs on one process follow one another."""
+        self._host = host
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._child: Child | None = None
+        self._main_alive = False
+        self._killing = False
+        self._prober: Prober | None = None
+        self._started_up = False
+        self._reported = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._absence: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._told = (self.machine.state, self.machine.detail, False)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it lives."""
+        return self._child.pid if self._child is not None and self._main_alive else None
+
+    @property
+    def started(self) -> float | None:
+        """When the process started, as `family.started_at` tells it."""
+        return self._child.started if self._child is not None else None
+
+    @property
+    def uptime_s(self) -> float:
+        return self._clock() - self.spawned_at if self.pid is not None else 0.0
+
+    async def until(self, settled: Callable[[], bool]) -> None:
+        """Waits until `settled()`, asked anew at each change of this unit. Cancelling is harmless."""
+        while not settled():
+            self._changed.clear()
+            await self._changed.wait()
+
+    # -- verbs ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Wants it up; it waits for `clear`."""
+        self._step(self.machine.start)
+
+    def clear(self) -> None:
+        """It may start now."""
+        self._step(self.machine.clear)
+
+    def stop(self, why: str = "stopped", *, again: bool = False) -> None:
+        """Wants it down; with `again`, then up."""
+        self._step(lambda now: self.machine.stop(now, why, again=again))
+
+    def hurry(self) -> None:
+        """SIGKILL to what is stopping."""
+        self._step(lambda _: self.machine.hurry())
+
+    def unhealthy(self, why: str) -> None:
+        """Replaces it, as after a crash."""
+        self.log.say(f"is replaced: {why}")
+        self._step(lambda now: self.machine.unhealthy(now, why))
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the process alone. Raises ProcessLookupError when there is none."""
+        if self.pid is None:
+            raise ProcessLookupError
+        os.kill(self.pid, number)
+
+    def set_detail(self, detail: str) -> None:
+        """What it waits for, while it waits."""
+        if self.machine.waiting and self.machine.detail != detail:
+            self.machine.detail = detail
+            self._tell()
+
+    def set_report(self, ready: bool, *, absent: bool = False) -> None:
+        """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them."""
+        self._reported = ready
+        if ready or not absent:
+            self._forget_absence()
+        elif self._absence is None and self.spec.liveness_timeout > 0 and self.state is State.RUNNING:
+            self._absence = self._loop.call_later(self.spec.liveness_timeout, self._missed)
+        self._assess()
+
+    async def close(self) -> None:
+        """Ends timers and tasks; the process, if any, is left alone."""
+        self._forget_absence()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end_probes()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        self.log.close()
+
+    # -- what the process does (a Sink) -----------------------------------------------------------------------
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        lines = self.log.feed(stream, chunk)
+        if self._prober is not None:
+            for line in lines:
+                self._prober.line(line)
+
+    def exited(self, status: ExitStatus) -> None:
+        self._main_alive = False
+        self._end_probes()
+        self._forget_absence()
+        self.log.flush()
+        unasked = self.state is not State.STOPPING
+        if unasked or not status.success:
+            self.log.say(f"ended: {status}")
+        stderr = list(self.log.last_words) if unasked and not status.success else []
+        self.last_exit = {**status.as_map(), "time": utc_now(), "stderr": stderr}
+        remaining = self._family()
+        if remaining:
+            self.log.say(f"left {len(remaining)} processes behind: {', '.join(map(str, sorted(remaining)))}")
+            self._sweeper = self._loop.create_task(self._sweep(), name=f"sweep after {self.name}")
+        else:
+            self._release()
+        self._step(lambda now: self.machine.exited(now, status, len(remaining)))
+
+    # -- within -----------------------------------------------------------------------------------------------
+
+    def _step(self, event: Callable[[float], tuple[Action, ...]]) -> None:
+        for action in event(self._clock()):
+            if action is Action.SPAWN:
+                self._spawn()
+            elif action is Action.TERMINATE:
+                self._terminate()
+            else:
+                self._kill()
+        self._arm()
+        self._assess()
+        self._tell()
+
+    def _tell(self) -> None:
+        present = (self.machine.state, self.machine.detail, self.ready)
+        if present != self._told:
+            before, self._told = self._told[0], present
+            self._changed.set()
+            self._host.changed(self, before)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.deadline
+        if deadline is not None:
+            self._timer = self._loop.call_later(
+                max(deadline - self._clock(), 0), self._step, self.machine.due
+            )
+
+    def _assess(self) -> None:
+        by, alive = self.spec.ready_by, self._main_alive and self.state in (State.STARTING, State.RUNNING)
+        ready = alive and self._started_up and (by is ReadyBy.SPAWN or self._reported)
+        if ready == self.ready:
+            return
+        self.ready = ready
+        if ready and self.state is State.STARTING:
+            self._step(self.machine.ready)
+        else:
+            self._tell()
+
+    def _spawn(self) -> None:
+        spec = self.spec
+        self._killing = self._reported = False
+        self.log.new_run()
+        order = Order(spec.argv, self._host.environment(spec), spec.cwd, spec.user, spec.nice, spec.rlimits)
+        try:
+            self._child = self._host.spawner.spawn(order, self)
+        except SpawnError as error:
+            reason = str(error)
+            self.log.say(f"could not be started: {reason}")
+            self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
+            self._step(lambda now: self.machine.spawn_failed(now, reason))
+            return
+        self._main_alive = True
+        self.spawned_at = self._clock()
+        self.first_spawned_at = self.first_spawned_at or self.spawned_at
+        self._host.spawned(self)
+        self._started_up = spec.startup is None
+        if spec.startup or spec.ready or spec.liveness:
+            verdicts = Verdicts(self._startup_succeeded, self._probed, self.unhealthy)
+            self._prober = Prober(spec, verdicts, self._execute)
+        # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
+        self._loop.call_soon(self._assess)
+
+    def _startup_succeeded(self) -> None:
+        self._started_up = True
+        self._assess()
+
+    def _probed(self, ready: bool, failure: str) -> None:
+        if not ready:
+            self.log.say(f"is not ready any more: {failure}")
+        self.set_report(ready)
+
+    def _missed(self) -> None:
+        self._absence = None
+        self.unhealthy(
+            f"on no router for {self.spec.liveness_timeout:g} s, so its event loop hangs or it lost its way"
+        )
+
+    def _forget_absence(self) -> None:
+        if self._absence is not None:
+            self._absence.cancel()
+            self._absence = None
+
+    def _end_probes(self) -> None:
+        if self._prober is not None:
+            self._prober.close()
+            self._prober = None
+
+    async def _execute(self, command: tuple[str, ...], timeout_s: float) -> str:
+        """Runs an exec probe beside the process, in its folder and environment."""
+        sink = _Run(self._loop.create_future())
+        order = Order(command, self._host.environment(self.spec), self.spec.cwd, self.spec.user)
+        try:
+            child = self._host.spawner.spawn(order, sink)
+        except SpawnError as error:
+            return str(error)
+        try:
+            async with asyncio.timeout(timeout_s):
+                status = await asyncio.shield(sink.ended)
+        except TimeoutError:
+            return f"{command[0]} did not end within {timeout_s:g} s"
+        finally:
+            if not sink.ended.done():
+                _signal_group(child.pid, family.KILL)
+            child.close()
+        return "" if status.success else f"{command[0]} ended with {status}"
+
+    # -- ending it --------------------------------------------------------------------------------------------
+
+    def _terminate(self) -> None:
+        number = self.spec.stop_signal
+        if self._child is None:
+            return
+        if self._main_alive:
+            if self.spec.kind is Kind.COMMAND and number != signal.SIGTERM:
+                self.log.say(f"is sent {signal_name(number)}")
+            _signal_group(self._child.pid, number)
+        else:
+            family.send(self._family(), number)
+        if hasattr(signal, "SIGCONT"):
+            # A stopped process would not see the signal before somebody continues it.
+            _signal_group(self._child.pid, signal.SIGCONT)
+
+    def _kill(self) -> None:
+        self._killing = True
+        if self._child is not None:
+            self.log.say("did not end in time: SIGKILL")
+            if self._main_alive:
+                _signal_group(self._child.pid, family.KILL)
+            family.send(self._family(), family.KILL)
+
+    def _family(self) -> set[int]:
+        if self._child is None:
+            return set()
+        spawner = self._host.spawner
+        if not self._main_alive and spawner.strangers() == set():
+            return set()  # all orphans come to us, and there are none
+        adopter = os.getpid() if spawner.adopts else None
+        marker = self._host.environment(self.spec).get(family.MARKER)
+        return family.members(family.look(), self._child.pid, self._child.started, marker, adopter)
+
+    async def _sweep(self) -> None:
+        pause = SWEEP_FIRST_S
+        while remaining := self._family():
+            if self._killing:
+                family.send(remaining, family.KILL)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, SWEEP_LONGEST_S)
+        self._sweeper = None
+        self._release()
+        self._step(self.machine.gone)
+
+    def _release(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self.log.flush()
+
+
+class _Run:
+    """A Sink that only wants the end."""
+
+    def __init__(self, ended: asyncio.Future[ExitStatus]) -> None:
+        self.ended = ended
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        """A probe's output is of no interest."""
+
+    def exited(self, status: ExitStatus) -> None:
+        if not self.ended.done():
+            self.ended.set_result(status)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

@@ -1,0 +1,42 @@
+"""Sizes as people write them: `512MB`, `10 MiB`, `1g`, or a number of bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_FACTORS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes. K, M, G and T are powers of 1024. Raises ValueError that shows the form."""
+    if isinstance(text, int):
+        return text
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f'{text!r} is not a size; write bytes, or "512MB", "2GB"')
+    return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def format_size(size: float) -> str:
+    """`19.5M`: four characters or so, for a table."""
+    for suffix in ("B", "K", "M", "G"):
+        if size < 1000:
+            return f"{size:.0f}{suffix}" if size >= 100 or suffix == "B" else f"{size:.1f}{suffix}"
+        size /= 1024
+    return f"{size:.1f}T"
+
+
+def format_duration(seconds: float) -> str:
+    """`4.2s`, `3m12s`, `5h02m`, `12d03h`: the two largest units."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"

@@ -1,0 +1,164 @@
+"""`up`: the launcher in the foreground, or started apart (`-d`) and watched until the cluster is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from launcher.client import find_run_dir
+from launcher.errors import LauncherError
+from launcher.guard import guarded
+from launcher.rundir import RunDir
+from launcher.style import Style
+
+
+def foreground(config_file: Path) -> int:
+    """Runs the cluster until it is stopped; the exit code."""
+    return guarded(
+        lambda lifeline: _launch(config_file, lifeline, report=False), lambda: _run_dir(config_file)
+    )
+
+
+def background(config_file: Path) -> int:
+    """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
+    return guarded(
+        lambda lifeline: _launch(config_file, lifeline, report=True), lambda: _run_dir(config_file)
+    )
+
+
+def _launch(config_file: Path, lifeline: int | None, *, report: bool) -> int:
+    from launcher.console import Background, Foreground
+    from launcher.runner import run
+
+    try:
+        return run(config_file, Background(sys.stdout) if report else Foreground(), lifeline)
+    except LauncherError as error:
+        if report:
+            sys.stdout.write(
+                json.dumps({"done": "error", "reason": str(error), "code": error.exit_code}) + "\n"
+            )
+        else:
+            sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {error}\n")
+        return error.exit_code
+
+
+def _run_dir(config_file: Path) -> Path | None:
+    try:
+        return find_run_dir(config_file).path
+    except LauncherError:
+        return None
+
+
+def detached(config_file: Path, *, as_json: bool) -> int:
+    """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be."""
+    from launcher.load import load
+    from launcher.plan import make_plan
+
+    plan = make_plan(load(config_file), config_file)
+    run_dir = RunDir(plan.run_dir)
+    run_dir.prepare()
+    stderr_file = run_dir.log_dir / "launcher.stderr"
+    with stderr_file.open("wb") as stderr:
+        launcher = subprocess.Popen(
+            [sys.executable, "-P", "-m", "launcher", "-c", str(config_file.resolve()), "up", "--report"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=plan.base,
+            **_apart(),
+        )
+    assert launcher.stdout is not None
+    watcher = _Watcher(as_json)
+    with launcher.stdout as reports:
+        for line in reports:
+            if watcher.take(json.loads(line)):
+                break
+    if watcher.code is None:
+        code = launcher.wait()
+        said = stderr_file.read_text("utf-8", "replace").strip()
+        watcher.died(code, said)
+    if watcher.code:
+        launcher.wait()
+    launcher.returncode = launcher.returncode or 0  # it goes on without us: no complaint that we did not wait
+    return watcher.code or 0
+
+
+def _apart() -> dict[str, Any]:
+    if os.name == "posix":
+        return {"start_new_session": True}
+    return {
+        "creationflags": getattr(subprocess, "DETACHED_PROCESS", 0)
+        | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    }
+
+
+class _Watcher:
+    """Shows how the launcher in the background comes up; `code` is the exit code once that is known."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.code: int | None = None
+        self._json = as_json
+        self._style = Style.of(sys.stdout)
+        self._live = self._style.on and not as_json
+
+    def take(self, report: dict[str, Any]) -> bool:
+        """One report; True when it was the last."""
+        done = report.get("done")
+        if done is None:
+            self._progress(report)
+            return False
+        self._clear()
+        self.code = 0 if done == "ready" else int(report.get("code", 1))
+        if self._json:
+            sys.stdout.write(json.dumps(report) + "\n")
+        elif done == "ready":
+            self._say(
+                self._style(
+                    f"all {report['processes']} processes are ready after {report['seconds']:.1f} s", "green"
+                )
+            )
+            if report["url"]:
+                self._say(f"dashboard: {self._style(report['url'], 'bold')}")
+            self._say(
+                "`luabus-cluster status` shows the processes, `logs -f` what they print, `down` stops them"
+            )
+        else:
+            self._fail(report["reason"], report.get("tail", []))
+        return True
+
+    def died(self, code: int, said: str) -> None:
+        """The launcher ended without a last report."""
+        self.code = code if code > 0 else 1
+        self._fail(f"the launcher ended with exit code {code}", said.splitlines()[-20:])
+
+    def _progress(self, report: dict[str, Any]) -> None:
+        if self._json:
+            return
+        if report.get("leftovers"):
+            self._say(f"ended {report['leftovers']} processes that a crashed launcher had left behind")
+        event = report.get("event")
+        if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
+            self._clear()
+            self._say(f"{event['name']}: {self._style.clean(event['text'])}")
+        elif self._live and "ready" in report:
+            bar = "#" * (24 * report["ready"] // max(report["total"], 1))
+            sys.stdout.write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
+            sys.stdout.flush()
+
+    def _clear(self) -> None:
+        if self._live:
+            sys.stdout.write("\r\x1b[K")
+
+    def _say(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def _fail(self, reason: str, tail: list[str]) -> None:
+        style = Style.of(sys.stderr)
+        lines = [style(reason, "bold", "red"), *("    " + style.clean(line) for line in tail)]
+        sys.stderr.write("\n".join(lines) + "\n")
