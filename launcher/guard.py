@@ -62,8 +62,9 @@ def _watch(child: int, find_run_dir: Callable[[], Path | None]) -> int:
     code = _wait_for(child)
     if code < 0:
         _clean_up(find_run_dir())
-        sys.stderr.write(f"luabus-cluster: the launcher was ended by signal {-code}; its processes were ended
-")
+        sys.stderr.write(
+            f"luabus-cluster: the launcher was ended by signal {-code}; its processes were ended\n"
+        )
         return 128 - code
     return code
 

@@ -157,11 +157,8 @@ class Supervisor:
         Units that are not in it stay until `forget`; a unit whose spec is another one keeps the old until `respec`.
         """
         self.plan = plan
-        known = dict(self.units)
-        ordered: dict[str, Unit] = {}
-        for spec in plan.specs:
-            ordered[spec.name] = known.pop(spec.name, None) or self._make(spec)
-        self.units = {**ordered, **known}
+        present = {spec.name: self.units.get(spec.name) or self._make(spec) for spec in plan.specs}
+        self.units = {**present, **{name: unit for name, unit in self.units.items() if name not in present}}
 
     async def respec(self, name: str) -> Unit:
         """Replaces a settled unit by a fresh one made from the plan's spec."""
