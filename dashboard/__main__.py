@@ -49,7 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM); then it serves https")
     parser.add_argument("--tls-key", metavar="FILE", help="private key (PEM)")
     parser.add_argument(
-        "--plain-http-beyond-loopback",
+        "--allow-plaintext",
         action="store_true",
         help="listen beyond loopback without TLS: whoever can read the network can then read tokens",
     )
@@ -69,10 +69,10 @@ def check(options: argparse.Namespace) -> None:
     """Raises `ConfigError` for what would be unsafe or cannot work."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigError("--tls-cert and --tls-key go together", key="--tls-cert")
-    if not is_loopback(options.host) and not options.tls_cert and not options.plain_http_beyond_loopback:
+    if not is_loopback(options.host) and not options.tls_cert and not options.allow_plaintext:
         raise ConfigError(
             f"{options.host} is not loopback, and without TLS tokens would cross the network as they are. Give --tls-cert and "
-            "--tls-key, or listen at 127.0.0.1 behind a proxy that has TLS, or say --plain-http-beyond-loopback.",
+            "--tls-key, or listen at 127.0.0.1 behind a proxy that has TLS, or say --allow-plaintext.",
             key="--host",
         )
     if options.prefix and (not options.prefix.startswith("/") or options.prefix.endswith("/")):
@@ -125,12 +125,16 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
     keys = Keys(read_tokens(run_dir))
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
-    names = (options.host, *options.allow_host)
     context = Context(
         feed=Feed(ClusterSource(environ)),
         keys=keys,
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
-        options=Options(port=port, prefix=options.prefix, hosts=names, secure=tls is not None),
+        options=Options(
+            port=port,
+            prefix=options.prefix,
+            hosts=(options.host, *options.allow_host),
+            secure=tls is not None,
+        ),
     )
     runner = web.AppRunner(
         make_app(context), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False

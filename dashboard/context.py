@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiohttp import web
 
 from dashboard.auth import GuessLimit, Keys, Role
+from dashboard.feed import Feed
 from dashboard.journal import Journal
-
-if TYPE_CHECKING:
-    from dashboard.feed import Feed
 
 
 @dataclass(frozen=True, slots=True)

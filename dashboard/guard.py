@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -18,7 +19,6 @@ log = logging.getLogger("dashboard.http")
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # No inline script or style anywhere, so what a service writes into its name or log cannot become code.
 CONTENT_SECURITY_POLICY: Final = (
@@ -86,13 +86,24 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
 
 @web.middleware
 async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
-    """A page elsewhere whose name was made to point here (DNS rebinding) calls by its own name: not answered."""
+    """A page elsewhere whose name was made to point here (DNS rebinding) calls by its own name: not answered.
+
+    An address instead of a name cannot be such a page's.
+    """
     name = urlsplit(f"//{request.host}").hostname or ""
-    if name not in LOOPBACK_NAMES and name not in request.app[CONTEXT].options.hosts:
+    if name != "localhost" and not _is_address(name) and name not in request.app[CONTEXT].options.hosts:
         raise ApiError(
             421, f"this dashboard is not called {name!r}; start it with --allow-host {name} if it should be"
         )
     return await handler(request)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 @web.middleware

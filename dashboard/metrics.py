@@ -20,6 +20,14 @@ from dashboard.render.health import assess
 from dashboard.render.tables import differing_groups, group_tables
 from dashboard.snapshot import Snapshot
 
+ROUTER_COUNTERS = (
+    ("messages_in", "messages_received", "Messages received from peers"),
+    ("messages_out", "messages_sent", "Messages sent to peers"),
+    ("bytes_in", "received_bytes", "Bytes received from peers"),
+    ("bytes_out", "sent_bytes", "Bytes sent to peers"),
+    ("cpu_s", "cpu_seconds", "Processor time used"),
+    ("refused", "connections_refused", "Connections refused at the limit"),
+)
 STATES = ("starting", "running", "backoff", "stopping", "exited", "failed")
 
 
@@ -78,27 +86,32 @@ def _routers(snapshot: Snapshot) -> Iterator[Metric]:
         count.add_metric([router.name], len(rows) if router.connected else 0)
         pending.add_metric([router.name], sum(row.pending_bytes for row in rows) if router.connected else 0)
     yield from (up, count, pending)
-    for name, family in _router_totals(snapshot).items():
-        if name:
-            yield family
+    yield from _router_totals(snapshot)
 
 
-def _router_totals(snapshot: Snapshot) -> dict[str, CounterMetricFamily]:
-    """Every whole number that a router counts since its start, under the router's own name for it."""
-    families: dict[str, CounterMetricFamily] = {}
-    for router in snapshot.routers:
-        extra = router.stats.model_extra if router.stats and router.connected else None
-        for name, value in (extra or {}).items():
-            if not name.isidentifier() or not isinstance(value, int) or isinstance(value, bool):
-                continue
-            if name not in families:
-                families[name] = CounterMetricFamily(
-                    f"luabus_router_{name}",
-                    f"The router's count of {name.replace('_', ' ')}",
-                    labels=["router"],
-                )
-            families[name].add_metric([router.name], value)
-    return families
+def _router_totals(snapshot: Snapshot) -> Iterator[Metric]:
+    """What a router counts since its start; it begins again at zero with the router, as a counter may."""
+    answering = [
+        (router.name, router.stats) for router in snapshot.routers if router.connected and router.stats
+    ]
+    for field, name, text in ROUTER_COUNTERS:
+        family = CounterMetricFamily(f"luabus_router_{name}", text, labels=["router"])
+        for router, stats in answering:
+            family.add_metric([router], getattr(stats, field))
+        yield family
+    lost = CounterMetricFamily(
+        "luabus_router_undeliverable", "One-way messages that went nowhere", labels=["router", "reason"]
+    )
+    alarms = GaugeMetricFamily("luabus_router_alarms", "What the router says must not be", labels=["router"])
+    flight = GaugeMetricFamily(
+        "luabus_router_requests_in_flight", "Requests not answered yet", labels=["router"]
+    )
+    for router, stats in answering:
+        for reason, count in stats.undeliverable.items():
+            lost.add_metric([router, reason], count)
+        alarms.add_metric([router], len(stats.alarms))
+        flight.add_metric([router], stats.requests_in_flight)
+    yield from (lost, alarms, flight)
 
 
 def _groups(snapshot: Snapshot) -> Iterator[Metric]:

@@ -41,10 +41,15 @@ class Slot(Shown):
 
 
 class Group(Shown):
-    """A group in one router's table. `master` is a service id, or null; `epoch` the highest lease epoch seen."""
+    """A group in one router's table. `master` is a service id, or null; `epoch` the highest lease epoch seen.
+
+    `mode` is how callers usually reach it; `elected` when its master is found by lease and not named by hand.
+    """
 
     group: int
     name: str
+    mode: str = ""
+    elected: bool = False
     master: ServiceIdText | None = None
     epoch: int = 0
     slots: tuple[Slot, ...] = ()
@@ -82,16 +87,53 @@ class Connection(Shown):
     bytes_in: int = 0
     bytes_out: int = 0
     connected_s: float = 0.0
+    requests_in_flight: int = 0
+    undeliverable: dict[str, int] = Field(default_factory=dict)
     rate_in: float = 0.0
     rate_out: float = 0.0
 
 
+class Closed(Shown):
+    """A connection that ended: whose, why, and when (seconds since the epoch)."""
+
+    router: str
+    token: int = 0
+    service_id: ServiceIdText | None = None
+    name: str = ""
+    peer: str = ""
+    reason: str = ""
+    at: float = 0.0
+
+
+class Alarm(Shown):
+    """Something a router says must not be, such as two masters with one epoch. `since` in seconds since the epoch."""
+
+    kind: str
+    text: str
+    since: float = 0.0
+    count: int = 1
+
+
 class RouterStats(Shown):
-    """One router's totals since it started. Whatever else the router counts is kept beside the named fields."""
+    """One router's totals since it started. `undeliverable` counts one-way messages that went nowhere, by reason."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    router: str = ""
+    router: str
+    address: str = ""
+    pid: int | None = None
+    version: str = ""
+    uptime_s: float = 0.0
+    cpu_s: float = 0.0
+    connections: int = 0
+    refused: int = 0
+    messages_in: int = 0
+    messages_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    requests_in_flight: int = 0
+    undeliverable: dict[str, int] = Field(default_factory=dict)
+    draining: bool = False
+    alarms: tuple[Alarm, ...] = ()
+    closed: tuple[Closed, ...] = ()
 
 
 # --- what the launcher says ------------------------------------------------------------------------------------

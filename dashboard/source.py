@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-import luabus
-from luabus import admin
-from luabus.errors import ConfigError, LuabusError, NotConnected
+from luabus import Bus, Environment, SocketMgr, Stream, admin, create_socket_mgr, read_secret
+from luabus.errors import ConfigError, NotConnected
 
-ASK_TIMEOUT_S = 3.0
+ASK_TIMEOUT_S: Final = 3.0
 """How long the launcher may take to answer a question."""
-VERB_TIMEOUT_S = 60.0
-"""How long it may take for a verb: a rolling restart waits until each instance is ready."""
-CONNECT_TIMEOUT_MS = 2000
-RETRY_S = 1.0
+VERB_TIMEOUT_S: Final = 30.0
+"""How long it may take for a verb: it answers when the work has begun."""
+CONNECT_TIMEOUT_MS: Final = 2000
+ANSWER_BYTES: Final = 16 << 20
+"""Bytes of one answer of the launcher at most, as at its own end: ten thousand log lines have some MB."""
 
 
 class RouterLink(NamedTuple):
@@ -46,7 +45,9 @@ class Source(Protocol):
 
     def links(self) -> Sequence[RouterLink]: ...
 
-    def bus_error(self) -> str | None: ...
+    def bus_error(self) -> str | None:
+        """Why no router answers; None while one does."""
+        ...
 
     async def routes(self) -> Any: ...
 
@@ -58,7 +59,7 @@ class Source(Protocol):
         self, service_id: str, token: int | str | None, is_master: bool, router: str
     ) -> dict[str, str]: ...
 
-    async def promote(self, service_id: str) -> Any: ...
+    async def promote(self, service_id: str, by: str) -> Any: ...
 
     async def close_connection(self, router: str, token: int) -> Any: ...
 
@@ -74,149 +75,115 @@ class Source(Protocol):
 class Launcher:
     """The control channel: connects when first needed, and again after it was lost or the launcher was started anew."""
 
-    def __init__(self, control: Path | None, secret: str | None) -> None:
+    def __init__(self, control: Path | None, secret: bytes | None) -> None:
         self._path = control
         self._secret = secret
-        self._manager: Any = None
-        self._stream: Any = None
+        self._manager: SocketMgr | None = None
+        self._stream: Stream | None = None
         self._target: tuple[str, int] | None = None
         self._lock = asyncio.Lock()
 
     async def request(self, method: str, *args: Any, timeout: float) -> Any:
         """Raises `NotConnected` when there is no launcher, else what the launcher raised."""
         stream = await self._connected()
-        try:
-            return await stream.request(method, *args, timeout=timeout)
-        except luabus.errors.ConnectionLost:
-            self._drop()
-            raise
+        return await stream.request(method, *args, timeout=timeout)
 
-    def close(self) -> None:
-        self._drop()
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+    async def close(self) -> None:
+        """End the connection. It is made again when somebody asks."""
+        self._stream = None
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            await manager.close()
 
-    async def _connected(self) -> Any:
+    async def _connected(self) -> Stream:
         async with self._lock:
             target = self._read()
-            if self._stream is not None and target == self._target and not self._stream.closed:
+            if self._stream is not None and self._stream.is_open and target == self._target:
                 return self._stream
-            self._drop()
-            if self._manager is None:
-                self._manager = luabus.create_socket_mgr(4, secret=self._secret)
+            await self.close()
+            self._manager = create_socket_mgr(4, secret=self._secret)
             stream = self._manager.connect(*target, CONNECT_TIMEOUT_MS)
+            stream.set_recv_buffer_size(ANSWER_BYTES)
             await stream.connected()
             self._stream, self._target = stream, target
             return stream
 
-    def _drop(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        self._stream = self._target = None
-
     def _read(self) -> tuple[str, int]:
         if self._path is None:
-            raise NotConnected(
-                "no launcher: LUABUS_CONTROL is not set, so processes cannot be seen or steered"
-            )
+            raise NotConnected("LUABUS_CONTROL is not set, so processes can neither be seen nor steered")
         try:
             written = json.loads(self._path.read_text("utf-8"))
             return str(written["host"]), int(written["port"])
         except FileNotFoundError:
-            raise NotConnected(f"no launcher: {self._path} does not exist") from None
+            raise NotConnected(f"{self._path} does not exist: no launcher runs") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotConnected(f"no launcher: {self._path} cannot be read: {error}") from None
+            raise NotConnected(f"{self._path} cannot be read: {error}") from None
 
 
 class ClusterSource:
-    """A launched cluster, or routers alone: what the `LUABUS_*` environment names."""
+    """A launched cluster, or routers alone: what the `LUABUS_*` environment names.
 
-    def __init__(self, environ: dict[str, str]) -> None:
-        self.cluster = environ.get("LUABUS_CLUSTER", "luabus")
-        addresses = [part.strip() for part in environ.get("LUABUS_ROUTERS", "").split(",") if part.strip()]
-        self._addresses = addresses
-        control = environ.get("LUABUS_CONTROL")
-        self._launcher = Launcher(Path(control) if control else None, _read_secret(environ))
-        self._bus: Any = None
-        self._error: str | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._changed: Callable[[], None] = lambda: None
+    Raises `ConfigError` when that names no router, or when the secret cannot be read.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        environment = Environment.read(environ)
+        self.cluster = environment.cluster or "luabus"
+        if not environment.routers:
+            raise ConfigError("LUABUS_ROUTERS names no router, such as 127.0.0.1:7070", key="LUABUS_ROUTERS")
+        self._addresses = environment.routers
+        self._groups = environment.groups
+        self._secret = read_secret(environment.secret_file) if environment.secret_file else None
+        self._launcher = Launcher(Path(environment.control) if environment.control else None, self._secret)
+        self._bus = Bus()
 
     async def start(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-        self._task = asyncio.create_task(self._keep_bus(), name="dashboard bus")
+        self._bus.on_group = lambda router, group: changed()
+        self._bus.on_router = lambda router, connected: changed()
+        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        await self._bus.watch()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        self._launcher.close()
-
-    async def _keep_bus(self) -> None:
-        """Hold a bus open for as long as the process runs; it reconnects by itself once it is up."""
-        while True:
-            try:
-                async with luabus.connect() as bus:
-                    self._bus, self._error = bus, None
-                    bus.on_group = lambda router, group: self._changed()
-                    bus.on_router = lambda router, connected: self._changed()
-                    await bus.watch()
-                    self._changed()
-                    await asyncio.Event().wait()
-            except LuabusError as error:
-                self._error = str(error)
-            finally:
-                self._bus = None
-            await asyncio.sleep(RETRY_S)
+        await self._bus.close()
+        await self._launcher.close()
 
     def links(self) -> Sequence[RouterLink]:
-        if self._bus is not None:
-            return [RouterLink(r.name, str(r.address), bool(r.connected)) for r in self._bus.routers]
-        return [RouterLink(f"router.{n}", address, False) for n, address in enumerate(self._addresses, 1)]
+        # Until a router has said its name it goes by its place in the configuration, which is how the launcher names it.
+        return [
+            RouterLink(
+                f"router.{n}" if link.name == link.address else link.name, link.address, link.connected
+            )
+            for n, link in enumerate(self._bus.routers, 1)
+        ]
 
     def bus_error(self) -> str | None:
-        return self._error
-
-    def _live_bus(self) -> Any:
-        if self._bus is None:
-            raise NotConnected(self._error or "no router answers", routers=self._addresses)
-        return self._bus
+        links = self._bus.routers
+        if any(link.connected for link in links):
+            return None
+        return "; ".join(str(link.last_error or f"{link.address} is not connected yet") for link in links)
 
     async def routes(self) -> Any:
-        return await admin.routes(self._live_bus())
+        return await admin.routes(self._bus)
 
     async def connections(self) -> Any:
-        return await admin.connections(self._live_bus())
+        return await admin.connections(self._bus)
 
     async def stats(self) -> Any:
-        return await admin.stats(self._live_bus())
+        return await admin.stats(self._bus)
 
     async def register(
         self, service_id: str, token: int | str | None, is_master: bool, router: str
     ) -> dict[str, str]:
-        result = await admin.register(self._live_bus(), service_id, token, is_master, router)
-        return {str(name): str(done) for name, done in result.items()}
+        return await admin.register(self._bus, service_id, token, is_master, router)
 
-    async def promote(self, service_id: str) -> Any:
-        return await admin.promote(self._live_bus(), service_id)
+    async def promote(self, service_id: str, by: str) -> Any:
+        return await admin.promote(self._bus, service_id, by=by)
 
     async def close_connection(self, router: str, token: int) -> Any:
-        return await admin.close_connection(self._live_bus(), router, token)
+        return await admin.close_connection(self._bus, router, token)
 
     async def ask(self, method: str, *args: Any) -> Any:
         return await self._launcher.request(method, *args, timeout=ASK_TIMEOUT_S)
 
     async def tell(self, method: str, *args: Any) -> Any:
         return await self._launcher.request(method, *args, timeout=VERB_TIMEOUT_S)
-
-
-def _read_secret(environ: dict[str, str]) -> str | None:
-    path = environ.get("LUABUS_SECRET_FILE")
-    if not path:
-        return None
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except OSError as error:
-        raise ConfigError(f"the cluster's secret cannot be read: {error}", key="LUABUS_SECRET_FILE") from None

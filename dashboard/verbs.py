@@ -53,7 +53,7 @@ async def promote(
         return _consequence(consequences.of_promote(snapshot, service_id))
     name = consequences.name_of(snapshot, service_id)
     async with _Written(context, caller, "promote", name, f"promote {name} to master"):
-        detail = await context.feed.source.promote(service_id)
+        detail = await context.feed.source.promote(service_id, _who(caller).get("by", ""))
     return Done(done=f"{name} is asked to be the master", detail=detail)
 
 

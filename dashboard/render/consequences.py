@@ -108,13 +108,13 @@ def _register_sentences(
         )
     else:
         yield Text("Messages to {name} go to that connection from now on.", name=name)
-    if asked.is_master:
-        old = group.master if group else None
-        if old and old != asked.service_id:
-            yield Text("It takes the place of {old}.", old=name_of(snapshot, old))
+    if asked.is_master and group is not None and group.elected:
         yield Text(
-            "It does not hold the lease by that: the holder's next announcement with a higher epoch wins."
+            "Group {group} elects its master by lease: the routers refuse this. Promote it instead.",
+            group=group.name,
         )
+    elif asked.is_master and group is not None and group.master not in (None, asked.service_id):
+        yield Text("It takes the place of {old}.", old=name_of(snapshot, group.master or ""))
 
 
 def _without(name: str, group: Group | None, slot: Slot | None, heir: str | None) -> Iterator[Text]:

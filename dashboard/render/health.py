@@ -66,6 +66,11 @@ def process_level(process: Process) -> Level:
     return "warn" if process.state == "backoff" else "ok"
 
 
+def lacks_master(group: Group) -> bool:
+    """Whether the group should have a master and has none."""
+    return (group.elected or group.epoch > 0) and group.master is None
+
+
 def _sentence(snapshot: Snapshot, level: Level, troubles: list[Trouble]) -> Text:
     if not troubles:
         running = sum(process.state == "running" for process in snapshot.processes)
@@ -104,6 +109,13 @@ def _routers(snapshot: Snapshot) -> Iterator[Trouble]:
                 yield Trouble(
                     "warn", Text("{router} does not answer", router=router.name), router.name, "routes"
                 )
+                continue
+            stats = router.stats
+            if stats and stats.draining:
+                yield Trouble("warn", Text("{router} is stopping", router=router.name), router.name, "routes")
+            for alarm in stats.alarms if stats else ():
+                said = Text("{router}: {alarm}", router=router.name, alarm=alarm.text)
+                yield Trouble("bad", said, router.name, "routes")
 
 
 def _launcher(snapshot: Snapshot) -> Iterator[Trouble]:
@@ -155,8 +167,8 @@ def _group(group: Group) -> Iterator[Trouble]:
             total=len(slots),
         )
         yield Trouble("warn", text, group.name, "routes")
-    # An epoch above 0 means that the group has had a master: without one now, calls to it fail.
-    if group.epoch > 0 and group.master is None:
+    # Who elects its master, or has had one, is called by it: without one, those calls fail.
+    if lacks_master(group):
         yield Trouble("bad", Text("group {group} has no master", group=group.name), group.name, "routes")
 
 

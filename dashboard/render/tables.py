@@ -88,7 +88,8 @@ def _agreed(group: Group) -> tuple[object, ...]:
 def differing_groups(snapshot: Snapshot) -> set[int]:
     """The numbers of the groups about which the connected routers do not say the same."""
     tables = [router for router in snapshot.routers if router.connected and router.seen is not None]
-    said = [{group.group: _agreed(group) for group in router.groups} for router in tables]
+    # A group without entries is only a name that one router has heard and the other not yet.
+    said = [{group.group: _agreed(group) for group in router.groups if group.slots} for router in tables]
     numbers = {number for table in said for number in table}
     return {number for number in numbers if len({table.get(number) for table in said}) > 1}
 

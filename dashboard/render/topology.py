@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard.model import Connection, Group, Level, Process
-from dashboard.render.health import process_level
+from dashboard.render.health import lacks_master, process_level
 from dashboard.render.rows import preferred
 from dashboard.render.words import LEVELS, rate
 from dashboard.snapshot import Snapshot
@@ -230,9 +230,8 @@ def _place_card(group: Group, instances: list[_Instance], x: float, y: float, wi
     slots = [slot for slot in group.slots if slot.slot is not None]
     vacant = sum(slot.token == 0 for slot in slots)
     note = f"{len(slots) - vacant}/{len(slots)}" if slots else str(len(instances))
-    masterless = group.epoch > 0 and group.master is None
     levels: list[Level] = [one.level for one in instances]
-    level: Level = "bad" if masterless else max(levels, key=LEVELS.index, default="ok")
+    level: Level = "bad" if lacks_master(group) else max(levels, key=LEVELS.index, default="ok")
     return GroupCard(group.name, note, x, y, width, _card_height(instances), level, nodes, hidden)
 
 

@@ -1,0 +1,172 @@
+"""A small cluster as the dashboard's source would tell of it, changed by the tests; and snapshots of it.
+
+It answers in the shapes of the routers and the launcher. What crosses a socket is tested against real ones in
+`test_source.py` and `test_browser.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dashboard.feed import Feed
+from dashboard.snapshot import Snapshot
+from dashboard.source import RouterLink
+from luabus.errors import NotConnected
+
+GROUPS = {"director": 1, "mail": 2}
+
+
+def slot(group: str, instance: int, token: int, index: int | None = None) -> dict[str, Any]:
+    name = f"{group}.{instance}"
+    return {"service_id": f"{GROUPS[group]}.{instance}", "name": name, "token": token, "slot": index}
+
+
+def table(router: str, *, mail: Sequence[int] = (11, 12, 13), master: str | None = "1.1") -> dict[str, Any]:
+    """A router's table: three slots of mail with these tokens (0: vacant), and two directors."""
+    return {
+        "router": router,
+        "groups": [
+            {"group": 1, "name": "director", "mode": "master", "elected": True, "master": master, "epoch": 4,
+             "slots": [slot("director", 1, 21), slot("director", 2, 22)]},
+            {"group": 2, "name": "mail", "mode": "hash", "elected": False, "master": None, "epoch": 0,
+             "slots": [slot("mail", n, token, n - 1) for n, token in enumerate(mail, 1)]},
+        ],
+    }  # fmt: skip
+
+
+def connection(router: str, name: str, service_id: str, token: int, **more: Any) -> dict[str, Any]:
+    row = {
+        "router": router, "token": token, "service_id": service_id, "name": name, "peer": f"127.0.0.1:{5000 + token}",
+        "rtt_ms": 0.2, "idle_s": 0.1, "messages_in": 0, "messages_out": 0, "connected_s": 5.0,
+    }  # fmt: skip
+    return row | more
+
+
+def process(name: str, service_id: str | None, **more: Any) -> dict[str, Any]:
+    row = {
+        "name": name, "service": name.partition(".")[0], "service_id": service_id, "state": "running", "pid": 100,
+        "restarts": 0, "uptime_s": 5.0, "cpu_percent": 1.0, "rss_bytes": 1 << 20, "exit": None,
+    }  # fmt: skip
+    return row | more
+
+
+@dataclass
+class ScriptedCluster:
+    """What the routers and the launcher answer; `done` records the verbs that reached them."""
+
+    cluster: str = "demo"
+    up: dict[str, bool] = field(default_factory=lambda: {"router.1": True, "router.2": True})
+    tables: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: table(name) for name in ("router.1", "router.2")}
+    )
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    processes: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    launcher: bool = True
+    fails: Exception | None = None
+    logs: list[Any] = field(default_factory=list)
+    done: list[tuple[Any, ...]] = field(default_factory=list)
+    asked: int = 0
+    changed: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            for router in self.up:
+                self.rows += [connection(router, f"mail.{n}", f"2.{n}", 10 + n) for n in (1, 2, 3)]
+                self.rows += [connection(router, f"director.{n}", f"1.{n}", 20 + n) for n in (1, 2)]
+        if not self.processes:
+            self.processes = [process(name, f"0.{n}") for n, name in enumerate(self.up, 1)]
+            self.processes += [process(f"director.{n}", f"1.{n}") for n in (1, 2)]
+            self.processes += [process(f"mail.{n}", f"2.{n}") for n in (1, 2, 3)]
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+    async def stop(self) -> None:
+        self.changed = lambda: None
+
+    def links(self) -> list[RouterLink]:
+        return [
+            RouterLink(name, f"127.0.0.1:{7069 + n}", up) for n, (name, up) in enumerate(self.up.items(), 1)
+        ]
+
+    def bus_error(self) -> str | None:
+        return None if any(self.up.values()) else "connection refused"
+
+    def _routed(self) -> None:
+        if not any(self.up.values()):
+            raise NotConnected("no router answers")
+        if self.fails is not None:
+            raise self.fails
+
+    async def routes(self) -> Any:
+        self.asked += 1
+        self._routed()
+        return {"consistent": True, "routers": [self.tables[name] for name, up in self.up.items() if up]}
+
+    async def connections(self) -> Any:
+        self._routed()
+        return [row for row in self.rows if self.up[row["router"]]]
+
+    async def stats(self) -> Any:
+        self._routed()
+        return [
+            {"router": name, "messages_in": 10, "messages_out": 20, "undeliverable": {"no route": 3}}
+            for name, up in self.up.items()
+            if up
+        ]
+
+    async def register(self, service_id: str, token: Any, is_master: bool, router: str) -> dict[str, str]:
+        self._routed()
+        self.done.append(("register", service_id, token, is_master, router))
+        return dict.fromkeys(self.up if router == "*" else [router], "done")
+
+    async def promote(self, service_id: str, by: str) -> Any:
+        self._routed()
+        self.done.append(("promote", service_id))
+        return {"router.1": "done"}
+
+    async def close_connection(self, router: str, token: int) -> Any:
+        self._routed()
+        self.done.append(("close", router, token))
+        return "closed"
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        if not self.launcher:
+            raise NotConnected("no launcher: control.json does not exist")
+        answers: dict[str, Any] = {
+            "processes": self.processes, "status": {"state": "healthy"}, "logs": self.logs, "events": self.events,
+        }  # fmt: skip
+        return answers[method]
+
+    async def tell(self, method: str, *args: Any) -> Any:
+        if not self.launcher:
+            raise NotConnected("no launcher: control.json does not exist")
+        if self.fails is not None:
+            raise self.fails
+        self.done.append((method, *args))
+        return {"ok": True, "text": "begun"}
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self, at: float = 1_800_000_000.0) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def looked(cluster: ScriptedCluster, clock: Clock | None = None) -> Feed:
+    """A feed that has looked once, and does not look again by itself."""
+    clock = clock or Clock()
+    feed = Feed(cluster, now=clock, monotonic=clock)
+    await feed.poll()
+    return feed
+
+
+async def snapshot_of(cluster: ScriptedCluster) -> Snapshot:
+    return (await looked(cluster)).snapshot

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dashboard.render.health import SLOW_READER_BYTES, assess, exit_text
+from tests.dashboard.cluster import ScriptedCluster, looked, process, snapshot_of, table
+
+
+async def test_a_healthy_cluster_says_so_in_one_sentence() -> None:
+    health = assess(await snapshot_of(ScriptedCluster()))
+    assert health.level == "ok"
+    assert str(health.sentence) == "Healthy: 7 processes run, 2 routers agree."
+
+
+async def test_a_restarting_process_and_its_vacant_slot_are_named() -> None:
+    cluster = ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
+    cluster.processes[5] = process("mail.2", "2.2", state="backoff", restarts=2)
+    health = assess(await snapshot_of(cluster))
+    assert health.level == "warn"
+    assert str(health.sentence) == (
+        "Degraded: mail.2 is restarting for the 3rd time; group mail has 1 of 3 slots vacant."
+    )
+
+
+async def test_the_worst_comes_first_and_the_rest_is_counted() -> None:
+    cluster = ScriptedCluster(
+        tables={
+            "router.1": table("router.1", mail=(0, 12, 13), master=None),
+            "router.2": table("router.2", mail=(11, 12, 13), master=None),
+        }
+    )
+    cluster.processes[2] = process("director.1", "1.1", state="failed", exit={"text": "exit code 3"})
+    health = assess(await snapshot_of(cluster))
+    assert health.level == "bad"
+    assert str(health.sentence) == (
+        "Down: director.1 has failed: exit code 3; group director has no master; "
+        "the routers disagree about group mail; and 1 more."
+    )
+
+
+async def test_a_router_that_does_not_answer_is_a_warning_while_another_does() -> None:
+    health = assess(await snapshot_of(ScriptedCluster(up={"router.1": True, "router.2": False})))
+    assert (health.level, str(health.sentence)) == ("warn", "Degraded: router.2 does not answer.")
+
+
+async def test_without_any_router_it_says_how_old_the_knowledge_is() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    cluster.up = dict.fromkeys(cluster.up, False)
+    feed._now.at += 75  # type: ignore[attr-defined]
+    health = assess(await feed.fresh())
+    assert str(health.sentence) == "Down: no router answers; routes are as last known 1 min 15 s ago."
+
+
+async def test_a_router_that_never_answered_is_said_with_the_reason() -> None:
+    health = assess(await snapshot_of(ScriptedCluster(up={"router.1": False})))
+    assert str(health.sentence) == "Down: no router answers (connection refused)."
+
+
+async def test_without_a_launcher_nothing_is_said_about_processes() -> None:
+    cluster = ScriptedCluster(launcher=False)
+    cluster.processes[0] = process("router.1", "0.1", state="failed")
+    health = assess(await snapshot_of(cluster))
+    assert [t.page for t in health.troubles] == ["processes"]
+    assert "the launcher does not answer" in str(health.sentence)
+
+
+async def test_nobody_left_in_a_group_is_bad() -> None:
+    cluster = ScriptedCluster(tables={n: table(n, mail=(0, 0, 0)) for n in ("router.1", "router.2")})
+    assert str(assess(await snapshot_of(cluster)).sentence) == "Down: nobody serves group mail."
+
+
+async def test_a_slow_reader_is_named() -> None:
+    cluster = ScriptedCluster()
+    cluster.rows[0] |= {"pending_bytes": SLOW_READER_BYTES}
+    assert "mail.1 reads slowly: 256 KiB wait for it at router.1" in str(
+        assess(await snapshot_of(cluster)).sentence
+    )
+
+
+def test_how_a_process_ended() -> None:
+    ends = [
+        None,
+        "",
+        "SIGKILL",
+        3,
+        {"code": 1, "signal": None},
+        {"signal": "SIGTERM"},
+        {"text": "no such file"},
+        {},
+    ]
+    assert [exit_text(end) for end in ends] == [
+        "", "", "SIGKILL", "exit code 3", "exit code 1", "SIGTERM", "no such file", "",
+    ]  # fmt: skip

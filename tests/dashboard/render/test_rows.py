@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from dashboard.model import Connection, Process
+from dashboard.render import rows
+from tests.dashboard.cluster import connection, process
+
+
+def row(name: str, token: int = 1, router: str = "router.1", **more: object) -> Connection:
+    return Connection.model_validate(connection(router, name, "2.1", token, **more))
+
+
+def test_filter_takes_rows_with_every_word_whatever_the_case() -> None:
+    found = rows.select([row("mail.1"), row("mail.2", router="router.2"), row("gate.1")], "MAIL router.2")
+    assert [one.name for one in found.rows] == ["mail.2"]
+    assert found.total == 1
+
+
+def test_sort_both_ways_with_nulls_last() -> None:
+    given = [row("a", rtt_ms=2.0), row("b", rtt_ms=None), row("c", rtt_ms=1.0)]
+    assert [one.name for one in rows.select(given, sort="rtt_ms").rows] == ["c", "a", "b"]
+    assert [one.name for one in rows.select(given, sort="-rtt_ms").rows] == ["a", "c", "b"]
+
+
+def test_pages() -> None:
+    given = [row(f"m.{n}", n) for n in range(25)]
+    page = rows.select(given, offset=20, limit=10)
+    assert (len(page.rows), page.total, page.number, page.pages) == (5, 25, 3, 3)
+    assert rows.select([], limit=10).pages == 1
+
+
+def test_every_column_can_be_sorted_by() -> None:
+    for column in rows.CONNECTION_COLUMNS:
+        assert len(rows.select([row("a"), row("b")], sort=column).rows) == 2
+
+
+def test_rates_come_from_two_looks() -> None:
+    old = [row("a", messages_in=100, messages_out=10)]
+    (new,) = rows.with_rates([row("a", messages_in=300, messages_out=10)], old, 2.0)
+    assert (new.rate_in, new.rate_out) == (100.0, 0.0)
+
+
+def test_a_new_connection_or_a_counter_that_went_back_has_no_rate() -> None:
+    old = [row("a", messages_in=100)]
+    assert [r.rate_in for r in rows.with_rates([row("a", messages_in=50), row("b", 2)], old, 1.0)] == [
+        0.0,
+        0.0,
+    ]
+    assert rows.with_rates([row("a", messages_in=300)], old, 0.0)[0].rate_in == 0.0
+
+
+def test_the_preferred_router_is_the_one_sent_through() -> None:
+    given = [row("a", rate_in=5.0), row("a", router="router.2", rate_in=80.0), row("quiet")]
+    assert rows.preferred(given) == {"a": "router.2"}
+
+
+def test_processes_by_service_keep_their_order() -> None:
+    given = [Process.model_validate(process(name, None)) for name in ("mail.1", "gate.1", "mail.2")]
+    assert [(name, [p.name for p in found]) for name, found in rows.by_service(given)] == [
+        ("mail", ["mail.1", "mail.2"]),
+        ("gate", ["gate.1"]),
+    ]
