@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import luabus
-
-RETRY_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,29 +33,28 @@ class BusWatch:
         self,
         routers: Sequence[str],
         groups: Mapping[str, int],
-        secret_file: Path,
+        secret: bytes,
         on_change: Callable[[], None],
     ) -> None:
         self._addresses = list(routers)
         self._groups = dict(groups)
-        self._secret_file = secret_file
+        self._secret = secret
         self._on_change = on_change
         self._connected: set[str] = set()
         self._snapshots: dict[str, dict[int, dict[str, Any]]] = {}
         self._live: dict[tuple[str, int], frozenset[str]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._bus = luabus.Bus()
+        self._bus.on_router = self._router
+        self._bus.on_group = self._group
 
-    def start(self) -> None:
-        """Connects in the background, for as long as it takes."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="bus watch")
+    async def start(self) -> None:
+        """Begins to connect, and goes on for as long as it takes."""
+        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        await self._bus.watch()
 
     async def close(self) -> None:
         """Disconnects."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._bus.close()
 
     @property
     def connected(self) -> frozenset[str]:
@@ -82,18 +76,6 @@ class BusWatch:
                 if known is None or (snapshot.get("epoch") or 0) > (known["epoch"] or 0):
                     found[group] = {"master": snapshot.get("master"), "epoch": snapshot.get("epoch")}
         return found
-
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(luabus.LuabusError, OSError):
-                async with luabus.connect(
-                    self._addresses, groups=self._groups, secret_file=str(self._secret_file)
-                ) as bus:
-                    bus.on_router = self._router
-                    bus.on_group = self._group
-                    await bus.watch()
-                    await asyncio.get_running_loop().create_future()
-            await asyncio.sleep(RETRY_S)
 
     def _router(self, name: str, connected: bool) -> None:
         if connected:

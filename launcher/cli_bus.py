@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import luabus.admin
 
 import luabus
+import luabus.admin
 from launcher.errors import NotRunning, UsageError
 from launcher.load import load
 from launcher.plan import Plan, make_plan

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from launcher.errors import StartFailed
 from launcher.output import Line
-from launcher.plan import Plan
+from launcher.plan import Plan, netloc
 from launcher.style import NAME_COLOURS, Style
 from launcher.supervisor import Supervisor
 
@@ -175,5 +175,4 @@ def login_url(plan: Plan, token: str) -> str | None:
 def dashboard_url(host: str, port: int, token: str) -> str:
     """The login URL; an address that means "everywhere" is shown as this machine's own."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    netloc = f"[{shown}]" if ":" in shown else shown
-    return f"http://{netloc}:{port}/login?token={token}"
+    return f"http://{netloc(shown, port)}/login?token={token}"

@@ -79,7 +79,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     """
     base = file.resolve().parent
     run_dir = run_dir_of(config.cluster.run_dir, base)
-    routers = tuple(f"{config.routers.host}:{config.routers.port + n}" for n in range(config.routers.count))
+    routers = tuple(netloc(config.routers.host, config.routers.port + n) for n in range(config.routers.count))
     groups = {name: service.group for name, service in config.services.items() if service.group is not None}
     common = _common_env(config, base, run_dir, routers, groups)
     shared = {
@@ -105,6 +105,11 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
             for instance in range(1, count + 1)
         )
     return Plan(config.cluster.name, file, base, run_dir, config, tuple(specs), groups, routers)
+
+
+def netloc(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
@@ -194,7 +199,7 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
         for service_name, service in config.services.items()
         if service.group is not None
     }
-    argv = [sys.executable, "-m", "luabus", "router", "--name", name, "--listen", f"{host}:{port}"]
+    argv = [sys.executable, "-m", "luabus", "router", "--name", name, "--listen", netloc(host, port)]
     return ProcessSpec(
         name=name,
         service="router",
@@ -223,7 +228,6 @@ def _dashboard(
 ) -> ProcessSpec:
     section = config.dashboard
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)
-    netloc = f"[{host}]" if ":" in host else host
     return ProcessSpec(
         name="dashboard",
         service="dashboard",
@@ -234,7 +238,7 @@ def _dashboard(
         rules=Rules(restart=RestartPolicy(policy="always"), stop_timeout=5.0),
         ready_by=ReadyBy.PROBE,
         address=(section.host, section.port),
-        ready=ProbeSpec("http", f"http://{netloc}:{section.port}/healthz", period=0.1, timeout=2.0),
+        ready=ProbeSpec("http", f"http://{netloc(host, section.port)}/healthz", period=5.0, timeout=2.0),
         settings={**shared, **{f"dashboard.{key}": value for key, value in section.model_dump().items()}},
     )
 

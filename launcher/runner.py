@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -91,6 +92,7 @@ def _lives(pid: int) -> bool:
 async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None) -> int:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(plan, run_dir)
+    own_log = _OwnLog(supervisor)
 
     def reread(scaled: Mapping[str, int]) -> Plan:
         return make_plan(load(plan.file), plan.file, scaled)
@@ -105,7 +107,7 @@ async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int 
     if lifeline is not None:
         loop.add_reader(lifeline, _orphaned, loop, supervisor, lifeline)
     reporter.attach(supervisor)
-    supervisor.start()
+    await supervisor.start()
     starting = supervisor.run_task(_come_up(supervisor, reporter), "startup")
     ending = supervisor.run_task(_tell_stopping(supervisor, reporter), "stop progress")
     try:
@@ -115,12 +117,25 @@ async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int 
         ending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(starting, ending, return_exceptions=True)
+        logging.getLogger().removeHandler(own_log)
         await supervisor.close()
         await control.close()
         if lifeline is not None:
             loop.remove_reader(lifeline)
     reporter.stopped(code)
     return code
+
+
+class _OwnLog(logging.Handler):
+    """What the launcher's own libraries have to say goes to its own log."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        super().__init__(logging.WARNING)
+        self._log = supervisor.logs.of("launcher")
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.say(self.format(record))
 
 
 async def _come_up(supervisor: Supervisor, reporter: Reporter) -> None:

@@ -70,10 +70,10 @@ class Supervisor:
 
     # -- life of the cluster ----------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Wants everything up."""
+    async def start(self) -> None:
+        """Wants everything up; returns at once."""
         self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.units)} processes")
-        self.rewatch()
+        await self.rewatch()
         if any(unit.spec.max_rss for unit in self.units.values()):
             self.run_task(self._watch_memory(), "memory")
         for unit in list(self.units.values()):
@@ -175,15 +175,13 @@ class Supervisor:
         await self.units.pop(name).close()
         self._soon()
 
-    def rewatch(self) -> None:
+    async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
-        old, self._watch = (
-            self._watch,
-            BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret_file, self._soon),
-        )
+        old = self._watch
+        self._watch = BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        await self._watch.start()
         if old is not None:
-            self.run_task(old.close(), "close of the old bus watch")
-        self._watch.start()
+            await old.close()
 
     def _make(self, spec: ProcessSpec) -> Unit:
         return Unit(spec, self, self.logs.of(spec.name))
@@ -375,6 +373,10 @@ class Supervisor:
         if not alive:
             self._all_gone.set()
             return
+        if self._watch is not None and all(unit.spec.kind is Kind.ROUTER for unit in alive):
+            # Routers wait for their last clients; let us not be one of those.
+            watch, self._watch = self._watch, None
+            self.run_task(watch.close(), "close of the bus watch")
         for unit in alive:
             if unit.state is State.STOPPING:
                 if unit.machine.wanted:

@@ -141,7 +141,7 @@ class Verbs:
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             if (plan.routers, plan.groups) != (old.routers, old.groups):
-                supervisor.rewatch()
+                await supervisor.rewatch()
         touched = [supervisor.units[n] for n in (*changes.added, *changes.changed, *changes.removed)]
 
         async def work() -> list[str]:
