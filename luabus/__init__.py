@@ -1,0 +1,116 @@
+"""luabus: a star-routed RPC bus for clusters of small services.
+
+The names below are the public ones. They are imported at first use, so that `import luabus` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from luabus.bus import Bus, Route, connect
+    from luabus.dispatch import Caller, Dispatcher, caller
+    from luabus.environment import Environment, read_secret
+    from luabus.errors import (
+        AuthError,
+        BadArguments,
+        ConfigError,
+        ConnectionLost,
+        FrameTooLarge,
+        IdInUse,
+        LuabusError,
+        NoMaster,
+        NoRoute,
+        NotConnected,
+        Overloaded,
+        PeerLost,
+        ProtocolError,
+        Refused,
+        RemoteError,
+        RequestTimeout,
+        RouterLost,
+        StaleEpoch,
+        UnknownMethod,
+    )
+    from luabus.hashing import hash_key
+    from luabus.ids import ServiceId
+    from luabus.router import Router
+    from luabus.service import Service
+    from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr, new_event_loop
+    from luabus.stream import Reason, Stream
+
+_HOMES = {
+    "bus": ("Bus", "Route", "connect"),
+    "dispatch": ("Caller", "Dispatcher", "caller"),
+    "environment": ("Environment", "read_secret"),
+    "errors": (
+        "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "FrameTooLarge", "IdInUse", "LuabusError", "NoMaster",
+        "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
+        "RouterLost", "StaleEpoch", "UnknownMethod",
+    ),
+    "hashing": ("hash_key",),
+    "ids": ("ServiceId",),
+    "router": ("Router",),
+    "service": ("Service",),
+    "socket_mgr": ("Listener", "SocketMgr", "create_socket_mgr", "new_event_loop"),
+    "stream": ("Reason", "Stream"),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AuthError",
+    "BadArguments",
+    "Bus",
+    "Caller",
+    "ConfigError",
+    "ConnectionLost",
+    "Dispatcher",
+    "Environment",
+    "FrameTooLarge",
+    "IdInUse",
+    "Listener",
+    "LuabusError",
+    "NoMaster",
+    "NoRoute",
+    "NotConnected",
+    "Overloaded",
+    "PeerLost",
+    "ProtocolError",
+    "Reason",
+    "Refused",
+    "RemoteError",
+    "RequestTimeout",
+    "Route",
+    "Router",
+    "RouterLost",
+    "Service",
+    "ServiceId",
+    "SocketMgr",
+    "StaleEpoch",
+    "Stream",
+    "UnknownMethod",
+    "__version__",
+    "caller",
+    "connect",
+    "create_socket_mgr",
+    "hash_key",
+    "new_event_loop",
+    "read_secret",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'luabus' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"luabus.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,9 +1,9 @@
 """Calls that arrive: find the handler, run it, answer.
 
-A handler that finishes without waiting is run and answered in place, in the callback that received the frame: no task is made
-for it. So that it cannot tell the difference (`asyncio.current_task`, `asyncio.timeout` and context variables work), its first step
-runs in the name of a parked worker task, in a copy of the context; if it waits after all, that worker takes it over and becomes
-a parked one again when it is done. Handlers start in the order in which their messages came.
+A handler that finishes without waiting is run and answered in place, in the callback that received the frame: no task is
+made for it. So that it cannot tell the difference (`asyncio.current_task`, `asyncio.timeout` and context variables work), its
+first step runs in the name of a parked worker task, in a copy of the context; if it waits after all, that worker takes it over
+and becomes a parked one again when it is done. Handlers start in the order in which their messages came.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, TypeVar, overload
 
 from luabus import codec
 from luabus.errors import (
-    BadArguments,
+    FrameTooLarge,
     LuabusError,
     Overloaded,
     ProtocolError,
@@ -116,13 +116,14 @@ def caller() -> Caller:
 class _Worker:
     """A task that takes over handlers which wait. Parked, it lends its name to handlers that do not."""
 
-    __slots__ = ("job", "park", "started", "task")
+    __slots__ = ("borrowed", "job", "park", "started", "task")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None]
         self.park: asyncio.Future[None] | None = None
         self.job: tuple[Coroutine[Any, Any, Any], Any, Context, Incoming] | None = None
         self.started = False
+        self.borrowed = False  # a handler that did not wait has cancelled the task in whose name it ran
 
 
 class Dispatcher(Receiver):
@@ -147,7 +148,6 @@ class Dispatcher(Receiver):
         self._parked: list[_Worker] = []
         self._workers: set[_Worker] = set()
         self._idle_waiters: list[asyncio.Future[None]] = []
-        self._closing = False
 
     @overload
     def rpc(self, fn: F) -> F: ...
@@ -253,12 +253,10 @@ class Dispatcher(Receiver):
 
     async def close(self) -> None:
         """Cancel what is running and end the workers."""
-        self._closing = True
         tasks = [worker.task for worker in self._workers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._closing = False
 
     def snapshot(self) -> dict[str, Any]:
         """Every method with its counters."""
@@ -295,6 +293,7 @@ class Dispatcher(Receiver):
             return
         finally:
             _leave_task(loop, worker.task)
+        worker.borrowed = bool(worker.task.cancelling())
         if worker.started:
             self._parked.append(worker)
 
@@ -331,9 +330,9 @@ class Dispatcher(Receiver):
                     try:
                         await worker.park
                     except asyncio.CancelledError as error:
-                        if self._closing:
+                        if worker.job is None and not worker.borrowed:
                             raise
-                        # A handler cancelled the task in whose name it ran its first step.
+                        worker.borrowed = False
                         worker.task.uncancel()
                         cancelled = error
                     worker.park = None
@@ -354,15 +353,14 @@ class Dispatcher(Receiver):
         try:
             result = await _resume(coro, yielded, context, cancelled)
         except asyncio.CancelledError as error:
-            if self._closing:
-                self._failed(call, error)
-                raise
-            while worker.task.cancelling():
-                worker.task.uncancel()
             if call.cancelled:
                 call.method.stats.cancelled += 1
+                while worker.task.cancelling():
+                    worker.task.uncancel()
             else:
                 self._failed(call, error)
+                if worker.task.cancelling():
+                    raise  # it is the worker that is to end
         except Exception as error:
             self._failed(call, error)
         else:
@@ -386,8 +384,11 @@ class Dispatcher(Receiver):
             return
         try:
             body = codec.pack_value(result)
-            if len(body) > call.stream.send_limit:
-                raise BadArguments(f"the result has {len(body)} bytes; {call.stream.send_limit} can be sent")
+            limit = min(call.stream.body_limit, call.stream.send_limit)
+            if len(body) > limit:
+                raise FrameTooLarge(
+                    f"{len(body)} bytes, and {limit} can be sent", size=len(body), limit=limit
+                )
         except LuabusError as error:
             text = f"{call.method.name} returned what cannot be sent: {error}"
             self._answer_error(

@@ -26,6 +26,7 @@ in a router or in a service is the same type at the caller.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 __all__ = [
@@ -60,7 +61,7 @@ class LuabusError(Exception):
     _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        cls._fields = (*cls._fields, *cls.__dict__.get("__annotations__", ()))
+        cls._fields = (*cls._fields, *inspect.get_annotations(cls))
         _registry[cls.__name__] = cls
 
     def __init__(self, message: str = "", **fields: Any) -> None:

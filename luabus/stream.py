@@ -66,6 +66,8 @@ CALL_ROUTE = make_route(Kind.CALL)
 REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
 _REPLY, _ERROR, _REACHED, _CANCEL = int(Kind.REPLY), int(Kind.ERROR), int(Kind.REACHED), int(Kind.CANCEL)
 _HIGH_WATER = 64 * 1024
+_GATHER = 128 * 1024
+"""Bytes gathered at most before they are handed to the transport, also when the sender never lets the loop run."""
 
 
 class Reason(str):
@@ -112,6 +114,7 @@ class Stream(Port, asyncio.Protocol):
         "_closed_at",
         "_connector",
         "_drain_waiters",
+        "_flush_below",
         "_flushing",
         "_handshake",
         "_heartbeat_s",
@@ -130,10 +133,12 @@ class Stream(Port, asyncio.Protocol):
         "_timeout_s",
         "_timeout_timer",
         "_transport",
+        "body_limit",
         "clock_offset_ms",
         "close_waiters",
         "connected_at",
         "last_received",
+        "leaning",
         "lost_error",
         "name",
         "on_call",
@@ -142,6 +147,7 @@ class Stream(Port, asyncio.Protocol):
         "on_error",
         "on_pong",
         "peer",
+        "pong_waiters",
         "receiver",
         "reported_rtt_us",
         "rtt_s",
@@ -153,6 +159,10 @@ class Stream(Port, asyncio.Protocol):
         self._mgr = mgr
         self._connector = connector
         self._send_limit = DEFAULT_STREAM_BUFFER
+        self._flush_below = 0
+        self.body_limit = (
+            MAX_FRAME_LIMIT  # what the peer said it takes, see `Link`; the send buffer limits as well
+        )
         self._transport: asyncio.Transport | None = None
         self._handshake: Handshake | None = Handshake(
             connector=connector, secret=mgr.secret, nonce=mgr.nonce(), given_id=0 if connector else self.id
@@ -175,8 +185,12 @@ class Stream(Port, asyncio.Protocol):
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._open_waiters: list[asyncio.Future[None]] = []
         self.close_waiters: list[asyncio.Future[None]] = []
+        self.pong_waiters: list[asyncio.Future[None]] = []
+        self.leaning = False  # the peer forwards through us (routers)
         self.connected_at = self.last_received = time.monotonic()
-        self.clock_offset_ms: float | None = None
+        self.clock_offset_ms: float | None = (
+            None if connector else 0.0
+        )  # deadlines are in the acceptor's clock
         self.rtt_s = 0.0
         self.reported_rtt_us = 0
         self.source = 0
@@ -205,6 +219,11 @@ class Stream(Port, asyncio.Protocol):
     def is_open(self) -> bool:
         """Handshake done, not closed."""
         return self._opened and not self._closed_at
+
+    @property
+    def is_paused(self) -> bool:
+        """The peer takes less than is sent: `await drained()`."""
+        return self._paused
 
     def call(self, msg: str, *args: Any) -> None:
         """Send a one-way message to the other end.
@@ -266,6 +285,7 @@ class Stream(Port, asyncio.Protocol):
         """Bytes kept for a peer that does not read, default 64 KiB; beyond, `call` raises `Overloaded`. A message larger than
         this cannot be sent at all (`FrameTooLarge`)."""
         self.room += self._check_size(size) - self._send_limit
+        self._flush_below = max(0, self.room - _GATHER)
         self._send_limit = size
         self._set_water_marks()
 
@@ -348,7 +368,7 @@ class Stream(Port, asyncio.Protocol):
             return await waiter
         except TimeoutError:
             raise RequestTimeout(
-                f"no answer from {describe()} within {timeout:g} s", route=describe(), timeout_s=timeout
+                f"no answer from {describe()} within {timeout:.4g} s", route=describe(), timeout_s=timeout
             ) from None
         except asyncio.CancelledError:
             if self._calls.settle(sequence) is not None:
@@ -407,7 +427,9 @@ class Stream(Port, asyncio.Protocol):
 
     def _append(self, head: bytes, body: bytes) -> None:
         size = len(head) + len(body)
-        if size > self.room:
+        if len(body) > self.body_limit:
+            raise self._too_large(len(body), self.body_limit)
+        if self.room - size < self._flush_below:
             self._make_room(size)
         elif self._closed_at:
             raise NotConnected("the stream is closed")
@@ -436,6 +458,10 @@ class Stream(Port, asyncio.Protocol):
                 what="bytes in the send buffer", limit=self._send_limit, current=used,
             )  # fmt: skip
 
+    def _too_large(self, size: int, limit: int) -> FrameTooLarge:
+        text = f"the message takes {size} bytes; at most {limit} can be sent to {self.name or self.ip or 'the peer'}"
+        return FrameTooLarge(text, size=size, limit=limit)
+
     def _schedule_flush(self) -> None:
         if not self._flushing:
             self._flushing = True
@@ -457,6 +483,7 @@ class Stream(Port, asyncio.Protocol):
             self.bytes_out += len(data)
             transport.write(data)
         self.room = self._send_limit - transport.get_write_buffer_size()
+        self._flush_below = max(0, self.room - _GATHER)
 
     # --- receiving --------------------------------------------------------------------------------------------
 
@@ -636,8 +663,10 @@ class Stream(Port, asyncio.Protocol):
         self.rtt_s = (int(now * 1_000_000) - key & 0xFFFF_FFFF) / 1_000_000
         offset = float(clock_ms) - (now - self.rtt_s / 2) * 1000
         # Of the last ten samples the one with the shortest way is the most exact.
-        self._clock_samples = [*self._clock_samples[-9:], (self.rtt_s, offset)]
-        self.clock_offset_ms = min(self._clock_samples)[1]
+        if self._connector:
+            self._clock_samples = [*self._clock_samples[-9:], (self.rtt_s, offset)]
+            self.clock_offset_ms = min(self._clock_samples)[1]
+        self._release(self.pong_waiters)
         if self.on_pong is not None:
             self.on_pong(self, digest)
 
@@ -821,6 +850,7 @@ class Stream(Port, asyncio.Protocol):
                 waiter.set_exception(error or NotConnected("the stream was closed before it was open"))
         self._open_waiters.clear()
         self._release(self._drain_waiters)
+        self._release(self.pong_waiters)
 
     def send_control_now(self, frame: bytes) -> None:
         """Write what is gathered, and `frame` behind it."""

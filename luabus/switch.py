@@ -129,7 +129,7 @@ class Switch:
         if self._by_id.get(port.id) is port:
             del self._by_id[port.id]
         if port_id is not None:
-            port.id = port_id
+            port.id = int(port_id)
         self._by_id[port.id] = port
         self._plans_version = -1
 

@@ -1,0 +1,173 @@
+"""`python -m luabus`: run a router, or one instance of a service, by hand or by the launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from luabus.environment import Environment, parse_address, read_secret
+from luabus.errors import ConfigError, LuabusError
+from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_LOADED = 3
+"""The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Run one part of a luabus cluster. For a whole cluster use luabus-cluster."""
+
+
+@main.command()
+@click.option("--name", default="router.1", show_default=True, help="router.N; every router has its own.")
+@click.option(
+    "--listen",
+    default=f"127.0.0.1:{DEFAULT_PORT}",
+    show_default=True,
+    help="HOST:PORT; port 0 = any free one.",
+)
+@click.option(
+    "--slots",
+    default="{}",
+    help="Hash slots per group, JSON: '{\"mail\": [2, 3]}' = group 2 named mail has 3.",
+)
+@click.option(
+    "--secret-file",
+    default="",
+    help="The cluster's secret; default: $LUABUS_SECRET_FILE; none = no authentication.",
+)
+@click.option(
+    "--frame-limit",
+    type=int,
+    default=None,
+    help=f"Bytes of the longest message; default {DEFAULT_FRAME_LIMIT}.",
+)
+@click.option(
+    "--buffer", type=int, default=None, help="Bytes kept for a connection that does not read; default 8 MiB."
+)
+@click.option("--allow-plaintext", is_flag=True, help="Listen beyond loopback although nothing is encrypted.")
+def router(
+    name: str,
+    listen: str,
+    slots: str,
+    secret_file: str,
+    frame_limit: int | None,
+    buffer: int | None,
+    allow_plaintext: bool,
+) -> None:
+    """Run a router until SIGTERM or Ctrl-C; it drains before it goes."""
+    from luabus.router import Router
+    from luabus.socket_mgr import new_event_loop
+
+    environment = _logging()
+    try:
+        host, port = parse_address(listen)
+        path = secret_file or environment.secret_file
+        options: dict[str, Any] = {
+            "frame_limit": frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT
+        }
+        if buffer is not None:
+            options["buffer"] = buffer
+        one = Router(
+            name, host=host, port=port, secret=read_secret(path) if path else None, slots=_slots(slots),
+            allow_plaintext=allow_plaintext, **options,
+        )  # fmt: skip
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(one))
+    except ConfigError as error:
+        _die(str(error), EXIT_USAGE)
+    except OSError as error:
+        _die(error.strerror or str(error), EXIT_FAILED)
+
+
+@main.command()
+@click.argument("target", metavar="MODULE:ATTRIBUTE")
+def run(target: str) -> None:
+    """Run the service at MODULE:ATTRIBUTE, such as examples.mail:service.
+
+    Its group, instance, routers and secret come from the LUABUS_* environment. Exit codes: 0 stopped in order, 1 failed,
+    2 bad configuration, 3 the module cannot be loaded.
+    """
+    _logging()
+    service = _load(target)
+    try:
+        service.run()
+    except ConfigError as error:
+        _die(str(error), EXIT_USAGE)
+    except LuabusError as error:
+        _die(f"{type(error).__name__}: {error}", EXIT_FAILED)
+
+
+async def _serve(one: Any) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            break
+    await one.start()
+    await stop.wait()
+    await one.stop()
+
+
+def _load(target: str) -> Any:
+    """The service; on failure the traceback goes to stderr and the process ends with EXIT_NOT_LOADED."""
+    from luabus.service import Service
+
+    module_name, colon, attribute = target.partition(":")
+    if not colon or not attribute:
+        _die(f"{target!r} is not MODULE:ATTRIBUTE, such as examples.mail:service", EXIT_USAGE)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        logging.getLogger("luabus").critical("%s cannot be loaded", target, exc_info=error)
+        sys.exit(EXIT_NOT_LOADED)
+    service = getattr(module, attribute, None)
+    if not isinstance(service, Service):
+        found = sorted(name for name, value in vars(module).items() if isinstance(value, Service))
+        hint = f"; it has: {', '.join(found)}" if found else ""
+        what = "has no attribute" if service is None else "has something else than a luabus.Service at"
+        _die(f"{module_name} {what} {attribute!r}{hint}", EXIT_NOT_LOADED)
+    return service
+
+
+def _slots(text: str) -> dict[str, tuple[int, int]]:
+    try:
+        return {str(name): (int(group), int(count)) for name, (group, count) in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise ConfigError(f'--slots {text!r} is not JSON such as {{"mail": [2, 3]}}', key="slots") from None
+
+
+def _logging() -> Environment:
+    try:
+        environment = Environment.read()
+        logging.basicConfig(level=environment.log_level.upper(), format=LOG_FORMAT)
+    except (ConfigError, ValueError) as error:
+        _die(str(error), EXIT_USAGE)
+    return environment
+
+
+def _die(text: str, code: int) -> Any:
+    click.echo(f"luabus: {text}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m luabus")

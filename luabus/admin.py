@@ -1,0 +1,138 @@
+"""What an administrator asks and does, over all routers: one implementation for command line, HTTP and pages."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import Any
+
+from luabus.bus import Bus
+from luabus.errors import LuabusError, NoMaster, NotConnected, Refused
+from luabus.ids import ServiceId
+from luabus.snapshots import merge_routes
+
+
+async def routes(bus: Bus) -> dict[str, Any]:
+    """`{"consistent": bool, "routers": [...]}`: every reachable router's table, and whether they agree.
+
+    Raises `NotConnected` when no router answers.
+    """
+    return merge_routes(await _ask_all(bus, "luabus.routes"))
+
+
+async def connections(bus: Bus) -> list[dict[str, Any]]:
+    """One row per connection at every reachable router."""
+    return [row for rows in await _ask_all(bus, "luabus.connections") for row in rows]
+
+
+async def stats(bus: Bus) -> list[dict[str, Any]]:
+    """Each reachable router's totals, alarms and recently closed connections."""
+    return sorted(await _ask_all(bus, "luabus.stats"), key=lambda row: str(row["router"]))
+
+
+async def close_connection(bus: Bus, router: str, token: int) -> str:
+    """End one connection of one router; returns its name."""
+    name: str = await bus.router(_one_router(bus, router)).request("luabus.close", token)
+    return name
+
+
+async def register(
+    bus: Bus, service_id: int | str, token: int | str | None, is_master: bool = False, router: str = "*"
+) -> dict[str, str]:
+    """Change the routing table by hand, at one router or at all (`"*"`); returns `{router: "done"}`.
+
+    `token`: a connection's token at that router, 0 for a vacant slot, None to remove, `"own"` for the connection that has joined
+    as this id. Tokens differ between routers: with `"*"` a number must name the same peer's connection at each of them.
+    Raises `Refused` with the reason; nothing is changed then at any router unless the message says so.
+    """
+    target = ServiceId.parse(service_id, bus.groups)
+    if not target.group >= 1:
+        raise Refused(f"{target} is a router; only services are registered")
+    connected = [link.name for link in bus.routers if link.connected]
+    if not connected:
+        raise NotConnected("no router is connected", routers=[link.address for link in bus.routers])
+    names = connected if router == "*" else [_one_router(bus, router)]
+    if len(names) > 1 and isinstance(token, int) and token > 0:
+        await _check_same_peer(bus, names, token)
+    results = await asyncio.gather(
+        *(bus.router(name).request("luabus.register", int(target), token, is_master) for name in names),
+        return_exceptions=True,
+    )
+    failed = {
+        name: result for name, result in zip(names, results, strict=True) if isinstance(result, BaseException)
+    }
+    if failed:
+        first = next(iter(failed.values()))
+        if not isinstance(first, LuabusError):
+            raise first
+        done = [name for name in names if name not in failed]
+        suffix = f" (done at {', '.join(done)})" if done else ""
+        raise type(first)(
+            "; ".join(str(error) for error in dict.fromkeys(map(str, failed.values()))) + suffix
+        )
+    return dict.fromkeys(names, "done")
+
+
+async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: float = 15.0) -> dict[str, Any]:
+    """Make this instance its group's master: the present holder hands its lease over. Waits until the routers know.
+
+    Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects no
+    master, `RequestTimeout` when it was not taken over in time.
+    """
+    target = ServiceId.parse(service_id, bus.groups)
+    label = target.named(bus.names)
+    master, epoch = bus.masters.get(target.group, (0, 0))
+    if master == target:
+        return {"master": str(target), "epoch": epoch, "changed": False}
+    if not epoch:
+        raise Refused(
+            f"group {bus.names.get(target.group, target.group)} elects no master; register {label} with --master instead"
+        )
+    if not master:
+        raise NoMaster(
+            f"group {bus.names.get(target.group, target.group)} has no master that could hand over",
+            group=target.group,
+        )
+    await bus.target(target).request("luabus.ping", timeout=timeout)
+    await bus.target(master).request("luabus.hand_over", int(target), by, timeout=timeout)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while (now := bus.masters.get(target.group, (0, 0)))[0] != target:
+        await bus.news(max(0.0, deadline - loop.time()), f"{label} did not become master in time")
+    return {"master": str(target), "epoch": now[1], "changed": True}
+
+
+async def _ask_all(bus: Bus, method: str) -> list[Any]:
+    links = [link for link in bus.routers if link.connected]
+    answers = await asyncio.gather(
+        *(bus.router(link.name).request(method) for link in links), return_exceptions=True
+    )
+    good = [answer for answer in answers if not isinstance(answer, BaseException)]
+    if not good:
+        reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected'}" for link in bus.routers)
+        raise NotConnected(f"no router answers ({reasons})", routers=[link.address for link in bus.routers])
+    return good
+
+
+def _one_router(bus: Bus, name: str) -> str:
+    known = {link.name: link for link in bus.routers}
+    if name not in known:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}, or '*' for all"
+        raise Refused(f"there is no router {name!r}; {hint}")
+    if not known[name].connected:
+        raise NotConnected(
+            f"{name} is not connected: {known[name].last_error}", routers=[known[name].address]
+        )
+    return name
+
+
+async def _check_same_peer(bus: Bus, names: list[str], token: int) -> None:
+    rows = await connections(bus)
+    owners = {row["router"]: row["name"] for row in rows if row["token"] == token}
+    if len(owners) == len(names) and len(set(owners.values())) == 1:
+        return
+    where = ", ".join(f"{name}: {owners.get(name, 'nobody')}" for name in names)
+    raise Refused(
+        f"token {token} is not the same connection everywhere ({where}); name one router, or use the token 'own'"
+    )

@@ -1,0 +1,698 @@
+"""A process' way onto the bus: links to all routers, one of them preferred, and the five routes.
+
+The preferred router changes only when it is lost or asks to drain; never because another one appeared. So what one process sends
+to another arrives in order. When a router drains, the change is orderly: what is sent meanwhile waits until everything that went
+through the old router has arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any
+
+from luabus import codec
+from luabus.dispatch import Dispatcher, current
+from luabus.environment import Environment, parse_address, read_secret
+from luabus.errors import (
+    ConfigError,
+    LuabusError,
+    NoMaster,
+    NoRoute,
+    NotConnected,
+    Overloaded,
+    Refused,
+    RequestTimeout,
+)
+from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, META_SIZE, Kind, make_route
+from luabus.gather import Count, Gather
+from luabus.hashing import hash_key
+from luabus.ids import ServiceId, parse_group
+from luabus.limits import (
+    DEFAULT_BUS_BUFFER,
+    DEFAULT_FRAME_LIMIT,
+    HEARTBEAT_S,
+    REQUEST_TIMEOUT_S,
+)
+from luabus.link import Link
+from luabus.socket_mgr import SocketMgr
+from luabus.stream import CALL_ROUTE, Receiver, Stream
+
+log = logging.getLogger("luabus.bus")
+
+_REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
+_SWITCH_TIMEOUT_S = 2.0
+_JOIN_RETRY_S = 1.0
+
+
+class Identity:
+    """Who joins: id, group name, incarnation; `slots` None leaves the group's slots as the routers know them."""
+
+    def __init__(
+        self, service_id: ServiceId, name: str, incarnation: int, slots: int | None, mode: str
+    ) -> None:
+        self.service_id = service_id
+        self.name = name
+        self.incarnation = incarnation
+        self.slots = slots
+        self.mode = mode
+
+
+class _Sent:
+    """What `send` returns. Awaiting it waits until the router has taken most of what was sent before."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream | None) -> None:
+        self._stream = stream
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._stream is not None and self._stream.is_paused:
+            yield from self._stream.drained().__await__()
+
+
+_SENT = _Sent(None)
+
+
+class Route:
+    """Where a message goes. Made by the bus' `target`, `hash`, `random`, `broadcast` and `master`; may be kept for later."""
+
+    __slots__ = ("_bus", "_key", "_route", "kind", "text")
+
+    def __init__(
+        self, bus: Bus, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
+    ) -> None:
+        self._bus = bus
+        self._route = make_route(kind, 0, group, destination)
+        self._key = key
+        self.kind = kind
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"<Route {self.text}>"
+
+    def send(self, msg: str, *args: Any) -> _Sent:
+        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than the router takes it.
+
+        Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
+        """
+        bus = self._bus
+        stream = bus.preferred
+        if stream is None:
+            return bus.hold(self._route, self._key, codec.pack_call(msg, args))
+        call = current.get()
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        stream.post(
+            self._route, self._key, codec.pack_call(msg, args), call.trace if call is not None else 0, epoch
+        )
+        return _Sent(stream) if stream.is_paused else _SENT
+
+    async def request(
+        self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
+    ) -> Any:
+        """Send, and return what the handler returns. `timeout` in seconds; None waits for ever.
+
+        Raises what the handler raised (`RemoteError`, or its `LuabusError`), `NoRoute`, `NoMaster`, `PeerLost`, `RouterLost`,
+        `Overloaded`, `RequestTimeout`, `UnknownMethod`, `BadArguments`, `FrameTooLarge`, `NotConnected`. With
+        `wait_for_master` a group without a master is waited for, within the time-out. Cancelling cancels the handler.
+        """
+        if self.kind is Kind.BROADCAST:
+            raise Refused("a broadcast has many answers; use gather()")
+        body = codec.pack_call(msg, args)
+        bus = self._bus
+        call = current.get()
+        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        route = self._route | _REQUEST_FLAGS << 8
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            stream = bus.preferred or await bus.settled()
+            epoch = bus.epoch() if bus.epoch is not None else 0
+            left = None if deadline is None else deadline - time.monotonic()
+            try:
+                return await stream.ask(
+                    route, self._key, body, left, lambda: f"{self.text} {msg}", trace, epoch
+                )
+            except NoMaster:
+                if not wait_for_master:
+                    raise
+                await bus.master_change(deadline, self.text, timeout)
+
+    async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
+        """Ask everybody in the group; returns each one's value, or the exception that stands for it.
+
+        The router tells who got the request, so those who did not answer in time are in the result too, with `RequestTimeout`. An
+        empty group gives {}.
+        """
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"gather() is for broadcasts; {self.text} has one answer: use request()")
+        body = codec.pack_call(msg, args)
+        bus = self._bus
+        stream = bus.preferred or await bus.settled()
+        call = current.get()
+        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        future: asyncio.Future[dict[ServiceId, Any]] = bus.mgr.loop.create_future()
+        sequence = 0
+        gather = Gather(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
+        route = self._route | _REQUEST_FLAGS << 8
+        sequence = stream.start_call(
+            gather, route, self._key, body, timeout, trace, bus.epoch() if bus.epoch is not None else 0
+        )
+        await self._await(stream, sequence, future)
+        return future.result()
+
+    async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
+        """Send one way to everybody in the group; returns how many the router handed it to."""
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"publish() is for broadcasts, not for {self.text}")
+        body = codec.pack_call(msg, args)
+        stream = self._bus.preferred or await self._bus.settled()
+        future: asyncio.Future[int] = self._bus.mgr.loop.create_future()
+        sequence = 0
+        count = Count(future, lambda: stream.settle_call(sequence))
+        route = self._route | (FLAG_COUNT | FLAG_META) << 8
+        sequence = stream.start_call(count, route, self._key, body, timeout)
+        await self._await(stream, sequence, future)
+        return future.result()
+
+    @staticmethod
+    async def _await(stream: Stream, sequence: int, future: asyncio.Future[Any]) -> None:
+        try:
+            await future
+        except asyncio.CancelledError:
+            if stream.settle_call(sequence) is not None:
+                stream.send_cancel(sequence)
+            raise
+
+
+class RouterPeer:
+    """One router as somebody to talk to: its own RPC methods, not what it routes."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.name = link.name
+
+    async def request(self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S) -> Any:
+        """Call a `luabus.*` method of this router. Raises `NotConnected` when it is not reachable."""
+        if not self._link.ready or self._link.stream is None:
+            raise NotConnected(f"{self._link.name} is not connected", routers=[self._link.address])
+        return await self._link.stream.request(msg, *args, timeout=timeout)
+
+
+class _FromRouter(Receiver):
+    """Frames of kind CALL are the router's own words; all others are somebody's calls for this service."""
+
+    def __init__(self, words: Dispatcher, calls: Dispatcher) -> None:
+        self._words = words
+        self._calls = calls
+
+    def take(
+        self, stream: Stream, route: int, source: int, sequence: int, data: bytes, start: int, end: int
+    ) -> None:
+        to = self._words if route & 0xFF == Kind.CALL else self._calls
+        to.take(stream, route, source, sequence, data, start, end)
+
+    def cancel(self, stream: Stream, source: int, sequence: int) -> None:
+        self._calls.cancel(stream, source, sequence)
+
+    def stream_closed(self, stream: Stream) -> None:
+        self._calls.stream_closed(stream)
+
+
+class Bus:
+    """The bus, seen from one process. Use `luabus.connect(...)`, or a service's `bus`.
+
+    `groups` maps names to numbers; the routers tell more. `on_group(router, group)` is called with changed tables after `watch()`;
+    `on_router(router, connected)` when a router comes or goes.
+    """
+
+    def __init__(self, handlers: Dispatcher | None = None) -> None:
+        self.groups: dict[str, int] = {}
+        self.masters: dict[int, tuple[int, int]] = {}
+        self.epochs: dict[int, int] = {}
+        self.epoch: Callable[[], int] | None = None
+        self.on_group: Callable[[str, dict[str, Any]], Any] | None = None
+        self.on_router: Callable[[str, bool], Any] | None = None
+        self.on_refused: Callable[[LuabusError], None] | None = None
+        self.identity: Identity | None = None
+        self._links: list[Link] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mgr: SocketMgr | None = None
+        self._preferred: Link | None = None
+        self.preferred: Stream | None = None
+        self._held: list[tuple[int, int, bytes]] = []
+        self._held_bytes = 0
+        self._switching: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._watching = False
+        self._frame_limit = DEFAULT_FRAME_LIMIT
+        self._buffer = DEFAULT_BUS_BUFFER
+        self._closing = False
+        words = Dispatcher("this bus")
+        for name in ("welcome", "names", "group", "draining"):
+            words.rpc(getattr(self, f"_on_{name}"), name=f"luabus.{name}")
+        self._words = words
+        self._receiver = _FromRouter(words, handlers or Dispatcher("this client"))
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        routers: Iterable[str],
+        *,
+        groups: Mapping[str, int] | None = None,
+        secret: bytes | str | None = None,
+        identity: Identity | None = None,
+        frame_limit: int = DEFAULT_FRAME_LIMIT,
+        buffer: int = DEFAULT_BUS_BUFFER,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        """Begin to connect to all routers; returns at once."""
+        addresses = [parse_address(router) for router in routers]
+        if not addresses:
+            raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
+        self.groups.update(groups or {})
+        self.identity = identity
+        self._frame_limit = frame_limit
+        self._buffer = max(buffer, frame_limit + 64)
+        self._closing = False
+        self._mgr = SocketMgr(len(addresses) + 1, secret=secret)
+        self._links = [
+            Link(
+                self._mgr, host, port, prepare=self._prepare, greet=self._greet, up=self._up, down=self._down,
+                tried=self._notify, heartbeat_s=heartbeat_s,
+            )
+            for host, port in addresses
+        ]  # fmt: skip
+        self._tasks = [
+            asyncio.create_task(link.run(), name=f"luabus link {link.address}") for link in self._links
+        ]
+
+    async def ready(self, timeout: float | None = 5.0) -> None:
+        """Wait for the first router. Raises `NotConnected` with each router's reason, after `timeout` seconds or
+        as soon as every one has refused our secret."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not any(link.ready for link in self._links):
+                    await self._next_change()
+                    refused = [
+                        link.last_error
+                        for link in self._links
+                        if type(link.last_error).__name__ == "AuthError"
+                    ]
+                    if refused and len(refused) == len(self._links) and refused[0] is not None:
+                        raise refused[0]
+        except TimeoutError:
+            raise self._not_connected() from None
+
+    async def close(self) -> None:
+        """Close all links."""
+        self._closing = True
+        tasks = [*self._tasks, *([self._switching] if self._switching else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._held.clear()
+        self._held_bytes = 0
+        if self._mgr is not None:
+            await self._mgr.close()
+        await self._words.close()
+
+    @property
+    def mgr(self) -> SocketMgr:
+        """The manager of the links' streams. Raises `NotConnected` before `start`."""
+        if self._mgr is None:
+            raise NotConnected("this bus has not been started")
+        return self._mgr
+
+    @property
+    def routers(self) -> list[Link]:
+        """Every router's link, with `name`, `address` and `connected`."""
+        return list(self._links)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Group numbers to names."""
+        return {number: name for name, number in self.groups.items()}
+
+    def router(self, name: str) -> RouterPeer:
+        """The router called `name`, for its own RPC methods. Raises `NoRoute` for an unknown one."""
+        for link in self._links:
+            if name in (link.name, link.address):
+                return RouterPeer(link)
+        raise NoRoute(
+            f"there is no router {name!r}; there are: {', '.join(link.name for link in self._links)}",
+            route=name,
+        )
+
+    # --- routes -----------------------------------------------------------------------------------------------
+
+    def target(self, service_id: int | str) -> Route:
+        """One instance: `"mail.2"`, `"2.2"` or a `ServiceId`. Raises `NoRoute` for a name that nobody has."""
+        try:
+            target = ServiceId.parse(service_id, self.groups)
+        except Refused as error:
+            raise NoRoute(str(error), route=f"target:{service_id}") from None
+        return Route(self, Kind.TARGET, f"target:{service_id}", destination=target)
+
+    def hash(self, group: str | int, key: int | str | bytes) -> Route:
+        """The instance whose slot the key's hash names; when that slot is vacant, the next live one."""
+        return Route(self, Kind.HASH, f"hash:{group}:{key!s}", self._group(group, "hash"), key=hash_key(key))
+
+    def random(self, group: str | int) -> Route:
+        """Any live instance, each with the same chance."""
+        return Route(self, Kind.RANDOM, f"random:{group}", self._group(group, "random"))
+
+    def broadcast(self, group: str | int) -> Route:
+        """Every live instance of the group, this process left out."""
+        return Route(self, Kind.BROADCAST, f"broadcast:{group}", self._group(group, "broadcast"))
+
+    def master(self, group: str | int) -> Route:
+        """The group's master."""
+        return Route(self, Kind.MASTER, f"master:{group}", self._group(group, "master"))
+
+    def route(self, text: str) -> Route:
+        """A route in words: `target:mail.2`, `hash:mail:alice`, `random:mail`, `broadcast:gateway`, `master:director`.
+
+        A hash key that is a whole number is taken as one. Raises `Refused` for words that are no route.
+        """
+        kind, _, rest = text.partition(":")
+        if kind == "hash" and rest:
+            group, colon, key = rest.partition(":")
+            if not colon or not key:
+                raise Refused(f"{text!r}: a hash needs a key: hash:GROUP:KEY, such as hash:mail:alice")
+            return self.hash(group, int(key) if key.lstrip("-").isdigit() and key.isascii() else key)
+        makers = {
+            "target": self.target,
+            "random": self.random,
+            "broadcast": self.broadcast,
+            "master": self.master,
+        }
+        if kind in makers and rest:
+            return makers[kind](rest)
+        close = difflib.get_close_matches(kind, [*makers, "hash"], n=1)
+        hint = f"; did you mean {close[0]}:...?" if close and kind not in makers else ""
+        raise Refused(
+            f"{text!r} is not a route{hint}. Write target:mail.2, hash:mail:alice, random:mail,"
+            " broadcast:gateway or master:director"
+        )
+
+    def _group(self, group: str | int, kind: str) -> int:
+        try:
+            return parse_group(group, self.groups)
+        except Refused as error:
+            raise NoRoute(str(error), route=f"{kind}:{group}") from None
+
+    # --- joining ----------------------------------------------------------------------------------------------
+
+    async def join(self, identity: Identity) -> None:
+        """Register with every router, those that come later too. Raises `IdInUse` when one refuses."""
+        self.identity = identity
+        for link in self._links:
+            if link.ready:
+                try:
+                    await self._join(link)
+                except (NotConnected, RequestTimeout):
+                    continue  # its link sees to it
+
+    async def leave(self) -> None:
+        """Ask all routers to send no more; when this returns, everything sent before has arrived."""
+        self.identity = None
+        await self._all("luabus.leave")
+
+    async def claim_master(self, epoch: int) -> None:
+        """Tell all routers that this process holds its group's lease."""
+        await self._all("luabus.master", epoch)
+
+    async def resign_master(self, epoch: int) -> None:
+        """Tell all routers that it does no longer."""
+        await self._all("luabus.resign", epoch)
+
+    async def watch(self) -> None:
+        """From now on call `on_group` with each group of each router that changes, beginning with all there are."""
+        self._watching = True
+        for link in self._links:
+            if link.ready:
+                with contextlib.suppress(LuabusError):
+                    await self._watch(link)
+
+    async def _all(self, method: str, *args: Any) -> None:
+        streams = [link.stream for link in self._links if link.ready and link.stream is not None]
+        results = await asyncio.gather(
+            *(stream.request(method, *args) for stream in streams), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, LuabusError):
+                log.warning("%s: %s", method, result)
+
+    async def _join(self, link: Link) -> None:
+        identity = self.identity
+        stream = link.stream
+        if identity is None or stream is None:
+            return
+        answer = await stream.request(
+            "luabus.join",
+            int(identity.service_id),
+            identity.name,
+            identity.incarnation,
+            identity.slots,
+            identity.mode,
+        )
+        stream.source = identity.service_id
+        link.token_there = answer["token"]
+        link.joined = True
+        epoch = self.epoch() if self.epoch is not None else 0
+        if epoch:
+            await stream.request("luabus.master", epoch)
+
+    async def _watch(self, link: Link) -> None:
+        if link.stream is not None:
+            for group in await link.stream.request("luabus.watch"):
+                self._on_group(link.name, group)
+
+    # --- links ------------------------------------------------------------------------------------------------
+
+    def _prepare(self, link: Link, stream: Stream) -> None:
+        stream.frame_limit = self._frame_limit
+        stream.set_send_buffer_size(self._buffer)
+        stream.receiver = self._receiver
+        stream.on_pong = lambda _, digest: setattr(link, "digest", digest)
+
+    async def _greet(self, link: Link) -> None:
+        if self._watching:
+            await self._watch(link)
+        if self.identity is not None:
+            try:
+                await self._join(link)
+            except LuabusError as error:
+                if self.on_refused is not None:
+                    self.on_refused(error)
+                raise
+
+    def _up(self, link: Link) -> None:
+        if self._preferred is None and self._switching is None and not link.draining:
+            self._prefer(link)
+        if self.on_router is not None:
+            self.mgr.event(self.on_router, link.name, True)
+        self._notify()
+
+    def _down(self, link: Link) -> None:
+        if link is self._preferred:
+            self._preferred = self.preferred = None
+            others = [other for other in self._links if other.ready and not other.draining]
+            if others and not self._closing:
+                self._prefer(random.choice(others))
+        if self.on_router is not None and not self._closing:
+            self.mgr.event(self.on_router, link.name, False)
+        self._notify()
+
+    def _prefer(self, link: Link) -> None:
+        stream = link.stream
+        if stream is None:
+            return
+        self._preferred = link
+        self.preferred = stream
+        log.info("forwarding through %s", link.name)
+        held, self._held, self._held_bytes = self._held, [], 0
+        with contextlib.suppress(LuabusError):
+            stream.post(CALL_ROUTE, 0, codec.pack_call("luabus.prefer", (True,)))
+        for route, key, body in held:
+            stream.post(route, key, body)
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _next_change(self) -> None:
+        await self._changed.wait()
+
+    async def settled(self) -> Stream:
+        """The preferred router's stream, once an orderly change is over. Raises `NotConnected` when there is none."""
+        while (stream := self.preferred) is None:
+            if self._switching is None:
+                raise self._not_connected()
+            await self._next_change()
+        return stream
+
+    async def master_change(self, deadline: float | None, route: str, timeout: float | None) -> None:
+        """Wait for news about masters or routers until `deadline` (monotonic seconds)."""
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await self.news(left, f"{route} had no master for {timeout} s")
+
+    async def news(self, timeout: float | None, text: str) -> None:
+        """Wait until a router says something about groups, or comes or goes. Raises `RequestTimeout` with `text`."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._next_change()
+        except TimeoutError:
+            raise RequestTimeout(text, timeout_s=timeout or 0.0) from None
+
+    def hold(self, route: int, key: int, body: bytes) -> _Sent:
+        """Keep a message while the preferred router changes in an orderly way."""
+        if self._switching is None:
+            raise self._not_connected()
+        if self._held_bytes + len(body) > self._buffer:
+            raise Overloaded(
+                f"{self._held_bytes} bytes wait for the change of router already",
+                what="bytes held", limit=self._buffer, current=self._held_bytes,
+            )  # fmt: skip
+        self._held.append((route, key, body))
+        self._held_bytes += len(body)
+        return _SENT
+
+    def _not_connected(self) -> NotConnected:
+        reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
+        return NotConnected(
+            f"no router is connected ({reasons})", routers=[link.address for link in self._links]
+        )
+
+    # --- what routers say -------------------------------------------------------------------------------------
+
+    def _speaker(self) -> Link | None:
+        """The link on which the word being handled came."""
+        call = current.get()
+        return next((link for link in self._links if call is not None and link.stream is call.stream), None)
+
+    def _on_welcome(self, facts: dict[str, Any]) -> None:
+        link = self._speaker()
+        if link is not None:
+            link.name = facts["router"]
+            assert link.stream is not None
+            link.stream.body_limit = facts["frame_limit"] - META_SIZE
+            for group in facts["groups"]:
+                self._on_names(group)
+            link.welcome.set()
+
+    def _on_names(self, group: dict[str, Any]) -> None:
+        number = group["group"]
+        if group["name"]:
+            self.groups[group["name"]] = number
+        self.epochs[number] = max(self.epochs.get(number, 0), group["epoch"])
+        self.masters[number] = (group["master"], group["epoch"])
+        self._notify()
+
+    def _on_group(self, router: str, group: dict[str, Any]) -> None:
+        if self.on_group is not None:
+            self.mgr.event(self.on_group, router, group)
+
+    def _on_draining(self, router: str) -> None:
+        link = self._speaker()
+        if link is None:
+            return
+        link.draining = True
+        if link is self._preferred and any(other.ready and not other.draining for other in self._links):
+            log.info("%s drains; changing over", router)
+            self._preferred = self.preferred = None
+            self._switching = asyncio.create_task(self._change_over(link))
+
+    async def _change_over(self, old: Link) -> None:
+        """Hold what is sent until all that went through `old` has arrived, then prefer another router."""
+        try:
+            if old.stream is not None and old.ready:
+                with contextlib.suppress(LuabusError):
+                    await old.stream.request("luabus.flush", timeout=_SWITCH_TIMEOUT_S)
+        finally:
+            self._switching = None
+            others = [link for link in self._links if link.ready and not link.draining and link is not old]
+            if others and not self._closing:
+                self._prefer(random.choice(others))
+            self._held.clear()
+            self._held_bytes = 0
+            self._notify()
+
+
+def connect(
+    routers: Iterable[str] | None = None,
+    *,
+    groups: Mapping[str, int] | None = None,
+    secret: bytes | str | None = None,
+    secret_file: str | os.PathLike[str] | None = None,
+    timeout: float | None = 5.0,
+    frame_limit: int | None = None,
+) -> Connection:
+    """A plain client: `async with luabus.connect(["127.0.0.1:7070"], secret_file=".luabus/secret") as bus: ...`
+
+    What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at most
+    `timeout` seconds (`NotConnected`).
+    """
+    return Connection(routers, groups, secret, secret_file, timeout, frame_limit)
+
+
+class Connection:
+    """What `connect` returns: enter it, or await it and close the bus yourself."""
+
+    def __init__(
+        self,
+        routers: Iterable[str] | None,
+        groups: Mapping[str, int] | None,
+        secret: bytes | str | None,
+        secret_file: str | os.PathLike[str] | None,
+        timeout: float | None,
+        frame_limit: int | None,
+    ) -> None:
+        self._routers = None if routers is None else list(routers)
+        self._groups = groups
+        self._secret = secret
+        self._secret_file = secret_file
+        self._timeout = timeout
+        self._frame_limit = frame_limit
+        self._bus: Bus | None = None
+
+    async def _open(self) -> Bus:
+        environment = Environment.read()
+        routers = environment.routers if self._routers is None else self._routers
+        secret = self._secret
+        if secret is None and (self._secret_file or environment.secret_file):
+            secret = read_secret(str(self._secret_file or environment.secret_file))
+        bus = Bus()
+        await bus.start(
+            routers,
+            groups=environment.groups if self._groups is None else self._groups,
+            secret=secret,
+            frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
+        )
+        try:
+            if self._timeout is None or self._timeout > 0:
+                await bus.ready(self._timeout)
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    def __await__(self) -> Generator[Any, None, Bus]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Bus:
+        self._bus = await self._open()
+        return self._bus
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._bus is not None:
+            await self._bus.close()

@@ -1,0 +1,112 @@
+"""What the launcher tells its children: the LUABUS_* variables, read in one place.
+
+`docs/design.md` lists them. Arguments given in code win over the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from luabus.errors import ConfigError
+from luabus.limits import DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The variables, typed; defaults are for a process that was started by hand."""
+
+    cluster: str = ""
+    run_dir: str = ""
+    routers: tuple[str, ...] = ()
+    secret_file: str = ""
+    service: str = ""
+    group: int | None = None
+    instance: int | None = None
+    slots: int | None = None
+    route: str = ""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    lease: str = ""
+    lease_ttl_s: float = 10.0
+    lease_renew_s: float = 1.0
+    log_level: str = "INFO"
+    control: str = ""
+    frame_limit: int | None = None
+    compress_above: int | None = None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Environment:
+        """Raises `ConfigError` with the variable's name when one cannot be understood."""
+
+        def number(name: str, kind: type[int] | type[float], default: float | None) -> float | None:
+            text = environ.get(name, "")
+            if not text:
+                return default
+            try:
+                return kind(text)
+            except ValueError:
+                raise ConfigError(f"{name}={text!r} is not a number", key=name) from None
+
+        def integer(name: str) -> int | None:
+            value = number(name, int, None)
+            return None if value is None else int(value)
+
+        try:
+            groups = json.loads(environ.get("LUABUS_GROUPS", "") or "{}")
+            groups = {str(name): int(group) for name, group in groups.items()}
+        except (ValueError, AttributeError, TypeError):
+            raise ConfigError(
+                f'LUABUS_GROUPS={environ["LUABUS_GROUPS"]!r} is not JSON such as {{"mail": 2}}',
+                key="LUABUS_GROUPS",
+            ) from None
+        return cls(
+            cluster=environ.get("LUABUS_CLUSTER", ""),
+            run_dir=environ.get("LUABUS_RUN_DIR", ""),
+            routers=tuple(
+                part.strip() for part in environ.get("LUABUS_ROUTERS", "").split(",") if part.strip()
+            ),
+            secret_file=environ.get("LUABUS_SECRET_FILE", ""),
+            service=environ.get("LUABUS_SERVICE", ""),
+            group=integer("LUABUS_GROUP"),
+            instance=integer("LUABUS_INSTANCE"),
+            slots=integer("LUABUS_SLOTS"),
+            route=environ.get("LUABUS_ROUTE", ""),
+            groups=groups,
+            lease=environ.get("LUABUS_LEASE", ""),
+            lease_ttl_s=float(number("LUABUS_LEASE_TTL", float, 10.0) or 10.0),
+            lease_renew_s=float(number("LUABUS_LEASE_RENEW", float, 1.0) or 1.0),
+            log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
+            control=environ.get("LUABUS_CONTROL", ""),
+            frame_limit=integer("LUABUS_FRAME_LIMIT"),
+            compress_above=integer("LUABUS_COMPRESS_ABOVE"),
+        )
+
+
+def read_secret(path: str) -> bytes:
+    """The cluster's secret, white space around it left out. Raises `ConfigError`."""
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"the secret file {path} cannot be read: {error.strerror}", key="secret_file"
+        ) from None
+    if not secret:
+        raise ConfigError(f"the secret file {path} is empty", key="secret_file")
+    return secret
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`host:port`, `host` (the default port) or `[::1]:7070`. Raises `ConfigError`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(DEFAULT_PORT)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ConfigError(
+            f"{text!r} is not an address; write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}", key="routers"
+        )
+    return host, int(port)

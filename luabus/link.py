@@ -1,0 +1,143 @@
+"""A bus' connection to one router: connect, greet, join, keep alive, connect again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from luabus.errors import AuthError, LuabusError, NotConnected, RequestTimeout, RouterLost
+from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
+from luabus.socket_mgr import SocketMgr
+from luabus.stream import Stream
+
+log = logging.getLogger("luabus.link")
+
+_CONNECT_TIMEOUT_MS = 3000
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MOST_S = 1.0
+
+
+class Link:
+    """One router's address, and the stream to it while there is one.
+
+    `prepare(link, stream)` readies a new stream before it speaks; `greet(link)` is awaited when it is open, and may join; then
+    `up(link)`, and `down(link)` when it is gone; `tried()` after each try. Connecting again waits 50 ms, doubling to 1 s, +-25 %.
+    """
+
+    def __init__(
+        self,
+        mgr: SocketMgr,
+        host: str,
+        port: int,
+        *,
+        prepare: Callable[[Link, Stream], None],
+        greet: Callable[[Link], Awaitable[None]],
+        up: Callable[[Link], None],
+        down: Callable[[Link], None],
+        tried: Callable[[], None],
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self.address = f"{host}:{port}"
+        self.host = host
+        self.port = port
+        self.name = self.address
+        self.stream: Stream | None = None
+        self.ready = False
+        self.joined = False
+        self.draining = False
+        self.token_there = 0
+        self.digest = 0
+        self.last_error: LuabusError | None = None
+        self.welcome: asyncio.Event = asyncio.Event()
+        self._mgr = mgr
+        self._prepare, self._greet, self._up, self._down, self._tried = prepare, greet, up, down, tried
+        self._heartbeat_s = heartbeat_s
+
+    @property
+    def connected(self) -> bool:
+        """Open, greeted, and usable."""
+        return self.ready
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name} {'up' if self.ready else 'down'}>"
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        wait_s = _BACKOFF_FIRST_S
+        while True:
+            if await self._once():
+                wait_s = _BACKOFF_FIRST_S
+            self._tried()
+            await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
+            wait_s = min(wait_s * 2, _BACKOFF_MOST_S)
+
+    async def _once(self) -> bool:
+        """One connection from beginning to end; True when it was up."""
+        was_up = False
+        stream: Stream | None = None
+        try:
+            stream = self.stream = self._mgr.connect(self.host, self.port, _CONNECT_TIMEOUT_MS)
+            stream.name = self.name
+            stream.lost_error = RouterLost
+            stream.on_close = self._stream_closed
+            self._prepare(self, stream)
+            self.welcome.clear()
+            await stream.connected()
+            async with asyncio.timeout(_CONNECT_TIMEOUT_MS / 1000):
+                await self.welcome.wait()
+                stream.name = self.name
+                stream.start_heartbeat(self._heartbeat_s, HEARTBEATS_MISSED)
+                await self._pong(stream)
+                await self._greet(self)
+            if not stream.is_open:
+                raise NotConnected(f"{self.name} went away during the greeting")
+            self.ready = was_up = True
+            self.last_error = None
+            log.info("connected to %s at %s", self.name, self.address)
+            self._up(self)
+            await stream.closed()
+        except (LuabusError, TimeoutError) as error:
+            self._failed(error)
+        finally:
+            if stream is not None:
+                stream.close()
+        return was_up
+
+    async def _pong(self, stream: Stream) -> None:
+        """The first PONG tells the router's clock, without which no deadline can be given."""
+        while stream.clock_offset_ms is None and stream.is_open:
+            waiter: asyncio.Future[None] = self._mgr.loop.create_future()
+            stream.pong_waiters.append(waiter)
+            await waiter
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, LuabusError):
+            error = RequestTimeout(f"{self.address} accepted the connection and did not greet")
+        if isinstance(error, AuthError) and not isinstance(self.last_error, AuthError):
+            log.error("%s: %s", self.address, error)
+        self.last_error = error
+
+    def _stream_closed(self, stream: Stream, error: LuabusError | None) -> None:
+        """Down at once: nothing more must be given to this stream while its task waits to be told."""
+        was_ready, self.ready, self.joined, self.draining = self.ready, False, False, False
+        if error is not None:
+            self.last_error = error
+        if was_ready:
+            if error is not None:
+                log.warning("%s is lost: %s", self.name, error)
+            self._down(self)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For status pages."""
+        return {
+            "router": self.name,
+            "address": self.address,
+            "connected": self.ready,
+            "joined": self.joined,
+            "draining": self.draining,
+            "rtt_ms": self.stream.rtt_s * 1000 if self.stream is not None else None,
+            "error": str(self.last_error) if self.last_error is not None and not self.ready else None,
+        }

@@ -1,0 +1,449 @@
+"""A router: a socket manager that registers whoever joins, tells everybody who is where, and shows what it knows.
+
+All forwarding is done by the switch underneath; this is the slow path: joining, masters, changes by hand, snapshots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import luabus
+from luabus.codec import pack_call
+from luabus.dispatch import Dispatcher, caller
+from luabus.errors import ConfigError, IdInUse, LuabusError, Refused, StaleEpoch
+from luabus.handshake import goodbye
+from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.limits import (
+    DEFAULT_BUS_BUFFER,
+    DEFAULT_FRAME_LIMIT,
+    DEFAULT_PORT,
+    DRAIN_TIMEOUT_S,
+    HEARTBEAT_S,
+    HEARTBEATS_MISSED,
+)
+from luabus.snapshots import full_group, public_group
+from luabus.socket_mgr import Listener, SocketMgr
+from luabus.stream import CALL_ROUTE, Stream
+
+log = logging.getLogger("luabus.router")
+
+_CLOSED_KEPT = 200
+_ALARMS_KEPT = 100
+_DRAIN_LOOK_S = 0.02
+
+
+class Router:
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start.
+
+    `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
+    Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
+    """
+
+    def __init__(
+        self,
+        name: str = "router.1",
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        secret: bytes | str | None = None,
+        slots: Mapping[str, tuple[int, int]] | None = None,
+        max_connections: int = 65_536,
+        frame_limit: int = DEFAULT_FRAME_LIMIT,
+        buffer: int = DEFAULT_BUS_BUFFER,
+        heartbeat_s: float = HEARTBEAT_S,
+        allow_plaintext: bool = False,
+    ) -> None:
+        if not _is_loopback(host) and not allow_plaintext:
+            raise ConfigError(
+                f"a router at {host} would be reachable beyond this machine without encryption;"
+                " say so (allow_plaintext) or use 127.0.0.1",
+                key="routers.host",
+            )
+        self.name = name
+        self.host = host
+        self.port = port
+        self.frame_limit = frame_limit
+        self.buffer = max(buffer, frame_limit + 64)
+        self.mgr = SocketMgr(max_connections, secret=secret)
+        self.mgr.switch.routing = True
+        self.mgr.on_opened = self._opened
+        self.api = Dispatcher(name)
+        self.draining = False
+        self._heartbeat_s = heartbeat_s
+        self._started = time.monotonic()
+        self._incarnation = time.time_ns()
+        self._listener: Listener | None = None
+        self._watchers: set[Stream] = set()
+        self._announced: dict[int, dict[str, Any]] = {}
+        self._announced_full: dict[int, int] = {}
+        self._announcing = False
+        self._names: dict[int, str] = {}
+        self._totals = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
+        self._undeliverable: dict[str, int] = {}
+        self._closed: deque[dict[str, Any]] = deque(maxlen=_CLOSED_KEPT)
+        self._alarms: dict[str, dict[str, Any]] = {}
+        for group_name, (group, count) in (slots or {}).items():
+            self.mgr.switch.table.describe(group, name=group_name)
+            self._names[group] = group_name
+            if count:
+                self.mgr.switch.table.configure_slots(group, count)
+        for method in (
+            self.join, self.leave, self.master, self.resign, self.register, self.routes, self.connections, self.stats, self.close,
+            self.watch, self.prefer, self.flush,
+        ):  # fmt: skip
+            self.api.rpc(method, name=f"luabus.{method.__name__}")
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use."""
+        self._listener = self.mgr.listen(self.host, self.port, backlog=1024)
+        self.port = self._listener.port
+        self._listener.on_accept = self._accepted
+        log.info("%s listens at %s:%d", self.name, self.host, self.port)
+
+    async def stop(self, drain_s: float = DRAIN_TIMEOUT_S) -> None:
+        """Say so to all; let requests in flight finish for at most `drain_s` seconds; then go."""
+        self.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        for stream in self._open_streams():
+            self._tell(stream, "luabus.draining", self.name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                while self.api.running or any(s.outstanding or s.leaning for s in self._open_streams()):
+                    await asyncio.sleep(_DRAIN_LOOK_S)
+        await self.api.close()
+        await self.mgr.close()
+
+    async def __aenter__(self) -> Router:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop(0.0)
+
+    # --- what services call -----------------------------------------------------------------------------------
+
+    def join(
+        self, service_id: int, name: str, incarnation: int, slots: int | None = None, mode: str = ""
+    ) -> dict[str, Any]:
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives."""
+        stream = caller().stream
+        target = ServiceId.parse(service_id)
+        if target.group == ROUTER_GROUP:
+            raise Refused(f"group {ROUTER_GROUP} belongs to the routers")
+        if self.draining:
+            raise Refused(f"{self.name} is stopping")
+        if slots is not None and not 1 <= slots <= MAX_INSTANCE:
+            raise Refused(f"{slots} hash slots; 1 to {MAX_INSTANCE} are possible")
+        table = self.mgr.switch.table
+        former = table.put(target, stream, incarnation=incarnation)
+        if table.describe(target.group, name=name, mode=mode):
+            self._names[target.group] = table.group(target.group).name
+        if slots is not None:
+            table.configure_slots(target.group, slots)
+        self.mgr.switch.attach(stream, target)
+        stream.name = target.named(self._names)
+        if isinstance(former, Stream):
+            reason = IdInUse(
+                f"{target} was registered by a newer process",
+                service_id=target,
+                incarnation=incarnation,
+                holder=incarnation,
+            )
+            log.warning(
+                "%s: %s comes from a newer process; the old connection %d is closed",
+                self.name,
+                target,
+                former.token,
+            )
+            former.send_control_now(goodbye(reason))
+            former.close()
+        self._changed()
+        return {"router": self.name, "token": stream.token}
+
+    def leave(self) -> None:
+        """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
+        self.mgr.switch.table.lost(caller().stream, keep_slots=False)
+        self._changed()
+
+    def master(self, epoch: int) -> None:
+        """The caller holds its group's lease with `epoch`. Raises `StaleEpoch`; two ids with one epoch raise an alarm too."""
+        stream = caller().stream
+        service_id = self._registered(stream)
+        try:
+            news = self.mgr.switch.table.claim(service_id, epoch)
+        except StaleEpoch as error:
+            self._alarm("epoch", str(error))
+            raise
+        if news:
+            log.info("%s: %s is master with epoch %d", self.name, stream.name, epoch)
+            self._changed()
+
+    def resign(self, epoch: int) -> None:
+        """The caller is master no longer."""
+        if self.mgr.switch.table.resign(self._registered(caller().stream), epoch):
+            self._changed()
+
+    def watch(self) -> list[dict[str, Any]]:
+        """Every group as it is now; changes follow as `luabus.group` calls."""
+        self._watchers.add(caller().stream)
+        return [full_group(group) for _, group in sorted(self.mgr.switch.table.groups.items())]
+
+    def prefer(self, preferred: bool) -> None:
+        """The caller forwards through this router from now on, or no longer."""
+        caller().stream.leaning = preferred
+
+    async def flush(self) -> None:
+        """Answer when everybody has received what was forwarded to them before: for an orderly change of router."""
+        me = caller().stream
+        waiting = [
+            self._heard(stream) for stream in self._open_streams() if stream is not me and stream.frames_out
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.gather(*waiting)
+        me.leaning = False
+
+    async def _heard(self, stream: Stream) -> None:
+        heard: asyncio.Future[None] = self.mgr.loop.create_future()
+        stream.pong_waiters.append(heard)
+        stream.ping()
+        await heard
+
+    # --- by hand ----------------------------------------------------------------------------------------------
+
+    def register(
+        self, service_id: int | str, token: int | str | None, is_master: bool = False
+    ) -> dict[str, Any]:
+        """Change the table by hand: a live entry over the connection `token`, 0 a vacant slot, None removes the entry.
+
+        "own" is the connection that joined as this id. Raises `Refused`: an unknown token or entry, or `is_master` in a group
+        that elects its master by lease.
+        """
+        table = self.mgr.switch.table
+        groups = {name: number for number, name in self._names.items()}
+        target = ServiceId.parse(service_id, groups)
+        label = target.named(self._names)
+        found = table.groups.get(target.group)
+        if is_master and found is not None and found.elected:
+            raise Refused(
+                f"group {found.name or target.group} elects its master by lease; use promote {label}"
+            )
+        if is_master and not token:
+            raise Refused(f"{label} cannot be master without a connection; give its token")
+        if token is None:
+            if not table.remove(target):
+                raise Refused(f"{self.name} has no entry for {label}")
+        elif token == 0:
+            table.vacate(target)
+        else:
+            stream = self._by_token(target, label, token)
+            table.put(target, stream, incarnation=self._incarnation_of(target))
+            if is_master:
+                table.set_master(target)
+            elif found is not None and found.master == target and not found.elected:
+                table.clear_master(target.group)
+        log.warning("%s: %s registered by hand: token %r, master %s", self.name, label, token, is_master)
+        self._changed()
+        return full_group(table.group(target.group))
+
+    def close(self, token: int) -> str:
+        """End one connection; returns its name. Raises `Refused` for an unknown token."""
+        stream = self.mgr.streams.get(token)
+        if stream is None:
+            raise Refused(f"{self.name} has no connection with token {token}")
+        stream.send_control_now(goodbye(Refused("closed by an administrator")))
+        stream.close()
+        self._note_closed(stream, "closed by an administrator")
+        return stream.name or str(ServiceId(stream.id))
+
+    def _by_token(self, target: ServiceId, label: str, token: int | str) -> Stream:
+        if token == "own":
+            for stream in self.mgr.streams.values():
+                if stream.id == target and stream.is_open:
+                    return stream
+            raise Refused(f"no connection at {self.name} has joined as {label}")
+        stream_or_none = self.mgr.streams.get(token) if isinstance(token, int) else None
+        if stream_or_none is None or not stream_or_none.is_open:
+            known = ", ".join(f"{s.token} ({self._label(s)})" for s in self._open_streams()[:20])
+            raise Refused(f"{self.name} has no connection with token {token!r}; it has: {known or 'none'}")
+        return stream_or_none
+
+    def _incarnation_of(self, target: int) -> int:
+        entry = self.mgr.switch.table.group(target >> 16).entries.get(target)
+        return entry.incarnation if entry else 0
+
+    # --- snapshots --------------------------------------------------------------------------------------------
+
+    def routes(self) -> dict[str, Any]:
+        """The routing table, as one element of `routers` in the HTTP API's routes."""
+        table = self.mgr.switch.table
+        return {
+            "router": self.name,
+            "digest": f"{table.digest():08x}",
+            "groups": [full_group(group) for _, group in sorted(table.groups.items())],
+        }
+
+    def connections(self) -> list[dict[str, Any]]:
+        """One row per open connection, as in the HTTP API."""
+        now = time.monotonic()
+        return [self._row(stream, now) for stream in self._open_streams()]
+
+    def _row(self, stream: Stream, now: float) -> dict[str, Any]:
+        return {
+            "router": self.name,
+            "token": stream.token,
+            "service_id": str(ServiceId(stream.id)),
+            "name": self._label(stream),
+            "peer": f"{stream.ip}:{stream.peer[1]}",
+            "rtt_ms": stream.reported_rtt_us / 1000,
+            "idle_s": round(now - stream.last_received, 3),
+            "pending_bytes": max(0, stream.send_limit - stream.room),
+            "messages_in": stream.frames_in,
+            "messages_out": stream.frames_out,
+            "bytes_in": stream.bytes_in,
+            "bytes_out": stream.bytes_out,
+            "connected_s": round(now - stream.connected_at, 3),
+            "preferred": stream.leaning,
+            "requests_in_flight": len(stream.outstanding),
+            "undeliverable": dict(stream.undeliverable),
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Totals since the start, alarms, and what ended recently."""
+        streams = self._open_streams()
+        undeliverable = dict(self._undeliverable)
+        for stream in streams:
+            for reason, count in stream.undeliverable.items():
+                undeliverable[reason] = undeliverable.get(reason, 0) + count
+        return {
+            "router": self.name,
+            "address": f"{self.host}:{self.port}",
+            "pid": os.getpid(),
+            "version": luabus.__version__,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "cpu_s": round(time.process_time(), 3),
+            "connections": len(streams),
+            "refused": self.mgr.refused,
+            "messages_in": self._totals["messages_in"] + sum(s.frames_in for s in streams),
+            "messages_out": self._totals["messages_out"] + sum(s.frames_out for s in streams),
+            "bytes_in": self._totals["bytes_in"] + sum(s.bytes_in for s in streams),
+            "bytes_out": self._totals["bytes_out"] + sum(s.bytes_out for s in streams),
+            "requests_in_flight": sum(len(s.outstanding) for s in streams),
+            "undeliverable": undeliverable,
+            "draining": self.draining,
+            "digest": f"{self.mgr.switch.table.digest():08x}",
+            "alarms": list(self._alarms.values()),
+            "closed": list(self._closed),
+        }
+
+    # --- streams ----------------------------------------------------------------------------------------------
+
+    def _accepted(self, stream: Stream) -> None:
+        stream.frame_limit = self.frame_limit
+        stream.set_send_buffer_size(self.buffer)
+        stream.receiver = self.api
+        stream.on_close = self._gone
+
+    def _opened(self, stream: Stream) -> None:
+        stream.set_timeout(int(self._heartbeat_s * (HEARTBEATS_MISSED + 0.5) * 1000))
+        groups = [public_group(group) for group in self.mgr.switch.table.groups.values()]
+        welcome = {
+            "router": self.name,
+            "incarnation": self._incarnation,
+            "frame_limit": self.frame_limit,
+            "groups": groups,
+        }
+        self._tell(stream, "luabus.welcome", welcome)
+
+    def _gone(self, stream: Stream, error: LuabusError | None) -> None:
+        self._watchers.discard(stream)
+        self._totals["messages_in"] += stream.frames_in
+        self._totals["messages_out"] += stream.frames_out
+        self._totals["bytes_in"] += stream.bytes_in
+        self._totals["bytes_out"] += stream.bytes_out
+        for reason, count in stream.undeliverable.items():
+            self._undeliverable[reason] = self._undeliverable.get(reason, 0) + count
+        if error is not None:
+            self._note_closed(stream, str(error))
+            if stream.id < CLIENT_BASE:
+                log.info("%s: %s is gone: %s", self.name, self._label(stream), error)
+        if self.mgr.switch.table.lost(stream):
+            self._changed()
+
+    def _note_closed(self, stream: Stream, reason: str) -> None:
+        row = {
+            "router": self.name, "token": stream.token, "service_id": str(ServiceId(stream.id)), "name": self._label(stream),
+            "peer": f"{stream.ip}:{stream.peer[1]}", "reason": reason, "at": time.time(),
+        }  # fmt: skip
+        self._closed.append(row)
+
+    def _open_streams(self) -> list[Stream]:
+        return [stream for stream in self.mgr.streams.values() if stream.is_open]
+
+    def _label(self, stream: Stream) -> str:
+        return stream.name or str(ServiceId(stream.id))
+
+    @staticmethod
+    def _registered(stream: Stream) -> ServiceId:
+        if stream.id >= CLIENT_BASE:
+            raise Refused("only a registered service can be a master; join first")
+        return ServiceId(stream.id)
+
+    # --- telling ----------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """The table changed: tell everybody, once per loop iteration."""
+        if not self._announcing:
+            self._announcing = True
+            self.mgr.loop.call_soon(self._announce)
+
+    def _announce(self) -> None:
+        self._announcing = False
+        news: list[bytes] = []
+        full_news: list[bytes] = []
+        for number, group in self.mgr.switch.table.groups.items():
+            public = public_group(group)
+            if self._announced.get(number) != public:
+                self._announced[number] = public
+                news.append(pack_call("luabus.names", (public,)))
+            if self._announced_full.get(number) != group.digest:
+                self._announced_full[number] = group.digest
+                full_news.append(pack_call("luabus.group", (self.name, full_group(group))))
+        for stream in self._open_streams():
+            for body in [*news, *full_news] if stream in self._watchers else news:
+                with contextlib.suppress(LuabusError):  # one that does not read learns it when it comes back
+                    stream.post(CALL_ROUTE, 0, body)
+
+    def _tell(self, stream: Stream, method: str, *args: Any) -> None:
+        with contextlib.suppress(LuabusError):
+            stream.post(CALL_ROUTE, 0, pack_call(method, args))
+
+    def _alarm(self, kind: str, text: str) -> None:
+        log.error("%s: ALARM: %s", self.name, text)
+        known = self._alarms.get(f"{kind} {text}")
+        if known is None:
+            if len(self._alarms) >= _ALARMS_KEPT:
+                del self._alarms[next(iter(self._alarms))]
+            self._alarms[f"{kind} {text}"] = {"kind": kind, "text": text, "since": time.time(), "count": 1}
+        else:
+            known["count"] += 1
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,352 @@
+"""A service: handlers on the bus, an id, and (where its group has a master) a candidature for the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from luabus.bus import Bus, Identity
+from luabus.candidate import Candidate
+from luabus.dispatch import Dispatcher, Incoming
+from luabus.environment import Environment, read_secret
+from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, StaleEpoch
+from luabus.frames import Kind
+from luabus.ids import CLIENT_BASE, ServiceId
+from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
+from luabus.socket_mgr import new_event_loop
+
+log = logging.getLogger("luabus.service")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Service:
+    """One instance of a service.
+
+    `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as are
+    `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`, or a
+    handler for `on_master`, makes the instance stand for election. `max_concurrency`: calls handled at once, beyond which callers
+    get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. Nothing happens before `start` or `run`.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        group: int | None = None,
+        instance: int | None = None,
+        routers: Iterable[str] | None = None,
+        secret: bytes | str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
+        slots: int | None = None,
+        mode: str = "",
+        groups: Mapping[str, int] | None = None,
+        lease: str = "",
+        lease_ttl: float | None = None,
+        lease_renew: float | None = None,
+        frame_limit: int | None = None,
+        max_concurrency: int = MAX_CONCURRENCY,
+        check_types: bool = False,
+        drain_timeout: float = DRAIN_TIMEOUT_S,
+    ) -> None:
+        self.name = name
+        self.service_id: ServiceId | None = None
+        self.handlers = Dispatcher(
+            name or "service", max_concurrency=max_concurrency, check_types=check_types
+        )
+        self.bus = Bus(self.handlers)
+        self.candidate: Candidate | None = None
+        self.drain_timeout = drain_timeout
+        self._group = group
+        self._instance = instance
+        self._routers = None if routers is None else list(routers)
+        self._secret = secret
+        self._secret_file = secret_file
+        self._slots = slots
+        self._mode = mode
+        self._groups = groups
+        self._lease = lease
+        self._lease_ttl = lease_ttl
+        self._lease_renew = lease_renew
+        self._frame_limit = frame_limit
+        self._hooks: dict[str, list[Callable[..., Any]]] = {
+            "start": [],
+            "stop": [],
+            "master": [],
+            "slave": [],
+        }
+        self._announcer: asyncio.Task[None] | None = None
+        self._running = False
+        self._finish: asyncio.Event | None = None
+        self._refused: LuabusError | None = None
+        self.handlers.gate = self._gate
+        self.handlers.rpc(self._describe, name="luabus.methods")
+        self.handlers.rpc(self._hand_over, name="luabus.hand_over")
+        self.handlers.rpc(lambda: None, name="luabus.ping")
+
+    # --- decorators -------------------------------------------------------------------------------------------
+
+    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+        """Make a function callable over the bus under its own name, or `name`. `async def` or plain `def`."""
+        if fn is None:
+            return self.handlers.rpc(None, name=name, check_types=check_types)
+        return self.handlers.rpc(fn)
+
+    def on_start(self, fn: F) -> F:
+        """Run before the instance registers: the bus is there, and nobody calls yet."""
+        self._hooks["start"].append(fn)
+        return fn
+
+    def on_stop(self, fn: F) -> F:
+        """Run after the last call has been handled; the bus is still there."""
+        self._hooks["stop"].append(fn)
+        return fn
+
+    def on_master(self, fn: F) -> F:
+        """Run when this instance has become its group's master."""
+        self._hooks["master"].append(fn)
+        return fn
+
+    def on_slave(self, fn: F) -> F:
+        """Run when this instance is master no longer."""
+        self._hooks["slave"].append(fn)
+        return fn
+
+    def is_master(self) -> bool:
+        """Whether this instance is master at this moment; computed from the lease's deadline at each use."""
+        return self.candidate is not None and self.candidate.is_master()
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, run `on_start`, register with all routers, stand for election.
+
+        Raises `ConfigError` for what is missing, `NotConnected` when no router can be reached within 10 s, `IdInUse` when a newer
+        process has this id.
+        """
+        if self._running:
+            raise ConfigError("this service has been started already")
+        environment = Environment.read()
+        identity = self._identify(environment)
+        secret = self._secret
+        secret_file = self._secret_file or environment.secret_file
+        if secret is None and secret_file:
+            secret = read_secret(str(secret_file))
+        self._running = True
+        self._finish = asyncio.Event()
+        self.bus.on_refused = self._was_refused
+        try:
+            await self.bus.start(
+                environment.routers if self._routers is None else self._routers,
+                groups={
+                    **environment.groups,
+                    **(self._groups or {}),
+                    identity.name: identity.service_id.group,
+                },
+                secret=secret,
+                frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
+            )
+            await self.bus.ready(10.0)
+            await self._run_hooks("start")
+            await self.bus.join(identity)
+            await self._stand(identity, environment)
+        except BaseException:
+            await self._teardown()
+            raise
+        log.info(
+            "%s (%s) is ready",
+            identity.service_id.named({identity.service_id.group: identity.name}),
+            identity.service_id,
+        )
+
+    async def stop(self) -> None:
+        """Take no more calls, finish those that run (for `drain_timeout` seconds at most), run `on_stop`, leave."""
+        if not self._running:
+            return
+        try:
+            if self.candidate is not None:
+                await self._resign()
+            await self.bus.leave()
+            try:
+                async with asyncio.timeout(self.drain_timeout):
+                    await self.handlers.idle()
+            except TimeoutError:
+                log.warning("%d calls are cancelled after %g s", self.handlers.running, self.drain_timeout)
+            await self._run_hooks("stop")
+        finally:
+            await self._teardown()
+
+    async def __aenter__(self) -> Service:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop."""
+        logging.basicConfig(
+            level=Environment.read().log_level.upper(),
+            format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        )
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(self.serve())
+
+    async def serve(self) -> None:
+        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self.finish)
+            except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+                break
+        await self.start()
+        try:
+            assert self._finish is not None
+            await self._finish.wait()
+        finally:
+            await self.stop()
+        if self._refused is not None:
+            raise self._refused
+
+    def finish(self) -> None:
+        """Let `serve` or `run` come to its end."""
+        if self._finish is not None:
+            self._finish.set()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _identify(self, environment: Environment) -> Identity:
+        name = self.name or environment.service
+        known = {**environment.groups, **(self._groups or {})}
+        group = self._group if self._group is not None else environment.group
+        if group is None:
+            group = known.get(name)
+        if not name or group is None:
+            raise ConfigError(
+                f"the service {name!r} has no group: give group=..., or start it with luabus-cluster",
+                key="group",
+            )
+        instance = self._instance or environment.instance or 1
+        self.service_id = ServiceId.of(group, instance)
+        self.name = self.name or name
+        self.handlers.name = f"{name}.{instance}"
+        slots = self._slots if self._slots is not None else environment.slots
+        return Identity(self.service_id, name, time.time_ns(), slots, self._mode or environment.route)
+
+    async def _stand(self, identity: Identity, environment: Environment) -> None:
+        """Stand for election if the group has a master."""
+        lease = self._lease or environment.lease
+        if identity.mode != "master" and not self._hooks["master"] and not self._hooks["slave"]:
+            return
+        if not lease:
+            raise ConfigError(
+                f"{identity.name} elects a master, but no lease store is given (lease=...)", key="lease"
+            )
+        self.candidate = Candidate(
+            identity.service_id.group,
+            identity.service_id,
+            identity.incarnation,
+            lease,
+            ttl=self._lease_ttl or environment.lease_ttl_s,
+            renew=self._lease_renew or environment.lease_renew_s,
+            on_master=self._became_master,
+            on_slave=self._became_slave,
+        )
+        self.bus.epoch = self._epoch
+        await self.candidate.start()
+        self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
+
+    def _epoch(self) -> int:
+        candidate = self.candidate
+        return candidate.epoch if candidate is not None and candidate.is_master() else 0
+
+    async def _became_master(self, epoch: int) -> None:
+        log.info("%s is master with epoch %d", self.handlers.name, epoch)
+        await self.bus.claim_master(epoch)
+        await self._run_hooks("master")
+
+    async def _became_slave(self) -> None:
+        log.info("%s is master no longer", self.handlers.name)
+        if self.candidate is not None:
+            await self.bus.resign_master(self.candidate.epoch)
+        await self._run_hooks("slave")
+
+    async def _announce(self) -> None:
+        """Say again each second who is master: a router that comes back, or missed it, learns it so."""
+        while True:
+            await asyncio.sleep(1.0)
+            epoch = self._epoch()
+            if epoch:
+                await self.bus.claim_master(epoch)
+
+    async def _resign(self) -> None:
+        if self._announcer is not None:
+            self._announcer.cancel()
+            await asyncio.gather(self._announcer, return_exceptions=True)
+            self._announcer = None
+        if self.candidate is not None:
+            candidate, self.candidate = self.candidate, None
+            self.bus.epoch = None
+            await candidate.stop()
+
+    async def _teardown(self) -> None:
+        await self._resign()
+        await self.handlers.close()
+        await self.bus.close()
+        self._running = False
+
+    async def _run_hooks(self, which: str) -> None:
+        for hook in self._hooks[which]:
+            result = hook()
+            if inspect.isawaitable(result):
+                await result
+
+    def _was_refused(self, error: LuabusError) -> None:
+        if isinstance(error, IdInUse):
+            log.error("%s; this process stops", error)
+            self._refused = error
+            self.finish()
+
+    def _gate(self, kind: int, call: Incoming) -> LuabusError | None:
+        """Fencing: a master handles nothing after its lease, and nobody obeys a master of the past."""
+        if kind == Kind.MASTER and self.candidate is not None and not self.candidate.is_master():
+            return NoMaster(f"{self.handlers.name} is master no longer", group=self.candidate.group)
+        if call.epoch and call.source < CLIENT_BASE:
+            group = call.source >> 16
+            highest = self.bus.epochs.get(group, 0)
+            if call.epoch < highest:
+                return StaleEpoch(
+                    f"{ServiceId(call.source)} speaks as master of epoch {call.epoch}; group {group} is at {highest}",
+                    group=group, epoch=call.epoch, highest=highest,
+                )  # fmt: skip
+            self.bus.epochs[group] = call.epoch
+        return None
+
+    async def _hand_over(self, service_id: int, by: str = "") -> None:
+        """Give the lease up in favour of another instance (`promote`)."""
+        if self.candidate is None or not self.candidate.is_master():
+            raise NoMaster(
+                f"{self.handlers.name} is not master", group=self.service_id.group if self.service_id else 0
+            )
+        log.info(
+            "%s hands mastership over to %s%s",
+            self.handlers.name,
+            ServiceId(service_id),
+            f" for {by}" if by else "",
+        )
+        await self.candidate.hand_over(ServiceId(service_id))
+
+    def _describe(self) -> list[dict[str, Any]]:
+        """Every method of this service: name, parameters, docstring, counters."""
+        return [
+            {**method.describe(), "stats": method.stats.snapshot()}
+            for name, method in sorted(self.handlers.methods.items())
+            if not name.startswith("luabus.")
+        ]
