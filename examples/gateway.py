@@ -16,9 +16,9 @@ news: list[str] = []
 
 @service.rpc
 def login(account: str) -> str:
-    """Let the player in; returns this gateway's name, where he is from now on."""
+    """Let the player in; returns this gateway's id, where he is from now on."""
     players[account] = (0, 0)
-    return service.name
+    return str(service.service_id)
 
 
 @service.rpc

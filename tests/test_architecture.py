@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
 import re
 from functools import cache
 
@@ -118,13 +118,5 @@ def test_launcher_and_dashboard_use_public_names_only() -> None:
 @cache
 def public_names(module: str) -> frozenset[str]:
     """`__all__`, or without one every name that does not start with an underscore."""
-    found: set[str] = set()
-    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
-        match node:
-            case ast.Assign(targets=[ast.Name("__all__")], value=names):
-                return frozenset(ast.literal_eval(names))
-            case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)):
-                found.add(name)
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                found.add(name)
-    return frozenset(name for name in found if not name.startswith("_"))
+    found = importlib.import_module(module)
+    return frozenset(getattr(found, "__all__", None) or [name for name in vars(found) if name[0] != "_"])
