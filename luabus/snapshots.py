@@ -16,7 +16,7 @@ def public_group(group: Group[Any]) -> dict[str, Any]:
         "group": group.number,
         "name": group.name,
         "mode": group.mode,
-        "master": master,
+        "master": int(master),
         "epoch": group.epoch,
     }
 
