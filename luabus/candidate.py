@@ -212,8 +212,9 @@ class Candidate:
         self._wish.set()
 
     def raise_floor(self, epoch: int) -> None:
-        """A router knows of this epoch: hold none below it. It matters when a store has lost rows."""
+        """A router knows of this epoch: be master in none below it. It matters when a store has lost rows."""
         self._elector.raise_floor(epoch)
+        self._announce()
         self._wish.set()
 
     def snapshot(self) -> CandidateSnapshot:

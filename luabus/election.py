@@ -197,9 +197,11 @@ class Elector:
     def raise_floor(self, epoch: int) -> None:
         """Hold no epoch below this one, and take none up to it: somebody (a router) has seen it in use.
 
-        It matters when a store has lost rows that were written.
+        It matters when a store has lost rows that were written: a master of a lower epoch is obeyed by nobody.
         """
         self._floor = max(self._floor, epoch)
+        if self.epoch < self._floor:
+            self.valid_until = -inf
 
     # The rule.
 
@@ -248,7 +250,7 @@ class Elector:
         if not self._is_mine(new) or self._heir is not None:
             return
         # A renewal that is answered after the reign has ended does not bring it back: that takes a new epoch.
-        if new.seq == 0 or self.is_master(now):
+        if (new.seq == 0 or self.is_master(now)) and new.epoch >= self._floor:
             self.epoch = new.epoch
             self.valid_until = self._sent_at + self.ttl - self.margin
 
@@ -261,7 +263,7 @@ class Elector:
         if row is not None and self._is_mine(row):
             if self._heir is not None:
                 return Swap(row, LeaseRow(self.group, NOBODY, 0, row.epoch, row.seq + 1, self._heir))
-            if not self.is_master(now) or row.epoch < self._floor:
+            if not self.is_master(now):
                 return self._take(row)
             return Sleep(self._due) if now < self._due else Swap(row, replace(row, seq=row.seq + 1))
         self._heir = None

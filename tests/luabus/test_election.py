@@ -215,17 +215,27 @@ def test_floor_known_from_elsewhere_makes_a_missing_row_a_lost_one() -> None:
     assert elector.step(Wake(), 10.0, EVEN) == Swap(None, LeaseRow(2, ME, 100, 41, 0))
 
 
-def test_master_below_the_floor_takes_a_higher_epoch_without_a_gap() -> None:
+def test_master_below_the_floor_takes_a_higher_epoch() -> None:
     elector = master(now=0.0, epoch=5)
     row = elector.row
     assert row is not None
     elector.raise_floor(5)
     assert isinstance(elector.step(Wake(), 0.5, EVEN), Sleep), "its own epoch is not too low"
     elector.raise_floor(9)
+    assert not elector.is_master(0.6)
     assert elector.step(Wake(), 0.6, EVEN) == Swap(row, replace(row, epoch=10, seq=0))
-    assert elector.is_master(0.6)
     elector.step(Swapped(True), 0.7, EVEN)
     assert (elector.epoch, elector.valid_until) == (10, 0.6 + VALID)
+
+
+def test_floor_raised_while_a_take_is_under_way() -> None:
+    elector = candidate()
+    elector.step(Wake(), 0.0, EVEN)
+    take = elector.step(Seen(FREE), 0.0, EVEN)
+    assert isinstance(take, Swap)
+    elector.raise_floor(9)
+    assert elector.step(Swapped(True), 0.1, EVEN) == Swap(take.new, replace(take.new, epoch=10))
+    assert not elector.is_master(0.1)
 
 
 class TestLeave:
@@ -348,7 +358,7 @@ def test_nobody_is_no_candidate() -> None:
         Elector(2, 0, 1)
 
 
-RUNS = 3000
+RUNS = 2000
 CHUNK = 500
 
 
