@@ -28,12 +28,12 @@ _AUTHORITY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A store's URL in parts. `repr` and `str` hold no password."""
+    """A store's URL in parts. Neither `repr` nor `str` shows a secret."""
 
     scheme: str
     hosts: str  # `host:port`, or several with commas between
     path: str  # without the leading slash
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = field(repr=False)
     user: str | None
     password: str | None = field(repr=False)
 

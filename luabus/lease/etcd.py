@@ -19,7 +19,7 @@ from luabus.lease.address import Address
 from luabus.lease.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseStoreError, describe
 
 _DEFAULT_PORT: Final = "2379"
-_MAX_ANSWER_BYTES: Final = 64 * 1024
+_MAX_ANSWER_BYTES: Final = 64 * 1024  # a row has some hundred
 
 
 class EtcdStore:
@@ -114,20 +114,24 @@ class EtcdStore:
     ) -> dict[str, Any]:
         headers = {"Authorization": self._token} if self._token else {}
         async with session.post(f"{self._endpoints[0]}/v3/{method}", json=body, headers=headers) as response:
-            text = await response.content.read(_MAX_ANSWER_BYTES)
+            text = b""
+            async for piece in response.content.iter_any():
+                text += piece
+                if len(text) > _MAX_ANSWER_BYTES:
+                    break
             try:
                 answer = json.loads(text)
             except ValueError:
-                answer = {}
-            if response.status != 200 or not isinstance(answer, dict):
-                message = answer.get("error") if isinstance(answer, dict) else None
-                raise aiohttp.ClientResponseError(
-                    response.request_info,
-                    (),
-                    status=response.status,
-                    message=str(message or response.reason or "no JSON object"),
-                )
-            return answer
+                answer = None
+            if response.status == 200 and isinstance(answer, dict) and "header" in answer:
+                return answer
+            said = answer.get("error") if isinstance(answer, dict) else None
+            raise aiohttp.ClientResponseError(
+                response.request_info,
+                (),
+                status=response.status,
+                message=str(said or "not an answer of etcd's v3 gateway"),
+            )
 
     def _error(self, what: str, text: str) -> LeaseStoreError:
         reason = f"{what}: {text}"
