@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from luabus.version import VERSION
+
+__version__ = VERSION
 
 if TYPE_CHECKING:
-    from luabus.bus import Bus, Route, connect
+    from luabus.bus import Bus
+    from luabus.client import connect
     from luabus.dispatch import Caller, Dispatcher, caller
     from luabus.environment import Environment, read_secret
     from luabus.errors import (
@@ -37,12 +40,15 @@ if TYPE_CHECKING:
     from luabus.hashing import hash_key
     from luabus.ids import ServiceId
     from luabus.router import Router
+    from luabus.routes import Route
     from luabus.service import Service
     from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr, new_event_loop
     from luabus.stream import Reason, Stream
 
 _HOMES = {
-    "bus": ("Bus", "Route", "connect"),
+    "bus": ("Bus",),
+    "client": ("connect",),
+    "routes": ("Route",),
     "dispatch": ("Caller", "Dispatcher", "caller"),
     "environment": ("Environment", "read_secret"),
     "errors": (

@@ -11,27 +11,24 @@ import asyncio
 import contextlib
 import difflib
 import logging
-import os
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from luabus import codec
 from luabus.dispatch import Dispatcher, current
-from luabus.environment import Environment, parse_address, read_secret
+from luabus.environment import parse_address
 from luabus.errors import (
     ConfigError,
     LuabusError,
-    NoMaster,
     NoRoute,
     NotConnected,
     Overloaded,
     Refused,
     RequestTimeout,
 )
-from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, META_SIZE, Kind, make_route
-from luabus.gather import Count, Gather
+from luabus.frames import META_SIZE, Kind
 from luabus.hashing import hash_key
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import (
@@ -41,12 +38,12 @@ from luabus.limits import (
     REQUEST_TIMEOUT_S,
 )
 from luabus.link import Link
+from luabus.routes import SENT, Route, Sent
 from luabus.socket_mgr import SocketMgr
 from luabus.stream import CALL_ROUTE, Receiver, Stream
 
 log = logging.getLogger("luabus.bus")
 
-_REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
 _SWITCH_TIMEOUT_S = 2.0
 _JOIN_RETRY_S = 1.0
 
@@ -62,132 +59,6 @@ class Identity:
         self.incarnation = incarnation
         self.slots = slots
         self.mode = mode
-
-
-class _Sent:
-    """What `send` returns. Awaiting it waits until the router has taken most of what was sent before."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream | None) -> None:
-        self._stream = stream
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self._stream is not None and self._stream.is_paused:
-            yield from self._stream.drained().__await__()
-
-
-_SENT = _Sent(None)
-
-
-class Route:
-    """Where a message goes. Made by the bus' `target`, `hash`, `random`, `broadcast` and `master`; may be kept for later."""
-
-    __slots__ = ("_bus", "_key", "_route", "kind", "text")
-
-    def __init__(
-        self, bus: Bus, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
-    ) -> None:
-        self._bus = bus
-        self._route = make_route(kind, 0, group, destination)
-        self._key = key
-        self.kind = kind
-        self.text = text
-
-    def __repr__(self) -> str:
-        return f"<Route {self.text}>"
-
-    def send(self, msg: str, *args: Any) -> _Sent:
-        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than the router takes it.
-
-        Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
-        """
-        bus = self._bus
-        stream = bus.preferred
-        if stream is None:
-            return bus.hold(self._route, self._key, codec.pack_call(msg, args))
-        call = current.get()
-        epoch = bus.epoch() if bus.epoch is not None else 0
-        stream.post(
-            self._route, self._key, codec.pack_call(msg, args), call.trace if call is not None else 0, epoch
-        )
-        return _Sent(stream) if stream.is_paused else _SENT
-
-    async def request(
-        self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
-    ) -> Any:
-        """Send, and return what the handler returns. `timeout` in seconds; None waits for ever.
-
-        Raises what the handler raised (`RemoteError`, or its `LuabusError`), `NoRoute`, `NoMaster`, `PeerLost`, `RouterLost`,
-        `Overloaded`, `RequestTimeout`, `UnknownMethod`, `BadArguments`, `FrameTooLarge`, `NotConnected`. With
-        `wait_for_master` a group without a master is waited for, within the time-out. Cancelling cancels the handler.
-        """
-        if self.kind is Kind.BROADCAST:
-            raise Refused("a broadcast has many answers; use gather()")
-        body = codec.pack_call(msg, args)
-        bus = self._bus
-        call = current.get()
-        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
-        route = self._route | _REQUEST_FLAGS << 8
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            stream = bus.preferred or await bus.settled()
-            epoch = bus.epoch() if bus.epoch is not None else 0
-            left = None if deadline is None else deadline - time.monotonic()
-            try:
-                return await stream.ask(
-                    route, self._key, body, left, lambda: f"{self.text} {msg}", trace, epoch
-                )
-            except NoMaster:
-                if not wait_for_master:
-                    raise
-                await bus.master_change(deadline, self.text, timeout)
-
-    async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
-        """Ask everybody in the group; returns each one's value, or the exception that stands for it.
-
-        The router tells who got the request, so those who did not answer in time are in the result too, with `RequestTimeout`. An
-        empty group gives {}.
-        """
-        if self.kind is not Kind.BROADCAST:
-            raise Refused(f"gather() is for broadcasts; {self.text} has one answer: use request()")
-        body = codec.pack_call(msg, args)
-        bus = self._bus
-        stream = bus.preferred or await bus.settled()
-        call = current.get()
-        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
-        future: asyncio.Future[dict[ServiceId, Any]] = bus.mgr.loop.create_future()
-        sequence = 0
-        gather = Gather(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
-        route = self._route | _REQUEST_FLAGS << 8
-        sequence = stream.start_call(
-            gather, route, self._key, body, timeout, trace, bus.epoch() if bus.epoch is not None else 0
-        )
-        await self._await(stream, sequence, future)
-        return future.result()
-
-    async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
-        """Send one way to everybody in the group; returns how many the router handed it to."""
-        if self.kind is not Kind.BROADCAST:
-            raise Refused(f"publish() is for broadcasts, not for {self.text}")
-        body = codec.pack_call(msg, args)
-        stream = self._bus.preferred or await self._bus.settled()
-        future: asyncio.Future[int] = self._bus.mgr.loop.create_future()
-        sequence = 0
-        count = Count(future, lambda: stream.settle_call(sequence))
-        route = self._route | (FLAG_COUNT | FLAG_META) << 8
-        sequence = stream.start_call(count, route, self._key, body, timeout)
-        await self._await(stream, sequence, future)
-        return future.result()
-
-    @staticmethod
-    async def _await(stream: Stream, sequence: int, future: asyncio.Future[Any]) -> None:
-        try:
-            await future
-        except asyncio.CancelledError:
-            if stream.settle_call(sequence) is not None:
-                stream.send_cancel(sequence)
-            raise
 
 
 class RouterPeer:
@@ -227,8 +98,8 @@ class _FromRouter(Receiver):
 class Bus:
     """The bus, seen from one process. Use `luabus.connect(...)`, or a service's `bus`.
 
-    `groups` maps names to numbers; the routers tell more. `on_group(router, group)` is called with changed tables after `watch()`;
-    `on_router(router, connected)` when a router comes or goes.
+    `groups` maps names to numbers; the routers tell more. `on_group(router, group)` is called with changed tables after
+    `watch()`; `on_router(router, connected)` when a router comes or goes.
     """
 
     def __init__(self, handlers: Dispatcher | None = None) -> None:
@@ -554,7 +425,7 @@ class Bus:
         except TimeoutError:
             raise RequestTimeout(text, timeout_s=timeout or 0.0) from None
 
-    def hold(self, route: int, key: int, body: bytes) -> _Sent:
+    def hold(self, route: int, key: int, body: bytes) -> Sent:
         """Keep a message while the preferred router changes in an orderly way."""
         if self._switching is None:
             raise self._not_connected()
@@ -565,7 +436,7 @@ class Bus:
             )  # fmt: skip
         self._held.append((route, key, body))
         self._held_bytes += len(body)
-        return _SENT
+        return SENT
 
     def _not_connected(self) -> NotConnected:
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
@@ -626,73 +497,3 @@ class Bus:
             self._held.clear()
             self._held_bytes = 0
             self._notify()
-
-
-def connect(
-    routers: Iterable[str] | None = None,
-    *,
-    groups: Mapping[str, int] | None = None,
-    secret: bytes | str | None = None,
-    secret_file: str | os.PathLike[str] | None = None,
-    timeout: float | None = 5.0,
-    frame_limit: int | None = None,
-) -> Connection:
-    """A plain client: `async with luabus.connect(["127.0.0.1:7070"], secret_file=".luabus/secret") as bus: ...`
-
-    What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at most
-    `timeout` seconds (`NotConnected`).
-    """
-    return Connection(routers, groups, secret, secret_file, timeout, frame_limit)
-
-
-class Connection:
-    """What `connect` returns: enter it, or await it and close the bus yourself."""
-
-    def __init__(
-        self,
-        routers: Iterable[str] | None,
-        groups: Mapping[str, int] | None,
-        secret: bytes | str | None,
-        secret_file: str | os.PathLike[str] | None,
-        timeout: float | None,
-        frame_limit: int | None,
-    ) -> None:
-        self._routers = None if routers is None else list(routers)
-        self._groups = groups
-        self._secret = secret
-        self._secret_file = secret_file
-        self._timeout = timeout
-        self._frame_limit = frame_limit
-        self._bus: Bus | None = None
-
-    async def _open(self) -> Bus:
-        environment = Environment.read()
-        routers = environment.routers if self._routers is None else self._routers
-        secret = self._secret
-        if secret is None and (self._secret_file or environment.secret_file):
-            secret = read_secret(str(self._secret_file or environment.secret_file))
-        bus = Bus()
-        await bus.start(
-            routers,
-            groups=environment.groups if self._groups is None else self._groups,
-            secret=secret,
-            frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
-        )
-        try:
-            if self._timeout is None or self._timeout > 0:
-                await bus.ready(self._timeout)
-        except BaseException:
-            await bus.close()
-            raise
-        return bus
-
-    def __await__(self) -> Generator[Any, None, Bus]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Bus:
-        self._bus = await self._open()
-        return self._bus
-
-    async def __aexit__(self, *exc: object) -> None:
-        if self._bus is not None:
-            await self._bus.close()

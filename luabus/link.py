@@ -108,10 +108,8 @@ class Link:
 
     async def _pong(self, stream: Stream) -> None:
         """The first PONG tells the router's clock, without which no deadline can be given."""
-        while stream.clock_offset_ms is None and stream.is_open:
-            waiter: asyncio.Future[None] = self._mgr.loop.create_future()
-            stream.pong_waiters.append(waiter)
-            await waiter
+        while stream.clock.offset_ms is None and stream.is_open:
+            await stream.pongs.wait()
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, LuabusError):
@@ -138,6 +136,6 @@ class Link:
             "connected": self.ready,
             "joined": self.joined,
             "draining": self.draining,
-            "rtt_ms": self.stream.rtt_s * 1000 if self.stream is not None else None,
+            "rtt_ms": self.stream.clock.rtt_s * 1000 if self.stream is not None else None,
             "error": str(self.last_error) if self.last_error is not None and not self.ready else None,
         }

@@ -15,11 +15,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import luabus
 from luabus.codec import pack_call
 from luabus.dispatch import Dispatcher, caller
 from luabus.errors import ConfigError, IdInUse, LuabusError, Refused, StaleEpoch
-from luabus.handshake import goodbye
 from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -32,12 +30,14 @@ from luabus.limits import (
 from luabus.snapshots import full_group, public_group
 from luabus.socket_mgr import Listener, SocketMgr
 from luabus.stream import CALL_ROUTE, Stream
+from luabus.version import VERSION
 
 log = logging.getLogger("luabus.router")
 
 _CLOSED_KEPT = 200
 _ALARMS_KEPT = 100
 _DRAIN_LOOK_S = 0.02
+"""Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
 
 class Router:
@@ -120,7 +120,7 @@ class Router:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 while self.api.running or any(s.outstanding or s.leaning for s in self._open_streams()):
-                    await asyncio.sleep(_DRAIN_LOOK_S)
+                    await asyncio.sleep(_DRAIN_LOOK_S)  # noqa: ASYNC110
         await self.api.close()
         await self.mgr.close()
 
@@ -166,8 +166,7 @@ class Router:
                 target,
                 former.token,
             )
-            former.send_control_now(goodbye(reason))
-            former.close()
+            former.dismiss(reason)
         self._changed()
         return {"router": self.name, "token": stream.token}
 
@@ -214,11 +213,10 @@ class Router:
                 await asyncio.gather(*waiting)
         me.leaning = False
 
-    async def _heard(self, stream: Stream) -> None:
-        heard: asyncio.Future[None] = self.mgr.loop.create_future()
-        stream.pong_waiters.append(heard)
+    @staticmethod
+    async def _heard(stream: Stream) -> None:
         stream.ping()
-        await heard
+        await stream.pongs.wait()
 
     # --- by hand ----------------------------------------------------------------------------------------------
 
@@ -262,8 +260,7 @@ class Router:
         stream = self.mgr.streams.get(token)
         if stream is None:
             raise Refused(f"{self.name} has no connection with token {token}")
-        stream.send_control_now(goodbye(Refused("closed by an administrator")))
-        stream.close()
+        stream.dismiss(Refused("closed by an administrator"))
         self._note_closed(stream, "closed by an administrator")
         return stream.name or str(ServiceId(stream.id))
 
@@ -330,7 +327,7 @@ class Router:
             "router": self.name,
             "address": f"{self.host}:{self.port}",
             "pid": os.getpid(),
-            "version": luabus.__version__,
+            "version": VERSION,
             "uptime_s": round(time.monotonic() - self._started, 3),
             "cpu_s": round(time.process_time(), 3),
             "connections": len(streams),

@@ -19,6 +19,7 @@ from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
 from luabus.stream import Reason, Stream
 from luabus.switch import Port, Switch
+from luabus.wire import Wire
 
 log = logging.getLogger("luabus.socket_mgr")
 
@@ -258,7 +259,7 @@ class SocketMgr:
         if self.on_opened is not None:
             self.on_opened(stream)
 
-    def gone(self, stream: Stream, transport: asyncio.Transport | None) -> None:
+    def gone(self, stream: Wire, transport: asyncio.Transport | None) -> None:
         """A stream's connection is gone: forget it."""
         if self.streams.get(stream.token) is stream:
             del self.streams[stream.token]

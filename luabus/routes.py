@@ -1,0 +1,148 @@
+"""The five ways to address a message, and what can be done with each: `send`, `request`, `gather`, `publish`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from luabus import codec
+from luabus.dispatch import current
+from luabus.errors import NoMaster, Refused
+from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, Kind, make_route
+from luabus.gather import Count, Gather
+from luabus.ids import ServiceId
+from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.stream import Stream
+
+if TYPE_CHECKING:
+    from luabus.bus import Bus
+
+_REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
+
+
+class Sent:
+    """What `send` returns. Awaiting it waits until the router has taken most of what was sent before."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream | None) -> None:
+        self._stream = stream
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._stream is not None and self._stream.is_paused:
+            yield from self._stream.drained().__await__()
+
+
+SENT = Sent(None)
+
+
+class Route:
+    """Where a message goes. Made by the bus' `target`, `hash`, `random`, `broadcast` and `master`; may be kept for later."""
+
+    __slots__ = ("_bus", "_key", "_route", "kind", "text")
+
+    def __init__(
+        self, bus: Bus, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
+    ) -> None:
+        self._bus = bus
+        self._route = make_route(kind, 0, group, destination)
+        self._key = key
+        self.kind = kind
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"<Route {self.text}>"
+
+    def send(self, msg: str, *args: Any) -> Sent:
+        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than the router takes it.
+
+        Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
+        """
+        bus = self._bus
+        stream = bus.preferred
+        if stream is None:
+            return bus.hold(self._route, self._key, codec.pack_call(msg, args))
+        call = current.get()
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        stream.post(
+            self._route, self._key, codec.pack_call(msg, args), call.trace if call is not None else 0, epoch
+        )
+        return Sent(stream) if stream.is_paused else SENT
+
+    async def request(
+        self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
+    ) -> Any:
+        """Send, and return what the handler returns. `timeout` in seconds; None waits for ever.
+
+        Raises what the handler raised (`RemoteError`, or its `LuabusError`), `NoRoute`, `NoMaster`, `PeerLost`, `RouterLost`,
+        `Overloaded`, `RequestTimeout`, `UnknownMethod`, `BadArguments`, `FrameTooLarge`, `NotConnected`. With
+        `wait_for_master` a group without a master is waited for, within the time-out. Cancelling cancels the handler.
+        """
+        if self.kind is Kind.BROADCAST:
+            raise Refused("a broadcast has many answers; use gather()")
+        body = codec.pack_call(msg, args)
+        bus = self._bus
+        call = current.get()
+        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        route = self._route | _REQUEST_FLAGS << 8
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            stream = bus.preferred or await bus.settled()
+            epoch = bus.epoch() if bus.epoch is not None else 0
+            left = None if deadline is None else deadline - time.monotonic()
+            try:
+                return await stream.ask(
+                    route, self._key, body, left, lambda: f"{self.text} {msg}", trace, epoch
+                )
+            except NoMaster:
+                if not wait_for_master:
+                    raise
+                await bus.master_change(deadline, self.text, timeout)
+
+    async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
+        """Ask everybody in the group; returns each one's value, or the exception that stands for it.
+
+        The router tells who got the request, so those who did not answer in time are in the result too, with `RequestTimeout`. An
+        empty group gives {}.
+        """
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"gather() is for broadcasts; {self.text} has one answer: use request()")
+        body = codec.pack_call(msg, args)
+        bus = self._bus
+        stream = bus.preferred or await bus.settled()
+        call = current.get()
+        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        future: asyncio.Future[dict[ServiceId, Any]] = bus.mgr.loop.create_future()
+        sequence = 0
+        gather = Gather(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
+        route = self._route | _REQUEST_FLAGS << 8
+        sequence = stream.start_call(
+            gather, route, self._key, body, timeout, trace, bus.epoch() if bus.epoch is not None else 0
+        )
+        await self._await(stream, sequence, future)
+        return future.result()
+
+    async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
+        """Send one way to everybody in the group; returns how many the router handed it to."""
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"publish() is for broadcasts, not for {self.text}")
+        body = codec.pack_call(msg, args)
+        stream = self._bus.preferred or await self._bus.settled()
+        future: asyncio.Future[int] = self._bus.mgr.loop.create_future()
+        sequence = 0
+        count = Count(future, lambda: stream.settle_call(sequence))
+        route = self._route | (FLAG_COUNT | FLAG_META) << 8
+        sequence = stream.start_call(count, route, self._key, body, timeout)
+        await self._await(stream, sequence, future)
+        return future.result()
+
+    @staticmethod
+    async def _await(stream: Stream, sequence: int, future: asyncio.Future[Any]) -> None:
+        try:
+            await future
+        except asyncio.CancelledError:
+            stream.give_up(sequence)
+            raise
