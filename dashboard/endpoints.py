@@ -98,7 +98,10 @@ def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRespons
         caller = caller_of(request)
         if one.role is not None:
             allow(caller, one.role)
-        call = Call(request.app[CONTEXT], request, caller, _query(one, request), await _body(one, request))
+        context = request.app[CONTEXT]
+        call = Call(context, request, caller, _query(one, request), await _body(one, request))
+        if one.role is not None:
+            await context.feed.recent()
         try:
             result = await one.handler(call)
         except LuabusError as error:

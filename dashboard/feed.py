@@ -26,6 +26,10 @@ log = logging.getLogger("dashboard.feed")
 
 WATCHED_S = 1.0
 UNWATCHED_S = 5.0
+FRESH_S = 1.0
+"""A reader without a stream is shown nothing older: the feed looks first, once for all who ask at that moment."""
+PATIENCE_S = 0.25
+"""How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
 LEAST_GAP_S = 0.1
 """Between two looks, however often the bus says that something changed."""
 
@@ -54,6 +58,8 @@ class Feed:
         self.polls = 0
         self.stopping = False
         self._watchers = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._polled = float("-inf")
         self._kick = asyncio.Event()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -71,10 +77,11 @@ class Feed:
         self._wake()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._looking):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         await self.source.stop()
 
     def kick(self) -> None:
@@ -115,9 +122,10 @@ class Feed:
             await self._news.wait()
         return self.snapshot
 
-    async def fresh(self) -> Snapshot:
-        """Look now, and give what there is: after a verb, so that its caller sees what it did."""
-        await self.poll()
+    async def recent(self, at_most_s: float = FRESH_S) -> Snapshot:
+        """What is known, not older than `at_most_s`; looks when it is."""
+        if self._monotonic() - self._polled >= at_most_s:
+            await asyncio.wait({self._begin()}, timeout=PATIENCE_S)
         return self.snapshot
 
     async def _run(self) -> None:
@@ -129,14 +137,27 @@ class Feed:
                     # Several changes come together as a rule: one look for all of them.
                     await asyncio.sleep(max(0.0, LEAST_GAP_S - (self._monotonic() - started)))
             self._kick.clear()
-            try:
-                await self.poll()
-            except Exception:
-                # The page must outlive whatever a router or launcher of another version answers.
-                log.exception("a look at the cluster failed")
+            await self.poll()
 
-    async def poll(self) -> None:
+    async def poll(self) -> Snapshot:
         """One look at everything; what does not answer keeps what was known of it."""
+        await self._begin()
+        return self.snapshot
+
+    def _begin(self) -> asyncio.Task[None]:
+        """The look that is under way, or a new one."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_safely(), name="dashboard look")
+        return self._looking
+
+    async def _look_safely(self) -> None:
+        try:
+            await self._look()
+        except Exception:
+            # The page must outlive whatever a router or launcher of another version answers.
+            log.exception("a look at the cluster failed")
+
+    async def _look(self) -> None:
         source = self.source
         routes, connections, stats, processes, settings = await asyncio.gather(
             _answer(source.routes()),
@@ -153,6 +174,7 @@ class Feed:
         new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
         self.snapshot = new
         self.polls += 1
+        self._polled = self._monotonic()
         for observer in self._observers:
             observer(old, new)
         self._wake()

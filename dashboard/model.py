@@ -88,6 +88,7 @@ class Connection(Shown):
     bytes_out: int = 0
     connected_s: float = 0.0
     requests_in_flight: int = 0
+    preferred: bool = Field(default=False, description="whether this peer sends through this router")
     undeliverable: dict[str, int] = Field(default_factory=dict)
     rate_in: float = 0.0
     rate_out: float = 0.0

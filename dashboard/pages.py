@@ -103,7 +103,7 @@ class Pages:
             caller = caller_of(request)
             allow(caller, Role.viewer)
             assert caller is not None
-            snapshot = self._context.feed.snapshot
+            snapshot = await self._context.feed.recent()
             language = language_of(request)
             versions = tuple(snapshot.versions[topic] for topic in topics)
             key = (name, request.path_qs, caller.role, language, versions)
@@ -122,7 +122,7 @@ class Pages:
         caller = caller_of(request)
         allow(caller, Role.viewer)
         name = request.match_info["name"]
-        snapshot = self._context.feed.snapshot
+        snapshot = await self._context.feed.recent()
         process = snapshot.process(name)
         if process is None:
             raise not_found("process", name, [one.name for one in snapshot.processes])

@@ -68,7 +68,7 @@ def process_level(process: Process) -> Level:
 
 def lacks_master(group: Group) -> bool:
     """Whether the group should have a master and has none."""
-    return (group.elected or group.epoch > 0) and group.master is None
+    return (group.elected or group.mode == "master" or group.epoch > 0) and group.master is None
 
 
 def _sentence(snapshot: Snapshot, level: Level, troubles: list[Trouble]) -> Text:

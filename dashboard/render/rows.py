@@ -95,12 +95,8 @@ def with_rates(
 
 
 def preferred(connections: Sequence[Connection]) -> dict[str, str]:
-    """Which router each service sends through: the one that it sent most to in the last second. Silent ones have none."""
-    best: dict[str, Connection] = {}
-    for row in connections:
-        if row.name and row.rate_in > 0 and (row.name not in best or row.rate_in > best[row.name].rate_in):
-            best[row.name] = row
-    return {name: row.router for name, row in best.items()}
+    """Which router each peer sends through, by the peer's name."""
+    return {row.name: row.router for row in connections if row.name and row.preferred}
 
 
 def by_service(processes: Sequence[Process]) -> list[tuple[str, list[Process]]]:

@@ -47,6 +47,7 @@ class MasterCell:
 class GroupTable:
     group: int
     name: str
+    mode: str
     slots: int
     vacant: int
     members: int
@@ -55,8 +56,8 @@ class GroupTable:
 
     @property
     def mastered(self) -> bool:
-        """Whether this group has, or ever had, a master."""
-        return any(cell.epoch > 0 or cell.master for cell in self.masters)
+        """Whether this group has a master, or should have one."""
+        return self.mode == "master" or any(cell.epoch > 0 or cell.master for cell in self.masters)
 
     @property
     def differs(self) -> bool:
@@ -130,6 +131,7 @@ def _table(number: int, routers: Sequence[RouterState]) -> GroupTable:
     return GroupTable(
         group=number,
         name=first.name,
+        mode=first.mode,
         slots=len(hash_slots(first)),
         vacant=sum(slot.token == 0 for slot in hash_slots(first)),
         members=sum(slot.token != 0 for slot in first.slots),

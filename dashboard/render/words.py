@@ -37,13 +37,13 @@ def duration(seconds: float | None) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """`12/s`, `3.4 k/s`, `1.2 M/s`; below ten with one decimal."""
+    """`0.3/s`, `12/s`, `3.4 k/s`, `1.2 M/s`."""
     if per_second is None:
         return "–"
     for limit, unit, divisor in ((1000, "", 1.0), (1e6, " k", 1e3), (float("inf"), " M", 1e6)):
         if per_second < limit:
             value = per_second / divisor
-            digits = 0 if value >= 100 or (divisor == 1 and (value >= 10 or value == int(value))) else 1
+            digits = 0 if value == 0 or value >= 100 or (divisor == 1 and value >= 1) else 1
             return f"{value:.{digits}f}{unit}/s"
     raise AssertionError("unreachable")
 

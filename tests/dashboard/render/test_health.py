@@ -46,7 +46,7 @@ async def test_without_any_router_it_says_how_old_the_knowledge_is() -> None:
     feed = await looked(cluster)
     cluster.up = dict.fromkeys(cluster.up, False)
     feed._now.at += 75  # type: ignore[attr-defined]
-    health = assess(await feed.fresh())
+    health = assess(await feed.poll())
     assert str(health.sentence) == "Down: no router answers; routes are as last known 1 min 15 s ago."
 
 

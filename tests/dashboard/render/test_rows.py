@@ -49,7 +49,7 @@ def test_a_new_connection_or_a_counter_that_went_back_has_no_rate() -> None:
 
 
 def test_the_preferred_router_is_the_one_sent_through() -> None:
-    given = [row("a", rate_in=5.0), row("a", router="router.2", rate_in=80.0), row("quiet")]
+    given = [row("a"), row("a", router="router.2", preferred=True), row("new")]
     assert rows.preferred(given) == {"a": "router.2"}
 
 

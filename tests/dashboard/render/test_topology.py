@@ -28,9 +28,9 @@ async def test_lines_tell_traffic_and_the_preferred_router() -> None:
     feed = await looked(cluster)
     for row in cluster.rows:
         if row["name"] == "mail.1" and row["router"] == "router.2":
-            row["messages_in"] = 1000
+            row |= {"messages_in": 1000, "preferred": True}
     feed._monotonic.at += 1  # type: ignore[attr-defined]
-    lines = {line.key: line for line in topology.draw(await feed.fresh()).lines}
+    lines = {line.key: line for line in topology.draw(await feed.poll()).lines}
     assert len(lines) == 10
     assert lines["mail.1-router.2"].preferred
     assert lines["mail.1-router.2"].weight > lines["mail.1-router.1"].weight == 1.0
@@ -73,7 +73,7 @@ async def test_without_routers_there_are_no_lines_and_no_rates() -> None:
     cluster = ScriptedCluster()
     feed = await looked(cluster)
     cluster.up = dict.fromkeys(cluster.up, False)
-    drawing = topology.draw(await feed.fresh())
+    drawing = topology.draw(await feed.poll())
     assert drawing.lines == ()
     assert [r.note for r in drawing.routers] == ["no answer", "no answer"]
     assert [c.name for c in drawing.groups] == ["director", "mail"]

@@ -34,7 +34,7 @@ def test_duration(given: float | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "–"), (0.0, "0/s"), (0.5, "0.5/s"), (3, "3/s"), (42.4, "42/s"), (999, "999/s"), (1500, "1.5 k/s"),
+        (None, "–"), (0.0, "0/s"), (0.5, "0.5/s"), (2.96, "3/s"), (42.4, "42/s"), (999, "999/s"), (1500, "1.5 k/s"),
         (250_000, "250 k/s"), (2.6e6, "2.6 M/s"),
     ],
 )  # fmt: skip
