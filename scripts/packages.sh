@@ -46,7 +46,7 @@ fi
 
 # Debian starts a server as soon as it is installed, and at every boot. The tests start their own on free ports, so
 # starting is forbidden during the installation (policy-rc.d, exit code 101) and what this run installed is disabled.
-policy=/usr/sbin/policy-rc.d
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 forbid_start() {
     [ -e "$policy" ] && return
     trap '$sudo rm -f "$policy"' EXIT
