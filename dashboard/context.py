@@ -46,10 +46,13 @@ class Caller:
     by: str
     address: str
 
+    def __str__(self) -> str:
+        return f"{self.role.name} by {self.by}"
 
-CALLER: Final = "dashboard.caller"
+
+CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.Request) -> Caller | None:
-    caller = request.get(CALLER)
-    return caller if isinstance(caller, Caller) else None
+    """Who asks; None for a stranger."""
+    return request.get(CALLER)

@@ -88,7 +88,11 @@ def endpoint(
 def add_routes(app: web.Application) -> None:
     """Serve every endpoint of the table."""
     for one in TABLE:
-        app.router.add_route(one.method, one.path, _serve(one))
+        if one.method == "GET":
+            # A stream of events has no end that a HEAD could wait for.
+            app.router.add_get(one.path, _serve(one), allow_head=one.media != "text/event-stream")
+        else:
+            app.router.add_route(one.method, one.path, _serve(one))
 
 
 def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -69,7 +69,8 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
 def _refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
     if error.status == 401 and wants_page(request):
         prefix = request.app[CONTEXT].options.prefix
-        return web.HTTPSeeOther(f"{prefix}/login?next={quote(request.path_qs, safe='')}")
+        where = f"{prefix}/login?next={quote(request.path_qs, safe='')}"
+        return web.Response(status=303, headers={"Location": where})
     return response(error, request.path)
 
 

@@ -176,7 +176,7 @@ def _consequence(said: consequences.Said) -> Consequence:
 
 
 def _who(caller: Caller | None) -> dict[str, str]:
-    return {"by": f"{caller.by} (dashboard)", "from": caller.address} if caller else {}
+    return {"by": f"{caller} (dashboard)", "from": caller.address} if caller else {}
 
 
 class _Written:
@@ -194,7 +194,7 @@ class _Written:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        by, origin = (self._caller.by, self._caller.address) if self._caller else ("", "")
+        by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
         if error is None:
             self._context.journal.add(*self._event, self._text, by=by, origin=origin)
             self._context.feed.kick()

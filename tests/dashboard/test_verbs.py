@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dashboard.auth import Role
+from dashboard.verbs import log_texts
+from luabus.errors import Refused
+from tests.dashboard.cluster import ScriptedCluster
+from tests.dashboard.conftest import Dash, Make
+
+WHO = {"by": "admin by bearer (dashboard)", "from": "127.0.0.1"}
+
+
+async def test_register_reaches_the_routers_and_says_how_to_undo(dash: Dash) -> None:
+    answer = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": 0})
+    assert await answer.json() == {
+        "service_id": "2.2",
+        "results": {"router.1": "done", "router.2": "done"},
+        "undo": {"router": "*", "service_id": "2.2", "token": "own", "is_master": False},
+    }
+    assert dash.cluster.done == [("register", "2.2", 0, False, "*")]
+
+
+async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> None:
+    await dash.post("/api/v1/register", {"service_id": "2.2", "token": None, "router": "router.1"})
+    (event,) = dash.context.journal.find()
+    assert (event.kind, event.subject, event.by, event.origin) == (
+        "register", "mail.2", "admin by bearer", "127.0.0.1",
+    )  # fmt: skip
+    assert event.text == "remove mail.2 at router.1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "done"),
+    [
+        ("promote", {"service_id": "director.2"}, ("promote", "1.2")),
+        ("close", {"router": "router.2", "token": 12}, ("close", "router.2", 12)),
+        ("kill", {"name": "mail.1"}, ("kill", "mail.1", "SIGKILL", WHO)),
+        ("kill", {"name": "mail", "signal": "SIGTERM"}, ("kill", "mail", "SIGTERM", WHO)),
+        ("start", {"name": "mail.1"}, ("start", "mail.1", WHO)),
+        ("stop", {"name": "mail"}, ("stop", "mail", WHO)),
+        ("restart", {"name": "mail"}, ("restart", "mail", WHO)),
+        ("scale", {"service": "mail", "instances": 4}, ("scale", "mail", 4, WHO)),
+    ],
+)
+async def test_each_verb_reaches_the_cluster(dash: Dash, path: str, body: Any, done: tuple[Any, ...]) -> None:
+    preview = await dash.post(f"/api/v1/{path}?preview=true", body)
+    assert (await preview.json())["title"].endswith("?")
+    assert dash.cluster.done == []
+    answer = await dash.post(f"/api/v1/{path}", body)
+    assert answer.status == 200, await answer.text()
+    assert dash.cluster.done == [done]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "hint"),
+    [
+        ("register", {"service_id": "mial.2", "token": 0}, "did you mean 'mail.2'"),
+        ("register", {"service_id": "2.9", "token": 0}, "service id '2.9'"),
+        ("register", {"service_id": "2.2", "token": 0, "router": "router.3"}, "did you mean 'router.2'"),
+        ("promote", {"service_id": "directr.1"}, "did you mean 'director.1'"),
+        ("kill", {"name": "gateway"}, "there is no process or service 'gateway'"),
+        ("stop", {"name": "mail.7"}, "did you mean 'mail."),
+        ("scale", {"service": "mal", "instances": 1}, "did you mean 'mail'"),
+        ("close", {"router": "router.1", "token": 999}, "connection at router.1 with token '999'"),
+        ("close", {"router": "router.x", "token": 1}, "did you mean 'router."),
+    ],
+)  # fmt: skip
+async def test_unknown_names_are_404_with_a_hint_in_the_preview_too(
+    dash: Dash, path: str, body: Any, hint: str
+) -> None:
+    for query in ("", "?preview=true"):
+        answer = await dash.post(f"/api/v1/{path}{query}", body)
+        assert answer.status == 404
+        assert hint in (await answer.json())["detail"]
+    assert dash.cluster.done == []
+
+
+async def test_what_a_router_refuses_is_409_in_its_words_and_written_down(make_dash: Make) -> None:
+    dash = await make_dash()
+    dash.cluster.fails = Refused("no connection at router.1 has joined as mail.2")
+    answer = await dash.post("/api/v1/register", {"service_id": "2.2", "token": "own"})
+    assert answer.status == 409
+    assert await answer.json() == {
+        "title": "Conflict",
+        "status": 409,
+        "detail": "no connection at router.1 has joined as mail.2",
+        "instance": "/api/v1/register",
+        "error": "Refused",
+    }
+    assert "refused" in dash.context.journal.find()[-1].text
+
+
+async def test_without_routers_or_launcher_verbs_are_503(make_dash: Make) -> None:
+    dash = await make_dash(ScriptedCluster(up={"router.1": False}, launcher=False))
+    assert (await dash.post("/api/v1/register", {"service_id": "2.2", "token": 0})).status == 503
+    assert (await dash.post("/api/v1/kill", {"name": "mail.1"})).status == 503
+
+
+async def test_operators_steer_processes_but_not_the_tables(dash: Dash) -> None:
+    assert (await dash.post("/api/v1/kill", {"name": "mail.1"}, Role.operator)).status == 200
+    assert (
+        await dash.post("/api/v1/register", {"service_id": "2.2", "token": 0}, Role.operator)
+    ).status == 403
+
+
+def test_log_lines_in_every_shape() -> None:
+    given = ["plain", {"line": "of the launcher"}, {"text": "of another"}, ["t", "a list"], []]
+    assert list(log_texts(given)) == ["plain", "of the launcher", "of another", "a list", ""]
+    assert list(log_texts(None)) == []
