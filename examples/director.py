@@ -1,7 +1,7 @@
 """One decides, the others stand by: rooms are given out by the master alone.
 
 Callers say `bus.master("director")`. The instances elect the master by a lease in a database; when it dies another takes
-over, and `luabus.caller()` and the epoch tell whose word is the latest.
+over, and starts with an empty queue: what only the master may know is lost with it, unless it is kept elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Players who never sleep: steady traffic through all five routes, about 60 messages a second.
+"""Players who never sleep: steady traffic through all five routes, about 60 messages a second and their answers.
 
 It stands for the callers of a real cluster, and shows the two ways to ask: `send` (one-way) and `request` (await the
 answer, or a typed error at once when there can be none).
