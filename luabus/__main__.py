@@ -16,13 +16,12 @@ import click
 from luabus.environment import Environment, parse_address, read_secret
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
+from luabus.logs import setup_logging
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_LOADED = 3
 """The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
-
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -158,8 +157,8 @@ def _slots(text: str) -> dict[str, tuple[int, int]]:
 def _logging() -> Environment:
     try:
         environment = Environment.read()
-        logging.basicConfig(level=environment.log_level.upper(), format=LOG_FORMAT)
-    except (ConfigError, ValueError) as error:
+        setup_logging(environment.log_level)
+    except ConfigError as error:
         _die(str(error), EXIT_USAGE)
     return environment
 

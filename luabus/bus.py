@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from luabus import codec
+from luabus.agreement import differences
+from luabus.compression import NEVER
 from luabus.dispatch import Dispatcher, current
 from luabus.environment import parse_address
 from luabus.errors import (
@@ -122,6 +124,7 @@ class Bus:
         self._changed = asyncio.Event()
         self._watching = False
         self._frame_limit = DEFAULT_FRAME_LIMIT
+        self._compress_above = NEVER
         self._buffer = DEFAULT_BUS_BUFFER
         self._closing = False
         words = Dispatcher("this bus")
@@ -141,15 +144,20 @@ class Bus:
         identity: Identity | None = None,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
+        compress_above: int | None = None,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        """Begin to connect to all routers; returns at once."""
+        """Begin to connect to all routers; returns at once.
+
+        `frame_limit`, `buffer` and `compress_above` (None = never) in bytes.
+        """
         addresses = [parse_address(router) for router in routers]
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
         self.groups.update(groups or {})
         self.identity = identity
         self._frame_limit = frame_limit
+        self._compress_above = NEVER if compress_above is None else compress_above
         self._buffer = max(buffer, frame_limit + 64)
         self._closing = False
         self._mgr = SocketMgr(len(addresses) + 1, secret=secret)
@@ -353,7 +361,13 @@ class Bus:
         stream.frame_limit = self._frame_limit
         stream.set_send_buffer_size(self._buffer)
         stream.receiver = self._receiver
-        stream.on_pong = lambda _, digest: setattr(link, "digest", digest)
+        stream.compress_above = self._compress_above
+        stream.ping_body = lambda: self._report(link)
+
+    def _report(self, link: Link) -> bytes:
+        """For a PING: which routers have another table than this one, as far as we see."""
+        found = differences({other.name: other.digests for other in self._links if other.ready}, link.name)
+        return codec.pack_value(found) if found else b""
 
     async def _greet(self, link: Link) -> None:
         if self._watching:

@@ -85,7 +85,7 @@ class Candidate:
 
     `store` is a URL (see `luabus.lease`; the candidate then opens and closes the store, with `namespace`) or an open
     `LeaseStore`, which stays the caller's. `ttl` and `renew` in seconds; every candidate of a group must use the same
-    `ttl`. `incarnation` tells this process from earlier and later ones with the same `service_id`.
+    `ttl`. `incarnation` tells this process from every other one with the same `service_id`, earlier or later.
 
     `on_master(epoch)` and `on_slave()` are called in the loop, alternately, at each change. They may return
     awaitables, which are run one after the other; when the lease is given up (`stop`, `hand_over`), those of `on_slave`

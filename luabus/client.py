@@ -60,6 +60,7 @@ class Connection:
             groups=environment.groups if self._groups is None else self._groups,
             secret=secret,
             frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
+            compress_above=environment.compress_above,
         )
         try:
             if self._timeout is None or self._timeout > 0:

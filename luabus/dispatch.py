@@ -31,7 +31,7 @@ from luabus.errors import (
     RemoteError,
     RequestTimeout,
 )
-from luabus.frames import FLAG_REQUEST, Kind, make_route
+from luabus.frames import FLAG_COMPRESSED, FLAG_REQUEST, Kind, make_route
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY
 from luabus.methods import Method, unknown_method
@@ -41,6 +41,7 @@ log = logging.getLogger("luabus.dispatch")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_COMPRESSED = FLAG_COMPRESSED << 8
 _MAX_PARKED = 256
 _TRACEBACK_LIMIT = 8192
 
@@ -181,8 +182,9 @@ class Dispatcher(Receiver):
         deadline, epoch, trace, start = read_meta(route, data, start)
         wanted = bool(route >> 8 & FLAG_REQUEST)
         try:
-            name, *args = codec.unpack_call(data[start:end])
-        except ProtocolError as error:
+            body = data[start:end]
+            name, *args = codec.unpack_call(stream.body_of(route, body) if route & _COMPRESSED else body)
+        except (ProtocolError, FrameTooLarge) as error:
             if route & 0xFF == Kind.CALL:
                 raise
             # It came through a router: its sender is to blame, not the stream.

@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from luabus.codec import unpack_value
 from luabus.errors import AuthError, LuabusError, NotConnected, RequestTimeout, RouterLost
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.socket_mgr import SocketMgr
@@ -49,7 +50,7 @@ class Link:
         self.joined = False
         self.draining = False
         self.token_there = 0
-        self.digest = 0
+        self.digests: dict[int, int] = {}
         self.last_error: LuabusError | None = None
         self.welcome: asyncio.Event = asyncio.Event()
         self._mgr = mgr
@@ -83,6 +84,7 @@ class Link:
             stream.name = self.name
             stream.lost_error = RouterLost
             stream.on_close = self._stream_closed
+            stream.on_pong = self._heard
             self._prepare(self, stream)
             self.welcome.clear()
             await stream.connected()
@@ -110,6 +112,9 @@ class Link:
         """The first PONG tells the router's clock, without which no deadline can be given."""
         while stream.clock.offset_ms is None and stream.is_open:
             await stream.pongs.wait()
+
+    def _heard(self, stream: Stream, body: bytes) -> None:
+        self.digests = unpack_value(body) if body else {}
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, LuabusError):

@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from luabus.codec import pack_call
+from luabus.agreement import Disagreements
+from luabus.codec import pack_call, unpack_value
 from luabus.dispatch import Dispatcher, caller
-from luabus.errors import ConfigError, IdInUse, LuabusError, Refused, StaleEpoch
+from luabus.errors import ConfigError, IdInUse, LuabusError, ProtocolError, Refused, StaleEpoch
 from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -89,6 +90,7 @@ class Router:
         self._totals = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
         self._undeliverable: dict[str, int] = {}
         self._closed: deque[dict[str, Any]] = deque(maxlen=_CLOSED_KEPT)
+        self._disagreements = Disagreements()
         self._alarms: dict[str, dict[str, Any]] = {}
         for group_name, (group, count) in (slots or {}).items():
             self.mgr.switch.table.describe(group, name=group_name)
@@ -119,8 +121,10 @@ class Router:
             self._tell(stream, "luabus.draining", self.name)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
-                while self.api.running or any(s.outstanding or s.leaning for s in self._open_streams()):
-                    await asyncio.sleep(_DRAIN_LOOK_S)  # noqa: ASYNC110
+                while self.api.running or any(  # noqa: ASYNC110
+                    s.outstanding or s.leaning for s in self._open_streams()
+                ):
+                    await asyncio.sleep(_DRAIN_LOOK_S)
         await self.api.close()
         await self.mgr.close()
 
@@ -340,9 +344,21 @@ class Router:
             "undeliverable": undeliverable,
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": list(self._alarms.values()),
+            "alarms": [*self._alarms.values(), *self._disagreement_alarms()],
             "closed": list(self._closed),
         }
+
+    def _disagreement_alarms(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": "tables differ",
+                "text": f"{self.name} and {found['router']} have different tables for group"
+                f" {self._names.get(found['group'], found['group'])} since {found['for_s']:g} s",
+                "since": time.time() - found["for_s"],
+                "count": 1,
+            }
+            for found in self._disagreements.lasting(time.monotonic())
+        ]
 
     # --- streams ----------------------------------------------------------------------------------------------
 
@@ -351,6 +367,7 @@ class Router:
         stream.set_send_buffer_size(self.buffer)
         stream.receiver = self.api
         stream.on_close = self._gone
+        stream.on_ping = self._heard_report
 
     def _opened(self, stream: Stream) -> None:
         stream.set_timeout(int(self._heartbeat_s * (HEARTBEATS_MISSED + 0.5) * 1000))
@@ -362,6 +379,21 @@ class Router:
             "groups": groups,
         }
         self._tell(stream, "luabus.welcome", welcome)
+
+    def _heard_report(self, stream: Stream, body: bytes) -> None:
+        """A service says that other routers have other tables."""
+        if not body:
+            return
+        table = self.mgr.switch.table.digests()
+        now = time.monotonic()
+        try:
+            for other, groups in unpack_value(body).items():
+                for group, digest in groups.items():
+                    self._disagreements.reported(
+                        str(other), int(group), table.get(group, 0), int(digest), now
+                    )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
 
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._watchers.discard(stream)

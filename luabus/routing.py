@@ -232,6 +232,10 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
+    def digests(self) -> dict[int, int]:
+        """The digest of each group that has entries."""
+        return {number: group.digest for number, group in self.groups.items() if group.entries}
+
     def digest(self) -> int:
         """32 bits over all groups; equal tables have equal digests, whatever their connections are."""
         parts = [f"{n}:{group.digest}" for n, group in sorted(self.groups.items()) if group.entries]

@@ -19,6 +19,7 @@ from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, StaleEpoc
 from luabus.frames import Kind
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
+from luabus.logs import setup_logging
 from luabus.socket_mgr import new_event_loop
 
 log = logging.getLogger("luabus.service")
@@ -29,10 +30,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Service:
     """One instance of a service.
 
-    `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as are
-    `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`, or a
-    handler for `on_master`, makes the instance stand for election. `max_concurrency`: calls handled at once, beyond which callers
-    get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. Nothing happens before `start` or `run`.
+    `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
+    are `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`,
+    or a handler for `on_master`, makes the instance stand for election. `frame_limit`: bytes of the longest message;
+    `compress_above`: bytes from which bodies are compressed (None: never). `max_concurrency`: calls handled at once, beyond
+    which callers get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. `drain_timeout`: seconds
+    that running calls get to finish in `stop`. Nothing happens before `start` or `run`.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Service:
         lease_ttl: float | None = None,
         lease_renew: float | None = None,
         frame_limit: int | None = None,
+        compress_above: int | None = None,
         max_concurrency: int = MAX_CONCURRENCY,
         check_types: bool = False,
         drain_timeout: float = DRAIN_TIMEOUT_S,
@@ -75,6 +79,7 @@ class Service:
         self._lease_ttl = lease_ttl
         self._lease_renew = lease_renew
         self._frame_limit = frame_limit
+        self._compress_above = compress_above
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             "start": [],
             "stop": [],
@@ -151,6 +156,9 @@ class Service:
                 },
                 secret=secret,
                 frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
+                compress_above=environment.compress_above
+                if self._compress_above is None
+                else self._compress_above,
             )
             await self.bus.ready(10.0)
             await self._run_hooks("start")
@@ -191,10 +199,7 @@ class Service:
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop."""
-        logging.basicConfig(
-            level=Environment.read().log_level.upper(),
-            format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        )
+        setup_logging(Environment.read().log_level)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self.serve())
 

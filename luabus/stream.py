@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from luabus import codec
 from luabus.calls import Calls
 from luabus.clock import PeerClock
+from luabus.compression import NEVER, compress, decompress
 from luabus.errors import (
+    FrameTooLarge,
     LuabusError,
     Overloaded,
     PeerLost,
@@ -25,6 +27,7 @@ from luabus.errors import (
     from_wire,
 )
 from luabus.frames import (
+    FLAG_COMPRESSED,
     FLAG_META,
     FLAG_REQUEST,
     HEADER,
@@ -84,8 +87,8 @@ class Stream(Wire):
     """A connection to another process. Set `on_call(msg, *args)`, `on_error(reason)`, and `on_connect("ok" | reason)`."""
 
     __slots__ = (
-        "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "clock", "leaning",
-        "lost_error", "on_call", "on_close", "on_connect", "on_error", "on_ping", "on_pong", "ping_body", "pongs",
+        "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "clock", "compress_above",
+        "leaning", "lost_error", "on_call", "on_close", "on_connect", "on_error", "on_ping", "on_pong", "ping_body", "pongs",
         "receiver", "reported_rtt_us",
     )  # fmt: skip
 
@@ -97,6 +100,8 @@ class Stream(Wire):
         self._heartbeat_s = 0.0
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self.clock = PeerClock(connector=connector)
+        self.compress_above = NEVER
+        """Bodies longer than this many bytes are compressed."""
         self.pongs = Waiters()
         self.reported_rtt_us = 0
         """The round trip in us that the peer measured last."""
@@ -108,7 +113,7 @@ class Stream(Wire):
         self.on_call: Callable[..., Any] | None = None
         self.on_error: Callable[[Reason], Any] | None = None
         self.on_close: Callable[[Stream, LuabusError | None], Any] | None = None
-        self.on_pong: Callable[[Stream, int], Any] | None = None
+        self.on_pong: Callable[[Stream, bytes], Any] | None = None
         self.on_ping: Callable[[Stream, bytes], Any] | None = None
         self.ping_body: Callable[[], bytes] | None = None
 
@@ -151,6 +156,8 @@ class Stream(Wire):
 
     def post(self, route: int, key: int, body: bytes, trace: int = 0, epoch: int = 0) -> None:
         """Send one frame whose answer nobody awaits; meta is written when there is a trace or an epoch."""
+        if len(body) > self.compress_above:
+            route, body = self._compress(route, body)
         if trace or epoch:
             size = META_SIZE + len(body)
             head = HEADER_META.pack(size, route | FLAG_META << 8, key, self.source, 0, 0, epoch, trace)
@@ -207,6 +214,8 @@ class Stream(Wire):
             )  # fmt: skip
         deadline = None if timeout is None else time.monotonic() + timeout
         deadline_ms = 0 if deadline is None else self.clock.deadline_ms(deadline)
+        if len(body) > self.compress_above:
+            route, body = self._compress(route, body)
         sequence = self._calls.add(waiter, deadline)
         size = META_SIZE + len(body)
         head = HEADER_META.pack(size, route, key, self.source, sequence, deadline_ms, epoch, trace)
@@ -230,7 +239,19 @@ class Stream(Wire):
 
     def reply(self, route: int, sequence: int, body: bytes) -> None:
         """Send an answer."""
+        if len(body) > self.compress_above:
+            route, body = self._compress(route, body)
         self.send_owed(route, 0, sequence, body)
+
+    def _compress(self, route: int, body: bytes) -> tuple[int, bytes]:
+        if len(body) > self.body_limit:
+            raise self.too_large(len(body), self.body_limit)
+        packed = compress(body)
+        return (route, body) if packed is None else (route | FLAG_COMPRESSED << 8, packed)
+
+    def body_of(self, route: int, body: bytes) -> bytes:
+        """The body of a frame that came here, plain. Raises `FrameTooLarge` or `ProtocolError`."""
+        return decompress(body, self.frame_limit) if route >> 8 & FLAG_COMPRESSED else body
 
     def reply_error(self, source: int, sequence: int, error: LuabusError) -> None:
         """Answer the request `sequence` of `source` with `error`."""
@@ -251,7 +272,7 @@ class Stream(Wire):
         kind = route & 0xFF
         if kind >= _REPLY:
             if kind <= _ERROR:
-                self._answer(kind, source, sequence, data[start:end])
+                self._answer(route, source, sequence, data[start:end])
             elif kind == _CANCEL:
                 if self._mgr.switch.routing:
                     self._mgr.switch.cancel(self, sequence)
@@ -269,29 +290,29 @@ class Stream(Wire):
         elif kind == _PING:
             self.reported_rtt_us = sequence
             now_ms = int(self.last_received * 1000) & 0xFFFF_FFFF
-            self.send_owed(make_route(Kind.PONG, destination=now_ms), key, self._mgr.switch.table.digest())
+            self.send_owed(make_route(Kind.PONG, destination=now_ms), key, 0, self._mgr.switch.digests())
             if self.on_ping is not None:
                 self.on_ping(self, data[start:end])
         elif kind == _PONG:
             self.clock.pong(key, route >> 32, time.monotonic())
             self.pongs.release()
             if self.on_pong is not None:
-                self.on_pong(self, sequence)
+                self.on_pong(self, data[start:end])
         elif kind == _BYE:
             raise farewell(data[start:end])
         else:
             raise ProtocolError(f"{Kind(kind).name} came on an open stream")
 
-    def _answer(self, kind: int, source: int, sequence: int, body: bytes) -> None:
+    def _answer(self, route: int, source: int, sequence: int, body: bytes) -> None:
         waiter = self._calls.peek(sequence)
         if waiter is None:
             return
         result: Any
         try:
-            result = codec.unpack_value(body)
-            if kind == _ERROR:
+            result = codec.unpack_value(self.body_of(route, body))
+            if route & 0xFF == _ERROR:
                 result = from_wire(result)
-        except ProtocolError as error:
+        except (ProtocolError, FrameTooLarge) as error:
             result = error
         if not isinstance(waiter, asyncio.Future):
             waiter.answer(source, result)  # a gather settles itself, when all have answered
@@ -310,8 +331,8 @@ class Stream(Wire):
             start += META_SIZE
         wanted = flags & FLAG_REQUEST
         try:
-            msg, *args = codec.unpack_call(data[start:end])
-        except ProtocolError as error:
+            msg, *args = codec.unpack_call(self.body_of(route, data[start:end]))
+        except (ProtocolError, FrameTooLarge) as error:
             if route & 0xFF == Kind.CALL:
                 raise
             if wanted:  # it came through a router: its sender is to blame, not the stream

@@ -118,6 +118,7 @@ class Switch:
         self.dirty: list[Port] = []
         self._plans: dict[int, _Plan] = {}
         self._plans_version = -1
+        self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
         self._nobody = _Sink(NO_ROUTE)
         self._no_master = _Sink(NO_MASTER)
@@ -152,6 +153,14 @@ class Switch:
                     )  # fmt: skip
                     self._answered(caller, sequence, port)
                     self.refuse(caller, sequence, error, source=port.id)
+
+    def digests(self) -> bytes:
+        """The table's digests per group, packed for a PONG; empty while nothing is routed."""
+        version, packed = self._digests
+        if version != self.table.version:
+            packed = codec.pack_value(self.table.digests()) if self.routing else b""
+            self._digests = (self.table.version, packed)
+        return packed
 
     # --- the loop ---------------------------------------------------------------------------------------------
 

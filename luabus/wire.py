@@ -177,7 +177,7 @@ class Wire(Port, asyncio.Protocol):
         """Send a frame within the limits. Raises `FrameTooLarge`, `Overloaded` or `NotConnected`: nothing was sent then."""
         size = len(head) + len(body)
         if len(body) > self.body_limit:
-            raise self._too_large(len(body), self.body_limit)
+            raise self.too_large(len(body), self.body_limit)
         if self.room - size < self._flush_below:
             self._make_room(size)
         elif self._closed_at:
@@ -205,7 +205,7 @@ class Wire(Port, asyncio.Protocol):
         if self._closed_at:
             raise NotConnected("the stream is closed")
         if size > self._send_limit:
-            raise self._too_large(size, self._send_limit)
+            raise self.too_large(size, self._send_limit)
         self.flush()
         if size > self.room:
             used = self._send_limit - self.room
@@ -214,7 +214,8 @@ class Wire(Port, asyncio.Protocol):
                 what="bytes in the send buffer", limit=self._send_limit, current=used,
             )  # fmt: skip
 
-    def _too_large(self, size: int, limit: int) -> FrameTooLarge:
+    def too_large(self, size: int, limit: int) -> FrameTooLarge:
+        """The error for a message of `size` bytes where `limit` fit."""
         text = f"the message takes {size} bytes; at most {limit} can be sent to {self.label}"
         return FrameTooLarge(text, size=size, limit=limit)
 

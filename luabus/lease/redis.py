@@ -76,7 +76,8 @@ class RedisStore:
     async def compare_and_set(self, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
         """See `LeaseStore`."""
         version = ("", "") if expected is None else (expected.epoch, expected.seq)
-        values = (new.holder, new.incarnation, new.epoch, new.seq, new.heir)
+        # As plain numbers: redis-py would send `str()` of a subclass of int, such as a ServiceId.
+        values = map(int, (new.holder, new.incarnation, new.epoch, new.seq, new.heir))
         done = await self._run(
             "compare-and-set", self._redis.eval(_SWAP, 1, self._key(group), *version, *values)
         )

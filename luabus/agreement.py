@@ -1,0 +1,58 @@
+"""Do the routers agree? Each PONG carries a router's digest per group; a service that sees two routers differ reports it in its
+next PING to both; a difference that lasts is an alarm. Pure: `now` is an argument.
+
+Tables differ for a moment at every change, so what counts is the same pair of digests being reported for `PATIENCE_S`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+PATIENCE_S: Final = 3.0
+_FORGET_S: Final = 2.5
+"""A difference that nobody has reported for so long (two heartbeats and a half) is over."""
+
+
+def differences(digests: Mapping[str, Mapping[int, int]], me: str) -> dict[str, dict[int, int]]:
+    """What to tell router `me`: the other routers' digests for the groups where theirs differ from its own; {} when none do."""
+    mine = digests.get(me, {})
+    found: dict[str, dict[int, int]] = {}
+    for other, theirs in digests.items():
+        if other == me:
+            continue
+        groups = {
+            group: theirs.get(group, 0)
+            for group in {*mine, *theirs}
+            if mine.get(group, 0) != theirs.get(group, 0)
+        }
+        if groups:
+            found[other] = groups
+    return found
+
+
+class Disagreements:
+    """A router's view of who reported what, and since when."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int, int, int], tuple[float, float]] = {}
+
+    def reported(self, other: str, group: int, mine: int, theirs: int, now: float) -> None:
+        """Somebody saw `other` with the digest `theirs` for `group` where we have `mine`."""
+        self._forget(now)
+        if mine != theirs:
+            since, _ = self._seen.get((other, group, mine, theirs), (now, now))
+            self._seen[(other, group, mine, theirs)] = (since, now)
+
+    def lasting(self, now: float) -> list[dict[str, Any]]:
+        """The differences that have lasted: `{"router", "group", "for_s"}`."""
+        self._forget(now)
+        return [
+            {"router": other, "group": group, "for_s": round(now - since, 1)}
+            for (other, group, _, _), (since, _) in self._seen.items()
+            if now - since >= PATIENCE_S
+        ]
+
+    def _forget(self, now: float) -> None:
+        for key in [key for key, (_, last) in self._seen.items() if now - last > _FORGET_S]:
+            del self._seen[key]
