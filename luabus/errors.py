@@ -27,6 +27,7 @@ in a router or in a service is the same type at the caller.
 from __future__ import annotations
 
 import inspect
+from datetime import datetime
 from typing import Any, ClassVar
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _registry: dict[str, type[LuabusError]] = {}
+_MAX_DEPTH = 8
 
 
 class LuabusError(Exception):
@@ -81,8 +83,8 @@ class LuabusError(Exception):
         return {name: getattr(self, name) for name in self._fields}
 
     def to_wire(self) -> list[Any]:
-        """`[type name, message, fields]`: what an ERROR frame's body holds."""
-        return [type(self).__name__, str(self), self.fields()]
+        """`[type name, message, fields]`: what an ERROR frame's body holds, in types that can be sent."""
+        return [type(self).__name__, _plain(str(self)), _plain(self.fields())]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (from_wire, (self.to_wire(),))
@@ -198,6 +200,22 @@ class ConfigError(LuabusError):
     """A setting is missing or wrong; `key` is its path."""
 
     key: str = ""
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value`, or what comes closest to it and can be sent: an error must arrive whatever its fields hold."""
+    if depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            return {_plain(key, _MAX_DEPTH): _plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_plain(item, depth + 1) for item in value]
+    if value is None or type(value) in (bool, float, bytes):
+        return value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
+        return int(value)
+    if type(value) is datetime and value.tzinfo is not None:
+        return value
+    return str(value).encode(errors="replace").decode()
 
 
 def from_wire(body: Any) -> LuabusError:
