@@ -37,9 +37,10 @@ class ServiceId(int):
     def parse(cls, text: str | int, groups: Mapping[str, int] | None = None) -> ServiceId:
         """`2.1`, `mail.1` (needs `groups`), or the number itself. Raises `Refused`, with a suggestion."""
         if isinstance(text, int):
-            return cls.of(text >> 16, text & 0xFFFF) if text < CLIENT_BASE else cls(text)
+            is_client = CLIENT_BASE <= text <= 0xFFFF_FFFF
+            return cls(text) if is_client else cls.of(text >> 16, text & 0xFFFF)
         name, dot, instance = text.rpartition(".")
-        if not dot or not instance.isascii() or not instance.isdigit():
+        if not dot or not _is_number(instance):
             raise Refused(f"{text!r} is not a service id: write GROUP.INSTANCE, such as 2.1 or mail.1")
         return cls.of(parse_group(name, groups), int(instance))
 
@@ -68,10 +69,14 @@ class ServiceId(int):
         return f"{name}.{self & 0xFFFF}" if name and self < CLIENT_BASE else str(self)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
 def parse_group(group: str | int, groups: Mapping[str, int] | None = None) -> int:
     """The number of a group given as number, digits or name. Raises `Refused`, with a suggestion."""
     if isinstance(group, str):
-        if group.isascii() and group.isdigit():
+        if _is_number(group):
             group = int(group)
         elif groups and group in groups:
             group = groups[group]
