@@ -160,7 +160,7 @@ class Bus:
         self._compress_above = NEVER if compress_above is None else compress_above
         self._buffer = max(buffer, frame_limit + 64)
         self._closing = False
-        self._mgr = SocketMgr(len(addresses) + 1, secret=secret)
+        self._mgr = SocketMgr(2 * len(addresses), secret=secret)  # an old stream may still be closing
         self._links = [
             Link(
                 self._mgr, host, port, prepare=self._prepare, greet=self._greet, up=self._up, down=self._down,
@@ -505,9 +505,9 @@ class Bus:
                     await old.stream.request("luabus.flush", timeout=_SWITCH_TIMEOUT_S)
         finally:
             self._switching = None
-            others = [link for link in self._links if link.ready and not link.draining and link is not old]
-            if others and not self._closing:
-                self._prefer(random.choice(others))
-            self._held.clear()
+            others = [link for link in self._links if link.ready and not link.draining]
+            if not self._closing and (others or old.ready):
+                self._prefer(random.choice(others) if others else old)
+            self._held.clear()  # empty, unless every router was lost meanwhile
             self._held_bytes = 0
             self._notify()

@@ -38,6 +38,7 @@ _UPDATE: Final = (
     "UPDATE luabus_lease SET holder = %s, incarnation = %s, epoch = %s, seq = %s, heir = %s "
     "WHERE namespace = %s AND group_id = %s AND epoch = %s AND seq = %s"
 )
+_STATEMENT_TIMEOUT: Final = "SELECT set_config('statement_timeout', %s, false)"
 # A commit that is not on disk when it is answered could be taken back by a crash of the server.
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) "
@@ -114,9 +115,12 @@ class PostgresStore:
 
     def _execute(self, statement: LiteralString, *values: object) -> psycopg.Cursor[Any]:
         try:
-            if self._connection is None:
-                self._connection = self._connect()
-            return self._connection.execute(statement, values)
+            connection = self._connection
+            if connection is None:
+                # Kept from its first moment, so that `_cut` reaches it while it is being prepared.
+                connection = self._connection = self._connect()
+                self._prepare(connection)
+            return connection.execute(statement, values)
         except BaseException:
             self._disconnect()  # the next call starts afresh
             raise
@@ -130,25 +134,20 @@ class PostgresStore:
             "password": self._address.password,
         }
         given = self._address.parameters
-        connection = psycopg.connect(
+        return psycopg.connect(
             self._address.url(with_credentials=False),
             autocommit=True,
             prepare_threshold=None,
             **{key: value for key, value in options.items() if value is not None and key not in given},
         )
-        try:
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, false)", [str(int(self._timeout_s * 1000))]
-            )
-            connection.execute(_DURABLE)
-            if connection.execute("SELECT to_regclass('luabus_lease')").fetchone() == (None,):
-                with connection.transaction():
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATE_LOCK])
-                    connection.execute(_CREATE)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+
+    def _prepare(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(_STATEMENT_TIMEOUT, [str(int(self._timeout_s * 1000))])
+        connection.execute(_DURABLE)
+        if connection.execute("SELECT to_regclass('luabus_lease')").fetchone() == (None,):
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATE_LOCK])
+                connection.execute(_CREATE)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

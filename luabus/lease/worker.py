@@ -46,10 +46,11 @@ class Worker:
             job.wanted = False
 
     async def stop(self, last_call: Callable[[], None], timeout_s: float) -> None:
-        """Make `last_call` after what is under way, and end. Waits at most `timeout_s` seconds for it."""
-        with contextlib.suppress(TimeoutError):
-            await self.run(last_call, timeout_s)
+        """End, with `last_call` after what is under way. Waits at most `timeout_s` seconds for it; it is made anyhow."""
+        job = _Job(last_call)
+        self._jobs.put(job)
         self._jobs.put(None)
+        await asyncio.wait([job.result], timeout=timeout_s)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
