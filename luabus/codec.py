@@ -45,8 +45,9 @@ def unpack_value(body: bytes | memoryview) -> Any:
     """The value in `body`. Raises `ProtocolError` for anything that is not exactly one value within the limits."""
     try:
         return _unpackb(
-            body, timestamp=3, strict_map_key=False, max_array_len=SMALL_ITEMS, max_map_len=SMALL_ITEMS
-        )
+            body, timestamp=3, strict_map_key=False, ext_hook=_no_extension,
+            max_array_len=SMALL_ITEMS, max_map_len=SMALL_ITEMS,
+        )  # fmt: skip
     except ValueError as error:
         # The decoder allocates what a header announces, so nested headers of big arrays cost a hundred times the
         # body's size. Skipping builds nothing and fails unless all that is announced is really there: after it,
@@ -59,9 +60,13 @@ def unpack_value(body: bytes | memoryview) -> Any:
         unpacker = msgpack.Unpacker(max_buffer_size=len(body))
         unpacker.feed(body)
         unpacker.skip()
-        return _unpackb(body, timestamp=3, strict_map_key=False)
+        return _unpackb(body, timestamp=3, strict_map_key=False, ext_hook=_no_extension)
     except Exception as error:
         raise _not_msgpack(error) from None
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension type {code} is not used here")
 
 
 def _not_msgpack(error: Exception) -> ProtocolError:
