@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import click
 
-from launcher.errors import LauncherError, NotRunning, UsageError
+from launcher.cli_status import ask, show_status
+from launcher.errors import LauncherError, UsageError
 from launcher.style import Style
 
 T = TypeVar("T")
@@ -151,7 +152,7 @@ def restart(config: Path, name: tuple[str, ...], as_json: bool) -> int:
 @click.pass_obj
 def kill(config: Path, name: str, signal: str, as_json: bool) -> int:
     """Send a signal to a process (not to its children). What comes after is up to its restart policy."""
-    return _report([_request(config, "kill", name, signal, _who())], as_json)
+    return _report([ask(config, "kill", name, signal, _who())], as_json)
 
 
 @cli.command()
@@ -166,7 +167,7 @@ def scale(config: Path, target: str, as_json: bool) -> int:
     service, equals, number = target.partition("=")
     if not equals or not number.isascii() or not number.isdigit():
         raise UsageError(f"found {target!r}; allowed: SERVICE=N, such as mail=5")
-    return _report([_request(config, "scale", service, int(number), _who(wait=True), timeout=None)], as_json)
+    return _report([ask(config, "scale", service, int(number), _who(wait=True), timeout=None)], as_json)
 
 
 @cli.command()
@@ -178,7 +179,7 @@ def reload(config: Path, dry_run: bool, as_json: bool) -> int:
 
     A file with a fault changes nothing.
     """
-    return _report([_request(config, "reload", dry_run, _who(wait=True), timeout=None)], as_json)
+    return _report([ask(config, "reload", dry_run, _who(wait=True), timeout=None)], as_json)
 
 
 # -- looking ------------------------------------------------------------------------------------------------------
@@ -190,26 +191,6 @@ def reload(config: Path, dry_run: bool, as_json: bool) -> int:
 def status(config: Path, as_json: bool) -> int:
     """Show processes, routers and masters. Exit code 0: healthy, 1: not (the reasons are listed), 3: not running."""
     return show_status(config, as_json=as_json)
-
-
-def show_status(config: Path, *, as_json: bool) -> int:
-    """`status`, also without click."""
-    try:
-        found = _request(config, "status")
-    except NotRunning as error:
-        if as_json:
-            sys.stdout.write(
-                json.dumps({"state": "not running", "problems": [str(error)], "processes": []}) + "\n"
-            )
-            return error.exit_code
-        raise
-    if as_json:
-        sys.stdout.write(json.dumps(found) + "\n")
-    else:
-        from launcher.render import status_text
-
-        sys.stdout.write(status_text(found, Style.of(sys.stdout)) + "\n")
-    return 0 if found["state"] == "healthy" else 1
 
 
 @cli.command()
@@ -357,22 +338,13 @@ def _who(*, wait: bool = False) -> dict[str, Any]:
     return {"by": user, "from": "command line", "wait": wait}
 
 
-def _request(config: Path, method: str, *args: Any, timeout: float | None = 10.0) -> Any:
-    async def work() -> Any:
-        from launcher.client import Control, find_run_dir
-
-        async with Control(find_run_dir(config)) as control:
-            return await control.request(method, *args, timeout=timeout)
-
-    return _run(work())
-
-
 def _verb(config: Path, verb: str, names: tuple[str, ...], as_json: bool) -> int:
     async def work() -> list[dict[str, Any]]:
         from launcher.client import Control, find_run_dir
 
         async with Control(find_run_dir(config)) as control:
-            return [await control.request(verb, name, _who(wait=True), timeout=None) for name in names]
+            asked = (control.request(verb, name, _who(wait=True), timeout=None) for name in names)
+            return list(await asyncio.gather(*asked))
 
     return _report(_run(work()), as_json)
 
@@ -389,5 +361,5 @@ def _report(reports: list[dict[str, Any]], as_json: bool) -> int:
                 style.clean(report["text"]) if report["ok"] else style(style.clean(report["text"]), "red")
             )
         for name, state in report["processes"].items():
-            click.echo(f"{name} is {style.state(state)}")
+            click.echo(f"{name} is {style.state(state)}" if state != "removed" else f"{name} is gone")
     return 0 if ok else 1

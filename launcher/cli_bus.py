@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,6 +21,11 @@ from launcher.load import load
 from launcher.plan import Plan, make_plan
 from launcher.style import Style
 from luabus.errors import LuabusError, NotConnected
+
+OTHERS_S: Final = 0.5
+"""How long the other routers are waited for when one is connected."""
+
+logging.getLogger("luabus").addHandler(logging.NullHandler())  # what matters comes as an error
 
 
 @asynccontextmanager
@@ -30,9 +38,21 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
         async with luabus.connect(
             list(plan.routers), groups=dict(plan.groups), secret_file=str(plan.secret_file)
         ) as bus:
+            await _others(bus)
             yield bus, plan
     except NotConnected as error:
         raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+
+
+async def _others(bus: luabus.Bus) -> None:
+    """The first router is connected; gives the others a moment, so that a live one is not taken for missing."""
+    changed = asyncio.Event()
+    bus.on_router = lambda _name, _connected: changed.set()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(OTHERS_S):
+            while not all(router.connected for router in bus.routers):
+                await changed.wait()
+                changed.clear()
 
 
 async def show_routes(config: Path, *, as_json: bool) -> int:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -89,6 +88,8 @@ class StartFailed(LauncherError):
 
 def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
     """`did you mean "mail"?`, or what there is to choose from when nothing is close."""
+    from difflib import get_close_matches  # only where there is an error: it costs milliseconds
+
     choices = sorted(known)
     close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:

@@ -195,7 +195,7 @@ class Supervisor:
         found = [unit for unit in self.units.values() if unit.spec.service == name]
         if not found:
             services = {unit.spec.service for unit in self.units.values()}
-            known = [*self.units, *services]
+            known = {*self.units, *services}
             raise Refused(f'there is no process or service "{name}"; {suggest(name, known)}')
         return found
 
@@ -363,9 +363,16 @@ class Supervisor:
         if not any(unit.ready for unit in self.units.values() if unit.spec.kind is Kind.ROUTER):
             return "a router"
         for service in spec.depends_on:
-            for unit in self.units.values():
-                if unit.spec.service == service and not _satisfies(unit):
-                    return f"{unit.name} ({unit.state})"
+            units = [unit for unit in self.units.values() if unit.spec.service == service]
+            # An instance that somebody stopped on purpose is not waited for, as long as others serve.
+            missing = [unit for unit in units if not _satisfies(unit) and unit.machine.wanted]
+            if missing or not any(_satisfies(unit) for unit in units):
+                unit = (missing or units)[0] if units else None
+                return (
+                    f"{unit.name} ({unit.state})"
+                    if unit is not None
+                    else f"{service} (which has no instances)"
+                )
         return ""
 
     def _advance_stop(self) -> None:

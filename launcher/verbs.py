@@ -119,7 +119,7 @@ class Verbs:
             )
 
         report = await self._carry_out(touched, wait, work)
-        text = f"{service} has {instances} instances"
+        text = f"{service} has {instances} instance{'' if instances == 1 else 's'}"
         return {**report, "text": f"{text}; {warning}" if warning else text, "warning": warning}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
@@ -290,6 +290,8 @@ def _slot_warning(plan: Plan, service: str, instances: int) -> str:
     if section.group is None or section.route != "hash" or instances == slots:
         return ""
     if instances > slots:
-        extra = f"{service}.{slots + 1}" + (f" to {service}.{instances}" if instances > slots + 1 else "")
-        return f"{service} keeps its {slots} hash slots, so {extra} takes every route but hash"
+        several = instances > slots + 1
+        extra = f"{service}.{slots + 1}" + (f" to {service}.{instances}" if several else "")
+        takes = "take" if several else "takes"
+        return f"{service} keeps its {slots} hash slots, so {extra} {takes} every route but hash"
     return f"{service} keeps its {slots} hash slots; keys of those left vacant go on to the next live slot"
