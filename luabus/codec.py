@@ -2,7 +2,7 @@
 
 What can be sent: None, bool, int (-2^63 .. 2^64-1), float, str, bytes, list, dict, datetime with a time zone (it arrives
 in UTC, exact to the microsecond); anything else is a `BadArguments` that names the value's path. Subclasses and tuples are
-something else: they would arrive as another type than they were sent.
+something else: they would arrive as another type than they were sent. (A bytearray or memoryview passes as the bytes it holds.)
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def pack_call(method: str, args: tuple[Any, ...]) -> bytes:
     try:
         return _pack([method, *args])
     except (TypeError, ValueError, OverflowError, RecursionError):
-        if not isinstance(method, str):
+        if type(method) is not str:
             raise BadArguments(f"the method is a str, not {type(method).__name__}", path="method") from None
+        _explain(method, "method", 0)
         for index, value in enumerate(args):
             _explain(value, f"args[{index}]", 1)
         raise
@@ -97,7 +98,7 @@ def _explain(value: Any, path: str, depth: int) -> None:
             _explain(item, f"{path}[{key!r:.60}]", depth + 1)
     elif kind is int:
         if not -(1 << 63) <= value < 1 << 64:
-            raise BadArguments(f"{path} = {value:.3e} does not fit into 64 bits", path=path)
+            raise BadArguments(f"{path} is an int of {value.bit_length()} bits; 64 can be sent", path=path)
     elif kind is str:
         try:
             value.encode()
