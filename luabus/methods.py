@@ -94,6 +94,8 @@ def _typed(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:
     """The error for a method nobody registered, with the closest name."""
+    if not name.startswith("luabus."):
+        known = [one for one in known if not one.startswith("luabus.")]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(sorted(known)[:20]) or 'none'}"
     return UnknownMethod(f"{owner} has no method {name!r}; {hint}", method=name, known=sorted(known)[:50])

@@ -184,8 +184,8 @@ class Table(Generic[T]):
                     group.entries[service_id] = Entry(None)
                 else:
                     del group.entries[service_id]
-                if not group.elected:
-                    self._drop_master(group, service_id)
+                # Also an elected one: it claims its epoch again when it is back, a restarted process must not seem to.
+                self._drop_master(group, service_id)
                 self._changed(group)
         return gone
 

@@ -297,9 +297,9 @@ class Service:
             await asyncio.gather(self._announcer, return_exceptions=True)
             self._announcer = None
         if self.candidate is not None:
-            candidate, self.candidate = self.candidate, None
+            await self.candidate.stop()  # its on_slave tells the routers
             self.bus.epoch = None
-            await candidate.stop()
+            self.candidate = None
 
     async def _teardown(self) -> None:
         await self._resign()

@@ -327,7 +327,7 @@ class Switch:
                 what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
             )  # fmt: skip
         return Overloaded(
-            f"{ServiceId(goal.id)} does not read: {goal.room} bytes are left of its buffer, the request has {size}",
+            f"{ServiceId(goal.id)} does not read: {max(0, goal.room)} bytes are left of its buffer, the request has {size}",
             what="bytes to a slow receiver", limit=goal.room, current=size,
         )  # fmt: skip
 
