@@ -9,6 +9,7 @@ import time
 import pytest
 
 from luabus.election import LeaseRow
+from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError
 from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import LeaseServer, StoreServer
@@ -55,6 +56,15 @@ async def test_every_field_comes_back(server: StoreServer, connect: Opener) -> N
     free = LeaseRow(group=255, holder=0, incarnation=0, epoch=LARGE - 1, seq=LARGE - 1, heir=0)
     assert await store.compare_and_set(255, row, free)
     assert await store.read(255) == free
+
+
+async def test_ids_may_be_service_ids(server: StoreServer, connect: Opener) -> None:
+    """They are numbers that print as `5.1`."""
+    store = connect(server)
+    row = LeaseRow(group=5, holder=ServiceId.of(5, 1), incarnation=1, epoch=1, seq=0, heir=ServiceId.of(5, 2))
+    assert await store.compare_and_set(5, None, row)
+    assert await store.read(5) == row
+    assert await store.compare_and_set(5, row, NEXT)
 
 
 async def test_groups_and_clusters_are_apart(server: StoreServer, connect: Opener) -> None:

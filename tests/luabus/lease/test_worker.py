@@ -68,6 +68,17 @@ async def test_stop_makes_the_last_call_and_ends_the_thread() -> None:
     assert made == ["last"]
 
 
+async def test_the_last_call_is_made_even_if_nobody_waits_any_more() -> None:
+    worker = Worker("test worker that is late")
+    let_go, made = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        await worker.run(let_go.wait, 0.01)
+    await worker.stop(made.set, 0.01)
+    assert not made.is_set()
+    let_go.set()
+    assert await asyncio.to_thread(made.wait, 5.0)
+
+
 def test_the_end_of_the_process_does_not_wait_for_it() -> None:
     program = """
 import asyncio, threading
