@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
 from luabus import codec
 from luabus.dispatch import current
@@ -17,10 +17,24 @@ from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.stream import Stream
 
-if TYPE_CHECKING:
-    from luabus.bus import Bus
-
 _REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
+
+
+class Way(Protocol):
+    """What a route needs of the bus: the stream to the preferred router, and what to do while there is none."""
+
+    preferred: Stream | None
+    epoch: Callable[[], int] | None
+    """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+
+    def hold(self, route: int, key: int, body: bytes) -> Sent:
+        """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
+
+    async def settled(self) -> Stream:
+        """The preferred router's stream, once there is one. Raises `NotConnected`."""
+
+    async def master_change(self, deadline: float | None, route: str, timeout: float | None) -> None:
+        """Wait for news about masters. Raises `RequestTimeout`."""
 
 
 class Sent:
@@ -45,7 +59,7 @@ class Route:
     __slots__ = ("_bus", "_key", "_route", "kind", "text")
 
     def __init__(
-        self, bus: Bus, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
+        self, bus: Way, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
     ) -> None:
         self._bus = bus
         self._route = make_route(kind, 0, group, destination)
@@ -115,7 +129,7 @@ class Route:
         stream = bus.preferred or await bus.settled()
         call = current.get()
         trace = call.trace if call is not None and call.trace else random.getrandbits(64)
-        future: asyncio.Future[dict[ServiceId, Any]] = bus.mgr.loop.create_future()
+        future: asyncio.Future[dict[ServiceId, Any]] = asyncio.get_running_loop().create_future()
         sequence = 0
         gather = Gather(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
         route = self._route | _REQUEST_FLAGS << 8
@@ -131,7 +145,7 @@ class Route:
             raise Refused(f"publish() is for broadcasts, not for {self.text}")
         body = codec.pack_call(msg, args)
         stream = self._bus.preferred or await self._bus.settled()
-        future: asyncio.Future[int] = self._bus.mgr.loop.create_future()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         sequence = 0
         count = Count(future, lambda: stream.settle_call(sequence))
         route = self._route | (FLAG_COUNT | FLAG_META) << 8

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luabus import codec
 from luabus.calls import Calls
@@ -42,10 +42,7 @@ from luabus.hashing import hash_key
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING, REQUEST_TIMEOUT_S
 from luabus.waiters import Waiters
-from luabus.wire import Wire
-
-if TYPE_CHECKING:
-    from luabus.socket_mgr import SocketMgr
+from luabus.wire import Owner, Wire
 
 CALL_ROUTE = make_route(Kind.CALL)
 REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
@@ -92,7 +89,7 @@ class Stream(Wire):
         "receiver", "reported_rtt_us",
     )  # fmt: skip
 
-    def __init__(self, mgr: SocketMgr, token: int, *, connector: bool) -> None:
+    def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
         super().__init__(mgr, token, connector=connector)
         self._calls: Calls[Any] = Calls()
         self._call_timer: asyncio.TimerHandle | None = None

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from luabus.errors import (
     FrameTooLarge,
@@ -25,15 +26,41 @@ from luabus.errors import (
 from luabus.frames import HEADER, HEADER_SIZE
 from luabus.handshake import Handshake, goodbye
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_LIMIT, STUCK_TIMEOUT_S
-from luabus.switch import Port
+from luabus.switch import Port, Switch
 from luabus.waiters import Waiters
-
-if TYPE_CHECKING:
-    from luabus.socket_mgr import SocketMgr
 
 _HIGH_WATER = 64 * 1024
 _GATHER = 128 * 1024
 """Bytes gathered at most before they are handed to the transport, also when the sender never lets the loop run."""
+
+
+class Owner(Protocol):
+    """What a wire needs of the manager that it belongs to."""
+
+    secret: bytes | None
+    switch: Switch
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that drives all."""
+
+    def nonce(self) -> bytes:
+        """32 random bytes."""
+
+    def event(self, callback: Callable[..., Any], *args: Any) -> Any:
+        """Call a user's callback; what it raises is logged."""
+
+    def opened(self, wire: Any) -> None:
+        """A handshake is done."""
+
+    def gone(self, wire: Any, transport: asyncio.Transport | None) -> None:
+        """A connection is gone."""
+
+    def flush_dirty(self) -> None:
+        """Write what the switch has appended to other wires' buffers."""
+
+    def abort_later(self, transport: asyncio.Transport) -> None:
+        """A closed transport may take its time to write what is left, but not for ever."""
 
 
 class Wire(Port, asyncio.Protocol):
@@ -46,7 +73,7 @@ class Wire(Port, asyncio.Protocol):
         "body_limit", "connected_at", "last_received", "name", "peer", "source",
     )  # fmt: skip
 
-    def __init__(self, mgr: SocketMgr, token: int, *, connector: bool) -> None:
+    def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
         super().__init__(token, DEFAULT_STREAM_BUFFER, DEFAULT_STREAM_BUFFER)
         self._mgr = mgr
         self._connector = connector
