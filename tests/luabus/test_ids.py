@@ -66,7 +66,7 @@ def test_a_number_too_long_to_be_read_is_refused() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_closest_one() -> None:
-    with pytest.raises(Refused, match="there is no group named 'mial'; did you mean 'mail'?"):
+    with pytest.raises(Refused, match="there is no group named 'mial'; did you mean 'mail'"):
         ServiceId.parse("mial.1", GROUPS)
     with pytest.raises(Refused, match="known: gateway, mail"):
         parse_group("xyz", GROUPS)
