@@ -23,9 +23,8 @@ test: ## install what the tests need, and run all of them
 
 lint: ## ruff and mypy --strict
 	@scripts/setup.sh dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict
+	@status=0; for tool in "ruff check" "ruff format --check" "mypy --strict"; do \
+		echo "$$tool"; $(BIN)/$$tool || status=1; done; exit $$status
 
 format: ## let ruff put the code in order
 	@scripts/setup.sh dev
