@@ -8,7 +8,8 @@ import pytest
 
 from luabus.election import Action, Elector, Finished, LeaseRow, Lost, Read, Seen, Sleep, Swap, Swapped, Wake
 from tests.support.bad_electors import MISTAKES, with_mistake
-from tests.support.election_simulator import Report, Simulation, Violation
+from tests.support.election_simulator import Simulation
+from tests.support.election_world import Report, Violation
 
 ME = 0x0002_0001
 OTHER = 0x0002_0002

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 from luabus.election import Action, Elector, LeaseRow, Lost, Observation, Read, Swap, Swapped
-from tests.support.election_simulator import GROUP, Make, Process, Simulation
+from tests.support.election_world import GROUP, Make, Process, World
 
 
 class BooleanFlag(Elector):
@@ -138,7 +138,7 @@ MISTAKES: dict[type[Elector], str] = {
 def with_mistake(mistake: type[Elector]) -> Make:
     """Builds such electors for a simulation."""
 
-    def make(process: Process, world: Simulation) -> Elector:
+    def make(process: Process, world: World) -> Elector:
         elector = mistake(GROUP, process.id, process.incarnation, ttl=world.ttl, renew=world.renew)
         if isinstance(elector, WrittenClock):
             elector.written = world.written
