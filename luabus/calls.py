@@ -13,6 +13,8 @@ from luabus.limits import CALL_TICK_S
 
 W = TypeVar("W")
 
+_MANY_TICKS = 1024
+
 
 class Calls(Generic[W]):
     """The pending calls. `W` is whatever waits for the answer (a future; a list in a test)."""
@@ -21,6 +23,7 @@ class Calls(Generic[W]):
         self._pending: dict[int, tuple[W, dict[int, None] | None]] = {}
         self._ticks: dict[int, dict[int, None]] = {}
         self._sequence = 0
+        self._many = _MANY_TICKS
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -38,6 +41,8 @@ class Calls(Generic[W]):
             tick = ceil(deadline / CALL_TICK_S)
             bucket = self._ticks.get(tick)
             if bucket is None:
+                if len(self._ticks) >= self._many:
+                    self._forget_empty()
                 bucket = self._ticks[tick] = {}
             bucket[sequence] = None
         self._pending[sequence] = (waiter, bucket)
@@ -69,6 +74,11 @@ class Calls(Generic[W]):
     def next_deadline(self) -> float | None:
         """When to call `expire` next (seconds); None when no call has a deadline."""
         return min(self._ticks) * CALL_TICK_S if self._ticks else None
+
+    def _forget_empty(self) -> None:
+        """Calls with long time-outs that were answered soon leave empty ticks."""
+        self._ticks = {tick: bucket for tick, bucket in self._ticks.items() if bucket}
+        self._many = 2 * len(self._ticks) + _MANY_TICKS
 
     def drain(self) -> list[tuple[int, W]]:
         """Take out all calls: the stream is gone."""
