@@ -38,7 +38,7 @@ class Method:
                 self.most = None if self.most is None else self.most + 1
                 if parameter.default is parameter.empty:
                     self.least += 1
-        self.fn = _typed(fn) if check_types else fn
+        self.fn = _typed(name, fn) if check_types else fn
 
     def misfit(self, args: list[Any]) -> BadArguments | None:
         """What is wrong with the number of arguments, if anything."""
@@ -64,30 +64,33 @@ class Method:
         }
 
 
-def _typed(fn: Callable[..., Any]) -> Callable[..., Any]:
+def _typed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn` with its arguments validated by pydantic; a mismatch is `BadArguments` that names the argument."""
     from functools import wraps
 
     from pydantic import ValidationError, validate_call
 
-    checked = validate_call(fn)
+    # Only the arguments go through pydantic: what the handler itself raises, at once or awaited, is its own.
+    @validate_call
+    @wraps(fn)
+    def check(*args: Any, **defaults: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return args, defaults
+
+    names = list(inspect.signature(fn).parameters)
 
     @wraps(fn)
     def call(*args: Any) -> Any:
         try:
-            return checked(*args)
+            converted, defaults = check(*args)
         except ValidationError as error:
-            if error.title != getattr(fn, "__name__", ""):
-                raise  # of another model, inside the handler
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            names = list(inspect.signature(fn).parameters)
-            if first["loc"] and isinstance(first["loc"][0], int) and first["loc"][0] < len(names):
-                where = names[first["loc"][0]]
+            top, *inner = first["loc"]
+            where = names[min(top, len(names) - 1)] if isinstance(top, int) else str(top)
+            where += "".join(f"[{part!r}]" for part in inner)
             raise BadArguments(
-                f"{error.title}: {where}: {first['msg']}, not {first['input']!r:.80}",
-                path=where, method=error.title,
-            ) from None  # fmt: skip
+                f"{name}: {where}: {first['msg']}, not {first['input']!r:.80}", path=where, method=name
+            ) from None
+        return fn(*converted, **defaults)
 
     return call
 
