@@ -66,7 +66,7 @@ class Calls(Generic[W]):
     def expire(self, now: float) -> list[tuple[int, W]]:
         """Take out every call whose deadline has passed."""
         expired: list[tuple[int, W]] = []
-        due = now / CALL_TICK_S
+        due = now / CALL_TICK_S + 1e-6  # a tick times its length, divided by it, may be a little less
         for tick in [tick for tick in self._ticks if tick <= due]:
             expired.extend((sequence, self._pending.pop(sequence)[0]) for sequence in self._ticks.pop(tick))
         return expired
