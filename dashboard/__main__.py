@@ -123,10 +123,11 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
     keys = Keys(read_tokens(run_dir))
+    source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
-        feed=Feed(ClusterSource(environ)),
+        feed=Feed(source),
         keys=keys,
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(

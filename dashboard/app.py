@@ -32,8 +32,8 @@ def make_app(context: Context) -> web.Application:
 
 async def _cache_assets(request: web.Request, response: web.StreamResponse) -> None:
     # The address carries a mark of the contents: a new version is another address.
-    if request.path.startswith("/static/") and "v" in request.query and response.status == 200:
-        response.headers["Cache-Control"] = LASTING
+    if request.path.startswith("/static/") and response.status in (200, 304):
+        response.headers["Cache-Control"] = LASTING if "v" in request.query else "no-cache"
 
 
 async def _run_feed(app: web.Application) -> AsyncIterator[None]:

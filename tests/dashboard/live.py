@@ -1,0 +1,101 @@
+"""A real cluster, started by the launcher on free ports: routers, three mailboxes, two directors, and the dashboard."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from tests.support.imports import ROOT
+from tests.support.ports import free_ports
+
+START_S = 60.0
+
+CONFIG = """
+[cluster]
+name = "browsed"
+run_dir = "run"
+env = {{ PYTHONPATH = "{root}" }}
+[routers]
+count = 2
+port = {port}
+[dashboard]
+port = {dashboard}
+[lease]
+ttl = 2.0
+renew = 0.3
+[services.mail]
+group = 2
+instances = 3
+run = "examples.mail:service"
+route = "hash"
+[services.director]
+group = 3
+instances = 2
+run = "examples.director:service"
+route = "master"
+"""
+
+
+@dataclass
+class LiveCluster:
+    """`url` of the dashboard; `token` is the admin's."""
+
+    url: str
+    folder: Path
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "run" / "dashboard.token").read_text().strip()
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Call the HTTP API."""
+        request = Request(
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def until_healthy(self) -> None:
+        """Wait until every process runs and the routers agree on a table without vacancies."""
+        deadline = time.monotonic() + START_S
+        while True:
+            with contextlib.suppress(OSError):
+                status = self.ask("/api/v1/status")
+                if status["level"] == "ok" and status["processes"] == {"running": 8}:
+                    return
+            assert time.monotonic() < deadline, "the cluster did not become healthy in time"
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def live_cluster(folder: Path) -> Iterator[LiveCluster]:
+    """Start it, wait until it is healthy; stop it and wait until it is gone."""
+    first = free_ports(3)
+    (folder / "cluster.toml").write_text(CONFIG.format(root=ROOT, port=first, dashboard=first + 2))
+    command = [sys.executable, "-m", "launcher", "-c", str(folder / "cluster.toml"), "up"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (folder / "up.log").open("wb") as out:
+        launcher = subprocess.Popen(command, env=environ, stdout=out, stderr=out, start_new_session=True)
+    try:
+        cluster = LiveCluster(f"http://127.0.0.1:{first + 2}", folder)
+        cluster.until_healthy()
+        yield cluster
+    finally:
+        launcher.terminate()
+        try:
+            launcher.wait(30)
+        except subprocess.TimeoutExpired:
+            launcher.kill()
+            launcher.wait()
+            raise

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from dashboard.app import make_app
+from dashboard.endpoints import TABLE
+from dashboard.pages import assets_version
+from tests.dashboard.conftest import Dash
+
+
+async def test_what_the_interfaces_promise_is_served(dash: Dash) -> None:
+    promised = {
+        ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/api/v1/openapi.json"), ("GET", "/api/v1/status"),
+        ("GET", "/api/v1/processes"), ("GET", "/api/v1/processes/{name}/logs"), ("GET", "/api/v1/routes"),
+        ("GET", "/api/v1/connections"), ("GET", "/api/v1/events"), ("POST", "/api/v1/register"),
+        ("POST", "/api/v1/kill"), ("POST", "/api/v1/start"), ("POST", "/api/v1/stop"), ("POST", "/api/v1/restart"),
+        ("POST", "/api/v1/scale"),
+    }  # fmt: skip
+    assert promised <= {(one.method, one.path) for one in TABLE}
+
+
+async def test_static_files_may_be_kept_for_ever_by_their_version(dash: Dash) -> None:
+    lasting = await dash.get(f"/static/base.css?v={assets_version()}", None)
+    assert "immutable" in lasting.headers["Cache-Control"]
+    other = await dash.get("/static/morph.js", None)
+    assert other.headers["Cache-Control"] == "no-cache"
+    assert other.content_type in ("text/javascript", "application/javascript")
+    assert (await dash.get("/static/../app.py", None)).status == 404
+
+
+async def test_an_event_wakes_the_pages(dash: Dash) -> None:
+    before = dash.context.feed.snapshot.versions["events"]
+    dash.context.journal.add("state", "mail.1", "changed")
+    assert dash.context.feed.snapshot.versions["events"] == before + 1
+    assert make_app(dash.context) is not None

@@ -1,0 +1,217 @@
+"""The pages in a real Chromium, over a real cluster: what a person sees and does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.dashboard.live import LiveCluster, live_cluster
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
+    folder: Path = tmp_path_factory.mktemp("browsed")
+    with live_cluster(folder) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture
+def page(cluster: LiveCluster, browser: Browser) -> Iterator[Page]:
+    """A logged-in page of a person who was never here before; an error in its scripts fails the test."""
+    cluster.until_healthy()
+    errors: list[str] = []
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{cluster.url}/login?token={cluster.token}")
+    expect(page).to_have_url(f"{cluster.url}/")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def go(page: Page, cluster: LiveCluster, path: str) -> None:
+    """Open a page and wait until it is live."""
+    page.goto(cluster.url + path)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+
+
+def test_the_printed_url_logs_in_and_the_overview_tells_the_health(page: Page, cluster: LiveCluster) -> None:
+    expect(page.locator("h1")).to_have_text("Healthy: 8 processes run, 2 routers agree.")
+    drawing = page.locator(".topology-wide")
+    for name in ("router.1", "router.2", "mail.1", "mail.3", "director.2"):
+        expect(drawing.locator("text").filter(has_text=name).first).to_be_visible()
+    expect(drawing.locator("path.line.preferred")).to_have_count(5)
+
+
+def test_without_a_session_one_is_asked_for_the_token(cluster: LiveCluster, page: Page) -> None:
+    page.context.clear_cookies()
+    page.goto(f"{cluster.url}/routes")
+    page.get_by_label("Token").fill("a wrong one")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not right")
+    page.get_by_label("Token").fill(cluster.token)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("h1")).to_have_text("Routes")
+
+
+def test_a_token_after_the_hash_logs_in_without_crossing_the_network_in_a_url(
+    cluster: LiveCluster, page: Page
+) -> None:
+    page.context.clear_cookies()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url))
+    page.goto(f"{cluster.url}/login#token={cluster.token}")
+    expect(page).to_have_url(f"{cluster.url}/")
+    assert not any(cluster.token in url for url in seen)
+
+
+def test_the_routing_table_is_seen_and_a_slot_vacated_and_taken_back(
+    page: Page, cluster: LiveCluster
+) -> None:
+    go(page, cluster, "/routes")
+    row = page.locator("#group-2 tr", has_text="mail.2")
+    expect(row.get_by_text("live")).to_have_count(2)
+    expect(page.locator("#group-3 .master-row")).to_contain_text(re.compile(r"director\.[12]"))
+
+    row.get_by_label("Actions for mail.2").click()
+    row.get_by_role("button", name="Vacate").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The keys of its slot (1 of 3) go to mail.3")
+    dialog.get_by_role("button", name="Do it").click()
+    expect(row.get_by_text("vacant")).to_have_count(2)
+    expect(page.locator("#health")).to_contain_text("group mail has 1 of 3 slots vacant")
+
+    page.get_by_role("button", name="Undo").click()
+    expect(dialog).to_contain_text("its keys come home from mail.3")
+    dialog.get_by_role("button", name="Do it").click()
+    expect(row.get_by_text("live")).to_have_count(2)
+
+
+def test_where_a_key_goes_changes_with_a_vacancy_without_reload(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/routes")
+    page.get_by_placeholder("a key, such as an account name").fill("alice")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("#places")).to_contain_text("slot 2 → mail.3")
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
+    expect(page.locator("#places")).to_contain_text("mail.1 the owner mail.3 is vacant")
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
+    expect(page.locator("#places")).not_to_contain_text("vacant")
+
+
+def test_registering_by_hand_tells_about_unknown_names(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/routes")
+    page.get_by_role("button", name="Register…").click()
+    page.get_by_label("Service id or name").fill("mial.1")
+    page.get_by_role("button", name="Continue…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("did you mean 'mail.1'")
+    expect(page.get_by_role("button", name="Do it")).to_be_disabled()
+
+
+def test_a_kill_arrives_live_and_the_process_comes_back(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes")
+    row = page.locator("tr[data-key='mail.1']")
+    expect(row).to_contain_text("running")
+    (before,) = [p["pid"] for p in cluster.ask("/api/v1/processes") if p["name"] == "mail.1"]
+    row.get_by_label("Actions for mail.1").click()
+    row.get_by_role("button", name="Kill…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("It ends at once")
+    expect(dialog).to_contain_text("The launcher starts mail.1 again")
+    dialog.get_by_role("button", name="Do it").click()
+    expect(row).to_contain_text("SIGKILL", timeout=15_000)
+    expect(row).to_contain_text("running", timeout=15_000)
+    (after,) = [p["pid"] for p in cluster.ask("/api/v1/processes") if p["name"] == "mail.1"]
+    assert after != before
+
+
+def test_a_master_switch_is_seen_without_reload(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/routes")
+    cell = page.locator("#group-3 .master-row td b").first
+    master = cell.inner_text()
+    cluster.ask("/api/v1/kill", {"name": master, "signal": "SIGKILL"})
+    other = {"director.1": "director.2", "director.2": "director.1"}[master]
+    expect(cell).to_have_text(other, timeout=20_000)
+
+
+def test_the_log_of_a_process_is_shown(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes/mail.2")
+    expect(page.locator("#log")).to_contain_text("is ready")
+
+
+def test_connections_are_filtered_while_typing(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/connections")
+    page.get_by_role("searchbox").press_sequentially("director router.2")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert "q=director" in page.url
+    page.get_by_role("link", name="Peer").click()
+    expect(page.locator("[aria-sort]")).to_contain_text("Peer")
+
+
+def test_with_every_router_dead_the_page_says_so_and_shows_what_it_knew(
+    page: Page, cluster: LiveCluster
+) -> None:
+    go(page, cluster, "/routes")
+    for router in ("router.1", "router.2"):
+        cluster.ask("/api/v1/kill", {"name": router, "signal": "SIGSTOP"})
+    try:
+        expect(page.get_by_text("these tables are what was last known")).to_be_visible(timeout=15_000)
+        expect(page.locator("#health")).to_contain_text("Down: no router answers")
+        expect(page.locator("#group-2")).to_contain_text("mail.3")
+    finally:
+        for router in ("router.1", "router.2"):
+            cluster.ask("/api/v1/kill", {"name": router, "signal": "SIGCONT"})
+    expect(page.get_by_text("routers agree", exact=True)).to_be_visible(timeout=15_000)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events"]
+)
+def test_nothing_sticks_out_of_a_phone(page: Page, cluster: LiveCluster, path: str) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    go(page, cluster, path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_the_theme_follows_the_system_until_one_chooses(page: Page, cluster: LiveCluster) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(background)
+    assert dark != light
+    page.get_by_label("Light or dark").click()
+    assert page.evaluate(background) == dark
+    page.reload()
+    assert page.evaluate(background) == dark
+
+
+def test_the_keyboard_alone_is_enough(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes")
+    summary = page.get_by_label("Actions for mail.2")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Restart", exact=True)).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Send SIGKILL to mail.2?")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from dashboard.__main__ import check, is_loopback, listen, main, parse
+from luabus.errors import ConfigError
+from tests.support.imports import ROOT
+
+
+def test_what_is_loopback() -> None:
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.3.2.1", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "example.org")))
+
+
+def test_beyond_loopback_without_tls_is_refused_unless_said_in_words() -> None:
+    with pytest.raises(ConfigError, match="--allow-plaintext"):
+        check(parse(["--host", "0.0.0.0"]))
+    check(parse(["--host", "0.0.0.0", "--allow-plaintext"]))
+    check(parse(["--host", "0.0.0.0", "--tls-cert", "c.pem", "--tls-key", "k.pem"]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--tls-cert", "c.pem"], ["--prefix", "luabus"], ["--prefix", "/luabus/"]]
+)
+def test_what_cannot_work_is_said(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        check(parse(arguments))
+
+
+def test_a_port_in_use_names_the_process() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"port {port} is in use by .*\(pid {os.getpid()}\)"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_that_is_not_ours_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen at 192\.0\.2\.1"):
+        listen("192.0.2.1", 0)
+
+
+def test_without_an_environment_it_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--run-dir", str(tmp_path), "--port", "0"]) == 2
+    assert "LUABUS_ROUTERS" in capsys.readouterr().err
+
+
+async def test_it_says_where_it_listens_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "LUABUS_RUN_DIR": str(tmp_path),
+        "LUABUS_ROUTERS": "127.0.0.1:9",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dashboard", "--port", "0", env=environ, stdout=asyncio.subprocess.PIPE
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    assert line.startswith("dashboard listens at http://127.0.0.1:")
+    url = line.split()[-1]
+    token = await asyncio.to_thread((tmp_path / "dashboard.token").read_text)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}healthz") as answer:
+            assert answer.status == 200
+        headers = {"Authorization": f"Bearer {token.strip()}"}
+        async with session.get(f"{url}api/v1/events", headers=headers) as stream:
+            await stream.content.readline()
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(5):
+                assert await process.wait() == 0
