@@ -37,6 +37,11 @@ START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
 SLOT_PATIENCE_S: Final = 3.0
 """One that is still not ready after this no longer holds a start slot."""
 
+OWN_VARIABLES: Final = frozenset(
+    f"LUABUS_{name}" for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED")
+)
+"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service."""
+
 RSS_PERIOD_S: Final = 5.0
 """How often memory is compared with max_rss."""
 
@@ -63,7 +68,7 @@ class Supervisor:
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
-        self._base_env = {k: v for k, v in os.environ.items() if not k.startswith("LUABUS_")}
+        self._base_env = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._observers: list[Callable[[], None]] = []
         self.adopt_plan(plan)
@@ -267,7 +272,7 @@ class Supervisor:
     # -- what units ask of their host -------------------------------------------------------------------------
 
     def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
-        """What the launcher itself was given (without LUABUS_*), what the spec says, and the marker of this run."""
+        """What the launcher itself was given, what the spec says, and the marker of this run."""
         path = os.pathsep.join(filter(None, [str(self.plan.base), self._base_env.get("PYTHONPATH", "")]))
         return {**self._base_env, "PYTHONPATH": path, **spec.env, family.MARKER: f"{self.run_id}/{spec.name}"}
 

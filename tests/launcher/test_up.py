@@ -1,0 +1,262 @@
+"""`up` and `down`, as a user meets them: what starts, what stops, and every way a start can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.launcher.harness import ClusterRun, alive, child, until
+
+READY = {"command": child("ready", "wait"), "ready": {"log": "ready"}}
+
+SERVICE = """
+import luabus
+
+service = luabus.Service()
+
+@service.rpc
+def hello(name):
+    return f"hello {name}"
+"""
+
+
+def test_up_in_the_background_and_down(cluster: ClusterRun) -> None:
+    cluster.write({"web": {**READY, "instances": 2}}, routers=2)
+    up = cluster.ok("up", "-d")
+    assert "all 4 processes are ready" in up.out
+    status = cluster.ok("status", "--json").json
+    assert status["state"] == "healthy"
+    assert {row["name"]: row["state"] for row in status["processes"]} == {
+        "router.1": "running", "router.2": "running", "web.1": "running", "web.2": "running",
+    }  # fmt: skip
+    assert all(router["connected"] for router in status["routers"])
+    launcher, pids = status["pid"], [row["pid"] for row in status["processes"]]
+    down = cluster.ok("down")
+    assert "has stopped" in down.out
+    assert not any(alive(pid) for pid in (launcher, *pids))
+    assert cluster("status").code == 3
+    assert not cluster.run_dir.control_file.exists()
+
+
+def test_a_luabus_service_is_found_from_the_files_folder_and_can_be_called(cluster: ClusterRun) -> None:
+    cluster.module("greeter", SERVICE)
+    cluster.write({"greeter": {"run": "greeter:service", "group": 7, "instances": 2}}, routers=2)
+    cluster.ok("up", "-d")
+    assert json.loads(cluster.ok("call", "target:greeter.2", "hello", '"bob"').out) == "hello bob"
+    assert json.loads(cluster.ok("call", "random:greeter", "hello", "text without quotes").out) == "hello text without quotes"
+    every = json.loads(cluster.ok("call", "broadcast:greeter", "hello", "1").out)
+    assert every == {"7.1": "hello 1", "7.2": "hello 1"}
+    routes = cluster.ok("routes", "--json").json
+    assert routes["consistent"]
+    assert [router["router"] for router in routes["routers"]] == ["router.1", "router.2"]
+    wrong = cluster("call", "target:greeter.2", "helo")
+    assert wrong.code == 1
+    assert "UnknownMethod" in wrong.err
+    assert cluster("call", "target:greeter.9", "hello").code == 1
+
+
+def test_run_dir_and_what_lies_in_it_are_private(cluster: ClusterRun) -> None:
+    cluster.write({})
+    cluster.ok("up", "-d")
+    run_dir = cluster.run_dir
+    assert stat.S_IMODE(run_dir.path.stat().st_mode) == 0o700
+    for file in (run_dir.secret_file, run_dir.token_file, run_dir.control_file, run_dir.processes_file):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    secret = run_dir.secret_file.read_text()
+    cluster.ok("down")
+    cluster.ok("up", "-d")
+    assert run_dir.secret_file.read_text() == secret
+
+
+def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster: ClusterRun) -> None:
+    command = child("say=hello from me", "err=oh", "ready", "wait")
+    cluster.write({"web": {"command": command, "ready": {"log": "ready"}}})
+    launcher = cluster.foreground()
+    assert launcher.stdout is not None
+    seen = ""
+    while "are ready" not in seen:
+        seen += launcher.stdout.readline()
+    cluster.until_state("web.1", "running")
+    os.kill(launcher.pid, signal.SIGINT)  # what Ctrl-C sends; the launcher itself gets it from its guard's group
+    os.kill(cluster.launcher_pid, signal.SIGINT)
+    rest, _ = launcher.communicate(timeout=20)
+    seen += rest
+    assert launcher.returncode == 0
+    assert "starting cluster test: 2 processes" in seen
+    assert "web.1    | hello from me" in seen
+    assert "stopping: Ctrl-C" in seen
+    assert "waiting for router.1, web.1 to end" in seen
+    assert "everything has stopped" in seen
+
+
+def test_a_second_ctrl_c_does_not_wait(cluster: ClusterRun) -> None:
+    stubborn = {"command": child("ignore=SIGTERM", "ready", "wait"), "ready": {"log": "ready"}, "restart": {"stop_timeout": 60}}
+    cluster.write({"stubborn": stubborn})
+    cluster.ok("up", "-d")
+    launcher, pid = cluster.launcher_pid, cluster.process("stubborn.1")["pid"]
+    os.kill(launcher, signal.SIGINT)
+    cluster.until_state("stubborn.1", "stopping")
+    assert alive(pid)
+    os.kill(launcher, signal.SIGINT)
+    until(lambda: not alive(launcher), "the launcher has ended", 5)
+    assert not alive(pid)
+
+
+def test_up_twice_is_refused_with_the_pid(cluster: ClusterRun) -> None:
+    cluster.write({})
+    cluster.ok("up", "-d")
+    for arguments in (["up", "-d"], ["up"]):
+        second = cluster(*arguments)
+        assert second.code == 1
+        assert f"runs already for {cluster.run_dir.path}: pid {cluster.launcher_pid}" in second.err
+    assert cluster("status").code == 0
+
+
+def test_a_port_in_use_names_the_process_and_starts_nothing(cluster: ClusterRun) -> None:
+    cluster.write({"web": {"command": child("pid=pids", "wait"), "cwd": "."}})
+    with socket.create_server(("127.0.0.1", cluster.router_port)):
+        up = cluster("up", "-d")
+    assert up.code == 1
+    assert f"router.1 cannot listen at 127.0.0.1:{cluster.router_port}: the port is taken by pid {os.getpid()}" in up.err
+    assert cluster.pids("pids") == []
+    assert cluster("status").code == 3
+
+
+def test_a_module_that_cannot_be_imported_fails_the_start_with_its_traceback(cluster: ClusterRun) -> None:
+    cluster.module("broken", "import no_such_module_anywhere\n")
+    cluster.write({"broken": {"run": "broken:service", "group": 5}})
+    up = cluster("up", "-d")
+    assert up.code == 1
+    assert "broken.1 has failed: could not be loaded" in up.err
+    assert "ModuleNotFoundError: No module named 'no_such_module_anywhere'" in up.err
+    assert "no_such_module_anywhere" in cluster.log("broken.1")
+    assert cluster("status").code == 3
+    foreground = cluster("up")
+    assert foreground.code == 1
+    assert "ModuleNotFoundError" in foreground.out
+
+
+def test_a_module_that_breaks_later_is_failed_and_the_rest_runs_on(cluster: ClusterRun) -> None:
+    cluster.module("greeter", SERVICE)
+    cluster.write({"greeter": {"run": "greeter:service", "group": 5, "instances": 2}})
+    cluster.ok("up", "-d")
+    cluster.module("greeter", "1 / 0\n")
+    cluster.ok("kill", "greeter.1")
+    row = cluster.until_state("greeter.1", "failed")
+    assert row["exit"]["code"] == 3
+    assert any("ZeroDivisionError" in line for line in row["exit"]["stderr"])
+    degraded = cluster("status")
+    assert degraded.code == 1
+    assert "greeter.1 is failed" in degraded.out
+    assert cluster.process("greeter.2")["state"] == "running"
+
+
+def test_a_program_that_does_not_exist_fails_the_start(cluster: ClusterRun) -> None:
+    cluster.write({"ghost": {"command": ["./no-such-program"]}})
+    up = cluster("up", "-d")
+    assert up.code == 1
+    assert "there is no program './no-such-program'" in up.err
+
+
+def test_one_that_is_never_ready_fails_the_start_in_time(cluster: ClusterRun) -> None:
+    cluster.write({"shy": {"command": child("say=almost", "wait"), "ready": {"log": "ready"}, "start_timeout": 1.0}})
+    up = cluster("up", "-d")
+    assert up.code == 1
+    assert "shy.1 is not ready after 1 s" in up.err
+    assert "almost" in up.err
+
+
+def test_one_that_ends_with_success_before_it_is_ready_has_not_started(cluster: ClusterRun) -> None:
+    cluster.write({"brief": {"command": child("exit=0"), "ready": {"log": "ready"}, "restart": {"backoff": 0.05}}})
+    up = cluster("up", "-d")
+    assert up.code == 1
+    assert "before it was ready" in up.err
+
+
+def test_a_broken_file_starts_nothing(cluster: ClusterRun) -> None:
+    cluster.write({"web": {"command": ["x"], "instnces": 2}})
+    for verb in (["up"], ["up", "-d"], ["check"]):
+        done = cluster(*verb)
+        assert done.code == 2
+        assert f'{cluster.file}:13: services.web.instnces: unknown key; did you mean "instances"?' in done.err
+    assert not cluster.run_dir.path.exists()
+
+
+def test_no_file(cluster: ClusterRun) -> None:
+    for verb in ("up", "status", "down", "check", "logs", "routes"):
+        done = cluster(verb)
+        assert done.code == 2, verb
+        assert "there is no such file" in done.err
+
+
+def test_verbs_without_a_cluster_say_so(cluster: ClusterRun) -> None:
+    cluster.write({})
+    for verb in (["status"], ["down"], ["kill", "x"], ["restart", "x"], ["routes"], ["call", "random:x", "y"], ["reload"]):
+        done = cluster(*verb)
+        assert done.code == 3, (verb, done)
+        assert "luabus-cluster up" in done.err, verb
+    assert cluster("status", "--json").json["state"] == "not running"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to become somebody with less rights")
+def test_a_run_dir_that_may_not_be_written(cluster: ClusterRun, tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    cluster.write({}, cluster='run_dir = "/proc/nowhere"')
+    done = cluster("up", "-d")
+    assert done.code == 1
+    assert "run_dir /proc/nowhere cannot be made" in done.err
+    assert nobody.pw_uid != 0
+
+
+def test_a_secret_that_others_can_read_is_refused(cluster: ClusterRun) -> None:
+    cluster.write({})
+    cluster.run_dir.prepare()
+    cluster.run_dir.secret_file.chmod(0o644)
+    done = cluster("up", "-d")
+    assert done.code == 1
+    assert "can be read by others" in done.err
+
+
+def test_a_replaced_secret_is_told(cluster: ClusterRun) -> None:
+    cluster.write({})
+    cluster.ok("up", "-d")
+    right = cluster.run_dir.secret_file.read_text()
+    cluster.run_dir.secret_file.write_text("another secret altogether")
+    done = cluster("status")
+    assert done.code == 1
+    assert "has another secret" in done.err
+    cluster.run_dir.secret_file.write_text(right)
+
+
+def test_it_works_from_any_folder_and_by_its_installed_name(cluster: ClusterRun) -> None:
+    cluster.write({})
+    done = subprocess.run(
+        ["luabus-cluster", "-c", str(cluster.file), "check"], cwd="/", capture_output=True, text=True, check=False,
+        env={**os.environ, "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert "is right" in done.stdout
+
+
+def test_essential_services_take_the_cluster_with_them(cluster: ClusterRun) -> None:
+    quick = {"policy": "never"}
+    cluster.write({"heart": {**READY, "essential": True, "restart": quick}, "toe": {**READY, "restart": quick}})
+    launcher = cluster.foreground()
+    assert launcher.stdout is not None
+    while "are ready" not in launcher.stdout.readline():
+        pass
+    cluster.ok("kill", "toe.1")
+    cluster.until_state("toe.1", "failed")
+    assert launcher.poll() is None
+    cluster.ok("kill", "heart.1")
+    out, _ = launcher.communicate(timeout=20)
+    assert launcher.returncode == 1
+    assert "heart.1 is essential and has failed" in out
