@@ -47,6 +47,7 @@ from luabus.stream import CALL_ROUTE, Receiver, Stream
 log = logging.getLogger("luabus.bus")
 
 _SWITCH_TIMEOUT_S = 2.0
+_AGREE_TIMEOUT_S = 5.0
 _JOIN_RETRY_S = 1.0
 
 
@@ -164,7 +165,7 @@ class Bus:
         self._links = [
             Link(
                 self._mgr, host, port, prepare=self._prepare, greet=self._greet, up=self._up, down=self._down,
-                tried=self._notify, heartbeat_s=heartbeat_s,
+                news=self._link_news, heartbeat_s=heartbeat_s,
             )
             for host, port in addresses
         ]  # fmt: skip
@@ -381,8 +382,9 @@ class Bus:
                 raise
 
     def _up(self, link: Link) -> None:
-        if self._preferred is None and self._switching is None and not link.draining:
+        if self._preferred is None and self._switching is None:
             self._prefer(link)
+        self._leave_draining()
         if self.on_router is not None:
             self.mgr.event(self.on_router, link.name, True)
         self._notify()
@@ -491,23 +493,42 @@ class Bus:
         link = self._speaker()
         if link is None:
             return
+        log.info("%s is stopping", router)
         link.draining = True
-        if link is self._preferred and any(other.ready and not other.draining for other in self._links):
-            log.info("%s drains; changing over", router)
-            self._preferred = self.preferred = None
-            self._switching = asyncio.create_task(self._change_over(link))
+        self._leave_draining()
+        self.mgr.loop.call_later(_AGREE_TIMEOUT_S, self._leave_draining, False)
 
-    async def _change_over(self, old: Link) -> None:
-        """Hold what is sent until all that went through `old` has arrived, then prefer another router."""
+    def _link_news(self) -> None:
+        self._leave_draining()
+        self._notify()
+
+    def _leave_draining(self, agreeing: bool = True) -> None:
+        """If the preferred router is stopping and another is there, change over.
+
+        `agreeing`: only to one with the same table. A router that has just started may not know all services yet, and the one
+        that stops waits for us.
+        """
+        old = self._preferred
+        if old is None or not old.draining or self._closing:
+            return
+        others = [link for link in self._links if link.ready and not link.draining]
+        if agreeing:
+            others = [link for link in others if link.digests == old.digests]
+        if others:
+            self._preferred = self.preferred = None
+            self._switching = asyncio.create_task(self._change_over(old, random.choice(others)))
+
+    async def _change_over(self, old: Link, new: Link) -> None:
+        """Hold what is sent until all that went through `old` has arrived, then prefer `new`."""
         try:
             if old.stream is not None and old.ready:
                 with contextlib.suppress(LuabusError):
                     await old.stream.request("luabus.flush", timeout=_SWITCH_TIMEOUT_S)
         finally:
             self._switching = None
-            others = [link for link in self._links if link.ready and not link.draining]
+            others = [link for link in (new, *self._links) if link.ready and not link.draining]
             if not self._closing and (others or old.ready):
-                self._prefer(random.choice(others) if others else old)
+                self._prefer(others[0] if others else old)
             self._held.clear()  # empty, unless every router was lost meanwhile
             self._held_bytes = 0
             self._notify()

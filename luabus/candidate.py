@@ -155,21 +155,21 @@ class Candidate:
         """Be no master from now on, give the lease up so that another can take it at once, and end.
 
         Takes at most about half the ttl for an `on_slave` that does not end, and two of the store's time-outs for a
-        store that does not answer: then the lease is left to run out. For good; a second call does nothing.
+        store that does not answer: then the lease is left to run out. So it is when this is cancelled. For good; a
+        second call does nothing.
         """
         self._elector.leave()
         self._announce()
         self._wish.set()
         task, self._task = self._task, None
-        if task is not None:
-            try:
-                await task
-            finally:
-                task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._own_store:
-            await self._store.close()
+        try:
+            if task is not None:
+                await task  # which is cancelled with this
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._own_store:
+                await self._store.close()
 
     async def hand_over(self, heir: ServiceId) -> None:
         """Give the lease up in favour of `heir`, who takes it when it looks next (within `renew`).
@@ -182,14 +182,8 @@ class Candidate:
             raise Refused(f"{heir} is no member of group {self.group}")
         if not self.is_master():
             holder = self.snapshot().holder
-            raise Refused(
-                f"{self.service_id} is not master of group {self.group}; "
-                + (
-                    f"{holder} is"
-                    if holder and holder != self.service_id
-                    else "nobody is, as far as it knows"
-                )
-            )
+            who = f"{holder} is" if holder and holder != self.service_id else "nobody is, as far as it knows"
+            raise Refused(f"{self.service_id} is not master of group {self.group}; {who}")
         if heir == self.service_id:
             return
         self._elector.hand_over(heir)

@@ -148,9 +148,7 @@ class Elector:
         """The last reign ends here, unless it is renewed before."""
         self.row: LeaseRow | None = None
         """The row as last observed."""
-        self._since: float | None = (
-            None  # when this candidate saw (epoch, seq) change to `row`'s; None: never read
-        )
+        self._since: float | None = None  # when (epoch, seq) was seen to change to `row`'s; None: never read
         self._fresh = False  # `row` is what the store last said, and no swap without an answer came after
         self._may_hold = False  # the row is this candidate's, or could be by a swap without an answer
         self._due = -inf  # when to read or renew next, or to try again

@@ -39,7 +39,8 @@ HEARTBEATS_MISSED: Final = 3
 STUCK_TIMEOUT_S: Final = 10.0
 """A peer whose socket takes nothing for so long, while something waits for it, is cut off."""
 REQUEST_TIMEOUT_S: Final = 5.0
-DRAIN_TIMEOUT_S: Final = 10.0
+DRAIN_TIMEOUT_S: Final = 8.0
+"""For what is in flight when a service or router stops; below the 10 s after which a supervisor kills."""
 CALL_TICK_S: Final = 0.01
 """Time-outs of requests are exact to this: calls that end in the same tick share one entry."""
 

@@ -25,7 +25,8 @@ class Link:
     """One router's address, and the stream to it while there is one.
 
     `prepare(link, stream)` readies a new stream before it speaks; `greet(link)` is awaited when it is open, and may join; then
-    `up(link)`, and `down(link)` when it is gone; `tried()` after each try. Connecting again waits 50 ms, doubling to 1 s, +-25 %.
+    `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG. Connecting again waits 50 ms, doubling
+    to 1 s, +-25 %.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Link:
         greet: Callable[[Link], Awaitable[None]],
         up: Callable[[Link], None],
         down: Callable[[Link], None],
-        tried: Callable[[], None],
+        news: Callable[[], None],
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.address = f"{host}:{port}"
@@ -54,7 +55,7 @@ class Link:
         self.last_error: LuabusError | None = None
         self.welcome: asyncio.Event = asyncio.Event()
         self._mgr = mgr
-        self._prepare, self._greet, self._up, self._down, self._tried = prepare, greet, up, down, tried
+        self._prepare, self._greet, self._up, self._down, self._news = prepare, greet, up, down, news
         self._heartbeat_s = heartbeat_s
 
     @property
@@ -71,7 +72,7 @@ class Link:
         while True:
             if await self._once():
                 wait_s = _BACKOFF_FIRST_S
-            self._tried()
+            self._news()
             await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
             wait_s = min(wait_s * 2, _BACKOFF_MOST_S)
 
@@ -115,6 +116,7 @@ class Link:
 
     def _heard(self, stream: Stream, body: bytes) -> None:
         self.digests = unpack_value(body) if body else {}
+        self._news()
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, LuabusError):
@@ -125,12 +127,13 @@ class Link:
 
     def _stream_closed(self, stream: Stream, error: LuabusError | None) -> None:
         """Down at once: nothing more must be given to this stream while its task waits to be told."""
-        was_ready, self.ready, self.joined, self.draining = self.ready, False, False, False
+        was_ready, expected = self.ready, self.draining
+        self.ready = self.joined = self.draining = False
         if error is not None:
             self.last_error = error
         if was_ready:
             if error is not None:
-                log.warning("%s is lost: %s", self.name, error)
+                log.log(logging.INFO if expected else logging.WARNING, "%s is lost: %s", self.name, error)
             self._down(self)
 
     def snapshot(self) -> dict[str, Any]:
