@@ -132,6 +132,10 @@ async def _check_same_peer(bus: Bus, names: list[str], token: int) -> None:
     owners = {row["router"]: row["name"] for row in rows if row["token"] == token}
     if len(owners) == len(names) and len(set(owners.values())) == 1:
         return
+    if not owners:
+        raise Refused(
+            f"no router has a connection with token {token}; see the connections, or use the token 'own'"
+        )
     where = ", ".join(f"{name}: {owners.get(name, 'nobody')}" for name in names)
     raise Refused(
         f"token {token} is not the same connection everywhere ({where}); name one router, or use the token 'own'"

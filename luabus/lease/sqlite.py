@@ -101,31 +101,26 @@ class _File:
 
     def swap(self, namespace: str, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
         values = (new.holder, new.incarnation, new.epoch, new.seq, new.heir, namespace, group)
-        # The write lock first: a transaction that starts by reading is refused at once, not made to wait, when
-        # another one is about to write.
-        self._execute("BEGIN IMMEDIATE")
+        # One statement is one transaction, which takes the write lock before it looks at the row.
         if expected is None:
-            changed = self._execute(_INSERT, values).rowcount
-        else:
-            changed = self._execute(_UPDATE, (*values, expected.epoch, expected.seq)).rowcount
-        self._execute("COMMIT")
-        return changed == 1
+            return self._execute(_INSERT, values).rowcount == 1
+        return self._execute(_UPDATE, (*values, expected.epoch, expected.seq)).rowcount == 1
 
     def close(self) -> None:
         db, self._db = self._db, None
         if db is not None:
             db.close()
 
-    def _execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+    def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:
             return self._connection().execute(statement, values)
         except BaseException:
-            self.close()  # which rolls back; the next call starts afresh
+            self.close()  # the next call starts afresh
             raise
 
     def _connection(self) -> sqlite3.Connection:
         # A file that was removed or replaced beneath an open connection: two candidates would vote in two files.
-        if self._db is not None and not self._db.in_transaction and self._identity != _identity(self._path):
+        if self._db is not None and self._identity != _identity(self._path):
             self.close()
         if self._db is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
