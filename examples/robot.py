@@ -17,7 +17,7 @@ service = luabus.Service("robot")
 bus = service.bus
 log = logging.getLogger("robot")
 
-ACCOUNTS = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
+ACCOUNTS = ["alice", "bob", "carol", "erin", "grace", "judy", "mallory", "trent", "zoe"]
 
 
 async def write_mail() -> None:
