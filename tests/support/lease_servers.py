@@ -56,6 +56,17 @@ class SqliteFile:
             self._holder.close()
             self._holder = None
 
+    def is_locked(self) -> bool:
+        """Whether somebody else keeps others from writing for longer than a write takes."""
+        probe = sqlite3.connect(self.path, isolation_level=None, timeout=0.25)
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            probe.close()
+        return False
+
 
 class LeaseServer:
     """A server process. `start` waits until it serves; `kill` is SIGKILL; it can be started again on the same data."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luabus.election import LeaseRow
-from luabus.lease import LeaseStoreError, open_store
+from luabus.lease import LeaseStore, LeaseStoreError, open_store
 from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import SqliteFile
 
@@ -31,7 +31,7 @@ async def test_many_may_be_the_first(file: SqliteFile, connect: Opener) -> None:
     assert sum(won) == 1
 
 
-async def test_a_rollback_journal_and_full_synchronisation(file: SqliteFile, connect: Opener) -> None:
+async def test_a_rollback_journal(file: SqliteFile, connect: Opener) -> None:
     """Also when somebody had set the file to write-ahead logging."""
     file.path.parent.mkdir()
     with sqlite3.connect(file.path) as db:
@@ -42,6 +42,22 @@ async def test_a_rollback_journal_and_full_synchronisation(file: SqliteFile, con
     check = sqlite3.connect(file.path)
     assert check.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     check.close()
+
+
+async def test_a_writer_waits_for_the_others(file: SqliteFile, connect: Opener) -> None:
+    """Readers and writers of several connections at once: nobody is refused with "database is locked"."""
+    stores = [connect(file) for _ in range(6)]
+
+    async def count(store: LeaseStore, group: int) -> None:
+        row: LeaseRow | None = None
+        for seq in range(25):
+            new = LeaseRow(group, 1, 1, 1, seq)
+            assert await store.compare_and_set(group, row, new)
+            for other in range(6):
+                await store.read(other)
+            row = new
+
+    await asyncio.gather(*(count(store, group) for group, store in enumerate(stores)))
 
 
 async def test_a_file_that_is_replaced_is_followed(file: SqliteFile, connect: Opener) -> None:
