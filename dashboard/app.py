@@ -8,6 +8,7 @@ from aiohttp import web
 
 # Importing these enters their endpoints into the table.
 from dashboard import api, events, metrics, openapi  # noqa: F401
+from dashboard.chronicle import Chronicle
 from dashboard.context import CONTEXT, Context
 from dashboard.endpoints import add_routes
 from dashboard.guard import MIDDLEWARES
@@ -26,6 +27,7 @@ def make_app(context: Context) -> web.Application:
     app.on_response_prepare.append(_cache_assets)
     app.cleanup_ctx.append(_run_feed)
     app.on_shutdown.append(_let_go)
+    Chronicle(context.journal, context.feed)
     context.journal.on_event = lambda event: context.feed.bump("events")
     return app
 

@@ -30,6 +30,7 @@ FRESH_S = 1.0
 """A reader without a stream is shown nothing older: the feed looks first, once for all who ask at that moment."""
 PATIENCE_S = 0.25
 """How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
+EVENTS_AT_ONCE = 500
 LEAST_GAP_S = 0.1
 """Between two looks, however often the bus says that something changed."""
 
@@ -64,6 +65,9 @@ class Feed:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connections_at: float | None = None
+        self._launcher_event = 0
+        self._launcher_pid: object = None
+        self.on_launcher_events: Callable[[list[Mapping[str, Any]]], None] = lambda events: None
         self._observers: list[Callable[[Snapshot, Snapshot], None]] = []
 
     async def start(self) -> None:
@@ -159,25 +163,40 @@ class Feed:
 
     async def _look(self) -> None:
         source = self.source
-        routes, connections, stats, processes, settings = await asyncio.gather(
+        routes, connections, stats, launcher, events = await asyncio.gather(
             _answer(source.routes()),
             _answer(source.connections()),
             _answer(source.stats()),
-            _answer(source.ask("processes")),
             _answer(source.ask("status")),
+            _answer(source.ask("events", self._launcher_event, EVENTS_AT_ONCE)),
         )
         old = self.snapshot
         new = replace(old, at=self._now(), bus_error=source.bus_error())
         new = replace(new, routers=self._routers(old, routes, stats))
         new = self._with_connections(new, connections)
-        new = self._with_processes(new, processes, settings)
+        new = self._with_launcher(new, launcher)
         new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
         self.snapshot = new
         self.polls += 1
         self._polled = self._monotonic()
         for observer in self._observers:
             observer(old, new)
+        self._take_events(events)
         self._wake()
+
+    def _take_events(self, events: Any) -> None:
+        pid = self.snapshot.settings.get("pid")
+        if pid != self._launcher_pid:
+            # Another launcher counts its events from 1 again: what was asked for just now was of the one before.
+            known, self._launcher_pid, self._launcher_event = self._launcher_pid, pid, 0
+            if known is not None:
+                self.kick()
+                return
+        if not isinstance(events, list) or not events:
+            return
+        with _tolerant("events"):
+            self._launcher_event = max(int(event["id"]) for event in events)
+            self.on_launcher_events(events)
 
     def _wake(self) -> None:
         # Who waits holds the old event; who comes later waits on the new one.
@@ -217,14 +236,15 @@ class Feed:
             return replace(new, connections=with_rates(rows, new.connections, elapsed))
         return new
 
-    def _with_processes(self, new: Snapshot, answer: Any, settings: Any) -> Snapshot:
+    def _with_launcher(self, new: Snapshot, answer: Any) -> Snapshot:
         if isinstance(answer, Exception):
             return replace(new, launcher_error=str(answer))
-        if isinstance(settings, Mapping):
-            new = replace(new, settings=settings)
-        with _tolerant("processes"):
-            rows = _processes.validate_python(answer)
-            return replace(new, processes=rows, processes_seen=self._now(), launcher_error=None)
+        with _tolerant("status"):
+            rows = _processes.validate_python(answer["processes"])
+            settings = {key: value for key, value in answer.items() if key != "processes"}
+            return replace(
+                new, processes=rows, settings=settings, processes_seen=self._now(), launcher_error=None
+            )
         return replace(new, launcher_error="it answers in a way that this dashboard does not understand")
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -52,24 +52,29 @@ class Journal:
         by: str = "",
         origin: str = "",
         at: float | None = None,
+        source: Literal["dashboard", "launcher"] = "dashboard",
     ) -> Event:
         """Write one event down. `at` in seconds since the epoch; now when None."""
-        moment = datetime.fromtimestamp(self._now() if at is None else at, UTC)
         event = Event(
             seq=self._next,
-            at=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            at=time_text(self._now() if at is None else at),
             kind=kind,
             subject=subject,
             text=text,
             level=level,
             by=by,
             origin=origin,
+            source=source,
         )
         self._next += 1
         self._events.append(event)
         self._write(event)
         self.on_event(event)
         return event
+
+    def newest(self, source: str) -> Event | None:
+        """The last event from there."""
+        return next((event for event in reversed(self._events) if event.source == source), None)
 
     def find(self, after: int = 0, limit: int = 100, q: str = "", kind: str = "") -> list[Event]:
         """Events with a number above `after`, oldest first; the newest `limit` of them when `after` is 0."""
@@ -109,6 +114,11 @@ class Journal:
         except OSError as error:
             self._file_broken = True
             log.error("events are kept in memory only from now on: %s", error)
+
+
+def time_text(at: float) -> str:
+    """Seconds since the epoch as RFC 3339 with milliseconds, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _line(event: Event) -> str:

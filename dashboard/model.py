@@ -173,6 +173,7 @@ class Event(Shown):
     level: Level = "ok"
     by: str = ""
     origin: str = ""
+    source: Literal["dashboard", "launcher"] = "dashboard"
 
 
 class Events(Shown):

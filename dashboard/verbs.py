@@ -84,7 +84,7 @@ async def kill(
     known_name(snapshot, asked.name, snapshot.names())
     if preview:
         return _consequence(consequences.of_kill(snapshot, asked.name, asked.signal))
-    async with _Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}"):
+    async with _Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", True):
         detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
     return Done(done=f"{asked.signal} was sent to {asked.name}", detail=detail)
 
@@ -101,9 +101,9 @@ async def steer(
                 (Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False)
             )
         return _consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"))
-    async with _Written(context, caller, verb, name, f"{verb} {name}"):
+    async with _Written(context, caller, verb, name, f"{verb} {name}", True):
         detail = await context.feed.source.tell(verb, name, _who(caller))
-    return Done(done=f"{verb} {name}: done", detail=detail)
+    return Done(done=f"{verb} {name}: begun", detail=detail)
 
 
 async def scale(
@@ -116,10 +116,15 @@ async def scale(
     if preview:
         return _consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances))
     async with _Written(
-        context, caller, "scale", asked.service, f"scale {asked.service} from {now} to {asked.instances}"
+        context,
+        caller,
+        "scale",
+        asked.service,
+        f"scale {asked.service} from {now} to {asked.instances}",
+        True,
     ):
         detail = await context.feed.source.tell("scale", asked.service, asked.instances, _who(caller))
-    return Done(done=f"{asked.service} has {asked.instances} instances", detail=detail)
+    return Done(done=f"{asked.service} goes from {now} to {asked.instances} instances", detail=detail)
 
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
@@ -180,9 +185,21 @@ def _who(caller: Caller | None) -> dict[str, str]:
 
 
 class _Written:
-    """Writes the event whether the verb succeeds or not, and has the feed look again."""
+    """Writes the event whether the verb succeeds or not, and has the feed look again.
 
-    def __init__(self, context: Context, caller: Caller | None, kind: str, subject: str, text: str) -> None:
+    What the launcher did it writes down itself (`by_launcher`), with who asked; only a refusal is ours to tell.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        caller: Caller | None,
+        kind: str,
+        subject: str,
+        text: str,
+        by_launcher: bool = False,
+    ) -> None:
+        self._by_launcher = by_launcher
         self._context = context
         self._caller = caller
         self._event = (kind, subject)
@@ -196,7 +213,8 @@ class _Written:
     ) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
         if error is None:
-            self._context.journal.add(*self._event, self._text, by=by, origin=origin)
+            if not self._by_launcher:
+                self._context.journal.add(*self._event, self._text, by=by, origin=origin)
             self._context.feed.kick()
         elif isinstance(error, LuabusError):
             self._context.journal.add(*self._event, f"{self._text}: refused: {error}", "warn", by, origin)

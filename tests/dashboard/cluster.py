@@ -65,6 +65,7 @@ class ScriptedCluster:
     processes: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     launcher: bool = True
+    pid: int = 1
     fails: Exception | None = None
     logs: list[Any] = field(default_factory=list)
     done: list[tuple[Any, ...]] = field(default_factory=list)
@@ -137,7 +138,10 @@ class ScriptedCluster:
         if not self.launcher:
             raise NotConnected("no launcher: control.json does not exist")
         answers: dict[str, Any] = {
-            "processes": self.processes, "status": {"state": "healthy"}, "logs": self.logs, "events": self.events,
+            "processes": self.processes,
+            "status": {"pid": self.pid, "processes": self.processes},
+            "logs": self.logs,
+            "events": [event for event in self.events if method == "events" and event["id"] > args[0]],
         }  # fmt: skip
         return answers[method]
 

@@ -65,7 +65,7 @@ async def test_an_answer_of_another_shape_is_logged_and_the_rest_goes_on(
     assert [r.connected for r in snapshot.routers] == [False, True]
     assert snapshot.launcher_error is not None
     assert "routes is not understood" in caplog.text
-    assert "processes is not understood" in caplog.text
+    assert "status is not understood" in caplog.text
 
 
 async def test_who_waits_is_woken_by_its_topics_only() -> None:

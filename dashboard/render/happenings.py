@@ -1,0 +1,88 @@
+"""What happened between two looks, and what the launcher's own events say: as drafts for the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dashboard.model import Level
+from dashboard.snapshot import RouterState, Snapshot
+
+_BAD_STATES = ("failed",)
+_WARN_STATES = ("backoff", "exited")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event without its number. `at` in seconds since the epoch; None means now."""
+
+    kind: str
+    subject: str
+    text: str
+    level: Level = "ok"
+    by: str = ""
+    origin: str = ""
+    at: float | None = None
+    source: Literal["dashboard", "launcher"] = "dashboard"
+
+
+def between(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
+    """Routers that came or went, masters that changed, new alarms, the launcher lost or found."""
+    before = {router.name: router for router in old.routers}
+    for router in new.routers:
+        last = before.get(router.name)
+        if last is None:
+            continue
+        if last.connected and not router.connected:
+            yield Draft(
+                "router", router.name, f"{router.name} does not answer", "bad" if not new.routed else "warn"
+            )
+        elif router.connected and not last.connected:
+            again = "again" if last.seen is not None else "for the first time"
+            yield Draft("router", router.name, f"{router.name} answers {again}")
+        yield from _alarms(last, router)
+    if old.routed and new.routed:
+        yield from _masters(old, new)
+    if old.processes_seen is not None and old.launcher_error is None and new.launcher_error is not None:
+        yield Draft("launcher", "launcher", f"the launcher does not answer: {new.launcher_error}", "warn")
+    elif old.processes_seen is not None and old.launcher_error is not None and new.launcher_error is None:
+        yield Draft("launcher", "launcher", "the launcher answers again")
+
+
+def _alarms(last: RouterState, router: RouterState) -> Iterator[Draft]:
+    known = {(alarm.kind, alarm.text) for alarm in last.stats.alarms} if last.stats else set()
+    for alarm in router.stats.alarms if router.stats else ():
+        if (alarm.kind, alarm.text) not in known:
+            yield Draft("alarm", router.name, f"{router.name}: {alarm.text}", "bad", at=alarm.since or None)
+
+
+def _masters(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
+    before = {group.group: group for group in old.groups()}
+    for group in new.groups():
+        last = before.get(group.group)
+        if last is None or last.master == group.master:
+            continue
+        names = {slot.service_id: slot.name for slot in (*last.slots, *group.slots)}
+        if group.master is None:
+            lost = names.get(last.master or "", last.master)
+            yield Draft("master", group.name, f"{group.name} has no master: it was {lost}", "warn")
+        else:
+            name = names.get(group.master, group.master)
+            yield Draft("master", group.name, f"{name} is master of {group.name} with epoch {group.epoch}")
+
+
+def of_launcher(event: Mapping[str, Any]) -> Draft:
+    """One event of the launcher: `id`, `at`, `kind`, `name`, `text`, `by`, `from`, and `state` for a change of state."""
+    state = str(event.get("state", ""))
+    level: Level = "bad" if state in _BAD_STATES else "warn" if state in _WARN_STATES else "ok"
+    return Draft(
+        kind=str(event.get("kind", "")),
+        subject=str(event.get("name", "")),
+        text=" ".join(part for part in (str(event.get("name", "")), str(event.get("text", ""))) if part),
+        level=level,
+        by=str(event.get("by", "")),
+        origin=str(event.get("from", "")),
+        at=float(event["at"]) if isinstance(event.get("at"), int | float) else None,
+        source="launcher",
+    )
