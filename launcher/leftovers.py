@@ -14,17 +14,14 @@ PATIENCE_S = 2.0
 
 def find(run_dir: RunDir) -> set[int]:
     """Living processes of the last run recorded in run_dir."""
-    recorded = run_dir.read_processes()
-    if recorded is None:
+    run, recorded = run_dir.read_processes()
+    if not run and not recorded:
         return set()
     found: set[int] = set()
     everyone = family.look()
-    for entry in recorded.get("processes", ()):
-        pid, started = entry.get("pid"), entry.get("started")
-        if isinstance(pid, int) and started is not None and pid > 1:
-            found |= family.members(everyone, pid, float(started))
-    run = recorded.get("run")
-    if isinstance(run, str) and run:
+    for pid, started in recorded:
+        found |= family.members(everyone, pid, started)
+    if run:
         found |= family.marked(run)
     return found
 

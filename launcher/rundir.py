@@ -67,11 +67,22 @@ class RunDir:
 
     def read_control(self) -> dict[str, Any] | None:
         """`{"pid", "host", "port"}`, or None when no launcher wrote it (or it is damaged)."""
-        return _read_json(self.control_file)
+        value = _read_json(self.control_file)
+        whole = isinstance(value.get("pid"), int) and isinstance(value.get("port"), int) and "host" in value
+        return value if whole else None
 
-    def read_processes(self) -> dict[str, Any] | None:
-        """What the last launcher recorded of its processes, or None."""
-        return _read_json(self.processes_file)
+    def read_processes(self) -> tuple[str, list[tuple[int, float]]]:
+        """What the last launcher recorded: its run id, and pid and start time of each process. Empty for none, or damaged."""
+        value = _read_json(self.processes_file)
+        run, entries = value.get("run"), value.get("processes")
+        found = []
+        for entry in entries if isinstance(entries, list) else ():
+            pid, started = (
+                (entry.get("pid"), entry.get("started")) if isinstance(entry, dict) else (None, None)
+            )
+            if isinstance(pid, int) and pid > 1 and isinstance(started, int | float):
+                found.append((pid, float(started)))
+        return run if isinstance(run, str) else "", found
 
     def lock(self) -> Lock:
         """Takes the lock. Raises `AlreadyRunning`, with the pid of the launcher that holds it, or `RunDirError`."""
@@ -152,9 +163,9 @@ else:
         return True
 
 
-def _read_json(file: Path) -> dict[str, Any] | None:
+def _read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -85,7 +85,9 @@ class ClusterRun:
         cluster: str = "",
     ) -> None:
         """cluster.toml with these services; values are written as JSON, which TOML's own are close enough to."""
-        text = f'[cluster]\nname = "test"\n{cluster}\n[routers]\ncount = {routers}\nport = {self.router_port}\n'
+        text = (
+            f'[cluster]\nname = "test"\n{cluster}\n[routers]\ncount = {routers}\nport = {self.router_port}\n'
+        )
         text += f"[dashboard]\nenabled = {str(dashboard).lower()}\nport = {self.dashboard_port}\n{extra}\n"
         for name, keys in services.items():
             text += f"[services.{name}]\n"

@@ -81,7 +81,9 @@ def test_every_fault_is_told_with_its_place(tmp_path: Path, text: str, message: 
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    found = faults(tmp_path, '[cluster]\nnme = 1\n[routers]\ncount = 0\n[services.a]\ncommand = ["x"]\ninstances = -1')
+    found = faults(
+        tmp_path, '[cluster]\nnme = 1\n[routers]\ncount = 0\n[services.a]\ncommand = ["x"]\ninstances = -1'
+    )
     assert [line.split(":")[1] for line in found] == ["2", "4", "7"]
 
 
@@ -101,7 +103,9 @@ def test_an_unknown_dependency(tmp_path: Path) -> None:
 
 def test_a_cycle_is_named(tmp_path: Path) -> None:
     text = "".join(f'[services.{a}]\ncommand = ["x"]\ndepends_on = ["{b}"]\n' for a, b in ("ab", "bc", "ca"))
-    assert faults(tmp_path, text) == ["cluster.toml:3: services.a.depends_on: these wait for one another: a -> b -> c -> a"]
+    assert faults(tmp_path, text) == [
+        "cluster.toml:3: services.a.depends_on: these wait for one another: a -> b -> c -> a"
+    ]
 
 
 def test_a_service_that_depends_on_itself(tmp_path: Path) -> None:
@@ -115,7 +119,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_broken_toml_has_its_line(tmp_path: Path) -> None:
-    assert faults(tmp_path, '[cluster]\nname = x')[0].startswith("cluster.toml:2: is not valid TOML")
+    assert faults(tmp_path, "[cluster]\nname = x")[0].startswith("cluster.toml:2: is not valid TOML")
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:

@@ -19,13 +19,15 @@ from launcher.output import (
     tail,
 )
 
-TEXT = b"one\ntwo\r\n\nfour \xff\n" + b"{\"json\": true}\n" + b"x" * 40 + b"\nrest"
+TEXT = b"one\ntwo\r\n\nfour \xff\n" + b'{"json": true}\n' + b"x" * 40 + b"\nrest"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_lines_do_not_depend_on_how_the_bytes_arrive(size: int) -> None:
     splitter = LineSplitter()
-    lines = [line for start in range(0, len(TEXT), size) for line in splitter.feed(TEXT[start : start + size])]
+    lines = [
+        line for start in range(0, len(TEXT), size) for line in splitter.feed(TEXT[start : start + size])
+    ]
     assert lines == [
         (b"one", False), (b"two", False), (b"", False), (b"four \xff", False), (b'{"json": true}', False), (b"x" * 40, False),
     ]  # fmt: skip
@@ -38,7 +40,9 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(size: int) -> None:
 def test_a_line_without_end_is_cut_and_marked(size: int) -> None:
     splitter = LineSplitter(limit=10)
     data = b"a" * 25 + b"\nb\n"
-    lines = [line for start in range(0, len(data), size) for line in splitter.feed(data[start : start + size])]
+    lines = [
+        line for start in range(0, len(data), size) for line in splitter.feed(data[start : start + size])
+    ]
     assert b"".join(text for text, _ in lines[:-1]) == b"a" * 25
     assert all(len(text) <= 10 for text, _ in lines)
     assert [cut for _, cut in lines] == [False, True, True, False]
@@ -58,7 +62,9 @@ def test_the_rest_of_a_flushed_line_is_a_continuation() -> None:
     assert splitter.feed(b"bob\nnext\n") == [(b"bob", True), (b"next", False)]
 
 
-@pytest.mark.parametrize("text", [b"", b"plain", b" leading and trailing ", b'{"a": [1, 2]}', b"\xff\xfe", "žluť".encode()])
+@pytest.mark.parametrize(
+    "text", [b"", b"plain", b" leading and trailing ", b'{"a": [1, 2]}', b"\xff\xfe", "žluť".encode()]
+)
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_line_is_read_as_it_was_written(text: bytes, cut: bool) -> None:
     raw = encode("2026-01-31T12:00:00.123456Z", "err", text, cut)

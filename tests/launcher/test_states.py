@@ -12,7 +12,9 @@ def test_every_state_can_be_left_and_reached() -> None:
 
 
 def test_only_a_person_leaves_a_settled_state() -> None:
-    leaving = {event for (state, event), targets in TRANSITIONS.items() if state in SETTLED and targets - {state}}
+    leaving = {
+        event for (state, event), targets in TRANSITIONS.items() if state in SETTLED and targets - {state}
+    }
     assert leaving == {Event.START, Event.STOP}  # STOP with `again` is a restart
 
 
@@ -30,4 +32,11 @@ def test_settled_states_have_no_process() -> None:
 
 
 def test_states_have_the_names_users_were_promised() -> None:
-    assert {str(state) for state in State} == {"starting", "running", "backoff", "stopping", "exited", "failed"}
+    assert {str(state) for state in State} == {
+        "starting",
+        "running",
+        "backoff",
+        "stopping",
+        "exited",
+        "failed",
+    }

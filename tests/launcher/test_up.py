@@ -51,7 +51,10 @@ def test_a_luabus_service_is_found_from_the_files_folder_and_can_be_called(clust
     cluster.write({"greeter": {"run": "greeter:service", "group": 7, "instances": 2}}, routers=2)
     cluster.ok("up", "-d")
     assert json.loads(cluster.ok("call", "target:greeter.2", "hello", '"bob"').out) == "hello bob"
-    assert json.loads(cluster.ok("call", "random:greeter", "hello", "text without quotes").out) == "hello text without quotes"
+    assert (
+        json.loads(cluster.ok("call", "random:greeter", "hello", "text without quotes").out)
+        == "hello text without quotes"
+    )
     every = json.loads(cluster.ok("call", "broadcast:greeter", "hello", "1").out)
     assert every == {"7.1": "hello 1", "7.2": "hello 1"}
     routes = cluster.ok("routes", "--json").json
@@ -85,7 +88,9 @@ def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster:
     while "are ready" not in seen:
         seen += launcher.stdout.readline()
     cluster.until_state("web.1", "running")
-    os.kill(launcher.pid, signal.SIGINT)  # what Ctrl-C sends; the launcher itself gets it from its guard's group
+    os.kill(
+        launcher.pid, signal.SIGINT
+    )  # what Ctrl-C sends; the launcher itself gets it from its guard's group
     os.kill(cluster.launcher_pid, signal.SIGINT)
     rest, _ = launcher.communicate(timeout=20)
     seen += rest
@@ -98,7 +103,11 @@ def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster:
 
 
 def test_a_second_ctrl_c_does_not_wait(cluster: ClusterRun) -> None:
-    stubborn = {"command": child("ignore=SIGTERM", "ready", "wait"), "ready": {"log": "ready"}, "restart": {"stop_timeout": 60}}
+    stubborn = {
+        "command": child("ignore=SIGTERM", "ready", "wait"),
+        "ready": {"log": "ready"},
+        "restart": {"stop_timeout": 60},
+    }
     cluster.write({"stubborn": stubborn})
     cluster.ok("up", "-d")
     launcher, pid = cluster.launcher_pid, cluster.process("stubborn.1")["pid"]
@@ -125,7 +134,10 @@ def test_a_port_in_use_names_the_process_and_starts_nothing(cluster: ClusterRun)
     with socket.create_server(("127.0.0.1", cluster.router_port)):
         up = cluster("up", "-d")
     assert up.code == 1
-    assert f"router.1 cannot listen at 127.0.0.1:{cluster.router_port}: the port is taken by pid {os.getpid()}" in up.err
+    assert (
+        f"router.1 cannot listen at 127.0.0.1:{cluster.router_port}: the port is taken by pid {os.getpid()}"
+        in up.err
+    )
     assert cluster.pids("pids") == []
     assert cluster("status").code == 3
 
@@ -167,7 +179,9 @@ def test_a_program_that_does_not_exist_fails_the_start(cluster: ClusterRun) -> N
 
 
 def test_one_that_is_never_ready_fails_the_start_in_time(cluster: ClusterRun) -> None:
-    cluster.write({"shy": {"command": child("say=almost", "wait"), "ready": {"log": "ready"}, "start_timeout": 1.0}})
+    cluster.write(
+        {"shy": {"command": child("say=almost", "wait"), "ready": {"log": "ready"}, "start_timeout": 1.0}}
+    )
     up = cluster("up", "-d")
     assert up.code == 1
     assert "shy.1 is not ready after 1 s" in up.err
@@ -175,7 +189,9 @@ def test_one_that_is_never_ready_fails_the_start_in_time(cluster: ClusterRun) ->
 
 
 def test_one_that_ends_with_success_before_it_is_ready_has_not_started(cluster: ClusterRun) -> None:
-    cluster.write({"brief": {"command": child("exit=0"), "ready": {"log": "ready"}, "restart": {"backoff": 0.05}}})
+    cluster.write(
+        {"brief": {"command": child("exit=0"), "ready": {"log": "ready"}, "restart": {"backoff": 0.05}}}
+    )
     up = cluster("up", "-d")
     assert up.code == 1
     assert "before it was ready" in up.err
@@ -199,14 +215,24 @@ def test_no_file(cluster: ClusterRun) -> None:
 
 def test_verbs_without_a_cluster_say_so(cluster: ClusterRun) -> None:
     cluster.write({})
-    for verb in (["status"], ["down"], ["kill", "x"], ["restart", "x"], ["routes"], ["call", "random:x", "y"], ["reload"]):
+    for verb in (
+        ["status"],
+        ["down"],
+        ["kill", "x"],
+        ["restart", "x"],
+        ["routes"],
+        ["call", "random:x", "y"],
+        ["reload"],
+    ):
         done = cluster(*verb)
         assert done.code == 3, (verb, done)
         assert "luabus-cluster up" in done.err, verb
     assert cluster("status", "--json").json["state"] == "not running"
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to become somebody with less rights")
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="needs root to become somebody with less rights"
+)
 def test_a_run_dir_that_may_not_be_written(cluster: ClusterRun, tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     cluster.write({}, cluster='run_dir = "/proc/nowhere"')
@@ -248,7 +274,9 @@ def test_it_works_from_any_folder_and_by_its_installed_name(cluster: ClusterRun)
 
 def test_essential_services_take_the_cluster_with_them(cluster: ClusterRun) -> None:
     quick = {"policy": "never"}
-    cluster.write({"heart": {**READY, "essential": True, "restart": quick}, "toe": {**READY, "restart": quick}})
+    cluster.write(
+        {"heart": {**READY, "essential": True, "restart": quick}, "toe": {**READY, "restart": quick}}
+    )
     launcher = cluster.foreground()
     assert launcher.stdout is not None
     while "are ready" not in launcher.stdout.readline():
