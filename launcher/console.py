@@ -84,11 +84,11 @@ class Foreground:
             self._say("    " + self._style.clean(line))
 
     def stopping(self, why: str) -> None:
-        self._say(f"stopping: {why}")
+        self._say(f"stopping: {why} (Ctrl-C again: no more waiting)")
 
     def waiting(self, names: list[str]) -> None:
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        self._say(self._style(f"waiting for {shown} to end (Ctrl-C again: no more waiting)", "dim"))
+        self._say(self._style(f"waiting for {shown} to end", "dim"))
 
     def stopped(self, code: int) -> None:
         self._say("everything has stopped")

@@ -21,12 +21,15 @@ from launcher.plan import Plan, make_plan
 from launcher.ports import check_ports
 from launcher.rundir import Lock, RunDir
 from launcher.startup import judge
-from launcher.states import SETTLED
+from launcher.states import State
 from launcher.supervisor import Supervisor
 from launcher.verbs import Verbs
 
 LOCK_PATIENCE_S: Final = 3.0
 """A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
+
+STOP_NEWS_S: Final = 0.5
+"""How often it is told for what a stop waits."""
 
 TAIL_LINES: Final = 20
 """Lines of a process' log shown when it kept the cluster from starting."""
@@ -169,22 +172,21 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter) -> None:
 
 
 async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
+    """Tells that it stops, and then each second for what it waits, if that is not what was told before."""
     changed = asyncio.Event()
     stop = supervisor.observe(changed.set)
-    told = False
-    waiting: list[str] = []
+    told: list[str] = []
     try:
-        while True:
-            if supervisor.stopping:
-                if not told:
-                    told = True
-                    reporter.stopping(supervisor.why_stopped)
-                names = [unit.name for unit in supervisor.units.values() if unit.state not in SETTLED]
-                if names and names != waiting:
-                    waiting = names
-                    reporter.waiting(names)
+        while not supervisor.stopping:
             changed.clear()
             await changed.wait()
+        reporter.stopping(supervisor.why_stopped)
+        while True:
+            await asyncio.sleep(STOP_NEWS_S)
+            names = [unit.name for unit in supervisor.units.values() if unit.state is State.STOPPING]
+            if names and names != told:
+                told = names
+                reporter.waiting(names)
     finally:
         stop()
 

@@ -80,8 +80,8 @@ def test_run_dir_and_what_lies_in_it_are_private(cluster: ClusterRun) -> None:
 
 
 def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster: ClusterRun) -> None:
-    command = child("say=hello from me", "err=oh", "ready", "wait")
-    cluster.write({"web": {"command": command, "ready": {"log": "ready"}}})
+    command = child("ignore=SIGTERM", "say=hello from me", "err=oh", "ready", "wait")
+    cluster.write({"web": {"command": command, "ready": {"log": "ready"}, "restart": {"stop_timeout": 1.0}}})
     launcher = cluster.foreground()
     assert launcher.stdout is not None
     seen = ""
@@ -98,7 +98,8 @@ def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster:
     assert "starting cluster test: 2 processes" in seen
     assert "web.1    | hello from me" in seen
     assert "stopping: Ctrl-C" in seen
-    assert "waiting for router.1, web.1 to end" in seen
+    assert "waiting for web.1 to end" in seen
+    assert "did not end in time: SIGKILL" in seen
     assert "everything has stopped" in seen
 
 
