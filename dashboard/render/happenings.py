@@ -79,7 +79,9 @@ def of_launcher(event: Mapping[str, Any]) -> Draft:
     return Draft(
         kind=str(event.get("kind", "")),
         subject=str(event.get("name", "")),
-        text=" ".join(part for part in (str(event.get("name", "")), str(event.get("text", ""))) if part),
+        text=" ".join(
+            part for part in (str(event.get("name", "")), str(event.get("text", ""))) if part
+        ).replace("->", "→"),
         level=level,
         by=str(event.get("by", "")),
         origin=str(event.get("from", "")),

@@ -1,6 +1,7 @@
 // What every page has: the live line, navigation without reload within a page, menus, the theme.
 import "./actions.js";
 import { refresh, start } from "./live.js";
+import { localTimes } from "./times.js";
 
 
 function go(url, replace) {
@@ -76,14 +77,7 @@ document.getElementById("theme").addEventListener("click", () => {
 
 addEventListener("popstate", refresh);
 
-function localTimes() {
-  for (const time of document.querySelectorAll("time[data-time]")) {
-    const text = new Date(time.dateTime).toLocaleString(document.documentElement.lang);
-    if (time.title !== text) time.title = text;
-  }
-}
-document.addEventListener("luabus:refreshed", localTimes);
-localTimes();
+localTimes(document);
 for (const element of document.querySelectorAll("[data-bottom]")) element.scrollTop = element.scrollHeight;
 
 start();

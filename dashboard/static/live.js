@@ -1,6 +1,7 @@
 // Keeps the page equal to what the dashboard knows: listens for "something changed" and fetches the page again.
 import { morph } from "./morph.js";
 import { say } from "./texts.js";
+import { localTimes } from "./times.js";
 
 const SILENT_MS = 25000; // two heartbeats and a half: what is shown may be old by then
 const base = document.documentElement.dataset.base;
@@ -52,6 +53,7 @@ export async function refresh() {
 
 function put(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
+  localTimes(fresh);
   const bottoms = [...document.querySelectorAll("[data-bottom]")].filter((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 8);
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
@@ -59,7 +61,6 @@ function put(html) {
   }
   for (const element of bottoms) element.scrollTop = element.scrollHeight;
   document.title = fresh.title;
-  document.dispatchEvent(new CustomEvent("luabus:refreshed"));
 }
 
 function heard() {
