@@ -1,0 +1,122 @@
+"""A peer that speaks the protocol by hand, byte by byte, and may break every rule of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Any, Self
+
+from luabus import codec
+from luabus.errors import LuabusError
+from luabus.frames import FLAG_REQUEST, Frame, Kind, encode, split
+from luabus.handshake import Handshake, farewell
+from luabus.limits import MAX_FRAME_LIMIT
+
+
+class RawPeer:
+    """A TCP connection whose frames are written and read by the test. `async with await RawPeer.open(port) as peer`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._rest = b""
+        self._frames: list[Frame] = []
+        self.given_id = 0
+
+    @classmethod
+    async def dial(cls, port: int, host: str = "127.0.0.1") -> Self:
+        """Connected; nothing said yet."""
+        return cls(*await asyncio.open_connection(host, port))
+
+    @classmethod
+    async def open(cls, port: int, secret: bytes | None = None, host: str = "127.0.0.1") -> Self:
+        """Connected, and the handshake done."""
+        peer = await cls.dial(port, host)
+        await peer.shake(Handshake(connector=True, secret=secret, nonce=os.urandom(32)))
+        return peer
+
+    async def shake(self, handshake: Handshake) -> None:
+        """Do a handshake honestly."""
+        self.write(handshake.start())
+        while not handshake.done:
+            data = await self._reader.read(65_536)
+            if not data:
+                raise EOFError("closed during the handshake")
+            self._rest += data
+            answer, taken = handshake.receive(self._rest)
+            self._rest = self._rest[taken:]
+            self.write(answer)
+        self.given_id = handshake.given_id
+
+    def write(self, data: bytes) -> None:
+        """Any bytes."""
+        if data:
+            self._writer.write(data)
+
+    def send(self, frame: Frame) -> None:
+        self._writer.write(encode(frame))
+
+    def call(self, method: str, *args: Any, sequence: int = 0, **fields: Any) -> None:
+        """A CALL (or, with `kind=`, another) with this body; with a sequence it is a request."""
+        kind = fields.pop("kind", Kind.CALL)
+        flags = fields.pop("flags", FLAG_REQUEST if sequence else 0)
+        self.send(Frame(kind, flags, sequence=sequence, body=codec.pack_call(method, args), **fields))
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    async def frame(self, *kinds: Kind) -> Frame:
+        """The next frame, of one of `kinds` if any are given (others are passed over). Raises `EOFError`."""
+        while True:
+            while self._frames:
+                found = self._frames.pop(0)
+                if not kinds or found.kind in kinds:
+                    return found
+            data = await self._reader.read(1 << 18)
+            if not data:
+                raise EOFError("the other end closed the connection")
+            self._rest += data
+            taken = 0
+            for found, taken in split(self._rest, MAX_FRAME_LIMIT):  # noqa: B007
+                self._frames.append(found)
+            self._rest = self._rest[taken:]
+
+    async def answer(self, sequence: int) -> Any:
+        """The value or error that answers the request `sequence`; other frames are passed over."""
+        while True:
+            found = await self.frame(Kind.REPLY, Kind.ERROR)
+            if found.sequence == sequence:
+                value = codec.unpack_value(found.body)
+                return farewell(found.body) if found.kind is Kind.ERROR else value
+
+    async def request(self, method: str, *args: Any, sequence: int = 1, **fields: Any) -> Any:
+        """A request and its answer."""
+        self.call(method, *args, sequence=sequence, **fields)
+        return await self.answer(sequence)
+
+    async def farewell(self) -> LuabusError | None:
+        """Read to the end: the error in the BYE frame, None when the connection ended without one."""
+        try:
+            return farewell((await self.frame(Kind.BYE)).body)
+        except (EOFError, ConnectionError):
+            return None
+
+    async def ended(self) -> bool:
+        """Read until the other end closes."""
+        try:
+            while True:
+                await self.frame()
+        except (EOFError, ConnectionError):
+            return True
+
+    async def close(self) -> None:
+        self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
