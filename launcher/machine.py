@@ -51,7 +51,8 @@ class Machine:
     """The life of one process. Public attributes are for reading.
 
     `state`, `since` (when it came into it), `detail` (why, for people), `deadline` (when `due` must be called, or None),
-    `wanted` (a person wants it up), `has_process`, `restarts`, `last_exit`, `ready_since`.
+    `wanted` (a person wants it up), `has_process`, `restarts` (starts but the first), `returning` (it waits to start, and was
+    up before: after a crash or a restart), `last_exit`, `ready_since`.
     """
 
     def __init__(self, rules: Rules, chance: Callable[[], float]) -> None:
@@ -63,6 +64,7 @@ class Machine:
         self.wanted = False
         self.has_process = False
         self.restarts = 0
+        self.returning = False
         self.last_exit: ExitStatus | None = None
         self.ready_since: float | None = None
         self._chance = chance
@@ -70,6 +72,7 @@ class Machine:
         self._then = Then.STAY
         self._verdict = ""
         self._replaced = False
+        self._started_before = False
 
     @property
     def waiting(self) -> bool:
@@ -106,7 +109,7 @@ class Machine:
         if self.has_process:
             return self._end(Event.STOP, now, Then.START if again else Then.STAY, why)
         if again:
-            self._await_clearance(Event.STOP, now)
+            self._await_clearance(Event.STOP, now, returning=self.state is State.BACKOFF)
         else:
             self._move(Event.STOP, State.EXITED, now, why)
         return ()
@@ -122,6 +125,8 @@ class Machine:
         if not self.waiting:
             return ()
         self.has_process = True
+        self.restarts += self._started_before
+        self._started_before = True
         self.since = now
         self.detail = "not ready yet"
         self.deadline = now + self.rules.start_timeout if self.rules.must_report_ready else None
@@ -168,8 +173,7 @@ class Machine:
         if self._then is Then.JUDGE:
             return self._judge(Event.GONE, now, self._verdict)
         if self._then is Then.START:
-            self.restarts += 1
-            self._await_clearance(Event.GONE, now)
+            self._await_clearance(Event.GONE, now, returning=True)
         else:
             self.ready_since = None
             self._move(Event.GONE, State.EXITED, now, self._verdict)
@@ -180,8 +184,7 @@ class Machine:
         if self.deadline is None or now < self.deadline:
             return ()
         if self.state is State.BACKOFF:
-            self.restarts += 1
-            self._await_clearance(Event.DUE, now)
+            self._await_clearance(Event.DUE, now, returning=True)
             return ()
         if self.state is State.STARTING:
             late = f"not ready within {self.rules.start_timeout:g} s"
@@ -204,7 +207,8 @@ class Machine:
         self.deadline = now + self.rules.stop_timeout
         return (Action.TERMINATE,)
 
-    def _await_clearance(self, event: Event, now: float) -> None:
+    def _await_clearance(self, event: Event, now: float, *, returning: bool = False) -> None:
+        self.returning = returning
         self.has_process = False
         self.ready_since = None
         self._move(event, State.STARTING, now, "waiting to start")

@@ -344,7 +344,7 @@ class Supervisor:
         for unit in list(self.units.values()):
             if not unit.machine.waiting:
                 continue
-            if unit.machine.restarts == 0 or unit.last_exit is None:
+            if not unit.machine.returning:
                 obstacle = self._obstacle(unit.spec)
                 if obstacle:
                     unit.set_detail(f"waits for {obstacle}")

@@ -70,7 +70,9 @@ def test_a_crash_backs_off_and_starts_again() -> None:
     assert (one.state, one.deadline) == (State.BACKOFF, 10.5)
     assert "exit code 1" in one.detail
     one.due(10.5)
-    assert (one.state, one.waiting, one.restarts) == (State.STARTING, True, 1)
+    assert (one.state, one.waiting, one.returning) == (State.STARTING, True, True)
+    one.clear(10.5)
+    assert one.restarts == 1
 
 
 def test_a_crash_that_left_processes_behind_waits_for_them_before_it_is_judged() -> None:
@@ -167,7 +169,9 @@ def test_restart_stops_and_starts_without_back_off() -> None:
     one = running()
     assert one.stop(5.0, "restarted", again=True) == TERMINATE
     one.exited(6.0, KILLED)
-    assert (one.state, one.waiting, one.wanted, one.restarts) == (State.STARTING, True, True, 1)
+    assert (one.state, one.waiting, one.wanted, one.returning) == (State.STARTING, True, True, True)
+    one.clear(6.0)
+    assert one.restarts == 1
 
 
 @pytest.mark.parametrize("before", ["backoff", "failed", "exited", "waiting"])
