@@ -28,9 +28,11 @@ from luabus.errors import (
 )
 from luabus.frames import (
     FLAG_COUNT,
+    FLAG_META,
     FLAG_REQUEST,
     HEADER,
     HEADER_SIZE,
+    META_SIZE,
     Kind,
     check_header,
     make_route,
@@ -46,6 +48,11 @@ _RANDOM: Final = 2
 _BROADCAST: Final = 3
 _ANSWER: Final = 4
 _LOCAL: Final = 5
+
+# What a plan says about its frames beside that.
+_PLAIN: Final = 0
+_TRACKED: Final = 1
+_WITH_META: Final = 2
 
 NO_ROUTE: Final = "no_route"
 NO_MASTER: Final = "no_master"
@@ -101,7 +108,7 @@ class _Sink(Port):
         self.reason = reason
 
 
-_Plan = tuple[int, Any, int, bool]
+_Plan = tuple[int, Any, int, int]
 
 
 class Switch:
@@ -182,8 +189,8 @@ class Switch:
         last = size - HEADER_SIZE
         pos = run = frames = run_frames = 0
         to: Port | None = None  # whom the frames from `run` to `pos` go to
-        known = -1  # the route that mode, where, count and tracked belong to
-        mode, count, tracked = _LOCAL, 0, False
+        known = -1  # the route that mode, where, count and care belong to
+        mode, count, care = _LOCAL, 0, _PLAIN
         where: Any = None
         try:
             while pos <= last:
@@ -198,8 +205,10 @@ class Switch:
                     plan = plans.get(route)
                     if plan is None:
                         plan = self.plan(route)
-                    mode, where, count, tracked = plan
+                    mode, where, count, care = plan
                     known = route
+                if care and length < META_SIZE:
+                    check_header(length, route, limit)
                 if mode == _LOCAL:
                     if to is not None:
                         self._forward(port, to, data, run, pos, frames - run_frames)
@@ -234,7 +243,7 @@ class Switch:
                     else:
                         self._broadcast(port, where, route, sequence, frame)
                     continue
-                if tracked:
+                if care == _TRACKED:
                     taken = pos - run if to is goal else 0
                     refusal = self._refusal(port, goal, route, sequence, end - pos + taken)
                     if refusal is not None:
@@ -282,7 +291,7 @@ class Switch:
     # --- decisions, once per route ----------------------------------------------------------------------------
 
     def plan(self, route: int) -> _Plan:
-        """How frames of this route are treated: (mode, where, how many, whether answers are tracked)."""
+        """How frames of this route are treated: (mode, where, how many, plain or tracked or with meta)."""
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
         plan = self._plans[route] = self._make_plan(route)
@@ -291,24 +300,26 @@ class Switch:
     def _make_plan(self, route: int) -> _Plan:
         kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
         check_header(0xFFFF, route, 0xFFFF)
+        care = _WITH_META if flags & FLAG_META else _PLAIN
         if not self.routing or kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
-            return _LOCAL, None, 0, False
-        tracked = bool(flags & FLAG_REQUEST)
+            return _LOCAL, None, 0, care
         if kind == Kind.REPLY or kind == Kind.ERROR:
             if destination == 0:
-                return _LOCAL, None, 0, False
-            return _ANSWER, self._by_id.get(destination), 0, False
+                return _LOCAL, None, 0, care
+            return _ANSWER, self._by_id.get(destination), 0, care
+        if flags & FLAG_REQUEST:
+            care = _TRACKED
         if kind == Kind.TARGET:
-            return _DIRECT, self.table.where(destination) or self._nobody, 0, tracked
+            return _DIRECT, self.table.where(destination) or self._nobody, 0, care
         found = self.table.groups.get(group)
         if kind == Kind.BROADCAST:
-            return _BROADCAST, found.members if found else (), 0, tracked
+            return _BROADCAST, found.members if found else (), 0, care
         if kind == Kind.MASTER:
-            return _DIRECT, (found.master_at() if found else None) or self._no_master, 0, tracked
+            return _DIRECT, (found.master_at() if found else None) or self._no_master, 0, care
         targets = (found.by_slot if kind == Kind.HASH else found.members) if found else ()
         if not targets:
-            return _DIRECT, self._nobody, 0, tracked
-        return (_HASH if kind == Kind.HASH else _RANDOM), targets, len(targets), tracked
+            return _DIRECT, self._nobody, 0, care
+        return (_HASH if kind == Kind.HASH else _RANDOM), targets, len(targets), care
 
     def _refusal(self, port: Port, goal: Port, route: int, sequence: int, size: int) -> LuabusError | None:
         """Why this request cannot be forwarded, if it cannot."""
