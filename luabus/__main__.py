@@ -157,7 +157,7 @@ def _slots(text: str) -> dict[str, tuple[int, int]]:
 def _logging() -> Environment:
     try:
         environment = Environment.read()
-        setup_logging(environment.log_level)
+        setup_logging(environment.log_level, supervised=environment.supervised)
     except ConfigError as error:
         _die(str(error), EXIT_USAGE)
     return environment

@@ -34,6 +34,7 @@ class Environment:
     lease_renew_s: float = 1.0
     log_level: str = "INFO"
     control: str = ""
+    supervised: bool = False
     frame_limit: int | None = None
     compress_above: int | None = None
 
@@ -79,6 +80,7 @@ class Environment:
             lease_ttl_s=float(number("LUABUS_LEASE_TTL", float, 10.0) or 10.0),
             lease_renew_s=float(number("LUABUS_LEASE_RENEW", float, 1.0) or 1.0),
             log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
+            supervised=bool(environ.get("LUABUS_SUPERVISED")),
             control=environ.get("LUABUS_CONTROL", ""),
             frame_limit=integer("LUABUS_FRAME_LIMIT"),
             compress_above=integer("LUABUS_COMPRESS_ABOVE"),

@@ -8,6 +8,8 @@ from luabus.dispatch import current
 from luabus.errors import ConfigError
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s%(trace)s: %(message)s"
+SUPERVISED_FORMAT = "%(levelname)-7s %(name)s%(trace)s: %(message)s"
+"""Under the launcher, which writes the time in front of every line."""
 
 
 class TraceFilter(logging.Filter):
@@ -19,7 +21,7 @@ class TraceFilter(logging.Filter):
         return True
 
 
-def setup_logging(level: str = "INFO") -> None:
+def setup_logging(level: str = "INFO", *, supervised: bool = False) -> None:
     """Log to stderr, unless the program has set up logging itself. Raises `ConfigError` for an unknown level."""
     names = logging.getLevelNamesMapping()
     if level.upper() not in names:
@@ -31,6 +33,6 @@ def setup_logging(level: str = "INFO") -> None:
         return
     handler = logging.StreamHandler()
     handler.addFilter(TraceFilter())
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(logging.Formatter(SUPERVISED_FORMAT if supervised else FORMAT))
     root.addHandler(handler)
     root.setLevel(level.upper())

@@ -199,7 +199,8 @@ class Service:
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop."""
-        setup_logging(Environment.read().log_level)
+        environment = Environment.read()
+        setup_logging(environment.log_level, supervised=environment.supervised)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self.serve())
 
