@@ -272,8 +272,10 @@ class Switch:
         if size > to.room:
             if type(to) is _Sink:
                 port.count_lost(to.reason, frames)
+            elif frames == 1:
+                self._crowded_out(port, to, data, start, end)
             else:
-                port.count_lost(OVERLOADED, frames)
+                self._forward_singly(port, to, data, start, end)
             return
         to.room -= size
         to.frames_out += frames
@@ -281,6 +283,22 @@ class Switch:
         if not out:
             self.dirty.append(to)
         out.append(data[start:end])
+
+    def _forward_singly(self, port: Port, to: Port, data: bytes, start: int, end: int) -> None:
+        """A run for which there is not enough room: each of its frames that fits, in order."""
+        while start < end:
+            behind = start + HEADER_SIZE + int.from_bytes(data[start : start + 4], "little")
+            self._forward(port, to, data, start, behind, 1)
+            start = behind
+
+    def _crowded_out(self, port: Port, to: Port, data: bytes, start: int, end: int) -> None:
+        """One frame for which there is no room: its sender is told, or the loss counted."""
+        _, route, _, _, sequence = HEADER.unpack_from(data, start)
+        if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
+            del port.outstanding[sequence]
+            self.refuse(port, sequence, self._no_room(to, end - start))
+        else:
+            port.count_lost(OVERLOADED)
 
     def _send(self, to: Port, frame: bytes) -> None:
         to.frames_out += 1
@@ -337,9 +355,14 @@ class Switch:
                 f"{MAX_OUTSTANDING} requests of this connection are in flight already",
                 what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
             )  # fmt: skip
+        return self._no_room(goal, size)
+
+    @staticmethod
+    def _no_room(goal: Port, size: int) -> Overloaded:
+        left = max(0, goal.room)
         return Overloaded(
-            f"{ServiceId(goal.id)} does not read: {max(0, goal.room)} bytes are left of its buffer, the request has {size}",
-            what="bytes to a slow receiver", limit=goal.room, current=size,
+            f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
+            what="bytes to a slow receiver", limit=left, current=size,
         )  # fmt: skip
 
     # --- the rarer kinds --------------------------------------------------------------------------------------
@@ -347,6 +370,12 @@ class Switch:
     def _broadcast(
         self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
     ) -> None:
+        flags = route >> 8 & 0xFF
+        if flags & FLAG_REQUEST:
+            refusal = self._refusal(port, port, route, sequence, 0)
+            if refusal is not None:
+                self.refuse(port, sequence, refusal)
+                return
         reached = []
         size = len(frame)
         for member in members:
@@ -361,7 +390,6 @@ class Switch:
                 self.dirty.append(member)
             member.out.append(frame)
             reached.append(member)
-        flags = route >> 8 & 0xFF
         if not flags & (FLAG_REQUEST | FLAG_COUNT):
             if not reached:
                 port.count_lost(NO_ROUTE)
