@@ -133,8 +133,11 @@ class Switch:
     # --- ports ------------------------------------------------------------------------------------------------
 
     def attach(self, port: Port, port_id: int | None = None) -> None:
-        """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it."""
-        if self._by_id.get(port.id) is port:
+        """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it.
+
+        The client id that the handshake gave stays good for answers: requests may be in flight when a service registers.
+        """
+        if self._by_id.get(port.id) is port and port.id != CLIENT_BASE | port.token:
             del self._by_id[port.id]
         if port_id is not None:
             port.id = int(port_id)
@@ -143,13 +146,14 @@ class Switch:
 
     def detach(self, port: Port) -> None:
         """`port` is gone: whoever awaits an answer from it is told `PeerLost`, whoever works for it to stop."""
-        if self._by_id.get(port.id) is port:
-            del self._by_id[port.id]
+        for known in (port.id, CLIENT_BASE | port.token):
+            if self._by_id.get(known) is port:
+                del self._by_id[known]
         self._plans_version = -1
         for sequence, callee in list(port.outstanding.items()):
             self._cancel(port, sequence, callee)
         port.outstanding.clear()
-        for caller in list(self._by_id.values()):
+        for caller in set(self._by_id.values()):
             if not caller.outstanding:
                 continue
             for sequence, callee in list(caller.outstanding.items()):
