@@ -188,6 +188,7 @@ class Switch:
         plans = self._plans
         limit = port.frame_limit
         me = port.id
+        routing = self.routing
         outstanding = port.outstanding
         size = len(data)
         last = size - HEADER_SIZE
@@ -219,7 +220,7 @@ class Switch:
                         to = None
                     frames += 1
                     start, pos = pos + HEADER_SIZE, end
-                    port.deliver(route, key, source, sequence, data, start, end)
+                    port.deliver(route, key, me if routing else source, sequence, data, start, end)
                     if self._plans_version != self.table.version:  # it was a registration, or closed a port
                         plans.clear()
                         self._plans_version = self.table.version
