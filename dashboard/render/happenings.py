@@ -38,9 +38,8 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
             yield Draft(
                 "router", router.name, f"{router.name} does not answer", "bad" if not new.routed else "warn"
             )
-        elif router.connected and not last.connected:
-            again = "again" if last.seen is not None else "for the first time"
-            yield Draft("router", router.name, f"{router.name} answers {again}")
+        elif router.connected and not last.connected and last.seen is not None:
+            yield Draft("router", router.name, f"{router.name} answers again")
         yield from _alarms(last, router)
     if old.routed and new.routed:
         yield from _masters(old, new)

@@ -34,7 +34,7 @@ async def test_what_the_launcher_says_is_written_down_once() -> None:
     events = journal.find()
     assert [(e.text, e.level, e.source) for e in events] == [
         ("mail.1 started", "ok", "launcher"),
-        ("mail.1 running -> failed", "bad", "launcher"),
+        ("mail.1 running → failed", "bad", "launcher"),
         ("mail.1 kill with SIGKILL", "ok", "launcher"),
     ]
     assert (events[2].by, events[2].origin, events[2].at) == (
