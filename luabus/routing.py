@@ -112,9 +112,9 @@ class Table(Generic[T]):
     def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
         """Note a group's name and usual route; True when that was news."""
         group = self.group(number)
-        news = (name, mode) != (group.name, group.mode) and bool(name or mode)
+        known = group.name, group.mode
         group.name, group.mode = name or group.name, mode or group.mode
-        return news
+        return known != (group.name, group.mode)
 
     def configure_slots(self, number: int, count: int) -> bool:
         """Fix the group's hash slots to the instances 1..count; those without an entry become vacant slots.
@@ -147,9 +147,12 @@ class Table(Generic[T]):
                 f" yours is {incarnation}, which is older",
                 service_id=service_id, incarnation=incarnation, holder=old.incarnation,
             )  # fmt: skip
+        former = old.where if old and old.where is not where else None
+        if former is not None:
+            self._drop_master(group, service_id)  # as in `lost`: the one that took its place has not claimed anything
         group.entries[service_id] = Entry(where, incarnation)
         self._changed(group)
-        return old.where if old and old.where is not where else None
+        return former
 
     def vacate(self, service_id: int) -> None:
         """Keep (or make) the entry as a vacant slot: everybody else's hash stays as it is."""
