@@ -285,12 +285,14 @@ class Stream(Wire):
             else:
                 self._plain_call(route, source, sequence, data, start, end)
         elif kind == _PING:
+            self.frames_in -= 1  # the switch counts every frame; heartbeats are no messages
             self.reported_rtt_us = sequence
             now_ms = int(self.last_received * 1000) & 0xFFFF_FFFF
             self.send_owed(make_route(Kind.PONG, destination=now_ms), key, 0, self._mgr.switch.digests())
             if self.on_ping is not None:
                 self.on_ping(self, data[start:end])
         elif kind == _PONG:
+            self.frames_in -= 1
             self.clock.pong(key, route >> 32, time.monotonic())
             self.pongs.release()
             if self.on_pong is not None:

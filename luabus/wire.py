@@ -23,7 +23,7 @@ from luabus.errors import (
     Refused,
     RequestTimeout,
 )
-from luabus.frames import HEADER, HEADER_SIZE
+from luabus.frames import HEADER, HEADER_SIZE, Kind
 from luabus.handshake import Handshake, goodbye
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_LIMIT, STUCK_TIMEOUT_S
 from luabus.switch import Port, Switch
@@ -226,7 +226,8 @@ class Wire(Port, asyncio.Protocol):
             self._schedule_flush()
         self.out.append(HEADER.pack(len(body), route, key, self.source, sequence) + body)
         self.room -= HEADER_SIZE + len(body)
-        self.frames_out += 1
+        if route & 0xFF >= Kind.CALL:  # heartbeats are no messages
+            self.frames_out += 1
 
     def _make_room(self, size: int) -> None:
         if self._closed_at:
