@@ -1,6 +1,6 @@
 """How long a group is without a master: after kill -9, after a clean stop, after a hand-over.
 
-    python -m benchmarks.failover                        # SQLite, ttl 10 s, renew 1 s: about two minutes
+    python -m benchmarks.failover                        # SQLite, ttl 10 s, renew 1 s: about three minutes
     python -m benchmarks.failover --store redis://127.0.0.1:6379 --rounds 2
 
 Three processes are candidates for the same groups (`--groups`), so that each end of a process is one measurement per group
@@ -151,8 +151,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--store", default="", help="URL of the lease store (default: a new SQLite file)")
-    parser.add_argument("--groups", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--groups", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--ttl", type=float, default=10.0)
     parser.add_argument("--renew", type=float, default=1.0)
     parser.add_argument("--instance", type=int, default=0, help=argparse.SUPPRESS)
