@@ -105,3 +105,37 @@ class Count:
         """The router is gone."""
         if not self.result.done():
             self.result.set_exception(error)
+
+
+class Answer:
+    """One answer, and who gave it. `result` is `(ServiceId, value)`."""
+
+    def __init__(
+        self,
+        result: asyncio.Future[tuple[ServiceId, Any]],
+        done: Callable[[], None],
+        describe: Callable[[], str],
+    ) -> None:
+        self.result = result
+        self._done = done
+        self._describe = describe
+
+    def reached(self, count: int, body: bytes) -> None:
+        """Only broadcasts are told this."""
+
+    def answer(self, source: int, value: Any) -> None:
+        """The value, or the error that stands for it."""
+        self._done()
+        if isinstance(value, LuabusError):
+            self.lost(value)
+        elif not self.result.done():
+            self.result.set_result((ServiceId(source), value))
+
+    def expired(self) -> None:
+        """Nobody answered in time."""
+        self.lost(RequestTimeout(f"no answer from {self._describe()} in time", route=self._describe()))
+
+    def lost(self, error: LuabusError) -> None:
+        """The router is gone, or the request failed."""
+        if not self.result.done():
+            self.result.set_exception(error)

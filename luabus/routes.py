@@ -12,7 +12,7 @@ from luabus import codec
 from luabus.dispatch import current
 from luabus.errors import NoMaster, Refused
 from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, Kind, make_route
-from luabus.gather import Count, Gather
+from luabus.gather import Answer, Count, Gather
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.stream import Stream
@@ -115,6 +115,22 @@ class Route:
                 if not wait_for_master:
                     raise
                 await bus.master_change(deadline, self.text, timeout)
+
+    async def answered(
+        self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S
+    ) -> tuple[ServiceId, Any]:
+        """As `request`, and tells who answered: `(ServiceId, value)`. For tools that show the way a message took."""
+        if self.kind is Kind.BROADCAST:
+            raise Refused("a broadcast has many answers; use gather()")
+        body = codec.pack_call(msg, args)
+        stream = self._bus.preferred or await self._bus.settled()
+        future: asyncio.Future[tuple[ServiceId, Any]] = asyncio.get_running_loop().create_future()
+        sequence = 0
+        answer = Answer(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
+        route = self._route | _REQUEST_FLAGS << 8
+        sequence = stream.start_call(answer, route, self._key, body, timeout, random.getrandbits(64))
+        await self._await(stream, sequence, future)
+        return future.result()
 
     async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
         """Ask everybody in the group; returns each one's value, or the exception that stands for it.

@@ -7,7 +7,7 @@ import pytest
 
 from luabus import ServiceId, codec
 from luabus.errors import NoRoute, Overloaded, ProtocolError, RemoteError, RequestTimeout, RouterLost
-from luabus.gather import Count, Gather
+from luabus.gather import Answer, Count, Gather
 
 ONE, TWO, THREE = (ServiceId.of(2, instance) for instance in (1, 2, 3))
 
@@ -137,3 +137,29 @@ async def test_a_count_that_does_not_come_says_why(end: Any, error: type[Excepti
     end(Count(future, lambda: None))
     with pytest.raises(error):
         await future
+
+
+def one_answer() -> tuple[asyncio.Future[tuple[ServiceId, Any]], list[bool], Answer]:
+    future: asyncio.Future[tuple[ServiceId, Any]] = asyncio.get_running_loop().create_future()
+    done: list[bool] = []
+    return future, done, Answer(future, lambda: done.append(True), lambda: "random:mail stats")
+
+
+async def test_one_answer_tells_who_gave_it() -> None:
+    future, done, answer = one_answer()
+    answer.answer(TWO, "value")
+    assert future.result() == (TWO, "value")
+    assert done == [True]
+    answer.lost(RouterLost("too late to matter"))
+
+
+async def test_one_answer_may_be_an_error_or_never_come() -> None:
+    future, done, answer = one_answer()
+    answer.answer(0, NoRoute("nobody is there"))
+    with pytest.raises(NoRoute):
+        future.result()
+    assert done == [True]
+    late, _, answer = one_answer()
+    answer.expired()
+    with pytest.raises(RequestTimeout, match="random:mail stats"):
+        late.result()
