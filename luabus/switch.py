@@ -250,7 +250,7 @@ class Switch:
                     continue
                 if care == _TRACKED:
                     taken = pos - run if to is goal else 0
-                    refusal = self._refusal(port, goal, route, sequence, end - pos + taken)
+                    refusal = self._refusal(port, goal, route, sequence, end - pos, goal.room - taken)
                     if refusal is not None:
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
@@ -301,7 +301,7 @@ class Switch:
         _, route, _, _, sequence = HEADER.unpack_from(data, start)
         if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
             del port.outstanding[sequence]
-            self.refuse(port, sequence, self._no_room(to, end - start))
+            self.refuse(port, sequence, self._no_room(to, end - start, to.room))
         else:
             port.count_lost(OVERLOADED)
 
@@ -344,9 +344,11 @@ class Switch:
             return _DIRECT, self._nobody, 0, care
         return (_HASH if kind == Kind.HASH else _RANDOM), targets, len(targets), care
 
-    def _refusal(self, port: Port, goal: Port, route: int, sequence: int, size: int) -> LuabusError | None:
+    def _refusal(
+        self, port: Port, goal: Port, route: int, sequence: int, size: int, room: int
+    ) -> LuabusError | None:
         """Why this request cannot be forwarded, if it cannot."""
-        if size <= goal.room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
+        if size <= room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
             return None
         if goal is self._nobody:
             return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
@@ -360,11 +362,11 @@ class Switch:
                 f"{MAX_OUTSTANDING} requests of this connection are in flight already",
                 what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
             )  # fmt: skip
-        return self._no_room(goal, size)
+        return self._no_room(goal, size, room)
 
     @staticmethod
-    def _no_room(goal: Port, size: int) -> Overloaded:
-        left = max(0, goal.room)
+    def _no_room(goal: Port, size: int, room: int) -> Overloaded:
+        left = max(0, room)
         return Overloaded(
             f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
             what="bytes to a slow receiver", limit=left, current=size,
@@ -377,7 +379,7 @@ class Switch:
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
-            refusal = self._refusal(port, port, route, sequence, 0)
+            refusal = self._refusal(port, port, route, sequence, 0, port.room)
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
