@@ -56,7 +56,7 @@ class Group(Generic[T]):
         return entry.where if entry else None
 
     def _rebuild(self) -> None:
-        ids = sorted(self.entries)
+        ids = sorted(map(int, self.entries))  # a ServiceId prints differently, and the digest is of the text
         self.slot_ids = tuple(i for i in ids if self.is_slot(i))
         live: list[T] = []
         for service_id in ids:
@@ -66,7 +66,7 @@ class Group(Generic[T]):
         self.members = tuple(live)
         self.by_slot = tuple(self._next_live())
         state = [f"{i}{'+' if self.entries[i].where is not None else '-'}" for i in ids]
-        shown = self.master if self.master_at() is not None else 0
+        shown = int(self.master) if self.master_at() is not None else 0
         text = f"{self.number} {self.slot_ids} {state} {shown} {self.epoch}"
         self.digest = crc32(text.encode())
 
