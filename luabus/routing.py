@@ -10,7 +10,6 @@ master's connection dies; lower ones are refused, and the same epoch from two id
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from zlib import crc32
@@ -48,7 +47,7 @@ class Group(Generic[T]):
     digest: int = 0
 
     def is_slot(self, service_id: int) -> bool:
-        return self.configured is None or service_id in self.configured
+        return self.configured is None or service_id & 0xFFFF <= len(self.configured)
 
     def master_at(self) -> T | None:
         """Where the master is; None without a master or when it is not connected here."""
@@ -64,22 +63,23 @@ class Group(Generic[T]):
             if where is not None:
                 live.append(where)
         self.members = tuple(live)
-        self.by_slot = tuple(self._next_live())
+        self.by_slot = self._next_live()
         state = [f"{i}{'+' if self.entries[i].where is not None else '-'}" for i in ids]
         shown = int(self.master) if self.master_at() is not None else 0
         text = f"{self.number} {self.slot_ids} {state} {shown} {self.epoch}"
         self.digest = crc32(text.encode())
 
-    def _next_live(self) -> Iterator[T]:
+    def _next_live(self) -> tuple[T, ...]:
         """For each slot the live entry that its keys go to: its own, or the next live one, round the end."""
         slots = [self.entries[i].where for i in self.slot_ids]
-        count = len(slots)
-        if not any(where is not None for where in slots):
-            return
-        for index in range(count):
-            while (where := slots[index % count]) is None:
-                index += 1
-            yield where
+        following = next((where for where in slots if where is not None), None)
+        if following is None:
+            return ()
+        found = []
+        for where in reversed(slots):
+            following = following if where is None else where
+            found.append(following)
+        return tuple(reversed(found))
 
 
 class Table(Generic[T]):
@@ -182,7 +182,7 @@ class Table(Generic[T]):
                 if entry.where is not where:
                     continue
                 gone.append(service_id)
-                fixed = group.configured is not None and service_id in group.configured
+                fixed = group.configured is not None and group.is_slot(service_id)
                 if fixed or (keep_slots and group.configured is None):
                     group.entries[service_id] = Entry(None)
                 else:
