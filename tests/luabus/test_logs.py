@@ -45,7 +45,7 @@ def test_a_program_that_set_up_logging_keeps_its_own() -> None:
 
 def test_an_unknown_level_is_a_configuration_error_that_names_those_there_are() -> None:
     with bare_root() as root:
-        with pytest.raises(ConfigError, match="LUABUS_LOG_LEVEL='loud'; there are: .*INFO") as caught:
+        with pytest.raises(ConfigError, match=r"LUABUS_LOG_LEVEL='loud'; there are: .*INFO") as caught:
             setup_logging("loud")
         assert root.handlers == []
     assert caught.value.key == "LUABUS_LOG_LEVEL"
