@@ -151,6 +151,9 @@ class SocketMgr:
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             stream.connect_failed(NotConnected(f"{ip}:{port}: {why}"), why)
+        except asyncio.CancelledError:
+            stream.connect_failed(NotConnected(f"{ip}:{port}: given up"))
+            raise
         except Exception as error:
             stream.connect_failed(NotConnected(f"{ip}:{port}: {error}"))
 
