@@ -431,7 +431,9 @@ class Wire(Port, asyncio.Protocol):
         transport = self._transport
         if transport is not None and not abort:
             if say and error is not None:
-                self._opened = True
+                if not was_open:  # what was sent before is not for a peer that has not proved itself
+                    self.out.clear()
+                    self._opened = True
                 self.out.append(goodbye(error))
             self.flush()
         self._closed_at = time.monotonic()
