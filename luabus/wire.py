@@ -68,7 +68,7 @@ class Wire(Port, asyncio.Protocol):
 
     __slots__ = (
         "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
-        "_handshake", "_mgr", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
+        "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
         "_rest_size", "_send_limit", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
         "body_limit", "connected_at", "last_received", "name", "peer", "source",
     )  # fmt: skip
@@ -82,6 +82,7 @@ class Wire(Port, asyncio.Protocol):
             connector=connector, secret=mgr.secret, nonce=mgr.nonce(), given_id=0 if connector else self.id
         )
         self._opened = self._paused = self._flushing = False
+        self._nodelay = True
         self._closed_at = 0.0
         self._rest: list[bytes] = []
         self._rest_size = self._rest_need = 0
@@ -164,6 +165,7 @@ class Wire(Port, asyncio.Protocol):
 
     def set_nodelay(self, enabled: bool = True) -> None:
         """TCP_NODELAY; on by default."""
+        self._nodelay = enabled
         sock = self._socket()
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
@@ -381,7 +383,7 @@ class Wire(Port, asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: half-open links end also while data waits
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK_TIMEOUT_S * 1000))
-        self.set_nodelay()
+        self.set_nodelay(self._nodelay)
         self._set_water_marks()
         self._open_timer = self._mgr.loop.call_later(HANDSHAKE_TIMEOUT_S, self._shake_late)
         if self._handshake is not None and self._handshake.connector:
