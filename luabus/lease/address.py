@@ -55,12 +55,17 @@ class Address:
 def parse(url: str, environ: Mapping[str, str] | None = None) -> Address:
     """Take a store's URL apart and find its credentials. Raises `ConfigError`."""
     environ = os.environ if environ is None else environ
+    match = _AUTHORITY.fullmatch(url)
+    authority = match["authority"] if match else ""
     try:
-        parts = urlsplit(url)
+        if authority.count("[") != authority.count("]"):
+            raise ValueError("an IPv6 address needs both brackets")
+        # Without the authority: newer versions of urlsplit refuse several hosts of which one is an IPv6 address.
+        parts = urlsplit(f"{match['scheme']}host{match['rest']}" if match else url)
         parameters = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError as error:
         raise ConfigError(f"the lease store {redact(url)!r} is no URL: {error}", key=_KEY) from None
-    login, _, hosts = parts.netloc.rpartition("@")
+    login, _, hosts = authority.rpartition("@")
     user, colon, password = login.partition(":")
     password_file = parameters.pop("password_file", "")
     return Address(
