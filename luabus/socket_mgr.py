@@ -151,9 +151,6 @@ class SocketMgr:
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             stream.connect_failed(NotConnected(f"{ip}:{port}: {why}"), why)
-        except asyncio.CancelledError:
-            stream.connect_failed(NotConnected(f"{ip}:{port}: given up"))
-            raise
         except Exception as error:
             stream.connect_failed(NotConnected(f"{ip}:{port}: {error}"))
 
@@ -297,6 +294,8 @@ class SocketMgr:
         await asyncio.gather(
             *(t for t in self._tasks if t is not asyncio.current_task()), return_exceptions=True
         )
+        for stream in list(self.streams.values()):
+            stream.connect_failed(NotConnected("given up"))  # those whose connecting has just been cancelled
         if self.streams:
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._idle.append(waiter)
