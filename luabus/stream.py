@@ -414,6 +414,7 @@ class Stream(Wire):
             self.receiver.stream_closed(self)
         if self.on_close is not None:
             self.on_close(self, error)
+        self._mgr.switch.table.lost(self)  # nothing more is routed to it, also where no router sees to that
         if error is not None:
             reason = Reason.of(error, text)
             if self._connector and not was_open and self.on_connect is not None:
