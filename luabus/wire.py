@@ -67,7 +67,7 @@ class Wire(Port, asyncio.Protocol):
     """One connection, from connecting over shaking hands and open to closed."""
 
     __slots__ = (
-        "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
+        "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
         "_rest_size", "_send_limit", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
         "body_limit", "connected_at", "last_received", "name", "peer", "source",
@@ -81,7 +81,7 @@ class Wire(Port, asyncio.Protocol):
         self._handshake: Handshake | None = Handshake(
             connector=connector, secret=mgr.secret, nonce=mgr.nonce(), given_id=0 if connector else self.id
         )
-        self._opened = self._paused = self._flushing = False
+        self._opened = self._paused = self._choked = self._flushing = False
         self._nodelay = True
         self._closed_at = 0.0
         self._rest: list[bytes] = []
@@ -282,6 +282,10 @@ class Wire(Port, asyncio.Protocol):
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()
             self._stuck_timer = None
+        if self._choked and self._transport is not None:
+            self._choked = False
+            self.last_received = time.monotonic()
+            self._transport.resume_reading()
         if self._transport is not None and not self.out:
             self.room = self._send_limit - self._transport.get_write_buffer_size()
         self._drained_waiters.release()
@@ -329,8 +333,19 @@ class Wire(Port, asyncio.Protocol):
         except LuabusError as error:
             self.end(error, say=True)
             return
-        if taken < len(data) and not self._closed_at:
+        if self._closed_at:
+            return
+        if taken < len(data):
             self._keep(data, taken)
+        if self.room < 0:
+            self._choke()
+
+    def _choke(self) -> None:
+        """The answers that wait for this peer exceed its buffer: take no more from it until it has read most of them."""
+        self.flush()
+        if self._paused and not self._choked and self._transport is not None:
+            self._choked = True
+            self._transport.pause_reading()
 
     def _keep(self, data: bytes, taken: int) -> None:
         """Keep an incomplete frame. Its announced length has been checked, so this is at most one frame."""
@@ -463,6 +478,8 @@ class Wire(Port, asyncio.Protocol):
 
     def _watch_silence(self) -> None:
         left = self.last_received + self._timeout_s - time.monotonic()
+        if self._choked:  # it is us who do not read; `_check_stuck` watches the peer
+            left = self._timeout_s
         if left <= 0:
             silence_ms = int(self._timeout_s * 1000)
             error = RequestTimeout(f"nothing was received for {silence_ms} ms", timeout_s=self._timeout_s)
