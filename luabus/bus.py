@@ -29,6 +29,7 @@ from luabus.errors import (
     Overloaded,
     Refused,
     RequestTimeout,
+    StaleEpoch,
 )
 from luabus.frames import META_SIZE, Kind
 from luabus.hashing import hash_key
@@ -112,6 +113,7 @@ class Bus:
         self.epoch: Callable[[], int] | None = None
         self.on_group: Callable[[str, dict[str, Any]], Any] | None = None
         self.on_router: Callable[[str, bool], Any] | None = None
+        self.on_names: Callable[[dict[str, Any]], Any] | None = None
         self.on_refused: Callable[[LuabusError], None] | None = None
         self.identity: Identity | None = None
         self._links: list[Link] = []
@@ -306,9 +308,14 @@ class Bus:
         self.identity = None
         await self._all("luabus.leave")
 
-    async def claim_master(self, epoch: int) -> None:
-        """Tell all routers that this process holds its group's lease."""
-        await self._all("luabus.master", epoch)
+    async def claim_master(self, epoch: int) -> int:
+        """Tell all routers that this process holds its group's lease; returns the highest epoch that one of them knows."""
+        results = await self._all("luabus.master", epoch)
+        return max([epoch, *(result.highest for result in results if isinstance(result, StaleEpoch))])
+
+    async def report(self, problem: str) -> None:
+        """Tell all routers what is wrong with this process, for those who look at the cluster; "" when it is over."""
+        await self._all("luabus.report", problem)
 
     async def resign_master(self, epoch: int) -> None:
         """Tell all routers that it does no longer."""
@@ -322,7 +329,7 @@ class Bus:
                 with contextlib.suppress(LuabusError):
                     await self._watch(link)
 
-    async def _all(self, method: str, *args: Any) -> None:
+    async def _all(self, method: str, *args: Any) -> list[Any]:
         streams = [link.stream for link in self._links if link.ready and link.stream is not None]
         results = await asyncio.gather(
             *(stream.request(method, *args) for stream in streams), return_exceptions=True
@@ -330,6 +337,7 @@ class Bus:
         for result in results:
             if isinstance(result, LuabusError):
                 log.warning("%s: %s", method, result)
+        return results
 
     async def _join(self, link: Link) -> None:
         identity = self.identity
@@ -483,6 +491,8 @@ class Bus:
             self.groups[group["name"]] = number
         self.epochs[number] = max(self.epochs.get(number, 0), group["epoch"])
         self.masters[number] = (group["master"], group["epoch"])
+        if self.on_names is not None:
+            self.on_names(group)
         self._notify()
 
     def _on_group(self, router: str, group: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ log = logging.getLogger("luabus.router")
 
 _CLOSED_KEPT = 200
 _ALARMS_KEPT = 100
+_PROBLEM_LENGTH = 500
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -90,6 +91,7 @@ class Router:
         self._totals = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
         self._undeliverable: dict[str, int] = {}
         self._closed: deque[dict[str, Any]] = deque(maxlen=_CLOSED_KEPT)
+        self._problems: dict[Stream, tuple[str, float]] = {}
         self._disagreements = Disagreements()
         self._alarms: dict[str, dict[str, Any]] = {}
         for group_name, (group, count) in (slots or {}).items():
@@ -98,8 +100,8 @@ class Router:
             if count:
                 self.mgr.switch.table.configure_slots(group, count)
         for method in (
-            self.join, self.leave, self.master, self.resign, self.register, self.routes, self.connections, self.stats, self.close,
-            self.watch, self.prefer, self.flush,
+            self.join, self.leave, self.master, self.resign, self.report, self.prefer, self.flush, self.watch,
+            self.register, self.close, self.routes, self.connections, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
 
@@ -196,6 +198,15 @@ class Router:
         """The caller is master no longer."""
         if self.mgr.switch.table.resign(self._registered(caller().stream), epoch):
             self._changed()
+
+    def report(self, problem: str) -> None:
+        """The caller says what is wrong with itself; it is an alarm until "" comes, or the connection ends."""
+        stream = caller().stream
+        if problem:
+            since = self._problems.get(stream, ("", time.time()))[1]
+            self._problems[stream] = (str(problem)[:_PROBLEM_LENGTH], since)
+        else:
+            self._problems.pop(stream, None)
 
     def watch(self) -> list[dict[str, Any]]:
         """Every group as it is now; changes follow as `luabus.group` calls."""
@@ -344,9 +355,15 @@ class Router:
             "undeliverable": undeliverable,
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": [*self._alarms.values(), *self._disagreement_alarms()],
+            "alarms": [*self._alarms.values(), *self._disagreement_alarms(), *self._problem_alarms()],
             "closed": list(self._closed),
         }
+
+    def _problem_alarms(self) -> list[dict[str, Any]]:
+        return [
+            {"kind": "service", "text": text, "since": since, "count": 1}
+            for text, since in self._problems.values()
+        ]
 
     def _disagreement_alarms(self) -> list[dict[str, Any]]:
         return [
@@ -397,6 +414,7 @@ class Router:
 
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._watchers.discard(stream)
+        self._problems.pop(stream, None)
         self._totals["messages_in"] += stream.frames_in
         self._totals["messages_out"] += stream.frames_out
         self._totals["bytes_in"] += stream.bytes_in

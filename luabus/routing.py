@@ -149,7 +149,9 @@ class Table(Generic[T]):
             )  # fmt: skip
         former = old.where if old and old.where is not where else None
         if former is not None:
-            self._drop_master(group, service_id)  # as in `lost`: the one that took its place has not claimed anything
+            self._drop_master(
+                group, service_id
+            )  # as in `lost`: the one that took its place has not claimed anything
         group.entries[service_id] = Entry(where, incarnation)
         self._changed(group)
         return former

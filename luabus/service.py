@@ -9,17 +9,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from luabus.bus import Bus, Identity
-from luabus.candidate import Candidate
 from luabus.dispatch import Dispatcher, Incoming
 from luabus.environment import Environment, read_secret
-from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, StaleEpoch
-from luabus.frames import Kind
-from luabus.ids import CLIENT_BASE, ServiceId
+from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster
+from luabus.ids import ServiceId
+from luabus.lease.base import DEFAULT_NAMESPACE
 from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.logs import setup_logging
+from luabus.mastership import Mastership, fence
 from luabus.socket_mgr import new_event_loop
 
 log = logging.getLogger("luabus.service")
@@ -65,7 +66,7 @@ class Service:
             name or "service", max_concurrency=max_concurrency, check_types=check_types
         )
         self.bus = Bus(self.handlers)
-        self.candidate: Candidate | None = None
+        self.mastership: Mastership | None = None
         self.drain_timeout = drain_timeout
         self._group = group
         self._instance = instance
@@ -86,13 +87,13 @@ class Service:
             "master": [],
             "slave": [],
         }
-        self._announcer: asyncio.Task[None] | None = None
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
         self.handlers.gate = self._gate
         self.handlers.rpc(self._describe, name="luabus.methods")
         self.handlers.rpc(self._hand_over, name="luabus.hand_over")
+        self.handlers.rpc(self._lease_facts, name="luabus.lease")
         self.handlers.rpc(lambda: None, name="luabus.ping")
 
     # --- decorators -------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Service:
 
     def is_master(self) -> bool:
         """Whether this instance is master at this moment; computed from the lease's deadline at each use."""
-        return self.candidate is not None and self.candidate.is_master()
+        return self.mastership is not None and self.mastership.is_master()
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -178,8 +179,8 @@ class Service:
         if not self._running:
             return
         try:
-            if self.candidate is not None:
-                await self._resign()
+            if self.mastership is not None:
+                await self.mastership.stop()
             await self.bus.leave()
             try:
                 async with asyncio.timeout(self.drain_timeout):
@@ -255,57 +256,24 @@ class Service:
             raise ConfigError(
                 f"{identity.name} elects a master, but no lease store is given (lease=...)", key="lease"
             )
-        self.candidate = Candidate(
-            identity.service_id.group,
-            identity.service_id,
-            identity.incarnation,
+        self.mastership = Mastership(
+            self.bus,
+            identity,
             lease,
             ttl=self._lease_ttl or environment.lease_ttl_s,
             renew=self._lease_renew or environment.lease_renew_s,
-            on_master=self._became_master,
-            on_slave=self._became_slave,
+            namespace=environment.cluster or DEFAULT_NAMESPACE,
+            on_master=lambda: self._run_hooks("master"),
+            on_slave=lambda: self._run_hooks("slave"),
         )
-        self.bus.epoch = self._epoch
-        await self.candidate.start()
-        self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
-
-    def _epoch(self) -> int:
-        candidate = self.candidate
-        return candidate.epoch if candidate is not None and candidate.is_master() else 0
-
-    async def _became_master(self, epoch: int) -> None:
-        log.info("%s is master with epoch %d", self.handlers.name, epoch)
-        await self.bus.claim_master(epoch)
-        await self._run_hooks("master")
-
-    async def _became_slave(self) -> None:
-        log.info("%s is master no longer", self.handlers.name)
-        if self.candidate is not None:
-            await self.bus.resign_master(self.candidate.epoch)
-        await self._run_hooks("slave")
-
-    async def _announce(self) -> None:
-        """Say again each second who is master: a router that comes back, or missed it, learns it so."""
-        while True:
-            await asyncio.sleep(1.0)
-            epoch = self._epoch()
-            if epoch:
-                await self.bus.claim_master(epoch)
-
-    async def _resign(self) -> None:
-        if self._announcer is not None:
-            self._announcer.cancel()
-            await asyncio.gather(self._announcer, return_exceptions=True)
-            self._announcer = None
-        if self.candidate is not None:
-            await self.candidate.stop()  # its on_slave tells the routers
-            self.bus.epoch = None
-            self.candidate = None
+        await self.mastership.start()
 
     async def _teardown(self) -> None:
-        await self._resign()
+        if self.mastership is not None:
+            await self.mastership.stop()
         await self.handlers.close()
         await self.bus.close()
+        self.mastership = None
         self._running = False
 
     async def _run_hooks(self, which: str) -> None:
@@ -321,33 +289,21 @@ class Service:
             self.finish()
 
     def _gate(self, kind: int, call: Incoming) -> LuabusError | None:
-        """Fencing: a master handles nothing after its lease, and nobody obeys a master of the past."""
-        if kind == Kind.MASTER and self.candidate is not None and not self.candidate.is_master():
-            return NoMaster(f"{self.handlers.name} is master no longer", group=self.candidate.group)
-        if call.epoch and call.source < CLIENT_BASE:
-            group = call.source >> 16
-            highest = self.bus.epochs.get(group, 0)
-            if call.epoch < highest:
-                return StaleEpoch(
-                    f"{ServiceId(call.source)} speaks as master of epoch {call.epoch}; group {group} is at {highest}",
-                    group=group, epoch=call.epoch, highest=highest,
-                )  # fmt: skip
-            self.bus.epochs[group] = call.epoch
-        return None
+        refusal = self.mastership.gate(kind) if self.mastership is not None else None
+        return refusal or fence(self.bus, call)
 
     async def _hand_over(self, service_id: int, by: str = "") -> None:
         """Give the lease up in favour of another instance (`promote`)."""
-        if self.candidate is None or not self.candidate.is_master():
-            raise NoMaster(
-                f"{self.handlers.name} is not master", group=self.service_id.group if self.service_id else 0
-            )
-        log.info(
-            "%s hands mastership over to %s%s",
-            self.handlers.name,
-            ServiceId(service_id),
-            f" for {by}" if by else "",
-        )
-        await self.candidate.hand_over(ServiceId(service_id))
+        if self.mastership is None:
+            raise NoMaster(f"{self.handlers.name} stands for no election")
+        await self.mastership.hand_over(ServiceId(service_id), by)
+
+    def _lease_facts(self) -> dict[str, Any] | None:
+        """What this instance knows about its group's lease; None when it does not stand for election."""
+        if self.mastership is None:
+            return None
+        facts = asdict(self.mastership.snapshot())
+        return {name: int(value) if isinstance(value, ServiceId) else value for name, value in facts.items()}
 
     def _describe(self) -> list[dict[str, Any]]:
         """Every method of this service: name, parameters, docstring, counters."""
