@@ -10,7 +10,7 @@ import pytest
 from tests.support.imports import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+LINK = re.compile(r"(?:\]\(|src=\"|srcset=\")(?!https?://|#)([^)#\s\"]+)")
 
 
 def blocks(document: Path, language: str = r"\w*") -> list[str]:
