@@ -46,6 +46,8 @@ from luabus.wire import Owner, Wire
 
 CALL_ROUTE = make_route(Kind.CALL)
 REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
+_LONGEST_ERROR = 32 * 1024
+"""Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
 _CALL, _PING, _PONG, _BYE = int(Kind.CALL), int(Kind.PING), int(Kind.PONG), int(Kind.BYE)
 _REPLY, _ERROR, _REACHED, _CANCEL = int(Kind.REPLY), int(Kind.ERROR), int(Kind.REACHED), int(Kind.CANCEL)
 
@@ -235,7 +237,10 @@ class Stream(Wire):
             self.send_owed(make_route(Kind.CANCEL), 0, sequence)
 
     def reply(self, route: int, sequence: int, body: bytes) -> None:
-        """Send an answer."""
+        """Send an answer. Raises `FrameTooLarge` when the other end would not take it."""
+        limit = min(self.body_limit, self.send_limit)
+        if len(body) > limit:
+            raise self.too_large(len(body), limit)
         if len(body) > self.compress_above:
             route, body = self._compress(route, body)
         self.send_owed(route, 0, sequence, body)
@@ -252,7 +257,11 @@ class Stream(Wire):
 
     def reply_error(self, source: int, sequence: int, error: LuabusError) -> None:
         """Answer the request `sequence` of `source` with `error`."""
-        self.send_owed(make_route(Kind.ERROR, 0, 0, source), 0, sequence, codec.pack_value(error.to_wire()))
+        body = codec.pack_value(error.to_wire())
+        if len(body) > min(self.body_limit, self.send_limit, _LONGEST_ERROR):
+            text = f"{error.message[:1000]} ... (an error of {len(body)} bytes)"
+            body = codec.pack_value(type(error)(text).to_wire())
+        self.send_owed(make_route(Kind.ERROR, 0, 0, source), 0, sequence, body)
 
     def dismiss(self, error: LuabusError) -> None:
         """Close, and tell the peer why."""
