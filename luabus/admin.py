@@ -45,7 +45,7 @@ async def register(
     as this id. Tokens differ between routers: with `"*"` a number must name the same peer's connection at each of them.
     Raises `Refused` with the reason; nothing is changed then at any router unless the message says so.
     """
-    target = ServiceId.parse(service_id, bus.groups)
+    target = ServiceId.parse_service(service_id, bus.groups)
     if not target.group >= 1:
         raise Refused(f"{target} is a router; only services are registered")
     connected = [link.name for link in bus.routers if link.connected]

@@ -44,6 +44,14 @@ class ServiceId(int):
             raise Refused(f"{text!r} is not a service id: write GROUP.INSTANCE, such as 2.1 or mail.1")
         return cls.of(parse_group(name, groups), int(instance))
 
+    @classmethod
+    def parse_service(cls, text: str | int, groups: Mapping[str, int] | None = None) -> ServiceId:
+        """As `parse`, but an id that can be registered. Raises `Refused` for a client's: the routers give those."""
+        one = cls.parse(text, groups)
+        if one.is_client:
+            raise Refused(f"{one} is the id of a connection; a service's has a group of 0..{MAX_GROUP}")
+        return one
+
     @property
     def group(self) -> int:
         return self >> 16

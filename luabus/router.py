@@ -144,7 +144,7 @@ class Router:
     ) -> dict[str, Any]:
         """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives."""
         stream = caller().stream
-        target = ServiceId.parse(service_id)
+        target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
             raise Refused(f"group {ROUTER_GROUP} belongs to the routers")
         if self.draining:
@@ -245,7 +245,7 @@ class Router:
         """
         table = self.mgr.switch.table
         groups = {name: number for number, name in self._names.items()}
-        target = ServiceId.parse(service_id, groups)
+        target = ServiceId.parse_service(service_id, groups)
         label = target.named(self._names)
         found = table.groups.get(target.group)
         if is_master and found is not None and found.elected:

@@ -159,7 +159,7 @@ class SocketMgr:
 
         The first registration makes this process a router. Raises `Refused` for an unknown token.
         """
-        target = ServiceId.parse(service_id)
+        target = ServiceId.parse_service(service_id)
         table = self.switch.table
         self.switch.routing = True
         if token is None:
