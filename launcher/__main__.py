@@ -43,7 +43,7 @@ def _plain_status(arguments: list[str]) -> tuple[str, bool] | None:
 def _status(config: str, as_json: bool) -> int:
     from pathlib import Path
 
-    from launcher.cli_status import show_status
+    from launcher.show_status import show_status
 
     return show_status(Path(config), as_json=as_json)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import luabus
+import luabus.admin
+
+ALARMS_PATIENCE_S: Final = 0.3
+"""How long a status waits for the routers' alarms."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,16 @@ class BusWatch:
         text = f"{group}.{instance}"
         registered = sum(1 for router in self._connected if text in self._live.get((router, group), ()))
         return Presence(registered, len(self._connected))
+
+    async def alarms(self) -> list[dict[str, Any]]:
+        """What the connected routers warn of: `{"router", "kind", "text", "since", "count"}`. One that does not answer soon is
+        left out; being lost is told by other means."""
+        try:
+            async with asyncio.timeout(ALARMS_PATIENCE_S):
+                rows = await luabus.admin.stats(self._bus)
+        except (luabus.LuabusError, TimeoutError):
+            return []
+        return [{"router": row["router"], **alarm} for row in rows for alarm in row["alarms"]]
 
     def masters(self) -> dict[int, dict[str, Any]]:
         """By group: `{"master": "2.1" | None, "epoch": n}`, the highest epoch that any connected router knows."""

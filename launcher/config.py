@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.exits import signal_number
 from launcher.units import parse_size
+from luabus.limits import DEFAULT_FRAME_LIMIT
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
@@ -80,6 +81,15 @@ class Lease(Section):
     """Seconds without renewal after which another instance becomes master."""
     renew: PositiveSeconds = 1.0
     """Seconds between two renewals."""
+
+
+class Bus(Section):
+    """What goes over the bus."""
+
+    frame_limit: Annotated[int, BeforeValidator(parse_size), Field(ge=1024, le=1 << 30)] = DEFAULT_FRAME_LIMIT
+    """The longest message (bytes, or such as "4MB"): a longer one is refused before a byte of it is kept."""
+    compress_above: Size | None = None
+    """Services compress bodies from this size on (bytes, or such as "4KB"); without it, none."""
 
 
 class Dashboard(Section):
@@ -214,6 +224,8 @@ class ClusterConfig(Section):
     """The routers: every service connects to all of them."""
     lease: Lease = Lease()
     """Where masters are decided."""
+    bus: Bus = Bus()
+    """What goes over the bus."""
     dashboard: Dashboard = Dashboard()
     """The dashboard and the HTTP admin API."""
     logs: Logs = Logs()

@@ -18,10 +18,13 @@ from launcher.client import CONTROL_BUFFER
 from launcher.logs import Follower
 from launcher.supervisor import Supervisor
 from launcher.verbs import Verbs
+from launcher.view import View
 from luabus.errors import LuabusError, Refused
 
 MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
+MAX_NOTE: Final = 500
+"""Characters of a note's name and of its text."""
 MAX_TEXT: Final = CONTROL_BUFFER // 4
 """Log lines, and characters of log text, in one answer."""
 
@@ -31,12 +34,13 @@ class ControlServer:
 
     def __init__(self, supervisor: Supervisor, verbs: Verbs) -> None:
         self._supervisor = supervisor
+        self._view = View(supervisor)
         self._verbs = verbs
         self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         changes = (self.kill, self.start_, self.stop, self.restart, self.scale, self.reload, self.down)
-        for method in (*views, *changes):
+        for method in (*views, *changes, self.note):
             self._api.rpc(method, name=method.__name__.rstrip("_"))
 
     def open(self) -> None:
@@ -59,17 +63,17 @@ class ControlServer:
 
     # -- views ------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
-        return self._supervisor.status()
+    async def status(self) -> dict[str, Any]:
+        return await self._view.status()
 
     def processes(self) -> list[dict[str, Any]]:
-        return self._supervisor.processes()
+        return self._view.processes()
 
     def process(self, name: str) -> dict[str, Any]:
         units = self._supervisor.resolve(name)
         if len(units) != 1 or units[0].name != name:
             raise Refused(f'"{name}" is a service; its processes: {", ".join(unit.name for unit in units)}')
-        return self._supervisor.process(units[0])
+        return self._view.process(units[0])
 
     def logs(self, names: str | Sequence[str] | None = None, lines: int = 100) -> list[dict[str, Any]]:
         """The last lines of these processes or services (none: all), oldest first."""
@@ -116,6 +120,10 @@ class ControlServer:
 
     def down(self, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._verbs.down(who or {})
+
+    def note(self, name: str, text: str, who: Mapping[str, Any] | None = None) -> None:
+        """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection."""
+        self._supervisor.events.add("verb", str(name)[:MAX_NOTE], str(text)[:MAX_NOTE], dict(who or {}))
 
     # -- within -----------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
         "cluster.env": dict(config.cluster.env),
         **{f"routers.{key}": value for key, value in config.routers.model_dump().items()},
         **{f"lease.{key}": value for key, value in config.lease.model_dump().items()},
+        **_bus_settings(config),
     }
     specs = [_router(config, number, base, common) for number in range(1, config.routers.count + 1)]
     if config.dashboard.enabled:
@@ -169,6 +170,7 @@ def lease_url(store: str, run_dir: Path, base: Path) -> str:
 def _common_env(
     config: ClusterConfig, base: Path, run_dir: Path, routers: tuple[str, ...], groups: Mapping[str, int]
 ) -> dict[str, str]:
+    compress_above = config.bus.compress_above
     return {
         # A pipe makes Python buffer by blocks; a log that lags behind misleads.
         "PYTHONUNBUFFERED": "1",
@@ -183,7 +185,13 @@ def _common_env(
         "LUABUS_LEASE_TTL": str(config.lease.ttl),
         "LUABUS_LEASE_RENEW": str(config.lease.renew),
         "LUABUS_LOG_LEVEL": config.cluster.log_level,
+        "LUABUS_FRAME_LIMIT": str(config.bus.frame_limit),
+        **({} if compress_above is None else {"LUABUS_COMPRESS_ABOVE": str(compress_above)}),
     }
+
+
+def _bus_settings(config: ClusterConfig) -> dict[str, Any]:
+    return {f"bus.{key}": value for key, value in config.bus.model_dump().items()}
 
 
 def slots_of(service: Service) -> int:
@@ -200,6 +208,8 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
         if service.group is not None
     }
     argv = [sys.executable, "-m", "luabus", "router", "--name", name, "--listen", netloc(host, port)]
+    if config.routers.allow_plaintext:
+        argv.append("--allow-plaintext")
     return ProcessSpec(
         name=name,
         service="router",
@@ -219,6 +229,7 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
             "routers.host": host,
             "routers.port": config.routers.port,
             "routers.allow_plaintext": config.routers.allow_plaintext,
+            "bus.frame_limit": config.bus.frame_limit,
         },
     )
 

@@ -33,18 +33,17 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
 
 def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
     """The table of processes."""
-    heads = ("NAME", "ID", "STATE", "PID", "UPTIME", "CPU%", "RSS", "RESTARTS", "LAST EXIT")
+    heads = ("NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", "RESTARTS", "LAST EXIT")
     cells = []
     for row in rows:
         lives = row["pid"] is not None
         state = style.state(str(row["state"]))
-        if row["state"] == "running" and not row["ready"]:
-            state += style(" (not ready)", "yellow")
         cells.append(
             (
                 str(row["name"]),
                 str(row["service_id"] or "-"),
                 state,
+                (style("yes", "green") if row["ready"] else style("no", "yellow")) if lives else "-",
                 str(row["pid"]) if lives else "-",
                 format_duration(row["uptime_s"]) if lives else "-",
                 f"{row['cpu_percent']:.1f}" if lives else "-",
@@ -53,7 +52,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
                 style.clean(str(row["exit"]["text"]))[:40] if row["exit"] else "-",
             )
         )
-    return table(style, heads, cells, right=(3, 4, 5, 6, 7))
+    return table(style, heads, cells, right=(4, 5, 6, 7, 8))
 
 
 def routes_text(routes: Mapping[str, Any], style: Style) -> str:

@@ -1,8 +1,8 @@
-"""The cluster's processes as a whole: who may start when, who stops after whom, and what people ask for.
+"""The cluster's processes as a whole: it carries out who starts when and who stops after whom.
 
 `_advance` runs (once per loop iteration) after anything changed: it lets units start whose dependencies are ready, and
-while the cluster stops, ends units nobody needs any more. There is one implementation of each verb, here (`verbs.py` adds
-those that take several steps); the command line, the HTTP API and the dashboard's buttons reach it over `control.py`.
+while the cluster stops, ends units nobody needs any more; whose turn it is `turns.py` decides. What people ask for is in
+`verbs.py`, what they see in `view.py`; the command line, the HTTP API and the dashboard reach both over `control.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from launcher import family
@@ -26,16 +26,10 @@ from launcher.process import make_spawner
 from launcher.rundir import RunDir
 from launcher.spec import Kind, ProcessSpec, ReadyBy
 from launcher.states import SETTLED, State
-from launcher.stats import Meter, Usage, rss_of
+from launcher.stats import rss_of
+from launcher.turns import nobody_needs, whose_turn
 from launcher.unit import Unit
-from launcher.view import problems, process_map
 from luabus.errors import Refused
-
-START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
-"""So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout."""
-
-SLOT_PATIENCE_S: Final = 3.0
-"""One that is still not ready after this no longer holds a start slot."""
 
 OWN_VARIABLES: Final = frozenset(
     f"LUABUS_{name}" for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED")
@@ -63,8 +57,8 @@ class Supervisor:
         self.stopping = False
         self.exit_code = 0
         self.why_stopped = ""
-        self._watch: BusWatch | None = None
-        self._meter = Meter(time.monotonic)
+        self.watch: BusWatch | None = None
+        """What the routers say; None before `start` and at the very end."""
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
@@ -79,8 +73,7 @@ class Supervisor:
         """Wants everything up; returns at once."""
         self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.units)} processes")
         await self.rewatch()
-        if any(unit.spec.max_rss for unit in self.units.values()):
-            self.run_task(self._watch_memory(), "memory")
+        self.run_task(self._watch_memory(), "memory")
         for unit in list(self.units.values()):
             unit.start()
         self._soon()
@@ -113,8 +106,8 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._watch is not None:
-            await self._watch.close()
+        if self.watch is not None:
+            await self.watch.close()
         for unit in self.units.values():
             await unit.close()
         if self._advance_soon is not None:
@@ -182,9 +175,9 @@ class Supervisor:
 
     async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
-        old = self._watch
-        self._watch = BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
-        await self._watch.start()
+        old = self.watch
+        self.watch = BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        await self.watch.start()
         if old is not None:
             await old.close()
 
@@ -202,71 +195,6 @@ class Supervisor:
             services = {unit.spec.service for unit in self.units.values()}
             known = {*self.units, *services}
             raise Refused(f'there is no process or service "{name}"; {suggest(name, known)}')
-        return found
-
-    # -- views ------------------------------------------------------------------------------------------------
-
-    def processes(self) -> list[dict[str, Any]]:
-        """All rows of `processes`, in start order."""
-        units = list(self.units.values())
-        self._meter.keep([pid for unit in units if (pid := unit.pid) is not None])
-        return [self.process(unit) for unit in units]
-
-    def process(self, unit: Unit) -> dict[str, Any]:
-        """One row."""
-        usage = Usage() if unit.pid is None else self._meter.measure(unit.pid, unit.uptime_s)
-        return process_map(unit, usage)
-
-    def status(self) -> dict[str, Any]:
-        """The whole at a glance; `state` is starting, healthy, degraded or stopping."""
-        found = problems(self.units.values())
-        starting = any(unit.state is State.STARTING for unit in self.units.values())
-        worse = any(unit.state in (State.BACKOFF, State.FAILED) for unit in self.units.values())
-        state = (
-            "stopping"
-            if self.stopping
-            else "healthy"
-            if not found
-            else "starting"
-            if starting and not worse
-            else "degraded"
-        )
-        dashboard = self.plan.config.dashboard
-        return {
-            "cluster": self.plan.name,
-            "state": state,
-            "pid": os.getpid(),
-            "uptime_s": round(time.monotonic() - self.started_at, 3),
-            "run_dir": str(self.run_dir.path),
-            "problems": found,
-            "routers": [
-                {
-                    "name": f"router.{number}",
-                    "address": address,
-                    "connected": f"router.{number}" in self.connected,
-                }
-                for number, address in enumerate(self.plan.routers, 1)
-            ],
-            "masters": self.masters(),
-            "dashboard": f"http://{dashboard.host}:{dashboard.port}" if dashboard.enabled else None,
-            "processes": self.processes(),
-        }
-
-    @property
-    def connected(self) -> frozenset[str]:
-        """Names of the routers the launcher is connected to."""
-        return self._watch.connected if self._watch is not None else frozenset()
-
-    def masters(self) -> dict[str, str | None]:
-        """By service, for those with route master: the instance that is master now, or None."""
-        known = self._watch.masters() if self._watch is not None else {}
-        found: dict[str, str | None] = {}
-        for name, service in self.plan.config.services.items():
-            if service.group is None:
-                continue
-            master = known.get(service.group, {}).get("master")
-            if master is not None or service.route == "master":
-                found[name] = None if master is None else f"{name}.{str(master).rpartition('.')[2]}"
         return found
 
     # -- what units ask of their host -------------------------------------------------------------------------
@@ -319,7 +247,7 @@ class Supervisor:
             observer()
 
     def _spread_reports(self) -> None:
-        watch = self._watch
+        watch = self.watch
         if watch is None:
             return
         for unit in list(self.units.values()):
@@ -333,76 +261,33 @@ class Supervisor:
 
     def _advance_start(self) -> None:
         now = time.monotonic()
-        busy = [
-            unit.spawned_at + SLOT_PATIENCE_S
-            for unit in self.units.values()
-            if unit.state is State.STARTING
-            and unit.machine.has_process
-            and unit.spawned_at + SLOT_PATIENCE_S > now
-        ]
-        free = START_SLOTS - len(busy)
-        for unit in list(self.units.values()):
-            if not unit.machine.waiting:
-                continue
-            if not unit.machine.returning:
-                obstacle = self._obstacle(unit.spec)
-                if obstacle:
-                    unit.set_detail(f"waits for {obstacle}")
-                    continue
-            if free <= 0:
-                unit.set_detail("waits for its turn")
-                continue
-            free -= 1
+        turns = whose_turn(list(self.units.values()), now)
+        for unit, why in turns.waiting:
+            unit.set_detail(why)
+        for unit in turns.start:
             unit.clear()
-        if free <= 0 and busy and self._slot_timer is None:
-            self._slot_timer = self._loop.call_later(min(busy) - now, self._slot_freed)
+        if turns.again_at is not None and self._slot_timer is None:
+            self._slot_timer = self._loop.call_later(max(turns.again_at - now, 0.0), self._slot_freed)
 
     def _slot_freed(self) -> None:
         self._slot_timer = None
         self._soon()
-
-    def _obstacle(self, spec: ProcessSpec) -> str:
-        """What this process still has to wait for; empty when it may start."""
-        if spec.kind is Kind.ROUTER:
-            return ""
-        if not any(unit.ready for unit in self.units.values() if unit.spec.kind is Kind.ROUTER):
-            return "a router"
-        for service in spec.depends_on:
-            units = [unit for unit in self.units.values() if unit.spec.service == service]
-            # An instance that somebody stopped on purpose is not waited for, as long as others serve.
-            missing = [unit for unit in units if not _satisfies(unit) and unit.machine.wanted]
-            if missing or not any(_satisfies(unit) for unit in units):
-                unit = (missing or units)[0] if units else None
-                return (
-                    f"{unit.name} ({unit.state})"
-                    if unit is not None
-                    else f"{service} (which has no instances)"
-                )
-        return ""
 
     def _advance_stop(self) -> None:
         alive = [unit for unit in self.units.values() if unit.state not in SETTLED]
         if not alive:
             self._all_gone.set()
             return
-        if self._watch is not None and all(unit.spec.kind is Kind.ROUTER for unit in alive):
+        if self.watch is not None and all(unit.spec.kind is Kind.ROUTER for unit in alive):
             # Routers wait for their last clients; let us not be one of those.
-            watch, self._watch = self._watch, None
+            watch, self.watch = self.watch, None
             self.run_task(watch.close(), "close of the bus watch")
         for unit in alive:
             if unit.state is State.STOPPING:
                 if unit.machine.wanted:
                     unit.stop("the cluster stops")
-            elif not self._needed(unit.spec, alive):
+            elif nobody_needs(unit.spec, alive):
                 unit.stop("the cluster stops")
-
-    def _needed(self, spec: ProcessSpec, alive: Iterable[Unit]) -> bool:
-        """Somebody who is still there may depend on it."""
-        if spec.kind is Kind.ROUTER:
-            return any(unit.spec.kind is not Kind.ROUTER for unit in alive)
-        if spec.kind is Kind.DASHBOARD:
-            return any(unit.spec.kind not in (Kind.ROUTER, Kind.DASHBOARD) for unit in alive)
-        return any(spec.service in unit.spec.depends_on for unit in alive)
 
     async def _watch_memory(self) -> None:
         while True:
@@ -411,10 +296,3 @@ class Supervisor:
                 limit = unit.spec.max_rss
                 if limit and unit.pid is not None and (rss := rss_of(unit.pid)) > limit:
                     unit.unhealthy(f"its memory of {rss} bytes exceeds max_rss = {limit}")
-
-
-def _satisfies(unit: Unit) -> bool:
-    """Whether those that depend on it may start: ready, or (without a way to report) ended with success."""
-    if unit.state is State.EXITED and not unit.spec.rules.must_report_ready:
-        return unit.last_exit is not None and unit.last_exit["code"] == 0
-    return unit.ready

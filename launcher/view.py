@@ -1,14 +1,84 @@
-"""What a unit looks like from outside: the maps that status, processes and the HTTP API show."""
+"""What the cluster looks like from outside: the maps that status, processes and the HTTP API show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from launcher.spec import Kind
 from launcher.states import State
-from launcher.stats import Usage
+from launcher.stats import Meter, Usage
+from launcher.supervisor import Supervisor
 from launcher.unit import Unit
+
+
+class View:
+    """Looks at one supervisor. Usage is measured when somebody asks."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._meter = Meter(time.monotonic)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """All rows of `processes`, in start order."""
+        units = list(self._supervisor.units.values())
+        self._meter.keep([pid for unit in units if (pid := unit.pid) is not None])
+        return [self.process(unit) for unit in units]
+
+    def process(self, unit: Unit) -> dict[str, Any]:
+        """One row."""
+        usage = Usage() if unit.pid is None else self._meter.measure(unit.pid, unit.uptime_s)
+        return process_map(unit, usage)
+
+    async def status(self) -> dict[str, Any]:
+        """The whole at a glance; `state` is starting, healthy, degraded or stopping. An alarm of a router is degraded."""
+        supervisor = self._supervisor
+        plan, watch = supervisor.plan, supervisor.watch
+        alarms = await watch.alarms() if watch is not None else []
+        connected = watch.connected if watch is not None else frozenset()
+        dashboard = plan.config.dashboard
+        units = list(supervisor.units.values())
+        found = problems(units)
+        return {
+            "cluster": plan.name,
+            "state": "stopping" if supervisor.stopping else verdict(units, [*found, *alarms]),
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - supervisor.started_at, 3),
+            "run_dir": str(plan.run_dir),
+            "problems": [*found, *(f"{alarm['router']} says: {alarm['text']}" for alarm in alarms)],
+            "alarms": alarms,
+            "routers": [
+                {"name": f"router.{number}", "address": address, "connected": f"router.{number}" in connected}
+                for number, address in enumerate(plan.routers, 1)
+            ],
+            "masters": self.masters(),
+            "dashboard": f"http://{dashboard.host}:{dashboard.port}" if dashboard.enabled else None,
+            "processes": self.processes(),
+        }
+
+    def masters(self) -> dict[str, str | None]:
+        """By service, for those with route master: the instance that is master now, or None."""
+        watch = self._supervisor.watch
+        known = watch.masters() if watch is not None else {}
+        found: dict[str, str | None] = {}
+        for name, service in self._supervisor.plan.config.services.items():
+            if service.group is None:
+                continue
+            master = known.get(service.group, {}).get("master")
+            if master is not None or service.route == "master":
+                found[name] = None if master is None else f"{name}.{str(master).rpartition('.')[2]}"
+        return found
+
+
+def verdict(units: Iterable[Unit], wrong: Sequence[Any]) -> str:
+    """healthy when nothing is wrong; starting while that is only because some are not up yet; else degraded."""
+    if not wrong:
+        return "healthy"
+    states = {unit.state for unit in units}
+    worse = states & {State.BACKOFF, State.FAILED}
+    return "starting" if State.STARTING in states and not worse else "degraded"
 
 
 def process_map(unit: Unit, usage: Usage) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""start, stop, restart, kill, scale and reload."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from launcher.commands.shared import as_json, complete_names, names_in, report, who
+from launcher.errors import UsageError
+from launcher.show_status import ask
+
+names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
+
+
+@click.command()
+@names
+@as_json
+@click.pass_obj
+def start(config: Path, name: tuple[str, ...], as_json: bool) -> int:
+    """Start what is stopped or has failed; returns when it is ready.
+
+    The count of its crashes begins anew. Exit code 1: it did not come up.
+    """
+    return _each(config, "start", name, as_json)
+
+
+@click.command()
+@names
+@as_json
+@click.pass_obj
+def stop(config: Path, name: tuple[str, ...], as_json: bool) -> int:
+    """Stop services or instances; they stay stopped until `start`.
+
+    Returns when nothing of them lives, grandchildren included.
+    """
+    return _each(config, "stop", name, as_json)
+
+
+@click.command()
+@names
+@as_json
+@click.pass_obj
+def restart(config: Path, name: tuple[str, ...], as_json: bool) -> int:
+    """Restart, one instance at a time: the next only when the one before is ready again.
+
+    When one does not come back the rest is not touched, and the exit code is 1.
+    """
+    return _each(config, "restart", name, as_json)
+
+
+@click.command()
+@click.argument("name", shell_complete=complete_names)
+@click.option("-s", "--signal", default="SIGKILL", show_default=True, help="A signal by name or number.")
+@as_json
+@click.pass_obj
+def kill(config: Path, name: str, signal: str, as_json: bool) -> int:
+    """Send a signal to a process (not to its children).
+
+    What comes after is up to its restart policy: by default it is started again.
+    """
+    return report([ask(config, "kill", name, signal, who())], as_json)
+
+
+def _complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    return [f"{name}=" for name in names_in(context, instances=False) if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("target", metavar="SERVICE=N", shell_complete=_complete_services)
+@as_json
+@click.pass_obj
+def scale(config: Path, target: str, as_json: bool) -> int:
+    """Change a service's number of instances; those that run on are not touched.
+
+    Hash slots stay as configured, so an instance beyond them takes every route but hash. The number holds until the cluster is
+    stopped, or until `reload` finds another one in the file.
+    """
+    service, equals, number = target.partition("=")
+    if not equals or not number.isascii() or not number.isdigit():
+        raise UsageError(f"found {target!r}; allowed: SERVICE=N, such as mail=5")
+    return report([ask(config, "scale", service, int(number), who(wait=True), timeout=None)], as_json)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@as_json
+@click.pass_obj
+def reload(config: Path, dry_run: bool, as_json: bool) -> int:
+    """Apply the changed cluster.toml: start what is new, stop what is gone, restart what changed.
+
+    What did not change is left alone; `--dry-run` tells which keys make a difference for whom. A file with a fault changes
+    nothing.
+    """
+    return report([ask(config, "reload", dry_run, who(wait=True), timeout=None)], as_json)
+
+
+def _each(config: Path, verb: str, names: tuple[str, ...], as_json: bool) -> int:
+    async def work() -> list[dict[str, Any]]:
+        from launcher.client import Control, find_run_dir
+
+        async with Control(find_run_dir(config)) as control:
+            asked = (control.request(verb, name, who(wait=True), timeout=None) for name in names)
+            return list(await asyncio.gather(*asked))
+
+    return report(asyncio.run(work()), as_json)

@@ -1,0 +1,1 @@
+"""`luabus-cluster top`: a live view in the terminal."""

@@ -1,0 +1,104 @@
+"""What `top` looks at: the launcher over its control channel, the routers over the bus. Both may come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import luabus
+import luabus.admin
+from launcher.client import Control
+from launcher.commands.shared import who
+from launcher.errors import LauncherError, NotRunning
+from launcher.load import load
+from launcher.plan import make_plan
+from launcher.rundir import RunDir
+from launcher.top.rates import Look
+from luabus.errors import LuabusError, NotConnected
+
+Lines = Callable[[list[dict[str, Any]]], None]
+
+
+class Source:
+    """One cluster. Raises `ConfigError` when made, if the file is wrong; `NotRunning` from `start` when nothing runs."""
+
+    def __init__(self, config: Path) -> None:
+        self._plan = make_plan(load(config), config)
+        self._run_dir = RunDir(self._plan.run_dir)
+        self._bus = luabus.Bus()
+        self._control: Control | None = None
+        self._follower: Control | None = None
+
+    async def start(self) -> None:
+        """Connects to the launcher, and begins to connect to the routers."""
+        await self._connected()
+        await self._bus.start(self._plan.routers, groups=self._plan.groups, secret=self._run_dir.secret())
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self.unfollow()
+        await self._drop()
+        await self._bus.close()
+
+    async def look(self) -> Look:
+        """Everything at this moment; what cannot be seen is left out, and `problem` says so."""
+        try:
+            status = await (await self._connected()).request("status")
+        except (LuabusError, LauncherError) as error:
+            await self._drop()
+            return Look(time.monotonic(), problem=str(error))
+        try:
+            routes, stats, connections = await asyncio.gather(
+                luabus.admin.routes(self._bus),
+                luabus.admin.stats(self._bus),
+                luabus.admin.connections(self._bus),
+            )
+        except NotConnected:
+            return Look(time.monotonic(), status)  # the status tells which routers are lost
+        except LuabusError as error:
+            return Look(time.monotonic(), status, problem=str(error))
+        return Look(time.monotonic(), status, routes, tuple(stats), tuple(connections))
+
+    async def ask(self, verb: str, *args: Any) -> str:
+        """Has the launcher do something; what it says to that, or why it refuses."""
+        try:
+            answer = await (await self._connected()).request(verb, *args, who())
+        except (LuabusError, LauncherError) as error:
+            return str(error)
+        return str(answer["text"])
+
+    async def follow(self, name: str, lines: int, on_lines: Lines) -> None:
+        """From now on what a process writes goes to `on_lines`, the last `lines` lines first. One process at a time."""
+        await self.unfollow()
+        follower = Control(self._run_dir, on_lines)
+        await follower.__aenter__()
+        self._follower = follower
+        on_lines(await follower.request("follow", [name], lines))
+
+    async def unfollow(self) -> None:
+        """Ends that."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            await follower.__aexit__(None, None, None)
+
+    async def _connected(self) -> Control:
+        if self._control is None:
+            control = Control(self._run_dir)
+            await control.__aenter__()
+            self._control = control
+        return self._control
+
+    async def _drop(self) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            await control.__aexit__(None, None, None)
+
+
+def require_launcher(source: Path) -> None:
+    """Raises `NotRunning` at once instead of showing an empty screen."""
+    run_dir = make_plan(load(source), source).run_dir
+    if RunDir(run_dir).read_control() is None:
+        raise NotRunning(f"no cluster runs for {run_dir}; `luabus-cluster up` starts it")
