@@ -50,12 +50,12 @@ class RawPeer:
         self.given_id = handshake.given_id
 
     def write(self, data: bytes) -> None:
-        """Any bytes."""
-        if data:
+        """Any bytes; the other end may have closed in the meantime."""
+        if data and not self._writer.is_closing():
             self._writer.write(data)
 
     def send(self, frame: Frame) -> None:
-        self._writer.write(encode(frame))
+        self.write(encode(frame))
 
     def call(self, method: str, *args: Any, sequence: int = 0, **fields: Any) -> None:
         """A CALL (or, with `kind=`, another) with this body; with a sequence it is a request."""

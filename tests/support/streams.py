@@ -78,6 +78,7 @@ class Pair:
         told = Events(client)
         assert await told.of("connect") == ("ok",)
         server = await accepted
+        self.listener.on_accept = None
         await server.connected()
         return client, server, told, events[0]
 
