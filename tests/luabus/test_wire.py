@@ -26,6 +26,7 @@ from luabus.stream import Stream
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer
 from tests.support.streams import Events, Pair
+from tests.support.waiting import until
 
 
 def option(stream: Stream, level: int, name: int) -> int:
@@ -117,15 +118,18 @@ async def test_recv_buffer_size_ends_a_stream_whose_message_does_not_fit_into_it
 
 async def stuck(peer: RawPeer, stream: Stream) -> int:
     """Send to a peer that reads nothing until it is refused; returns how many bytes the stream took."""
+    refused: Overloaded | None = None
     sent = 0
-    try:
-        for _ in range(10_000):
+    while refused is None and sent < 100_000_000:
+        try:
             stream.call("m", bytes(10_000))
             sent += 10_000
-            await asyncio.sleep(0)
-    except Overloaded as error:
-        assert (error.what, error.limit) == ("bytes in the send buffer", stream.send_limit)
-        assert error.current > stream.send_limit - 11_000
+        except Overloaded as error:
+            refused = error
+        await asyncio.sleep(0)
+    assert refused is not None
+    assert (refused.what, refused.limit) == ("bytes in the send buffer", stream.send_limit)
+    assert refused.current > stream.send_limit - 11_000
     return sent
 
 
@@ -171,9 +175,7 @@ async def test_answers_to_a_peer_that_does_not_read_them_do_not_pile_up() -> Non
             encode(Frame(Kind.TARGET, 1, 0, 0x0009_0001, sequence=sequence)) for sequence in range(1, 2001)
         )
         flood = asyncio.create_task(_flood(peer, chunk * 50))
-        await asyncio.sleep(0)
-        while not stream._choked:
-            await asyncio.sleep(0.001)
+        await until(lambda: stream._choked)
         transport = stream._transport
         assert transport is not None
         taken = stream.frames_in
@@ -264,9 +266,10 @@ async def test_calls_before_the_stream_is_open_go_out_when_it_is() -> None:
 async def test_calls_before_the_stream_is_open_are_bounded_too() -> None:
     async with Pair() as pair:
         stream = pair.client_mgr.connect("127.0.0.1", pair.listener.port)
+        for _ in range(64):
+            stream.call("early", bytes(950))
         with pytest.raises(Overloaded):
-            for _ in range(100):
-                stream.call("early", bytes(1000))
+            stream.call("early", bytes(5000))
         await stream.connected()
 
 
