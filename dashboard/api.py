@@ -15,10 +15,12 @@ from dashboard.endpoints import Call, endpoint
 from dashboard.model import (
     Asked,
     CloseAsked,
+    Closed,
     Connection,
     Consequence,
     Done,
     Events,
+    Job,
     KeyPlaces,
     KillAsked,
     LogLines,
@@ -69,6 +71,11 @@ class ConnectionsQuery(Asked):
                 f"{value!r} is not a column; the columns are {', '.join(rows.CONNECTION_COLUMNS)}"
             )
         return value
+
+
+class ClosedQuery(Asked):
+    q: Words = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class EventsQuery(Asked):
@@ -134,6 +141,31 @@ async def processes(call: Call) -> list[Process]:
     if call.snapshot.launcher_error is not None:
         raise ApiError(503, f"the launcher does not answer: {call.snapshot.launcher_error}")
     return list(call.snapshot.processes)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/jobs",
+    role=Role.viewer,
+    tag="processes",
+    answer=list[Job],
+    summary="Restarts, scalings and the like that are under way, and how the last ones ended",
+)
+async def jobs(call: Call) -> list[Job]:
+    return list(call.context.jobs.shown(call.snapshot))
+
+
+@endpoint(
+    "GET",
+    "/api/v1/connections/closed",
+    role=Role.viewer,
+    tag="routing",
+    answer=list[Closed],
+    query=ClosedQuery,
+    summary="The connections that ended last, newest first, each with the reason",
+)
+async def closed(call: Call) -> list[Closed]:
+    return rows.closed(call.snapshot, call.query.q)[: call.query.limit]
 
 
 @endpoint(

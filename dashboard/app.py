@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import web
 
 # Importing these enters their endpoints into the table.
-from dashboard import api, events, metrics, openapi  # noqa: F401
+from dashboard import api, calls, charts, events, metrics, openapi, tail  # noqa: F401
 from dashboard.chronicle import Chronicle
 from dashboard.context import CONTEXT, Context
 from dashboard.endpoints import add_routes
 from dashboard.guard import MIDDLEWARES
+from dashboard.handlers import Handlers
 from dashboard.pages import HERE, Pages
 
 LASTING = "public, max-age=31536000, immutable"
@@ -28,6 +31,9 @@ def make_app(context: Context) -> web.Application:
     app.cleanup_ctx.append(_run_feed)
     app.on_shutdown.append(_let_go)
     Chronicle(context.journal, context.feed)
+    context.feed.observe(context.history.look)
+    context.history.on_step = lambda: context.feed.bump("series")
+    context.jobs.changed = lambda: context.feed.bump("processes")
     context.journal.on_event = lambda event: context.feed.bump("events")
     return app
 
@@ -39,10 +45,16 @@ async def _cache_assets(request: web.Request, response: web.StreamResponse) -> N
 
 
 async def _run_feed(app: web.Application) -> AsyncIterator[None]:
-    feed = app[CONTEXT].feed
-    await feed.start()
+    context = app[CONTEXT]
+    await context.feed.start()
+    handlers = Handlers(context.feed, context.history, context.now)
+    asking = asyncio.create_task(handlers.run(), name="dashboard handlers")
     yield
-    await feed.stop()
+    await context.jobs.stop()
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    await context.feed.stop()
 
 
 async def _let_go(app: web.Application) -> None:

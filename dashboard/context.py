@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +12,8 @@ from aiohttp import web
 
 from dashboard.auth import GuessLimit, Keys, Role
 from dashboard.feed import Feed
+from dashboard.history import History
+from dashboard.jobs import Jobs
 from dashboard.journal import Journal
 
 
@@ -25,12 +28,30 @@ class Options:
     secure: bool = False
 
 
+class Count:
+    """How many of something there are now."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     feed: Feed
     keys: Keys
     journal: Journal
     options: Options
+    history: History = field(default_factory=History)
+    jobs: Jobs = field(default_factory=lambda: Jobs(time.time))
+    tails: Count = field(default_factory=Count)
     limit: GuessLimit = field(default_factory=GuessLimit)
     now: Callable[[], float] = time.time
 

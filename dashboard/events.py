@@ -130,6 +130,8 @@ def _changes(context: Context, topics: Sequence[str]) -> Sender:
                 )
                 last_event = fresh[-1].seq if fresh else last_event
                 parts.append(message("events", [event.model_dump() for event in fresh]))
+            elif topic == "series":
+                parts.append(message("series", context.history.latest(snapshot.at)))
             elif topic in ("status", "routes"):
                 whole = status_of(snapshot) if topic == "status" else tables.routes(snapshot)
                 parts.append(message(topic, whole.model_dump()))

@@ -57,7 +57,7 @@ class Feed:
         self._monotonic = monotonic
         self.snapshot = Snapshot(cluster=source.cluster, at=now(), versions=dict.fromkeys(TOPICS, 0))
         self.polls = 0
-        self.stopping = False
+        self.stopped = asyncio.Event()
         self._watchers = 0
         self._looking: asyncio.Task[None] | None = None
         self._polled = float("-inf")
@@ -77,7 +77,7 @@ class Feed:
 
     def finish(self) -> None:
         """Let those who follow the changes go, so that the server can end."""
-        self.stopping = True
+        self.stopped.set()
         self._wake()
 
     async def stop(self) -> None:
@@ -100,6 +100,11 @@ class Feed:
         """Say that a topic that is not polled (events) has changed."""
         self.snapshot = replace(self.snapshot, versions=_bumped(self.snapshot.versions, {topic}))
         self._wake()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether those who follow shall go."""
+        return self.stopped.is_set()
 
     @property
     def watchers(self) -> int:

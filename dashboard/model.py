@@ -245,6 +245,85 @@ class KeyPlaces(Shown):
     agree: bool
 
 
+class Series(Shown):
+    """One line of a chart: whose it is, and its values, oldest first; null where nothing was known."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+class Chart(Shown):
+    """Means over `step_s` seconds each, beginning at the times of `at` (seconds since the epoch)."""
+
+    kind: str
+    unit: str
+    step_s: int
+    at: tuple[int, ...]
+    series: tuple[Series, ...]
+
+
+class MethodShown(Shown):
+    """What a service declares, and how it went since its instances started; latencies in ms, over all of them."""
+
+    name: str
+    signature: str = "()"
+    parameters: tuple[str, ...] = ()
+    required: int = 0
+    doc: str = ""
+    calls: int = 0
+    errors: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class GroupMethods(Shown):
+    """The methods of a group's instances, merged; `silent` names the instances that did not answer, and why."""
+
+    group: int
+    name: str
+    instances: tuple[str, ...]
+    methods: tuple[MethodShown, ...]
+    silent: dict[str, str] = Field(default_factory=dict)
+
+
+class CallFailed(Shown):
+    """An error in place of a value: the luabus error's type, its text, and the handler's traceback when it raised."""
+
+    type: str
+    text: str
+    traceback: str = ""
+
+
+class CallAnswer(Shown):
+    """One answer and who gave it. Bytes are shown as `{"bytes": "hex"}`."""
+
+    service_id: str | None
+    name: str
+    value: Any = None
+    error: CallFailed | None = None
+
+
+class Called(Shown):
+    """Every answer to a request, and the time until the last one. One way there is none."""
+
+    route: str
+    method: str
+    elapsed_ms: float
+    answers: tuple[CallAnswer, ...]
+
+
+class Job(Shown):
+    """Work of the launcher that takes a while: `done` of `total` processes are as they shall be."""
+
+    number: int
+    verb: str
+    name: str
+    state: Literal["running", "done", "failed"]
+    done: int
+    total: int
+    text: str = ""
+
+
 class Session(Shown):
     """`role` null: nobody."""
 
@@ -304,11 +383,27 @@ class CloseAsked(Asked):
     token: int = Field(ge=1, lt=1 << 32, strict=True)
 
 
+class CallAsked(Asked):
+    """`route` is target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director. With `one_way` no answer is
+    waited for."""
+
+    route: str = Field(
+        pattern=r"^(target|hash|random|broadcast|master):[^\x00-\x1f]+$",
+        max_length=1100,
+        examples=["random:mail"],
+    )
+    method: str = Field(min_length=1, max_length=200, examples=["stats"])
+    args: tuple[Any, ...] = Field(default=(), max_length=64)
+    timeout_s: float = Field(default=5.0, ge=0.05, le=20.0)
+    one_way: Annotated[bool, Field(strict=True)] = False
+
+
 class Done(Shown):
-    """What the launcher or the router answered."""
+    """What the launcher or the router answered. `job`: the number of the work that goes on, null when all is done."""
 
     done: str
     detail: Any = None
+    job: int | None = None
 
 
 class ProblemDetail(Shown):

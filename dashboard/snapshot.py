@@ -70,4 +70,4 @@ class Snapshot:
         yield from self.services()
 
 
-TOPICS = ("status", "routes", "connections", "processes", "events")
+TOPICS = ("status", "routes", "connections", "processes", "events", "series")

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from luabus import Bus, Environment, SocketMgr, Stream, admin, create_socket_mgr, read_secret
-from luabus.errors import ConfigError, NotConnected
+from luabus.errors import ConfigError, LuabusError, NotConnected
 
 ASK_TIMEOUT_S: Final = 3.0
 """How long the launcher may take to answer a question."""
 VERB_TIMEOUT_S: Final = 30.0
-"""How long it may take for a verb: it answers when the work has begun."""
+"""How long it may take for a verb that is done at once."""
 CONNECT_TIMEOUT_MS: Final = 2000
 ANSWER_BYTES: Final = 16 << 20
 """Bytes of one answer of the launcher at most, as at its own end: ten thousand log lines have some MB."""
+
+
+MOST_BATCHES: Final = 256
+"""Pushes of log lines kept for a page that does not take them."""
 
 
 class RouterLink(NamedTuple):
@@ -30,6 +36,14 @@ class RouterLink(NamedTuple):
     name: str
     address: str
     connected: bool
+
+
+class Answer(NamedTuple):
+    """What came back to a request: from whom (None when a router spoke for nobody), the value or the error."""
+
+    service_id: str | None
+    value: Any
+    error: LuabusError | None = None
 
 
 class Source(Protocol):
@@ -63,13 +77,57 @@ class Source(Protocol):
 
     async def close_connection(self, router: str, token: int) -> Any: ...
 
+    async def methods(self, group: int, timeout: float) -> dict[str, Any]:
+        """What every instance of a group declares: `{service_id: the list, or an error}`."""
+        ...
+
+    async def call(
+        self, route: str, method: str, args: Sequence[Any], timeout: float, one_way: bool
+    ) -> list[Answer]:
+        """Send to a route such as `hash:mail:alice`. One way there is no answer; a broadcast has many."""
+        ...
+
+    def follow(self, name: str, lines: int) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]:
+        """The newest lines that a process wrote, and then each as it comes, until the launcher ends."""
+        ...
+
     async def ask(self, method: str, *args: Any) -> Any:
         """Ask the launcher something."""
         ...
 
-    async def tell(self, method: str, *args: Any) -> Any:
+    async def tell(self, method: str, *args: Any, timeout: float = VERB_TIMEOUT_S) -> Any:
         """Have the launcher do something; waits longer than `ask`."""
         ...
+
+
+class LinesOf:
+    """What the launcher pushes down a stream, until the stream ends. A reader that is too slow loses the oldest."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._batches: deque[list[Any]] = deque(maxlen=MOST_BATCHES)
+        self._ended = False
+        self._news = asyncio.Event()
+        stream.on_call = self._take
+        stream.on_error = self._end
+
+    def _take(self, msg: str, *args: Any) -> None:
+        if msg == "log" and args and isinstance(args[0], list):
+            self._batches.append(args[0])
+            self._news.set()
+
+    def _end(self, reason: object) -> None:
+        self._ended = True
+        self._news.set()
+
+    async def after(self, first: list[Any]) -> AsyncIterator[list[Any]]:
+        yield first
+        while True:
+            while self._batches:
+                yield self._batches.popleft()
+            if self._ended:
+                return
+            self._news.clear()
+            await self._news.wait()
 
 
 class Launcher:
@@ -87,6 +145,20 @@ class Launcher:
         """Raises `NotConnected` when there is no launcher, else what the launcher raised."""
         stream = await self._connected()
         return await stream.request(method, *args, timeout=timeout)
+
+    @asynccontextmanager
+    async def follow(self, name: str, lines: int) -> AsyncIterator[AsyncIterator[list[Any]]]:
+        """A connection of its own: what the launcher pushes down it is for this reader alone."""
+        manager = create_socket_mgr(1, secret=self._secret)
+        try:
+            stream = manager.connect(*self._read(), CONNECT_TIMEOUT_MS)
+            stream.set_recv_buffer_size(ANSWER_BYTES)
+            await stream.connected()
+            news = LinesOf(stream)
+            first = await stream.request("follow", [name], lines, timeout=ASK_TIMEOUT_S)
+            yield news.after(first)
+        finally:
+            await manager.close()
 
     async def close(self) -> None:
         """End the connection. It is made again when somebody asks."""
@@ -182,8 +254,31 @@ class ClusterSource:
     async def close_connection(self, router: str, token: int) -> Any:
         return await admin.close_connection(self._bus, router, token)
 
+    async def methods(self, group: int, timeout: float) -> dict[str, Any]:
+        answers = await self._bus.broadcast(group).gather("luabus.methods", timeout=timeout)
+        return {str(one): answer for one, answer in answers.items()}
+
+    async def call(
+        self, route: str, method: str, args: Sequence[Any], timeout: float, one_way: bool
+    ) -> list[Answer]:
+        way = self._bus.route(route)
+        if one_way:
+            await way.send(method, *args)
+            return []
+        if route.startswith("broadcast:"):
+            found = await way.gather(method, *args, timeout=timeout)
+            return [
+                Answer(str(one), None, value) if isinstance(value, LuabusError) else Answer(str(one), value)
+                for one, value in found.items()
+            ]
+        by, value = await way.answered(method, *args, timeout=timeout)
+        return [Answer(str(by), value)]
+
+    def follow(self, name: str, lines: int) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]:
+        return self._launcher.follow(name, lines)
+
     async def ask(self, method: str, *args: Any) -> Any:
         return await self._launcher.request(method, *args, timeout=ASK_TIMEOUT_S)
 
-    async def tell(self, method: str, *args: Any) -> Any:
-        return await self._launcher.request(method, *args, timeout=VERB_TIMEOUT_S)
+    async def tell(self, method: str, *args: Any, timeout: float = VERB_TIMEOUT_S) -> Any:
+        return await self._launcher.request(method, *args, timeout=timeout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from dashboard.context import Caller, Context
 from dashboard.model import (
@@ -23,6 +23,9 @@ from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
 from luabus.errors import LuabusError
 
+WORK_TIMEOUT_S: Final = 3600.0
+"""A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
+
 
 async def register(
     context: Context, caller: Caller | None, asked: RegisterAsked, preview: bool
@@ -34,12 +37,12 @@ async def register(
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
     asked = asked.model_copy(update={"service_id": service_id})
     if preview:
-        return _consequence(consequences.of_register(snapshot, asked))
+        return consequence(consequences.of_register(snapshot, asked))
     undo = consequences.undo_of(snapshot, asked)
     name = consequences.name_of(snapshot, service_id)
     done = {None: "remove", 0: "vacate"}.get(asked.token, "register") if asked.token != "own" else "register"
     text = f"{'make master' if asked.is_master else done} {name} at {'every router' if asked.router == '*' else asked.router}"
-    async with _Written(context, caller, "register", name, text):
+    async with Written(context, caller, "register", name, text):
         results = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
     return Registered(service_id=service_id, results=results, undo=undo)
 
@@ -50,9 +53,9 @@ async def promote(
     snapshot = context.feed.snapshot
     service_id = known_id(snapshot, asked.service_id)
     if preview:
-        return _consequence(consequences.of_promote(snapshot, service_id))
+        return consequence(consequences.of_promote(snapshot, service_id))
     name = consequences.name_of(snapshot, service_id)
-    async with _Written(context, caller, "promote", name, f"promote {name} to master"):
+    async with Written(context, caller, "promote", name, f"promote {name} to master"):
         detail = await context.feed.source.promote(service_id, _who(caller).get("by", ""))
     return Done(done=f"{name} is asked to be the master", detail=detail)
 
@@ -70,9 +73,9 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
         raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
     if preview:
-        return _consequence(consequences.of_close(snapshot, asked.router, asked.token))
+        return consequence(consequences.of_close(snapshot, asked.router, asked.token))
     name = row.name or row.peer
-    async with _Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
+    async with Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
     return Done(done=f"the connection of {name} at {asked.router} is closed", detail=detail)
 
@@ -83,8 +86,8 @@ async def kill(
     snapshot = context.feed.snapshot
     known_name(snapshot, asked.name, snapshot.names())
     if preview:
-        return _consequence(consequences.of_kill(snapshot, asked.name, asked.signal))
-    async with _Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", True):
+        return consequence(consequences.of_kill(snapshot, asked.name, asked.signal))
+    async with Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", True):
         detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
     return Done(done=f"{asked.signal} was sent to {asked.name}", detail=detail)
 
@@ -97,13 +100,12 @@ async def steer(
     known_name(snapshot, name, snapshot.names())
     if preview:
         if verb == "start":
-            return _consequence(
+            return consequence(
                 (Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False)
             )
-        return _consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"))
-    async with _Written(context, caller, verb, name, f"{verb} {name}", True):
-        detail = await context.feed.source.tell(verb, name, _who(caller))
-    return Done(done=f"{verb} {name}: begun", detail=detail)
+        return consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"))
+    async with Written(context, caller, verb, name, f"{verb} {name}", True):
+        return await _work(context, caller, verb, name)
 
 
 async def scale(
@@ -114,8 +116,8 @@ async def scale(
     known_name(snapshot, asked.service, services)
     now = len(services.get(asked.service, ()))
     if preview:
-        return _consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances))
-    async with _Written(
+        return consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances))
+    async with Written(
         context,
         caller,
         "scale",
@@ -123,8 +125,23 @@ async def scale(
         f"scale {asked.service} from {now} to {asked.instances}",
         True,
     ):
-        detail = await context.feed.source.tell("scale", asked.service, asked.instances, _who(caller))
-    return Done(done=f"{asked.service} goes from {now} to {asked.instances} instances", detail=detail)
+        return await _work(context, caller, "scale", asked.service, asked.instances)
+
+
+async def _work(
+    context: Context, caller: Caller | None, verb: str, name: str, wanted: int | None = None
+) -> Done:
+    """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
+    who = {**_who(caller), "wait": True}
+    args = (name, who) if wanted is None else (name, wanted, who)
+    work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
+    number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
+    what = f"{verb} {name}" if wanted is None else f"{verb} {name} to {wanted}"
+    if result is None:
+        return Done(done=f"{what}: begun", job=number)
+    if isinstance(result, dict) and not result.get("ok", True):
+        raise ApiError(502, str(result.get("text", "it failed")))
+    return Done(done=f"{what}: done", detail=result)
 
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
@@ -173,7 +190,7 @@ def known_id(snapshot: Snapshot, given: str) -> str:
     raise not_found("service id", given, [*ids.values(), *ids])
 
 
-def _consequence(said: consequences.Said) -> Consequence:
+def consequence(said: consequences.Said) -> Consequence:
     title, sentences, danger = said
     return Consequence(
         title=str(title), sentences=tuple(str(sentence) for sentence in sentences), danger=danger
@@ -184,7 +201,7 @@ def _who(caller: Caller | None) -> dict[str, str]:
     return {"by": f"{caller} (dashboard)", "from": caller.address} if caller else {}
 
 
-class _Written:
+class Written:
     """Writes the event whether the verb succeeds or not, and has the feed look again.
 
     What the launcher did it writes down itself (`by_launcher`), with who asked; only a refusal is ours to tell.

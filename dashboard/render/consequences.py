@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from dashboard.model import Group, RegisterAsked, Slot
-from dashboard.render.tables import hash_slots
+from dashboard.model import CallAsked, Group, RegisterAsked, Slot
+from dashboard.render.tables import hash_slots, place
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
+from luabus import hash_key
+
+MOST_ARGUMENTS = 160
+"""Characters of a request's arguments that the event log keeps."""
 
 Said = tuple[Text, list[Text], bool]
 """Title, sentences, and whether it is dangerous."""
@@ -281,3 +286,51 @@ def of_scale(snapshot: Snapshot, service: str, now: int, wanted: int) -> Said:
             )
         )
     return title, sentences, True
+
+
+def call_text(asked: CallAsked) -> str:
+    """A request in one line, for the event log: arguments shortened, for they may be long."""
+    args = ", ".join(json.dumps(one, ensure_ascii=False) for one in asked.args)
+    shown = args if len(args) <= MOST_ARGUMENTS else args[: MOST_ARGUMENTS - 1] + "…"
+    return f"{'send' if asked.one_way else 'request'} {asked.method}({shown}) to {asked.route}"
+
+
+def of_call(snapshot: Snapshot, asked: CallAsked) -> Said:
+    """Who would get a request."""
+    kind, _, rest = asked.route.partition(":")
+    wanted, _, key = rest.partition(":") if kind == "hash" else (rest, "", "")
+    title = Text("Send {method} to {route}?", method=asked.method, route=asked.route)
+    groups = snapshot.groups()
+    if kind == "target":
+        return title, [Text("{name} gets it.", name=rest)], False
+    group = next((one for one in groups if wanted in (str(one.group), one.name)), None)
+    live = [slot for slot in group.slots if slot.token] if group else []
+    if group is None or not live:
+        return title, [Text("Nobody is there: it is answered NoRoute.")], False
+    if kind == "broadcast":
+        return (
+            title,
+            [Text("Every live instance of {group} gets it: {count}.", group=group.name, count=len(live))],
+            False,
+        )
+    if kind == "random":
+        return (
+            title,
+            [
+                Text(
+                    "One of the {count} live instances of {group} gets it.", group=group.name, count=len(live)
+                )
+            ],
+            False,
+        )
+    if kind == "master":
+        if group.master is None:
+            return (
+                title,
+                [Text("{group} has no master now: it is answered NoMaster.", group=group.name)],
+                False,
+            )
+        return title, [Text("The master gets it: {name}.", name=name_of(snapshot, group.master))], False
+    number = key.lstrip("-").isdigit() and key.isascii()
+    _, serves = place(group, hash_key(int(key) if number else key))
+    return title, [Text("{name} gets it.", name=serves.name if serves else Text("nobody"))], False

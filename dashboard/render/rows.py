@@ -8,7 +8,8 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dashboard.model import Connection, Process
+from dashboard.model import Closed, Connection, Process
+from dashboard.snapshot import Snapshot
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -92,6 +93,13 @@ def with_rates(
         rate_out = round((row.messages_out - previous.messages_out) / elapsed_s, 2)
         result.append(row.model_copy(update={"rate_in": rate_in, "rate_out": rate_out}))
     return tuple(result)
+
+
+def closed(snapshot: Snapshot, q: str = "") -> list[Closed]:
+    """The connections that ended last, newest first."""
+    found = [one for router in snapshot.routers if router.stats for one in router.stats.closed]
+    found.sort(key=lambda one: one.at, reverse=True)
+    return [one for one in found if matches(one, q)] if q.strip() else found
 
 
 def preferred(connections: Sequence[Connection]) -> dict[str, str]:

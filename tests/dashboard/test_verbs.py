@@ -11,6 +11,7 @@ from tests.dashboard.cluster import ScriptedCluster
 from tests.dashboard.conftest import Dash, Make
 
 WHO = {"by": "admin by bearer (dashboard)", "from": "127.0.0.1"}
+WAITS = WHO | {"wait": True}
 
 
 async def test_register_reaches_the_routers_and_says_how_to_undo(dash: Dash) -> None:
@@ -39,10 +40,10 @@ async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> N
         ("close", {"router": "router.2", "token": 12}, ("close", "router.2", 12)),
         ("kill", {"name": "mail.1"}, ("kill", "mail.1", "SIGKILL", WHO)),
         ("kill", {"name": "mail", "signal": "SIGTERM"}, ("kill", "mail", "SIGTERM", WHO)),
-        ("start", {"name": "mail.1"}, ("start", "mail.1", WHO)),
-        ("stop", {"name": "mail"}, ("stop", "mail", WHO)),
-        ("restart", {"name": "mail"}, ("restart", "mail", WHO)),
-        ("scale", {"service": "mail", "instances": 4}, ("scale", "mail", 4, WHO)),
+        ("start", {"name": "mail.1"}, ("start", "mail.1", WAITS)),
+        ("stop", {"name": "mail"}, ("stop", "mail", WAITS)),
+        ("restart", {"name": "mail"}, ("restart", "mail", WAITS)),
+        ("scale", {"service": "mail", "instances": 4}, ("scale", "mail", 4, WAITS)),
     ],
 )
 async def test_each_verb_reaches_the_cluster(dash: Dash, path: str, body: Any, done: tuple[Any, ...]) -> None:

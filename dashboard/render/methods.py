@@ -1,0 +1,75 @@
+"""What the instances of a group declare, merged into one list; values as JSON can carry them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dashboard.history import percentile_ms
+from dashboard.model import Group, GroupMethods, MethodShown
+
+INTERNAL = "luabus."
+"""What every service answers by itself; not for the page, nor for the figures."""
+
+
+def merge(group: Group, answers: Mapping[str, Any]) -> GroupMethods:
+    """`answers` by service id: the list that `luabus.methods` gives, or an exception."""
+    names = {slot.service_id: slot.name for slot in group.slots}
+    silent: dict[str, str] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for service_id, answer in answers.items():
+        if not isinstance(answer, list):
+            silent[names.get(service_id, service_id)] = str(answer) or type(answer).__name__
+            continue
+        for method in answer:
+            if isinstance(method, Mapping) and not str(method.get("name", INTERNAL)).startswith(INTERNAL):
+                found.setdefault(str(method["name"]), []).append(method)
+    return GroupMethods(
+        group=group.group,
+        name=group.name,
+        instances=tuple(names.get(service_id, service_id) for service_id in answers),
+        methods=tuple(_method(name, found[name]) for name in sorted(found)),
+        silent=silent,
+    )
+
+
+def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
+    first = said[0]
+    stats = [one.get("stats") or {} for one in said]
+    buckets = add_buckets([one.get("buckets") or () for one in stats])
+    return MethodShown(
+        name=name,
+        signature=str(first.get("signature", "()")),
+        parameters=tuple(str(one) for one in first.get("parameters") or ()),
+        required=int(first.get("required") or 0),
+        doc=str(first.get("doc") or ""),
+        calls=sum(int(one.get("calls") or 0) for one in stats),
+        errors=sum(int(one.get("errors") or 0) for one in stats),
+        p50_ms=percentile_ms(buckets, 0.5),
+        p99_ms=percentile_ms(buckets, 0.99),
+    )
+
+
+def add_buckets(several: Sequence[Sequence[int]]) -> list[int]:
+    """Histograms added up, bucket by bucket; a newer service may have more buckets."""
+    total = [0] * max((len(one) for one in several), default=0)
+    for one in several:
+        for index, count in enumerate(one):
+            total[index] += int(count)
+    return total
+
+
+def plain(value: Any) -> Any:
+    """A value that came over the bus, as JSON can say it: bytes as `{"bytes": "hex"}`, keys and the rest as text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"bytes": bytes(value).hex()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return str(value)
