@@ -49,7 +49,8 @@ log = logging.getLogger("luabus.bus")
 
 _SWITCH_TIMEOUT_S = 2.0
 _AGREE_TIMEOUT_S = 5.0
-_JOIN_RETRY_S = 1.0
+_TELL_TIMEOUT_S = HEARTBEAT_S / 2
+"""For what is said again with the next heartbeat."""
 
 
 class Identity:
@@ -121,7 +122,8 @@ class Bus:
         self._mgr: SocketMgr | None = None
         self._preferred: Link | None = None
         self.preferred: Stream | None = None
-        self._held: list[tuple[int, int, bytes]] = []
+        self.words = 0
+        self._held: list[tuple[int, int, bytes, int, int]] = []
         self._held_bytes = 0
         self._switching: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -309,17 +311,18 @@ class Bus:
         await self._all("luabus.leave")
 
     async def claim_master(self, epoch: int) -> int:
-        """Tell all routers that this process holds its group's lease; returns the highest epoch that one of them knows."""
-        results = await self._all("luabus.master", epoch)
-        return max([epoch, *(result.highest for result in results if isinstance(result, StaleEpoch))])
+        """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
+        0 when none does. A router that hangs is not waited for."""
+        results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
+        return max((result.highest for result in results if isinstance(result, StaleEpoch)), default=0)
 
     async def report(self, problem: str) -> None:
         """Tell all routers what is wrong with this process, for those who look at the cluster; "" when it is over."""
-        await self._all("luabus.report", problem)
+        await self._all("luabus.report", problem, timeout=_TELL_TIMEOUT_S)
 
     async def resign_master(self, epoch: int) -> None:
-        """Tell all routers that it does no longer."""
-        await self._all("luabus.resign", epoch)
+        """Tell all routers that it does no longer. A router that hangs is not waited for."""
+        await self._all("luabus.resign", epoch, timeout=_TELL_TIMEOUT_S)
 
     async def watch(self) -> None:
         """From now on call `on_group` with each group of each router that changes, beginning with all there are."""
@@ -329,10 +332,10 @@ class Bus:
                 with contextlib.suppress(LuabusError):
                     await self._watch(link)
 
-    async def _all(self, method: str, *args: Any) -> list[Any]:
+    async def _all(self, method: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> list[Any]:
         streams = [link.stream for link in self._links if link.ready and link.stream is not None]
         results = await asyncio.gather(
-            *(stream.request(method, *args) for stream in streams), return_exceptions=True
+            *(stream.request(method, *args, timeout=timeout) for stream in streams), return_exceptions=True
         )
         for result in results:
             if isinstance(result, LuabusError):
@@ -351,6 +354,7 @@ class Bus:
             identity.incarnation,
             identity.slots,
             identity.mode,
+            {group: epoch for group, epoch in self.epochs.items() if epoch},
         )
         stream.source = identity.service_id
         link.token_there = answer["token"]
@@ -417,11 +421,12 @@ class Bus:
         held, self._held, self._held_bytes = self._held, [], 0
         with contextlib.suppress(LuabusError):
             stream.post(CALL_ROUTE, 0, codec.pack_call("luabus.prefer", (True,)))
-        for route, key, body in held:
-            stream.post(route, key, body)
+        for message in held:
+            stream.post(*message)
         self._notify()
 
     def _notify(self) -> None:
+        self.words += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -436,8 +441,13 @@ class Bus:
             await self._next_change()
         return stream
 
-    async def master_change(self, deadline: float | None, route: str, timeout: float | None) -> None:
-        """Wait for news about masters or routers until `deadline` (monotonic seconds)."""
+    async def master_change(
+        self, since: int, deadline: float | None, route: str, timeout: float | None
+    ) -> None:
+        """Wait for news about masters or routers until `deadline` (monotonic seconds); not if there was some since `words`
+        was `since`."""
+        if self.words != since:
+            return
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         await self.news(left, f"{route} had no master for {timeout} s")
 
@@ -449,7 +459,7 @@ class Bus:
         except TimeoutError:
             raise RequestTimeout(text, timeout_s=timeout or 0.0) from None
 
-    def hold(self, route: int, key: int, body: bytes) -> Sent:
+    def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> Sent:
         """Keep a message while the preferred router changes in an orderly way."""
         if self._switching is None:
             raise self._not_connected()
@@ -458,7 +468,7 @@ class Bus:
                 f"{self._held_bytes} bytes wait for the change of router already",
                 what="bytes held", limit=self._buffer, current=self._held_bytes,
             )  # fmt: skip
-        self._held.append((route, key, body))
+        self._held.append((route, key, body, trace, epoch))
         self._held_bytes += len(body)
         return SENT
 
@@ -489,8 +499,10 @@ class Bus:
         number = group["group"]
         if group["name"]:
             self.groups[group["name"]] = number
-        self.epochs[number] = max(self.epochs.get(number, 0), group["epoch"])
-        self.masters[number] = (group["master"], group["epoch"])
+        # A router that has just started knows less than the others.
+        if group["epoch"] >= self.epochs.get(number, 0):
+            self.epochs[number] = group["epoch"]
+            self.masters[number] = (group["master"], group["epoch"])
         if self.on_names is not None:
             self.on_names(group)
         self._notify()

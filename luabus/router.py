@@ -140,9 +140,18 @@ class Router:
     # --- what services call -----------------------------------------------------------------------------------
 
     def join(
-        self, service_id: int, name: str, incarnation: int, slots: int | None = None, mode: str = ""
+        self,
+        service_id: int,
+        name: str,
+        incarnation: int,
+        slots: int | None = None,
+        mode: str = "",
+        epochs: Mapping[int, int] | None = None,
     ) -> dict[str, Any]:
-        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives."""
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
+
+        `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
+        """
         stream = caller().stream
         target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
@@ -157,6 +166,8 @@ class Router:
             self._names[target.group] = table.group(target.group).name
         if slots is not None:
             table.configure_slots(target.group, slots)
+        for group, epoch in (epochs or {}).items():
+            table.know_epoch(group, epoch)
         self.mgr.switch.attach(stream, target)
         stream.name = target.named(self._names)
         if isinstance(former, Stream):
@@ -182,13 +193,19 @@ class Router:
         self._changed()
 
     def master(self, epoch: int) -> None:
-        """The caller holds its group's lease with `epoch`. Raises `StaleEpoch`; two ids with one epoch raise an alarm too."""
+        """The caller holds its group's lease with `epoch`. Raises `StaleEpoch`; two ids with one epoch raise an alarm too.
+
+        A lower epoch is a master of the past, such as one that was frozen: refused, and no more than that.
+        """
         stream = caller().stream
         service_id = self._registered(stream)
         try:
             news = self.mgr.switch.table.claim(service_id, epoch)
         except StaleEpoch as error:
-            self._alarm("epoch", str(error))
+            if error.epoch == error.highest:
+                self._alarm("epoch", str(error))
+            else:
+                log.warning("%s: %s", self.name, error)
             raise
         if news:
             log.info("%s: %s is master with epoch %d", self.name, stream.name, epoch)

@@ -26,15 +26,19 @@ class Way(Protocol):
     preferred: Stream | None
     epoch: Callable[[], int] | None
     """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+    words: int
+    """Counts what routers have said, and how often one came or went."""
 
-    def hold(self, route: int, key: int, body: bytes) -> Sent:
+    def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> Sent:
         """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
 
     async def settled(self) -> Stream:
         """The preferred router's stream, once there is one. Raises `NotConnected`."""
 
-    async def master_change(self, deadline: float | None, route: str, timeout: float | None) -> None:
-        """Wait for news about masters. Raises `RequestTimeout`."""
+    async def master_change(
+        self, since: int, deadline: float | None, route: str, timeout: float | None
+    ) -> None:
+        """Wait until `words` is not `since` any more. Raises `RequestTimeout`."""
 
 
 class Sent:
@@ -77,13 +81,12 @@ class Route:
         """
         bus = self._bus
         stream = bus.preferred
-        if stream is None:
-            return bus.hold(self._route, self._key, codec.pack_call(msg, args))
         call = current.get()
+        trace = call.trace if call is not None else 0
         epoch = bus.epoch() if bus.epoch is not None else 0
-        stream.post(
-            self._route, self._key, codec.pack_call(msg, args), call.trace if call is not None else 0, epoch
-        )
+        if stream is None:
+            return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
+        stream.post(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
         return Sent(stream) if stream.is_paused else SENT
 
     async def request(
@@ -106,6 +109,7 @@ class Route:
         while True:
             stream = bus.preferred or await bus.settled()
             epoch = bus.epoch() if bus.epoch is not None else 0
+            words = bus.words
             left = None if deadline is None else deadline - time.monotonic()
             try:
                 return await stream.ask(
@@ -114,7 +118,7 @@ class Route:
             except NoMaster:
                 if not wait_for_master:
                     raise
-                await bus.master_change(deadline, self.text, timeout)
+                await bus.master_change(words, deadline, self.text, timeout)
 
     async def answered(
         self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S
@@ -123,12 +127,14 @@ class Route:
         if self.kind is Kind.BROADCAST:
             raise Refused("a broadcast has many answers; use gather()")
         body = codec.pack_call(msg, args)
-        stream = self._bus.preferred or await self._bus.settled()
+        bus = self._bus
+        stream = bus.preferred or await bus.settled()
         future: asyncio.Future[tuple[ServiceId, Any]] = asyncio.get_running_loop().create_future()
         sequence = 0
         answer = Answer(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
         route = self._route | _REQUEST_FLAGS << 8
-        sequence = stream.start_call(answer, route, self._key, body, timeout, random.getrandbits(64))
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        sequence = stream.start_call(answer, route, self._key, body, timeout, random.getrandbits(64), epoch)
         await self._await(stream, sequence, future)
         return future.result()
 
@@ -160,12 +166,14 @@ class Route:
         if self.kind is not Kind.BROADCAST:
             raise Refused(f"publish() is for broadcasts, not for {self.text}")
         body = codec.pack_call(msg, args)
-        stream = self._bus.preferred or await self._bus.settled()
+        bus = self._bus
+        stream = bus.preferred or await bus.settled()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         sequence = 0
         count = Count(future, lambda: stream.settle_call(sequence))
         route = self._route | (FLAG_COUNT | FLAG_META) << 8
-        sequence = stream.start_call(count, route, self._key, body, timeout)
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        sequence = stream.start_call(count, route, self._key, body, timeout, 0, epoch)
         await self._await(stream, sequence, future)
         return future.result()
 

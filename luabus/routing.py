@@ -228,6 +228,14 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
+    def know_epoch(self, number: int, epoch: int) -> None:
+        """Somebody has seen this epoch: lower ones are refused from now on, and a master of one is none any more."""
+        group = self.group(number)
+        if epoch > group.epoch:
+            group.epoch, group.epoch_holder, group.elected = epoch, 0, True
+            group.master = 0
+            self._changed(group)
+
     def resign(self, service_id: int, epoch: int) -> bool:
         """The master of `epoch` is one no longer; the epoch stays. True when that was news."""
         group = self.group(service_id >> 16)
