@@ -78,6 +78,8 @@ class CandidateSnapshot:
     """For how long the store has not answered; None while it does."""
     last_error: str | None
     """The store's last failure, also when it is over."""
+    problem: str | None
+    """`lease store unreachable since ...` and the reason, also while this one is master still; None while it answers."""
 
 
 class Candidate:
@@ -133,7 +135,8 @@ class Candidate:
         self._timer: asyncio.TimerHandle | None = None
         self._reaction: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
-        self._failing_since_text = ""
+        self._failing_text = ""
+        self._failing_reason = ""
         self._last_error: str | None = None
         self._last_tries = LAST_TRIES
 
@@ -221,7 +224,7 @@ class Candidate:
         elif self._task is None:
             state = "stopped"
         elif self._failing_since is not None:
-            state = f"lease store unreachable since {self._failing_since_text}"
+            state = self._failing_text
         else:
             state = "candidate"
         return CandidateSnapshot(
@@ -236,6 +239,7 @@ class Candidate:
             store=self._store.address,
             unreachable_s=None if self._failing_since is None else now - self._failing_since,
             last_error=self._last_error,
+            problem=None if self._failing_since is None else f"{self._failing_text} ({self._failing_reason})",
         )
 
     # The shell around the elector.
@@ -301,7 +305,8 @@ class Candidate:
         self._last_error = reason
         if self._failing_since is None:
             self._failing_since = self._clock()
-            self._failing_since_text = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._failing_text = f"lease store unreachable since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            self._failing_reason = reason
             logger.warning("group %d: %s", self.group, reason)
 
     async def _sleep(self, until: float) -> None:

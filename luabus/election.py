@@ -152,6 +152,7 @@ class Elector:
         self._fresh = False  # `row` is what the store last said, and no swap without an answer came after
         self._may_hold = False  # the row is this candidate's, or could be by a swap without an answer
         self._due = -inf  # when to read or renew next, or to try again
+        self._hinted = False  # `look` was called since the last read began
         self._floor = 0  # the highest epoch known to have been used
         self._sent: Swap | None = None
         self._sent_at = 0.0
@@ -188,9 +189,13 @@ class Elector:
             self._give_up(heir)
 
     def look(self) -> None:
-        """A hint that something changed: read the row at the next step, not at its time."""
+        """A hint that something changed: read the row at the next step, not at its time.
+
+        A read that is under way may be older than the hint, and is followed by another.
+        """
         if not self._may_hold:
             self._due = -inf
+            self._hinted = True
 
     def raise_floor(self, epoch: int) -> None:
         """Hold no epoch below this one, and take none up to it: somebody (a router) has seen it in use.
@@ -210,7 +215,7 @@ class Elector:
         match seen:
             case Seen(row):
                 self._observe(row, now)
-                self._due = now + pause
+                self._due = -inf if self._hinted else now + pause
             case Swapped(True):
                 assert sent is not None, "the answer to a swap that was not sent"
                 self._observe(sent.new, now)
@@ -226,6 +231,8 @@ class Elector:
         if isinstance(action, Swap):
             self._sent, self._sent_at = action, now
             self._may_hold = True
+        elif isinstance(action, Read):
+            self._hinted = False
         return action
 
     def _give_up(self, heir: int) -> None:

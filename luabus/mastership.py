@@ -20,6 +20,7 @@ from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.frames import Kind
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import HEARTBEAT_S
+from luabus.routes import Route
 
 log = logging.getLogger("luabus.mastership")
 
@@ -27,7 +28,7 @@ log = logging.getLogger("luabus.mastership")
 class Mastership:
     """Stands for election as `identity`; `lease` is a store's URL, `ttl` and `renew` in seconds.
 
-    `on_master` and `on_slave` run after the routers have been told.
+    `on_master` and `on_slave` run after the routers have been told, in turn. A reign that a router refuses is never begun.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Mastership:
         self._on_master = on_master
         self._on_slave = on_slave
         self._reign = 0
+        self._begun = False  # `on_master` was called last
         self._reported = ""
         self._announcer: asyncio.Task[None] | None = None
         self._candidate = Candidate(
@@ -66,17 +68,21 @@ class Mastership:
         """Take part from now on. Does not wait for the store."""
         self._bus.epoch = self.epoch
         self._bus.on_names = self._heard
+        self._candidate.raise_floor(self._bus.epochs.get(self._identity.service_id.group, 0))
         await self._candidate.start()
         self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
 
     async def stop(self) -> None:
-        """Be no master any more, give the lease up, tell the routers."""
+        """Be no master any more, tell the routers, give the lease up, and tell the others of the group that it is free."""
         if self._announcer is not None:
             self._announcer.cancel()
             await asyncio.gather(self._announcer, return_exceptions=True)
             self._announcer = None
         self._bus.on_names = None
+        held = self._candidate.snapshot().holder == self._identity.service_id
         await self._candidate.stop()
+        if held:
+            self._hint(self._bus.broadcast(self._identity.service_id.group))
 
     def is_master(self) -> bool:
         """Whether this process is master at this moment; computed from the lease's deadline at each use."""
@@ -96,6 +102,11 @@ class Mastership:
             raise NoMaster(f"{self._name} is not master", group=self._identity.service_id.group)
         log.info("%s hands mastership over to %s%s", self._name, heir, f" for {by}" if by else "")
         await self._candidate.hand_over(heir)
+        self._hint(self._bus.target(heir))
+
+    def look(self) -> None:
+        """Somebody says that the lease has been given up: look now, not at the next `renew`."""
+        self._candidate.look()
 
     def gate(self, kind: int) -> LuabusError | None:
         """A master handles nothing that was sent to the master after its lease."""
@@ -107,18 +118,22 @@ class Mastership:
         log.info("%s is master with epoch %d", self._name, epoch)
         self._reign = epoch
         await self._claim(epoch)
-        await self._on_master()
+        if self.epoch() == epoch:
+            self._begun = True
+            await self._on_master()
 
     async def _became_slave(self) -> None:
         log.info("%s is master no longer", self._name)
         await self._bus.resign_master(self._reign)
-        await self._on_slave()
+        if self._begun:
+            self._begun = False
+            await self._on_slave()
 
     async def _claim(self, epoch: int) -> None:
         highest = await self._bus.claim_master(epoch)
-        if highest > epoch:
-            log.error("the routers know epoch %d of this group already; epoch %d is given up", highest, epoch)
-            self._candidate.raise_floor(highest)
+        if highest and self.epoch() == epoch:
+            log.error("a router knows epoch %d of this group already; epoch %d is given up", highest, epoch)
+            self._candidate.raise_floor(max(highest, epoch + 1))
 
     def _heard(self, group: dict[str, Any]) -> None:
         """A router says who is master of which group."""
@@ -126,8 +141,12 @@ class Mastership:
             return
         if group["master"] != self._identity.service_id and group["epoch"] > self._candidate.epoch:
             self._candidate.raise_floor(group["epoch"])
-        if not group["master"]:
-            self._candidate.look()
+
+    @staticmethod
+    def _hint(to: Route) -> None:
+        """Spare those who may take the lease now the wait for their next look."""
+        with contextlib.suppress(LuabusError):
+            to.send("luabus.look")
 
     async def _announce(self) -> None:
         while True:
@@ -140,10 +159,9 @@ class Mastership:
 
     async def _report(self) -> None:
         """Tell the routers while the store cannot be reached, so that whoever looks sees it."""
-        state = self._candidate.snapshot()
-        problem = "" if state.unreachable_s is None else f"{self._name}: {state.state} ({state.last_error})"
+        problem = self._candidate.snapshot().problem or ""
         if problem or self._reported:
-            await self._bus.report(problem)
+            await self._bus.report(problem and f"{self._name}: {problem}")
         self._reported = problem
 
 
