@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 from hypothesis import given
@@ -94,7 +95,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.calls: Calls[int] = Calls()
-        self.model: dict[int, float | None] = {}
+        self.model: dict[int, float] = {}
         self.now = 0.0
 
     @rule(wait=st.none() | st.integers(0, 50))
@@ -102,7 +103,7 @@ class Machine(RuleBasedStateMachine):
         deadline = None if wait is None else self.now + wait * CALL_TICK_S
         sequence = self.calls.add(len(self.model), deadline)
         assert sequence not in self.model
-        self.model[sequence] = deadline
+        self.model[sequence] = math.inf if deadline is None else deadline
 
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
@@ -115,9 +116,9 @@ class Machine(RuleBasedStateMachine):
     def advance(self, ticks: int) -> None:
         self.now = round(self.now + ticks * CALL_TICK_S, 6)
         expired = {sequence for sequence, _ in self.calls.expire(self.now)}
-        due = {s for s, deadline in self.model.items() if deadline is not None and deadline <= self.now}
-        early = {s for s in expired if (self.model[s] or 1e9) > self.now + CALL_TICK_S}
-        late = {s for s in due - expired if (self.model[s] or 0) <= self.now - CALL_TICK_S}
+        due = {s for s, deadline in self.model.items() if deadline <= self.now}
+        early = {s for s in expired if self.model[s] > self.now + CALL_TICK_S}
+        late = {s for s in due - expired if self.model[s] <= self.now - CALL_TICK_S}
         assert not early
         assert not late
         for sequence in expired:
