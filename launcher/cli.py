@@ -55,7 +55,11 @@ class Verbs(click.Group):
                 )
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs,
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "-c", "--config", "config", type=click.Path(path_type=Path), default=Path("cluster.toml"), show_default=True,
     envvar="LUABUS_CLUSTER_FILE", show_envvar=True, help="The cluster's configuration file.",

@@ -61,7 +61,9 @@ async def _others(bus: luabus.Bus) -> None:
 @as_json
 @click.pass_obj
 def routes(config: Path, as_json: bool) -> int:
-    """Show every router's routing table, and whether they agree (exit code 1: they do not)."""
+    """Show the routers' routing tables, and whether they agree.
+
+    Exit code 1: they do not."""
 
     async def work() -> dict[str, Any]:
         async with _bus(config) as (bus, _):

@@ -41,9 +41,10 @@ def up(config: Path, detach: bool, report: bool, as_json: bool) -> int:
 @as_json
 @click.pass_obj
 def down(config: Path, as_json: bool) -> int:
-    """Stop the cluster, in reverse order; returns when nothing is left of it.
+    """Stop the cluster, in reverse order.
 
-    Each process gets its stop signal and `stop_timeout` seconds, then SIGKILL. What it started goes with it.
+    Returns when nothing is left of it. Each process gets its stop signal and `stop_timeout` seconds, then SIGKILL. What
+    it started goes with it.
     """
 
     async def work() -> dict[str, Any]:

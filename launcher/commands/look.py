@@ -55,9 +55,10 @@ def top(config: Path, interval: float) -> int:
 @as_json
 @click.pass_obj
 def logs(config: Path, name: tuple[str, ...], follow: bool, lines: int, raw: bool, as_json: bool) -> int:
-    """Print what processes wrote (no NAME: all, merged by time).
+    """Print what processes wrote.
 
-    Works while the cluster is stopped, too, but for -f. A red bar marks stderr; a line in parentheses is the launcher's own.
+    No NAME: all, merged by time. Works while the cluster is stopped, too, but for -f. A red bar marks stderr; a line in
+    parentheses is the launcher's own.
     """
     from launcher.show_logs import show_logs
 
@@ -69,7 +70,9 @@ def logs(config: Path, name: tuple[str, ...], follow: bool, lines: int, raw: boo
 @as_json
 @click.pass_obj
 def check(config: Path, as_json: bool) -> int:
-    """Check cluster.toml: every fault with its line, what was found and what is allowed. Starts nothing."""
+    """Check cluster.toml.
+
+    Tells every fault with its line, what was found and what is allowed. Starts nothing."""
     from launcher.load import load
     from launcher.plan import make_plan
 

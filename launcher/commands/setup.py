@@ -13,9 +13,10 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> int:
-    """Write a small cluster to start from: cluster.toml, explained, and an example service.
+    """Write a small cluster to start from.
 
-    Overwrites nothing. `luabus-cluster up` in that folder runs it at once.
+    That is cluster.toml, explained, and an example service. Overwrites nothing. `luabus-cluster up` in that folder runs
+    it at once.
     """
     from launcher.starter import write_starter
 
@@ -29,7 +30,9 @@ def init(folder: Path) -> int:
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> int:
-    """Print the script that completes verbs, options and names in your shell.
+    """Print the completion script for a shell.
+
+    It completes verbs, options, and names of services and instances.
 
     \b
     bash    echo 'eval "$(luabus-cluster completion bash)"' >> ~/.bashrc

@@ -20,9 +20,9 @@ names = click.argument("name", nargs=-1, required=True, shell_complete=complete_
 @as_json
 @click.pass_obj
 def start(config: Path, name: tuple[str, ...], as_json: bool) -> int:
-    """Start what is stopped or has failed; returns when it is ready.
+    """Start what is stopped or has failed.
 
-    The count of its crashes begins anew. Exit code 1: it did not come up.
+    Returns when it is ready. The count of its crashes begins anew. Exit code 1: it did not come up.
     """
     return _each(config, "start", name, as_json)
 
@@ -32,9 +32,9 @@ def start(config: Path, name: tuple[str, ...], as_json: bool) -> int:
 @as_json
 @click.pass_obj
 def stop(config: Path, name: tuple[str, ...], as_json: bool) -> int:
-    """Stop services or instances; they stay stopped until `start`.
+    """Stop services or instances.
 
-    Returns when nothing of them lives, grandchildren included.
+    They stay stopped until `start`. Returns when nothing of them lives, grandchildren included.
     """
     return _each(config, "stop", name, as_json)
 
@@ -44,9 +44,10 @@ def stop(config: Path, name: tuple[str, ...], as_json: bool) -> int:
 @as_json
 @click.pass_obj
 def restart(config: Path, name: tuple[str, ...], as_json: bool) -> int:
-    """Restart, one instance at a time: the next only when the one before is ready again.
+    """Restart, one instance at a time.
 
-    When one does not come back the rest is not touched, and the exit code is 1.
+    The next only when the one before is ready again. When one does not come back the rest is not touched, and the exit
+    code is 1.
     """
     return _each(config, "restart", name, as_json)
 
@@ -73,9 +74,10 @@ def _complete_services(context: click.Context, _: click.Parameter, incomplete: s
 @as_json
 @click.pass_obj
 def scale(config: Path, target: str, as_json: bool) -> int:
-    """Change a service's number of instances; those that run on are not touched.
+    """Change a service's number of instances.
 
-    Hash slots stay as configured, so an instance beyond them takes every route but hash. The number holds until the cluster is
+    Those that run on are not touched. Hash slots stay as configured, so an instance beyond them takes every route but
+    hash. The number holds until the cluster is
     stopped, or until `reload` finds another one in the file.
     """
     service, equals, number = target.partition("=")
@@ -89,9 +91,10 @@ def scale(config: Path, target: str, as_json: bool) -> int:
 @as_json
 @click.pass_obj
 def reload(config: Path, dry_run: bool, as_json: bool) -> int:
-    """Apply the changed cluster.toml: start what is new, stop what is gone, restart what changed.
+    """Apply the changed cluster.toml.
 
-    What did not change is left alone; `--dry-run` tells which keys make a difference for whom. A file with a fault changes
+    Starts what is new, stops what is gone, restarts what changed one instance at a time. What did not change is left
+    alone; `--dry-run` tells which keys make a difference for whom. A file with a fault changes
     nothing.
     """
     return report([ask(config, "reload", dry_run, who(wait=True), timeout=None)], as_json)

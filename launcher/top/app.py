@@ -59,6 +59,8 @@ class Top(App[None]):
     TITLE = "luabus-cluster top"
     CSS = """
     #head { height: auto; padding: 0 1; background: $panel; }
+    #tabs { height: 1fr; }
+    #tabs ContentSwitcher { height: 1fr; }
     TabPane { padding: 0; }
     DataTable { height: 1fr; }
     #log-box { display: none; height: 40%; border-top: solid $primary; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 
 from launcher import leftovers
+from launcher.client import Control
+from launcher.errors import NotRunning
 from launcher.rundir import RunDir
 from tests.support.ports import free_ports
 
@@ -143,9 +146,21 @@ class ClusterRun:
         control = until(self.run_dir.read_control, "control.json")
         return int(control["pid"])
 
+    def request(self, method: str, *args: Any) -> Any:
+        """Asks the launcher as the command line does, without the start of a process. Raises what it refuses."""
+
+        async def work() -> Any:
+            async with Control(self.run_dir) as control:
+                return await control.request(method, *args, timeout=60.0)
+
+        return asyncio.run(work())
+
     def status(self) -> dict[str, Any]:
-        """`status --json`, whatever its exit code."""
-        found: dict[str, Any] = self("status", "--json").json
+        """The launcher's status, as `status --json` has it."""
+        try:
+            found: dict[str, Any] = self.request("status")
+        except NotRunning:
+            return {"state": "not running", "processes": []}
         return found
 
     def process(self, name: str) -> dict[str, Any]:

@@ -16,6 +16,10 @@ The verbs are carried out in order; most later ones need the process to live on,
     grow=BYTES          keeps so much memory           exit=CODE       ends
     kill=SIGNAL         ends itself by a signal        wait            waits for ever
     pid=FILE            appends its pid to FILE; so do all children made after it
+    fail-if=FILE        ends with code 1 when FILE exists
+    rlimit=NAME         says a soft resource limit         env=NAME        says a variable
+    nice                says its priority                  user            says its user id
+    listen=PORT         accepts connections on loopback, and answers them in HTTP
     once=FILE CODE      ends with CODE the first time, goes on when FILE exists already
 """
 
@@ -125,6 +129,41 @@ class Child:
     def do_exit(self, code: str) -> None:
         sys.stdout.flush()
         os._exit(int(code))
+
+    def do_fail_if(self, file: str) -> None:
+        if os.path.exists(file):
+            os._exit(1)
+
+    def do_rlimit(self, name: str) -> None:
+        import resource
+
+        self.do_say(f"{name} {resource.getrlimit(getattr(resource, 'RLIMIT_' + name.upper()))}")
+
+    def do_env(self, name: str) -> None:
+        self.do_say(f"{name}={os.environ.get(name)}")
+
+    def do_nice(self, _: str) -> None:
+        self.do_say(f"nice {os.getpriority(os.PRIO_PROCESS, 0)}")
+
+    def do_user(self, _: str) -> None:
+        self.do_say(f"user {os.getuid()} groups {os.getgroups()}")
+
+    def do_listen(self, port: str) -> None:
+        import socket
+        import threading
+
+        server = socket.create_server(("127.0.0.1", int(port)))
+
+        def serve() -> None:
+            while True:
+                peer, _ = server.accept()
+                with peer:
+                    path = peer.recv(4096).split(b" ")[1:2]
+                    status = b"503 no" if os.path.exists("unwell") else b"200 OK"
+                    if path:
+                        peer.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
 
     def do_once(self, value: str) -> None:
         file, _, code = value.partition(" ")
