@@ -59,11 +59,10 @@ class Listener:
             log.warning("connection refused: all %d of this manager are in use", mgr.max_connections)
             return _Refuse()
         stream = mgr.new_stream(connector=False)
-        if self.on_accept is not None:
-            mgr.loop.call_soon(self._accepted, stream)
+        stream.made = self._accepted
         return stream
 
-    def _accepted(self, stream: Stream) -> None:
+    def _accepted(self, stream: Wire) -> None:
         if self.on_accept is not None:
             self._mgr.event(self.on_accept, stream)
 

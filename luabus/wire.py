@@ -70,7 +70,7 @@ class Wire(Port, asyncio.Protocol):
         "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
         "_rest_size", "_send_limit", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
-        "body_limit", "connected_at", "last_received", "name", "peer", "source",
+        "body_limit", "connected_at", "last_received", "made", "name", "peer", "source",
     )  # fmt: skip
 
     def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
@@ -99,6 +99,8 @@ class Wire(Port, asyncio.Protocol):
         self.body_limit = MAX_FRAME_LIMIT
         """Bytes of the longest body the peer takes, when it has said so; the send buffer limits as well."""
         self.connected_at = self.last_received = time.monotonic()
+        self.made: Callable[[Wire], None] | None = None
+        """Called when the connection stands, before anything is received."""
         self.name = ""
         self.peer: tuple[str, int] = ("", 0)
         self.source = 0
@@ -403,6 +405,8 @@ class Wire(Port, asyncio.Protocol):
         self._open_timer = self._mgr.loop.call_later(HANDSHAKE_TIMEOUT_S, self._shake_late)
         if self._handshake is not None and self._handshake.connector:
             transport.write(self._handshake.start())
+        if self.made is not None:
+            self.made(self)
 
     def _shake_late(self) -> None:
         self.end(ProtocolError(f"no handshake within {HANDSHAKE_TIMEOUT_S:g} s"), abort=True)
