@@ -124,7 +124,8 @@ class Prober:
             failure = await self._try(spec)
             failures = failures + 1 if failure else 0
             if failures >= spec.failure_threshold:
-                self._verdicts.unhealthy(f"liveness probe failed {failures} times: {failure}")
+                often = "once" if failures == 1 else f"{failures} times"
+                self._verdicts.unhealthy(f"liveness probe failed {often}: {failure}")
                 return
 
     async def _try(self, spec: ProbeSpec) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.launcher.harness import ClusterRun
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The launcher runs in asyncio's own loop: uvloop keeps SIGCHLD to itself."""
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

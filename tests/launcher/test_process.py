@@ -1,0 +1,140 @@
+"""Starting processes: what they are given, how their output and end are heard, what cannot be started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from launcher.exits import ExitStatus
+from launcher.process import Order, PosixSpawner, Spawner, SpawnError, ThreadSpawner
+from tests.launcher.harness import CHILD, child
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+
+
+class Heard:
+    """A Sink that remembers."""
+
+    def __init__(self) -> None:
+        self.text = {"out": b"", "err": b""}
+        self.ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        self.text[stream] += chunk
+
+    def exited(self, status: ExitStatus) -> None:
+        self.ended.set_result(status)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text["out"].decode().splitlines()
+
+
+@pytest.fixture(params=["fork", "threads"])
+async def spawner(request: pytest.FixtureRequest) -> AsyncIterator[Spawner]:
+    loop = asyncio.get_running_loop()
+    made = PosixSpawner(loop, adopt=False) if request.param == "fork" else ThreadSpawner(loop)
+    yield made
+    made.close()
+
+
+def order(*words: str, **more: object) -> Order:
+    return replace(Order(tuple(child(*words)), {"HELLO": "you", "PATH": os.environ["PATH"]}, "/"), **more)  # type: ignore[arg-type]
+
+
+async def run(spawner: Spawner, what: Order) -> tuple[Heard, ExitStatus]:
+    heard = Heard()
+    started = spawner.spawn(what, heard)
+    status = await asyncio.wait_for(heard.ended, 10)
+    started.close()
+    return heard, status
+
+
+async def test_output_end_and_environment(spawner: Spawner) -> None:
+    heard, status = await run(spawner, order("say=one", "err=two", "env=HELLO", "env=HOME", "exit=3"))
+    assert heard.lines == ["one", "HELLO=you", "HOME=None"]
+    assert heard.text["err"] == b"two\n"
+    assert (status.code, str(status)) == (3, "exit code 3")
+
+
+async def test_all_output_comes_before_the_end(spawner: Spawner) -> None:
+    heard, _ = await run(spawner, order("lines=5000", "exit=0"))
+    assert len(heard.lines) == 5000
+
+
+async def test_an_end_by_signal_has_its_name(spawner: Spawner) -> None:
+    _, status = await run(spawner, order("kill=SIGSEGV"))
+    assert str(status) == "SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"argv": ("./no-such-program",)}, "there is no program './no-such-program'"),
+        ({"argv": (str(CHILD.parent),)}, "may not be executed"),
+        ({"cwd": "/no/such/folder"}, "its folder /no/such/folder does not exist"),
+        ({"rlimits": {"nofiles": (1, 1)}}, "there is no resource limit 'nofiles'; allowed: "),
+        ({"user": "no-such-user"}, "there is no user 'no-such-user' on this machine"),
+    ],
+)
+async def test_what_cannot_be_started_says_why(wrong: dict[str, object], text: str) -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        with pytest.raises(SpawnError, match=text):
+            spawner.spawn(order("exit=0", **wrong), Heard())
+    finally:
+        spawner.close()
+
+
+async def test_limits_and_priority() -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    what = order(
+        "rlimit=nofile",
+        "rlimit=core",
+        "nice",
+        "exit=0",
+        rlimits={"nofile": (100, 200), "core": (0, 0)},
+        nice=7,
+    )
+    heard, _ = await run(spawner, what)
+    spawner.close()
+    assert heard.lines == ["nofile (100, 200)", "core (0, 0)", "nice 7"]
+
+
+@root_only
+async def test_another_user() -> None:
+    entry = pwd.getpwnam("nobody")
+    # The interpreter of a test may lie where nobody may look: any program will do.
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    heard, _ = await run(spawner, order("exit=0", argv=("/bin/sh", "-c", "id -u; id -g"), user="nobody"))
+    spawner.close()
+    assert heard.lines == [str(entry.pw_uid), str(entry.pw_gid)]
+
+
+async def test_threads_say_what_they_cannot() -> None:
+    with pytest.raises(SpawnError, match="need a POSIX system"):
+        ThreadSpawner(asyncio.get_running_loop()).spawn(order("exit=0", user="nobody"), Heard())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG")
+async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    heard = Heard()
+    started = spawner.spawn(order("flood=0"), heard)
+    loop = asyncio.get_running_loop()
+    longest, before = 0.0, loop.time()
+    for _ in range(50):
+        await asyncio.sleep(0.02)
+        longest, before = max(longest, loop.time() - before), loop.time()
+    assert longest < 0.5
+    assert len(heard.text["out"]) < 32 * 1024 * 1024
+    os.kill(started.pid, 9)
+    await heard.ended
+    started.close()
+    spawner.close()
