@@ -275,7 +275,7 @@ class Dispatcher(Receiver):
         current.reset(token)
         try:
             result = context.run(call.method.fn, *args)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._failed(call, error)
             return
         if not isinstance(result, Coroutine):
