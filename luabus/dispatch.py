@@ -117,14 +117,14 @@ def caller() -> Caller:
 class _Worker:
     """A task that takes over handlers which wait. Parked, it lends its name to handlers that do not."""
 
-    __slots__ = ("borrowed", "job", "park", "started", "task")
+    __slots__ = ("cancelled", "job", "park", "started", "task")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None]
         self.park: asyncio.Future[None] | None = None
         self.job: tuple[Coroutine[Any, Any, Any], Any, Context, Incoming] | None = None
         self.started = False
-        self.borrowed = False  # a handler that did not wait has cancelled the task in whose name it ran
+        self.cancelled = False  # the handler it takes over has cancelled itself before
 
 
 class Dispatcher(Receiver):
@@ -295,20 +295,24 @@ class Dispatcher(Receiver):
             return
         finally:
             _leave_task(loop, worker.task)
-        worker.borrowed = bool(worker.task.cancelling())
-        if worker.started:
+        # A handler may have cancelled the task in whose name it ran: that one ends, and takes over no other.
+        if worker.started and not worker.task.cancelling():
             self._parked.append(worker)
 
     def _new_worker(self) -> _Worker:
         worker = _Worker()
         worker.task = asyncio.get_running_loop().create_task(self._work(worker))
         self._workers.add(worker)
+        worker.task.add_done_callback(lambda _: self._workers.discard(worker))
         return worker
 
     def _hand_over(
         self, worker: _Worker, coro: Coroutine[Any, Any, Any], yielded: Any, context: Context, call: Incoming
     ) -> None:
         """The handler waits: from here on `worker` really runs it."""
+        if not worker.started and worker.task.cancelling():  # by the handler; it would end before it begins
+            worker = self._new_worker()
+            worker.cancelled = True
         self.running += 1
         call.method.stats.running += 1
         call.worker = worker
@@ -322,7 +326,8 @@ class Dispatcher(Receiver):
         worker.started = True
         try:
             while True:
-                cancelled: BaseException | None = None
+                cancelled: BaseException | None = asyncio.CancelledError() if worker.cancelled else None
+                worker.cancelled = False
                 if worker.job is None:
                     if worker not in self._parked:
                         if len(self._parked) >= _MAX_PARKED:
@@ -332,9 +337,8 @@ class Dispatcher(Receiver):
                     try:
                         await worker.park
                     except asyncio.CancelledError as error:
-                        if worker.job is None and not worker.borrowed:
+                        if worker.job is None:
                             raise
-                        worker.borrowed = False
                         worker.task.uncancel()
                         cancelled = error
                     worker.park = None
@@ -342,7 +346,6 @@ class Dispatcher(Receiver):
                     job, worker.job = worker.job, None
                     await self._finish(worker, *job, cancelled)
         finally:
-            self._workers.discard(worker)
             if worker in self._parked:
                 self._parked.remove(worker)
 
