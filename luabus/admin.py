@@ -74,7 +74,7 @@ async def register(
 
 
 async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: float = 15.0) -> dict[str, Any]:
-    """Make this instance its group's master: the present holder hands its lease over. Waits until the routers know.
+    """Make this instance its group's master: the present holder hands its lease over. Waits until all routers know.
 
     Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects no
     master, `RequestTimeout` when it was not taken over in time.
@@ -97,9 +97,13 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
     await bus.target(master).request("luabus.hand_over", int(target), by, timeout=timeout)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    while (now := bus.masters.get(target.group, (0, 0)))[0] != target:
-        await bus.news(max(0.0, deadline - loop.time()), f"{label} did not become master in time")
-    return {"master": str(target), "epoch": now[1], "changed": True}
+    while True:
+        words = bus.words
+        tables = (await routes(bus))["routers"]
+        found = {(g["master"], g["epoch"]) for t in tables for g in t["groups"] if g["group"] == target.group}
+        if {master for master, _ in found} == {str(target)}:
+            return {"master": str(target), "epoch": max(epoch for _, epoch in found), "changed": True}
+        await bus.news(words, max(0.0, deadline - loop.time()), f"{label} did not become master in time")
 
 
 async def _ask_all(bus: Bus, method: str) -> list[Any]:

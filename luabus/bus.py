@@ -444,15 +444,17 @@ class Bus:
     async def master_change(
         self, since: int, deadline: float | None, route: str, timeout: float | None
     ) -> None:
-        """Wait for news about masters or routers until `deadline` (monotonic seconds); not if there was some since `words`
-        was `since`."""
+        """Wait for news about masters or routers until `deadline` (monotonic seconds)."""
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await self.news(since, left, f"{route} had no master for {timeout} s")
+
+    async def news(self, since: int, timeout: float | None, text: str) -> None:
+        """Wait until a router says something about groups, or comes or goes; not if one did since `words` was `since`.
+
+        Raises `RequestTimeout` with `text`.
+        """
         if self.words != since:
             return
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        await self.news(left, f"{route} had no master for {timeout} s")
-
-    async def news(self, timeout: float | None, text: str) -> None:
-        """Wait until a router says something about groups, or comes or goes. Raises `RequestTimeout` with `text`."""
         try:
             async with asyncio.timeout(timeout):
                 await self._next_change()

@@ -129,6 +129,11 @@ class Service:
         """Whether this instance is master at this moment; computed from the lease's deadline at each use."""
         return self.mastership is not None and self.mastership.is_master()
 
+    def epoch(self) -> int:
+        """The epoch under which this instance is master at this moment, to be written with what it writes elsewhere; 0 when it
+        is not."""
+        return 0 if self.mastership is None else self.mastership.epoch()
+
     # --- life -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
