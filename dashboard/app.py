@@ -15,7 +15,9 @@ from dashboard.context import CONTEXT, Context
 from dashboard.endpoints import add_routes
 from dashboard.guard import MIDDLEWARES
 from dashboard.handlers import Handlers
-from dashboard.pages import HERE, Pages
+from dashboard.login import Login
+from dashboard.pages import Pages
+from dashboard.templating import HERE, prepare
 
 LASTING = "public, max-age=31536000, immutable"
 
@@ -26,6 +28,8 @@ def make_app(context: Context) -> web.Application:
     app[CONTEXT] = context
     add_routes(app)
     app.add_routes(Pages(context).routes())
+    app.add_routes(Login(context).routes())
+    prepare()
     app.router.add_static("/static/", HERE / "static", follow_symlinks=False)
     app.on_response_prepare.append(_cache_assets)
     app.cleanup_ctx.append(_run_feed)

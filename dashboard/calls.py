@@ -83,7 +83,7 @@ async def call_route(call: Call) -> Called | Consequence:
             invalid=[{"at": "method", "message": "names that begin with luabus. are luabus' own"}],
         )
     if call.query.preview:
-        return verbs.consequence(consequences.of_call(call.snapshot, asked))
+        return verbs.consequence(consequences.of_call(call.snapshot, asked), call.caller)
     return await send(call.context, call.caller, asked)
 
 

@@ -61,11 +61,12 @@ CONTEXT: Final = web.AppKey("context", Context)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the role, how it was proved (`bearer` or `session`), and from which address."""
+    """Who asks: the role, how it was proved (`bearer` or `session`), from which address, and the language for sentences."""
 
     role: Role
     by: str
     address: str
+    language: str = "en"
 
     def __str__(self) -> str:
         return f"{self.role.name} by {self.by}"

@@ -13,6 +13,7 @@ from aiohttp import web
 from dashboard.auth import RENEW_AFTER_S, SESSION_S, Role
 from dashboard.context import CALLER, CONTEXT, Caller, Context
 from dashboard.problems import ApiError, response
+from dashboard.texts import choose_language
 
 log = logging.getLogger("dashboard.http")
 
@@ -128,6 +129,7 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
     context = request.app[CONTEXT]
     address = request.remote or "unknown"
     header = request.headers.get("Authorization")
+    language = choose_language(request.headers.get("Accept-Language", ""))
     renew: Role | None = None
     if header is not None:
         scheme, _, token = header.partition(" ")
@@ -137,12 +139,12 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
                 f"the scheme {scheme!r} is not known here; use Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
             )
-        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address)
+        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
     elif cookie := request.cookies.get(cookie_name(context)):
         found = context.keys.role_of_session(cookie, context.now())
         if found is not None:
             role, left = found
-            request[CALLER] = Caller(role, "session", address)
+            request[CALLER] = Caller(role, "session", address, language)
             renew = role if left < SESSION_S - RENEW_AFTER_S else None
     result = await handler(request)
     if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:

@@ -82,6 +82,10 @@ class Journal:
         found = [event for event in self._events if event.seq > after and _fits(event, words, kind)]
         return found[:limit] if after else found[-limit:]
 
+    def kinds(self) -> list[str]:
+        """Which kinds of events there are."""
+        return sorted({event.kind for event in self._events})
+
     def _read(self) -> Iterator[Event]:
         if self._path is None or not self._path.exists():
             return

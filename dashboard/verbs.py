@@ -37,7 +37,7 @@ async def register(
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
     asked = asked.model_copy(update={"service_id": service_id})
     if preview:
-        return consequence(consequences.of_register(snapshot, asked))
+        return consequence(consequences.of_register(snapshot, asked), caller)
     undo = consequences.undo_of(snapshot, asked)
     name = consequences.name_of(snapshot, service_id)
     done = {None: "remove", 0: "vacate"}.get(asked.token, "register") if asked.token != "own" else "register"
@@ -53,11 +53,11 @@ async def promote(
     snapshot = context.feed.snapshot
     service_id = known_id(snapshot, asked.service_id)
     if preview:
-        return consequence(consequences.of_promote(snapshot, service_id))
+        return consequence(consequences.of_promote(snapshot, service_id), caller)
     name = consequences.name_of(snapshot, service_id)
     async with Written(context, caller, "promote", name, f"promote {name} to master"):
         detail = await context.feed.source.promote(service_id, _who(caller).get("by", ""))
-    return Done(done=f"{name} is asked to be the master", detail=detail)
+    return _done(caller, Text("{name} is asked to be the master", name=name), detail)
 
 
 async def close(
@@ -73,11 +73,12 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
         raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
     if preview:
-        return consequence(consequences.of_close(snapshot, asked.router, asked.token))
+        return consequence(consequences.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
     async with Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
-    return Done(done=f"the connection of {name} at {asked.router} is closed", detail=detail)
+    closed = Text("the connection of {name} at {router} is closed", name=name, router=asked.router)
+    return _done(caller, closed, detail)
 
 
 async def kill(
@@ -86,10 +87,10 @@ async def kill(
     snapshot = context.feed.snapshot
     known_name(snapshot, asked.name, snapshot.names())
     if preview:
-        return consequence(consequences.of_kill(snapshot, asked.name, asked.signal))
+        return consequence(consequences.of_kill(snapshot, asked.name, asked.signal), caller)
     async with Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", True):
         detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
-    return Done(done=f"{asked.signal} was sent to {asked.name}", detail=detail)
+    return _done(caller, Text("{signal} was sent to {name}", signal=asked.signal, name=asked.name), detail)
 
 
 async def steer(
@@ -100,10 +101,9 @@ async def steer(
     known_name(snapshot, name, snapshot.names())
     if preview:
         if verb == "start":
-            return consequence(
-                (Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False)
-            )
-        return consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"))
+            said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
+            return consequence(said, caller)
+        return consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"), caller)
     async with Written(context, caller, verb, name, f"{verb} {name}", True):
         return await _work(context, caller, verb, name)
 
@@ -116,7 +116,7 @@ async def scale(
     known_name(snapshot, asked.service, services)
     now = len(services.get(asked.service, ()))
     if preview:
-        return consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances))
+        return consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances), caller)
     async with Written(
         context,
         caller,
@@ -136,12 +136,13 @@ async def _work(
     args = (name, who) if wanted is None else (name, wanted, who)
     work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
     number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
-    what = f"{verb} {name}" if wanted is None else f"{verb} {name} to {wanted}"
     if result is None:
-        return Done(done=f"{what}: begun", job=number)
+        begun = "{verb} {name}: begun" if wanted is None else "scale {name} to {wanted}: begun"
+        return _done(caller, Text(begun, verb=Text(verb), name=name, wanted=wanted), job=number)
     if isinstance(result, dict) and not result.get("ok", True):
         raise ApiError(502, str(result.get("text", "it failed")))
-    return Done(done=f"{what}: done", detail=result)
+    done = "{verb} {name}: done" if wanted is None else "scale {name} to {wanted}: done"
+    return _done(caller, Text(done, verb=Text(verb), name=name, wanted=wanted), result)
 
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
@@ -190,11 +191,19 @@ def known_id(snapshot: Snapshot, given: str) -> str:
     raise not_found("service id", given, [*ids.values(), *ids])
 
 
-def consequence(said: consequences.Said) -> Consequence:
+def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
+    """In the language of who asks; English for a program that names none."""
     title, sentences, danger = said
+    language = caller.language if caller else "en"
     return Consequence(
-        title=str(title), sentences=tuple(str(sentence) for sentence in sentences), danger=danger
+        title=title.to(language),
+        sentences=tuple(sentence.to(language) for sentence in sentences),
+        danger=danger,
     )
+
+
+def _done(caller: Caller | None, text: Text, detail: Any = None, job: int | None = None) -> Done:
+    return Done(done=text.to(caller.language if caller else "en"), detail=detail, job=job)
 
 
 def _who(caller: Caller | None) -> dict[str, str]:

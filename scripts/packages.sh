@@ -12,12 +12,13 @@ has() {
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
     postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
     etcd-server) command -v etcd ;;
+    prometheus) command -v promtool ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
 case ${1:-} in
-test) wanted="chromium postgresql redis-server etcd-server" purpose="tests" ;;
+test) wanted="chromium postgresql redis-server etcd-server prometheus" purpose="tests" ;;
 bench) wanted="nats-server" purpose="benchmarks" ;;
 *) echo "usage: $0 test|bench" >&2 && exit 2 ;;
 esac

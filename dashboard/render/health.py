@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.model import Group, Level, Process
 from dashboard.render.tables import differing_groups, hash_slots
-from dashboard.render.words import LEVELS, duration, ordinal, size, worst
+from dashboard.render.words import LEVELS, ordinal, size, span, worst
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
 
@@ -99,9 +99,7 @@ def _routers(snapshot: Snapshot) -> Iterator[Trouble]:
                 why=snapshot.bus_error or Text("none ever did since this page's process began"),
             )
         else:
-            text = Text(
-                "no router answers; routes are as last known {ago} ago", ago=duration(snapshot.at - seen)
-            )
+            text = Text("no router answers; routes are as last known {ago} ago", ago=span(snapshot.at - seen))
         yield Trouble("bad", text, "", "routes")
     else:
         for router in snapshot.routers:
@@ -142,6 +140,7 @@ def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
                 "{name} is restarting for the {nth} time",
                 name=process.name,
                 nth=ordinal(process.restarts + 1),
+                n=process.restarts + 1,
             )
             yield Trouble("warn", text, process.name, "processes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,8 @@ def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
     buckets = add_buckets([one.get("buckets") or () for one in stats])
     return MethodShown(
         name=name,
-        signature=str(first.get("signature", "()")),
+        # Under `from __future__ import annotations` every annotation comes in quotes.
+        signature=re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(first.get("signature", "()"))),
         parameters=tuple(str(one) for one in first.get("parameters") or ()),
         required=int(first.get("required") or 0),
         doc=str(first.get("doc") or ""),

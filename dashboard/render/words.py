@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.model import Level
+from dashboard.texts import Text
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
@@ -20,20 +21,25 @@ def size(count: float | None) -> str:
     raise AssertionError("unreachable")
 
 
-def duration(seconds: float | None) -> str:
+def span(seconds: float | None) -> Text:
     """The two largest units: `3 min 12 s`, `2 d 4 h`; a dash for None."""
     if seconds is None:
-        return "–"
+        return Text("–")
     if 0 < seconds < 1:
-        return "< 1 s"
+        return Text("< 1 s")
     whole = int(max(seconds, 0))
     if whole < 60:
-        return f"{whole} s"
+        return Text("{s} s", s=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
+        return Text("{min} min {s} s", min=whole // 60, s=whole % 60)
     if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+        return Text("{h} h {min} min", h=whole // 3600, min=whole % 3600 // 60)
+    return Text("{d} d {h} h", d=whole // 86_400, h=whole % 86_400 // 3600)
+
+
+def duration(seconds: float | None) -> str:
+    """As `span`, in English."""
+    return str(span(seconds))
 
 
 def rate(per_second: float | None) -> str:
@@ -57,6 +63,8 @@ def percent(value: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
+    if 0 < value < 0.1:
+        return f"{value * 1000:.0f} µs"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
 
 

@@ -28,13 +28,16 @@ export async function ask(verb, args) {
   fail("");
   more.replaceChildren();
   if (verb === "kill") more.append(signalChoice());
+  if (verb === "scale") more.append(countChoice());
   await preview();
   if (!dialog.open) dialog.showModal();
 }
 
 async function preview() {
+  const { args } = asked;
   try {
-    const said = await post(asked.verb, asked.args, true);
+    const said = await post(asked.verb, args, true);
+    if (args !== asked.args) return; // a newer choice asks for itself
     describe(said.title, said.sentences, said.danger);
     yes.disabled = false;
   } catch (error) {
@@ -64,6 +67,21 @@ function signalChoice() {
     preview();
   });
   label.append(Object.assign(document.createElement("span"), { textContent: say("Signal") }), select);
+  return label;
+}
+
+function countChoice() {
+  const label = Object.assign(document.createElement("label"), { className: "field" });
+  const input = Object.assign(document.createElement("input"), { type: "number", name: "instances", min: 0, max: 1000, step: 1, value: asked.args.instances });
+  input.addEventListener("input", () => {
+    asked.args = { ...asked.args, instances: input.valueAsNumber };
+    yes.disabled = true;
+    if (input.checkValidity() && Number.isInteger(input.valueAsNumber)) {
+      fail("");
+      preview();
+    }
+  });
+  label.append(Object.assign(document.createElement("span"), { textContent: say("Instances") }), input);
   return label;
 }
 

@@ -3,7 +3,6 @@ import "./actions.js";
 import { refresh, start } from "./live.js";
 import { localTimes } from "./times.js";
 
-
 function go(url, replace) {
   history[replace ? "replaceState" : "pushState"](null, "", url);
   refresh();
@@ -81,3 +80,9 @@ localTimes(document);
 for (const element of document.querySelectorAll("[data-bottom]")) element.scrollTop = element.scrollHeight;
 
 start();
+
+// What only some pages need comes when the page is there already.
+if (document.querySelector("[data-chart]")) import("./charts.js");
+if (document.getElementById("log")) import("./log.js");
+if (document.getElementById("try")) import("./try.js");
+if (document.querySelector("[data-operation]")) import("./operations.js");

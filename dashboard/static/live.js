@@ -74,10 +74,12 @@ function open() {
   const topics = document.documentElement.dataset.topics;
   source = new EventSource(`${base}/api/v1/events?notices=true&topics=${encodeURIComponent(topics)}`);
   let first = true;
-  source.addEventListener("changed", () => {
+  source.addEventListener("changed", (event) => {
     heard();
+    const { series, ...others } = JSON.parse(event.data);
+    if (series !== undefined) dispatchEvent(new Event("luabus:series"));
     // The first notice tells what is known now: the page was just rendered from it, unless the line was cut in between.
-    if (!first || sign.dataset.seen) refresh();
+    if (Object.keys(others).length && (!first || sign.dataset.seen)) refresh();
     first = false;
     sign.dataset.seen = "yes";
   });

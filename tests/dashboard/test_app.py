@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dashboard.app import make_app
 from dashboard.endpoints import TABLE
-from dashboard.pages import assets_version
+from dashboard.templating import assets_version
 from tests.dashboard.conftest import Dash
 
 

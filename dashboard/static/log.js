@@ -1,0 +1,108 @@
+// The log of one process as it is written: follow, pause, search. What services write is put in as text, never as HTML.
+import { say } from "./texts.js";
+
+const base = document.documentElement.dataset.base;
+const KEPT = 5000;
+const box = document.getElementById("log");
+const search = document.getElementById("log-search");
+const found = document.getElementById("log-found");
+const pause = document.getElementById("log-pause");
+let lines = [];
+let waiting = [];
+let paused = false;
+let source = null;
+
+const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
+
+/** A line with what was searched for marked. */
+function lineOf(text, wanted) {
+  const line = document.createElement("div");
+  if (/\b(ERROR|CRITICAL|FATAL|Traceback)\b/.test(text)) line.className = "line-bad";
+  else if (/\bWARN(ING)?\b/.test(text)) line.className = "line-warn";
+  const lower = text.toLowerCase();
+  let at = 0;
+  while (wanted.length && at < text.length) {
+    const hits = wanted.map((word) => [lower.indexOf(word, at), word.length]).filter(([start]) => start >= 0);
+    if (!hits.length) break;
+    const [start, length] = hits.reduce((a, b) => (b[0] < a[0] ? b : a));
+    line.append(text.slice(at, start), Object.assign(document.createElement("mark"), { textContent: text.slice(start, start + length) }));
+    at = start + length;
+  }
+  line.append(text.slice(at) || (at ? "" : "\u200b"));
+  return line;
+}
+
+const fits = (text, wanted) => wanted.every((word) => text.toLowerCase().includes(word));
+
+function show() {
+  const wanted = words();
+  const shown = lines.filter((text) => fits(text, wanted));
+  box.replaceChildren(...shown.map((text) => lineOf(text, wanted)));
+  if (!shown.length) box.textContent = lines.length ? say("No line fits.") : say("Nothing was written yet.");
+  found.textContent = wanted.length ? `${shown.length} / ${lines.length}` : `${lines.length}`;
+  box.scrollTop = box.scrollHeight;
+}
+
+function add(fresh) {
+  const wanted = words();
+  const bottom = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+  const first = lines.length === 0;
+  lines.push(...fresh);
+  if (first || lines.length > KEPT + 500) {
+    lines = lines.slice(-KEPT);
+    show();
+    return;
+  }
+  const parts = fresh.filter((text) => fits(text, wanted)).map((text) => lineOf(text, wanted));
+  if (!box.querySelector("div")) box.replaceChildren();
+  box.append(...parts);
+  found.textContent = wanted.length ? `${box.childElementCount} / ${lines.length}` : `${lines.length}`;
+  if (bottom) box.scrollTop = box.scrollHeight;
+}
+
+function label() {
+  pause.textContent = !paused ? say("Pause") : waiting.length ? `${say("Go on")} (+${waiting.length})` : say("Go on");
+  pause.setAttribute("aria-pressed", String(paused));
+}
+
+function follow() {
+  if (source || document.hidden) return;
+  source = new EventSource(`${base}/api/v1/processes/${encodeURIComponent(box.dataset.name)}/follow?lines=1000`);
+  let first = true;
+  source.addEventListener("lines", (event) => {
+    const fresh = JSON.parse(event.data);
+    if (first) {
+      // The line was cut, or this is the beginning: what comes now is all that there is.
+      first = false;
+      waiting = [];
+      if (paused) return label();
+      lines = fresh;
+      show();
+    } else if (paused) {
+      waiting = [...waiting, ...fresh].slice(-KEPT);
+      label();
+    } else {
+      add(fresh);
+    }
+  });
+  source.addEventListener("error", () => { first = true; });
+}
+
+function stop() {
+  source?.close();
+  source = null;
+}
+
+if (box) {
+  label();
+  follow();
+  box.scrollTop = box.scrollHeight;
+  search.addEventListener("input", show);
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    if (!paused && waiting.length) add(waiting.splice(0));
+    label();
+  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : follow()));
+  addEventListener("pagehide", stop);
+}

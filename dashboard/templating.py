@@ -1,0 +1,114 @@
+"""Templates and what each of them is given: addresses, texts in the reader's language, who reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+
+from dashboard.auth import Role
+from dashboard.context import Context, caller_of
+from dashboard.render import health, words
+from dashboard.snapshot import Snapshot
+from dashboard.texts import CATALOGUES, Text, choose_language
+
+HERE: Final = Path(__file__).parent
+
+
+@cache
+def assets_version() -> str:
+    """A mark of the static files' contents, so that a browser may keep them for ever and still gets new ones."""
+    digest = blake2b(digest_size=6)
+    for path in sorted((HERE / "static").rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "size": words.size,
+        "duration": pass_context(lambda context, value: words.span(value).to(context["language"])),
+        "word": pass_context(
+            lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
+        ),
+        "rate": words.rate,
+        "percent": words.percent,
+        "ms": words.milliseconds,
+        "exit_text": health.exit_text,
+        "process_level": health.process_level,
+        "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+        "moment": lambda at: (
+            datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        ),
+    }
+    return env
+
+
+def prepare() -> None:
+    """Compile every template before the first reader comes."""
+    env = environment()
+    for name in env.list_templates():
+        env.get_template(name)
+    assets_version()
+
+
+def language_of(request: web.Request) -> str:
+    return choose_language(request.headers.get("Accept-Language", ""))
+
+
+def render(
+    context: Context,
+    template: str,
+    request: web.Request,
+    snapshot: Snapshot,
+    topics: tuple[str, ...],
+    found: Mapping[str, Any],
+) -> str:
+    """One page. `topics` are those whose changes it shows."""
+    language = language_of(request)
+    prefix = context.options.prefix
+    caller = caller_of(request)
+
+    def url(path: str, **query: object) -> str:
+        asked = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
+        return f"{prefix}{path}?{asked}" if asked else f"{prefix}{path}"
+
+    def say(text: str | Text, **values: object) -> str:
+        return (text if isinstance(text, Text) else Text(text, **values)).to(language)
+
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            _=say,
+            url=url,
+            asset=lambda name: f"{prefix}/static/{name}?v={assets_version()}",
+            language=language,
+            prefix=prefix,
+            path=request.path,
+            topics=",".join(topics),
+            role=caller.role if caller else None,
+            Role=Role,
+            cluster=snapshot.cluster,
+            snapshot=snapshot,
+            health=health.assess(snapshot),
+            **found,
+        )
+    )
