@@ -16,7 +16,7 @@ from benchmarks.child import Control
 from benchmarks.progress import Progress
 from benchmarks.roles.timing import round_trips
 
-_BATCH = 64
+_BATCH = 256
 
 
 def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
@@ -79,7 +79,7 @@ def sender(control: Control, *, port: int, secret: str, progress: str) -> None:
         body = bytes(size)
         names = [b"sink.1"] if way == "target" else [b"sink.%d" % (key % 4 + 1) for key in range(64)]
         before = got.total()
-        batch = min(_BATCH, window)
+        batch = min(_BATCH, max(1, window // 4))
         started = time.perf_counter()
         sent = 0
         while sent < count:
