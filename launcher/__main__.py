@@ -7,11 +7,12 @@ import sys
 
 
 def main() -> None:
-    """Runs one verb and exits with its code; see `cli.py` for the codes."""
-    sys.exit(_run(sys.argv[1:]))
+    """Runs one verb and exits with its code; see `cli.py` for the codes and the verbs."""
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Runs one verb; its exit code."""
     from launcher.errors import LauncherError
     from luabus.errors import LuabusError
 

@@ -20,7 +20,8 @@ from launcher.machine import Rules
 from launcher.policy import RestartPolicy
 from launcher.spec import Kind, ProbeSpec, ProcessSpec, ReadyBy
 
-ROUTER_RULES = Rules(restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=5.0)
+ROUTER_RULES = Rules(restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0)
+"""A router drains for up to 8 s, which it must not be killed in."""
 
 
 @dataclass(frozen=True)

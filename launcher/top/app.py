@@ -87,21 +87,27 @@ class Top(App[None]):
         self._followed = ""
 
     def compose(self) -> ComposeResult:
-        yield Static("connecting", id="head")
-        with TabbedContent(id="tabs"):
+        # Kept, not looked up: the next look may come while the screen is being taken down.
+        self._head = Static("connecting", id="head")
+        self._processes: DataTable[str] = DataTable(id="processes", cursor_type="row", zebra_stripes=True)
+        self._routes: DataTable[str] = DataTable(id="routes", cursor_type="row", zebra_stripes=True)
+        self._tabs = TabbedContent(id="tabs")
+        self._log_view = Log(id="log", max_lines=MOST_LOG_LINES)
+        self._log_box = Vertical(self._log_view, id="log-box")
+        yield self._head
+        with self._tabs:
             with TabPane("Processes", id="processes-tab"):
-                yield DataTable(id="processes", cursor_type="row", zebra_stripes=True)
+                yield self._processes
             with TabPane("Routes", id="routes-tab"):
-                yield DataTable(id="routes", cursor_type="row", zebra_stripes=True)
-        with Vertical(id="log-box"):
-            yield Log(id="log", max_lines=MOST_LOG_LINES)
+                yield self._routes
+        yield self._log_box
         yield Footer()
 
     async def on_mount(self) -> None:
-        for table, heads in (("processes", PROCESS_HEADS), ("routes", ROUTE_HEADS)):
+        for table, heads in ((self._processes, PROCESS_HEADS), (self._routes, ROUTE_HEADS)):
             for title in heads:
-                self._table(table).add_column(title, key=title)
-        self._table("processes").focus()
+                table.add_column(title, key=title)
+        self._processes.focus()
         self.run_worker(self._keep_looking(), name="looking")
 
     async def on_unmount(self) -> None:
@@ -118,19 +124,16 @@ class Top(App[None]):
         while True:
             look = await self._source.look()
             self._rates.take(counters(look), look.at)
-            self.query_one("#head", Static).update(head(look, self._rates))
+            self._head.update(head(look, self._rates))
             if look.status is not None:
-                _fill(self._table("processes"), process_rows(look, self._rates), PROCESS_HEADS)
+                _fill(self._processes, process_rows(look, self._rates), PROCESS_HEADS)
             if look.routes is not None:
-                _fill(self._table("routes"), route_rows(look), ROUTE_HEADS)
+                _fill(self._routes, route_rows(look), ROUTE_HEADS)
             await asyncio.sleep(self._interval)
-
-    def _table(self, name: str) -> DataTable[str]:
-        return self.query_one(f"#{name}", DataTable)
 
     def _chosen(self) -> str | None:
         """The process under the cursor."""
-        table = self._table("processes")
+        table = self._processes
         if not table.row_count:
             return None
         return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
@@ -138,10 +141,9 @@ class Top(App[None]):
     # -- doing ------------------------------------------------------------------------------------------------
 
     def action_next_tab(self) -> None:
-        tabs = self.query_one("#tabs", TabbedContent)
-        name = "routes" if tabs.active == "processes-tab" else "processes"
-        tabs.active = f"{name}-tab"
-        self._table(name).focus()
+        table = self._routes if self._tabs.active == "processes-tab" else self._processes
+        self._tabs.active = f"{table.id}-tab"
+        table.focus()
 
     def action_restart(self) -> None:
         if name := self._chosen():
@@ -162,7 +164,7 @@ class Top(App[None]):
         name = self._chosen()
         if name is None:
             return
-        state = self._table("processes").get_cell(name, "STATE")
+        state = self._processes.get_cell(name, "STATE")
         if any(settled in state for settled in ("exited", "failed", "backoff")):
             self.run_worker(self._ask("start", name))
             return
@@ -184,16 +186,14 @@ class Top(App[None]):
         if name is None or name == self._followed:
             await self._close_log()
             return
-        log = self.query_one("#log", Log)
-        log.clear()
-        box = self.query_one("#log-box")
-        box.border_title = f"{name}  (l or Esc closes)"
-        box.add_class("shown")
+        self._log_view.clear()
+        self._log_box.border_title = f"{name}  (l or Esc closes)"
+        self._log_box.add_class("shown")
         self._followed = name
         try:
             await self._source.follow(name, LOG_LINES, self._written)
         except (LauncherError, LuabusError) as error:
-            log.write_line(str(error))
+            self._log_view.write_line(str(error))
 
     async def action_close_panels(self) -> None:
         self.action_hide_help_panel()
@@ -201,13 +201,14 @@ class Top(App[None]):
 
     async def _close_log(self) -> None:
         self._followed = ""
-        self.query_one("#log-box").remove_class("shown")
+        self._log_box.remove_class("shown")
         await self._source.unfollow()
 
     def _written(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        log = self.query_one("#log", Log)
         clean = Style(False).clean
-        log.write_lines([f"{line['time'][11:23]} {line['stream']} {clean(line['line'])}" for line in lines])
+        self._log_view.write_lines(
+            [f"{line['time'][11:23]} {line['stream']} {clean(line['line'])}" for line in lines]
+        )
 
 
 def _fill(table: DataTable[str], rows: Mapping[str, Sequence[str]], heads: Sequence[str]) -> None:

@@ -28,20 +28,19 @@ class Source:
     def __init__(self, config: Path) -> None:
         self._plan = make_plan(load(config), config)
         self._run_dir = RunDir(self._plan.run_dir)
-        self._bus = luabus.Bus()
+        self._bus: luabus.Bus | None = None
         self._control: Control | None = None
         self._follower: Control | None = None
 
     async def start(self) -> None:
-        """Connects to the launcher, and begins to connect to the routers."""
+        """Connects to the launcher."""
         await self._connected()
-        await self._bus.start(self._plan.routers, groups=self._plan.groups, secret=self._run_dir.secret())
 
     async def close(self) -> None:
         """Ends all connections."""
         await self.unfollow()
         await self._drop()
-        await self._bus.close()
+        await self._leave_bus()
 
     async def look(self) -> Look:
         """Everything at this moment; what cannot be seen is left out, and `problem` says so."""
@@ -49,12 +48,18 @@ class Source:
             status = await (await self._connected()).request("status")
         except (LuabusError, LauncherError) as error:
             await self._drop()
+            await self._leave_bus()
             return Look(time.monotonic(), problem=str(error))
+        if status["state"] == "stopping":
+            await self._leave_bus()  # routers wait for their last clients
+            return Look(time.monotonic(), status)
+        if self._bus is None:
+            self._bus = luabus.Bus()
+            await self._bus.start(self._plan.routers, groups=self._plan.groups, secret=self._run_dir.secret())
+        bus = self._bus
         try:
             routes, stats, connections = await asyncio.gather(
-                luabus.admin.routes(self._bus),
-                luabus.admin.stats(self._bus),
-                luabus.admin.connections(self._bus),
+                luabus.admin.routes(bus), luabus.admin.stats(bus), luabus.admin.connections(bus)
             )
         except NotConnected:
             return Look(time.monotonic(), status)  # the status tells which routers are lost
@@ -90,6 +95,11 @@ class Source:
             await control.__aenter__()
             self._control = control
         return self._control
+
+    async def _leave_bus(self) -> None:
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            await bus.close()
 
     async def _drop(self) -> None:
         control, self._control = self._control, None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from launcher import leftovers
+from launcher.__main__ import run as run_verb
 from launcher.client import Control
 from launcher.errors import NotRunning
 from launcher.rundir import RunDir
@@ -103,22 +104,31 @@ class ClusterRun:
 
     # -- verbs ------------------------------------------------------------------------------------------------
 
-    def __call__(self, *arguments: str, timeout: float = 90.0, env: Mapping[str, str] | None = None) -> Done:
-        """Runs one verb to its end."""
+    def __call__(self, *arguments: str) -> Done:
+        """Runs one verb to its end: `up` as a process, all others in this one, which is quicker by a Python's start."""
+        return self.process_of(*arguments) if "up" in arguments else self._here(arguments)
+
+    def process_of(self, *arguments: str) -> Done:
+        """Runs one verb as a process."""
         done = subprocess.run(
             self._command(arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=90,
             cwd=self.folder.parent,
-            env={**os.environ, **(env or {})},
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def ok(self, *arguments: str, timeout: float = 90.0) -> Done:
+    def _here(self, arguments: Sequence[str]) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run_verb(["-c", str(self.file), *arguments])
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def ok(self, *arguments: str) -> Done:
         """Runs one verb that must succeed."""
-        done = self(*arguments, timeout=timeout)
+        done = self(*arguments)
         assert done.code == 0, (arguments, done)
         return done
 
@@ -194,7 +204,7 @@ class ClusterRun:
         """Stops whatever still runs, and kills what does not stop."""
         if self.run_dir.read_control() is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self("down", timeout=30)
+                self.process_of("down")
         for launcher in self._launchers:
             if launcher.poll() is None:
                 launcher.send_signal(signal.SIGKILL)

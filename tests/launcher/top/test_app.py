@@ -140,7 +140,7 @@ async def test_a_refusal_is_told(cluster: ClusterRun) -> None:
 async def test_the_launcher_goes_and_it_says_so(cluster: ClusterRun) -> None:
     """Last in this module."""
     async with shown(cluster) as (app, pilot):
-        await asyncio.to_thread(cluster.ok, "down")
+        await asyncio.to_thread(cluster.process_of, "down")
         await eventually(pilot, lambda: "no cluster runs" in str(app.query_one("#head", Static).render()))
         await pilot.press("q")
     assert app.return_code == 0

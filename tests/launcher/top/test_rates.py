@@ -92,7 +92,6 @@ def test_routes_show_what_each_router_says() -> None:
     rows = route_rows(Look(0.0, routes={"consistent": False, "routers": [one, two]}))
     assert list(rows) == ["2.1", "2.2", "2.10"]
     assert all(len(cells) == len(ROUTE_HEADS) for cells in rows.values())
-    where = "router.1: live  [yellow]router.2: vacant[/]"
     assert rows["2.1"] == (
         "mail (2)",
         "0",

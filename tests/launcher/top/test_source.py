@@ -1,0 +1,32 @@
+"""What `top` looks at, and what it does when it is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ConfigError, NotRunning
+from launcher.top.source import Source, require_launcher
+
+
+def test_it_does_not_start_without_a_launcher(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.toml"
+    with pytest.raises(ConfigError):
+        require_launcher(file)
+    file.write_text("")
+    with pytest.raises(NotRunning, match="`luabus-cluster up` starts it"):
+        require_launcher(file)
+
+
+async def test_without_a_launcher_a_look_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text("")
+    source = Source(file)
+    look = await source.look()
+    assert look.status is None
+    assert "no cluster runs" in look.problem
+    assert "no cluster runs" in await source.ask("restart", "web")
+    with pytest.raises(NotRunning):
+        await source.start()
+    await source.close()
