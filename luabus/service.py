@@ -103,7 +103,7 @@ class Service:
         """Make a function callable over the bus under its own name, or `name`. `async def` or plain `def`."""
         if fn is None:
             return self.handlers.rpc(None, name=name, check_types=check_types)
-        return self.handlers.rpc(fn)
+        return self.handlers.rpc(fn, name=name, check_types=check_types)
 
     def on_start(self, fn: F) -> F:
         """Run before the instance registers: the bus is there, and nobody calls yet."""
