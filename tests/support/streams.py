@@ -11,6 +11,8 @@ from luabus.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr
 from luabus.stream import Reason, Stream
 
+LONGEST_S = 60.0
+
 
 class Events:
     """What a stream's callbacks were called with, in order; `await events.of("error")` waits for the next of a sort."""
@@ -53,6 +55,7 @@ class Pair:
     def __init__(self, *, secret: bytes | None = None, register: bool = False) -> None:
         self.server_mgr: SocketMgr = create_socket_mgr(10, secret=secret)
         self.client_mgr: SocketMgr = create_socket_mgr(10, secret=secret)
+        self._limit: asyncio.Timeout | None = None
         self.listener: Listener
         self.client: Stream
         self.server: Stream
@@ -60,6 +63,11 @@ class Pair:
         self.heard: Events
 
     async def __aenter__(self) -> Self:
+        if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+            # uvloop swallows what pytest-timeout raises: whoever waits for ever in a test is told here. (In a loop whose
+            # time flies, that loop tells.)
+            self._limit = asyncio.timeout(LONGEST_S)
+            await self._limit.__aenter__()
         self.listener = self.server_mgr.listen("127.0.0.1", 0)
         self.client, self.server, self.told, self.heard = await self.connect()
         return self
@@ -90,6 +98,10 @@ class Pair:
         body = codec.pack_call(msg, args)
         return await self.client.ask(route, 0, body, timeout, lambda: msg, trace, epoch)
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self.client_mgr.close()
-        await self.server_mgr.close()
+    async def __aexit__(self, *exc: Any) -> None:
+        try:
+            await self.client_mgr.close()
+            await self.server_mgr.close()
+        finally:
+            if self._limit is not None:
+                await self._limit.__aexit__(*exc)
