@@ -16,7 +16,7 @@ from dashboard.model import Asked, Chart, Series
 class ChartQuery(Asked):
     """`kind` is what is measured, `of` whose series is wanted (a router, a process; all without it)."""
 
-    kind: Annotated[str, Field(max_length=40)]
+    kind: Annotated[str, Field(max_length=40, json_schema_extra={"enum": list(UNITS)})]
     of: Annotated[str, Field(max_length=120)] = ""
     window: Literal["15m", "1d"] = "15m"
 

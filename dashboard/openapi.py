@@ -17,7 +17,7 @@ from dashboard.problems import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
 _REASONS = {
-    400: "The request is not HTTP as it should be",
+    400: "The request is no HTTP, or its address is longer than 8 KB",
     401: "No token, or a wrong one",
     403: "The role is too low, or a page of another site asked",
     404: "There is no such thing; the detail says what was probably meant",
@@ -118,7 +118,7 @@ def _query_parameters(one: Endpoint) -> list[dict[str, Any]]:
 
 
 def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
-    statuses = {421, 422, *one.problems}
+    statuses = {400, 421, 422, *one.problems}
     if one.role is not None:
         statuses |= {401, 403, 429}
     if one.body is not None:
@@ -128,7 +128,9 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
         "200": {"description": "Done as asked", "content": {one.media: {"schema": _answer(one, definitions)}}}
     }
     for status in sorted(statuses):
-        responses[str(status)] = {"description": _REASONS[status], "content": problem}
+        # What is no HTTP is answered by the server before anything of ours sees it, in plain text.
+        content = {"text/plain": {"schema": {"type": "string"}}} if status == 400 else problem
+        responses[str(status)] = {"description": _REASONS[status], "content": content}
     return responses
 
 
