@@ -129,7 +129,7 @@ class Link:
         """Down at once: nothing more must be given to this stream while its task waits to be told."""
         was_ready, expected = self.ready, self.draining
         self.ready = self.joined = self.draining = False
-        if error is not None:
+        if error is not None and was_ready:  # else `_failed` sees to it
             self.last_error = error
         if was_ready:
             if error is not None:
