@@ -285,6 +285,8 @@ class SocketMgr:
         """Close every listener and stream, and wait until they are gone."""
         for listener in list(self.listeners):
             listener.close()
+        for stream in self.streams.values():
+            stream.outstanding.clear()  # not the callees are lost: this process goes, and that is what callers are told
         for stream in list(self.streams.values()):
             stream.close()
         for task in list(self._tasks):
