@@ -11,6 +11,8 @@ from luabus.errors import LuabusError, NoMaster, NotConnected, Refused
 from luabus.ids import ServiceId
 from luabus.snapshots import merge_routes
 
+_PAGE = 1000
+
 
 async def routes(bus: Bus) -> dict[str, Any]:
     """`{"consistent": bool, "routers": [...]}`: every reachable router's table, and whether they agree.
@@ -22,7 +24,9 @@ async def routes(bus: Bus) -> dict[str, Any]:
 
 async def connections(bus: Bus) -> list[dict[str, Any]]:
     """One row per connection at every reachable router."""
-    return [row for rows in await _ask_all(bus, "luabus.connections") for row in rows]
+    links = [link.name for link in bus.routers if link.connected]
+    found = await asyncio.gather(*(_connections_of(bus, name) for name in links), return_exceptions=True)
+    return [row for rows in _answers(bus, found) for row in rows]
 
 
 async def stats(bus: Bus) -> list[dict[str, Any]]:
@@ -106,11 +110,25 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
         await bus.news(words, max(0.0, deadline - loop.time()), f"{label} did not become master in time")
 
 
+async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        page = await bus.router(router).request("luabus.connections", rows[-1]["token"] if rows else 0)
+        rows += page
+        if len(page) < _PAGE:
+            return rows
+
+
 async def _ask_all(bus: Bus, method: str) -> list[Any]:
     links = [link for link in bus.routers if link.connected]
     answers = await asyncio.gather(
         *(bus.router(link.name).request(method) for link in links), return_exceptions=True
     )
+    return _answers(bus, answers)
+
+
+def _answers(bus: Bus, answers: list[Any]) -> list[Any]:
+    """Those that came. Raises `NotConnected` when none did."""
     good = [answer for answer in answers if not isinstance(answer, BaseException)]
     if not good:
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected'}" for link in bus.routers)

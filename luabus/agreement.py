@@ -6,12 +6,15 @@ Tables differ for a moment at every change, so what counts is the same pair of d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 PATIENCE_S: Final = 3.0
 _FORGET_S: Final = 2.5
 """A difference that nobody has reported for so long (two heartbeats and a half) is over."""
+
+_MOST: Final = 4096
+"""Differences kept at once, whatever peers say: 16 routers times 256 groups."""
 
 
 def differences(digests: Mapping[str, Mapping[int, int]], me: str) -> dict[str, dict[int, int]]:
@@ -37,12 +40,13 @@ class Disagreements:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int, int, int], tuple[float, float]] = {}
 
-    def reported(self, other: str, group: int, mine: int, theirs: int, now: float) -> None:
-        """Somebody saw `other` with the digest `theirs` for `group` where we have `mine`."""
+    def reported(self, seen: Iterable[tuple[str, int, int, int]], now: float) -> None:
+        """Somebody saw routers with other digests: (router, group, our digest, its digest) each."""
         self._forget(now)
-        if mine != theirs:
-            since, _ = self._seen.get((other, group, mine, theirs), (now, now))
-            self._seen[(other, group, mine, theirs)] = (since, now)
+        for found in seen:
+            if found[2] != found[3] and (found in self._seen or len(self._seen) < _MOST):
+                since, _ = self._seen.get(found, (now, now))
+                self._seen[found] = (since, now)
 
     def lasting(self, now: float) -> list[dict[str, Any]]:
         """The differences that have lasted: `{"router", "group", "for_s"}`."""

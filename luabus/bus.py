@@ -22,7 +22,10 @@ from luabus.compression import NEVER
 from luabus.dispatch import Dispatcher, current
 from luabus.environment import parse_address
 from luabus.errors import (
+    AuthError,
     ConfigError,
+    FrameTooLarge,
+    IdInUse,
     LuabusError,
     NoRoute,
     NotConnected,
@@ -31,7 +34,7 @@ from luabus.errors import (
     RequestTimeout,
     StaleEpoch,
 )
-from luabus.frames import META_SIZE, Kind
+from luabus.frames import HEADER_SIZE, META_SIZE, Kind
 from luabus.hashing import hash_key
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import (
@@ -47,6 +50,7 @@ from luabus.stream import CALL_ROUTE, Receiver, Stream
 
 log = logging.getLogger("luabus.bus")
 
+_HEAD = HEADER_SIZE + META_SIZE
 _SWITCH_TIMEOUT_S = 2.0
 _AGREE_TIMEOUT_S = 5.0
 _TELL_TIMEOUT_S = HEARTBEAT_S / 2
@@ -185,9 +189,7 @@ class Bus:
                 while not any(link.ready for link in self._links):
                     await self._next_change()
                     refused = [
-                        link.last_error
-                        for link in self._links
-                        if type(link.last_error).__name__ == "AuthError"
+                        link.last_error for link in self._links if isinstance(link.last_error, AuthError)
                     ]
                     if refused and len(refused) == len(self._links) and refused[0] is not None:
                         raise refused[0]
@@ -296,14 +298,23 @@ class Bus:
     # --- joining ----------------------------------------------------------------------------------------------
 
     async def join(self, identity: Identity) -> None:
-        """Register with every router, those that come later too. Raises `IdInUse` when one refuses."""
+        """Register with every router, those that come later too.
+
+        Raises `IdInUse` when one refuses, and the last router's error when none takes us: one that is stopping or has just died
+        does not keep us from the others.
+        """
         self.identity = identity
-        for link in self._links:
-            if link.ready:
-                try:
-                    await self._join(link)
-                except (NotConnected, RequestTimeout):
-                    continue  # its link sees to it
+        failure: LuabusError | None = None
+        for link in [link for link in self._links if link.ready]:
+            try:
+                await self._join(link)
+            except IdInUse:
+                raise
+            except LuabusError as error:
+                log.warning("%s: not joined: %s", link.name, error)
+                failure = error
+        if failure is not None and not any(link.joined for link in self._links):
+            raise failure
 
     async def leave(self) -> None:
         """Ask all routers to send no more; when this returns, everything sent before has arrived."""
@@ -356,6 +367,9 @@ class Bus:
             identity.mode,
             {group: epoch for group, epoch in self.epochs.items() if epoch},
         )
+        if self.identity is not identity:  # we left while we joined
+            await stream.request("luabus.leave")
+            return
         stream.source = identity.service_id
         link.token_there = answer["token"]
         link.joined = True
@@ -419,11 +433,19 @@ class Bus:
         self.preferred = stream
         log.info("forwarding through %s", link.name)
         held, self._held, self._held_bytes = self._held, [], 0
-        with contextlib.suppress(LuabusError):
-            stream.post(CALL_ROUTE, 0, codec.pack_call("luabus.prefer", (True,)))
+        self._tell_preference(stream, True)
         for message in held:
-            stream.post(*message)
+            try:
+                stream.post(*message)
+            except (
+                LuabusError
+            ) as error:  # was accepted within the limits, so it is the loss of a stream that comes here
+                log.warning("a message held during the change of router is lost: %s", error)
         self._notify()
+
+    @staticmethod
+    def _tell_preference(stream: Stream, preferred: bool) -> None:
+        stream.send_owed(CALL_ROUTE, body=codec.pack_call("luabus.prefer", (preferred,)))
 
     def _notify(self) -> None:
         self.words += 1
@@ -465,13 +487,22 @@ class Bus:
         """Keep a message while the preferred router changes in an orderly way."""
         if self._switching is None:
             raise self._not_connected()
-        if self._held_bytes + len(body) > self._buffer:
+        limit = min(
+            (link.stream.body_limit for link in self._links if link.stream), default=self._frame_limit
+        )
+        if len(body) > limit:
+            raise FrameTooLarge(
+                f"the message takes {len(body)} bytes; at most {limit} can be sent",
+                size=len(body),
+                limit=limit,
+            )
+        if self._held_bytes + len(body) + _HEAD > self._buffer // 2:
             raise Overloaded(
                 f"{self._held_bytes} bytes wait for the change of router already",
-                what="bytes held", limit=self._buffer, current=self._held_bytes,
+                what="bytes held", limit=self._buffer // 2, current=self._held_bytes,
             )  # fmt: skip
         self._held.append((route, key, body, trace, epoch))
-        self._held_bytes += len(body)
+        self._held_bytes += len(body) + _HEAD
         return SENT
 
     def _not_connected(self) -> NotConnected:
@@ -493,6 +524,8 @@ class Bus:
             link.name = facts["router"]
             assert link.stream is not None
             link.stream.body_limit = facts["frame_limit"] - META_SIZE
+            # What others send us through this router may be as long as it takes, whatever we send ourselves.
+            link.stream.frame_limit = max(self._frame_limit, facts["frame_limit"])
             for group in facts["groups"]:
                 self._on_names(group)
             link.welcome.set()
@@ -519,6 +552,8 @@ class Bus:
             return
         log.info("%s is stopping", router)
         link.draining = True
+        if len(self._links) == 1 and link.stream is not None:  # it need not wait for us to change over
+            self._tell_preference(link.stream, False)
         self._leave_draining()
         self.mgr.loop.call_later(_AGREE_TIMEOUT_S, self._leave_draining, False)
 

@@ -17,12 +17,15 @@ _MANY_TICKS = 1024
 
 
 class Calls(Generic[W]):
-    """The pending calls. `W` is whatever waits for the answer (a future; a list in a test)."""
+    """The pending calls. `W` is whatever waits for the answer (a future; a list in a test).
 
-    def __init__(self) -> None:
+    Sequences go up from `first`, which should be random: a late answer to a former connection with the same id must not fit.
+    """
+
+    def __init__(self, first: int = 0) -> None:
         self._pending: dict[int, tuple[W, dict[int, None] | None]] = {}
         self._ticks: dict[int, dict[int, None]] = {}
-        self._sequence = 0
+        self._sequence = first
         self._many = _MANY_TICKS
 
     def __len__(self) -> int:

@@ -80,8 +80,14 @@ def unpack_call(body: bytes | memoryview) -> list[Any]:
     """`[method, *args]`. Raises `ProtocolError` when the body is something else."""
     call = unpack_value(body)
     if type(call) is not list or not call or type(call[0]) is not str:
-        raise ProtocolError(f"the body of a call is [method, ...args], not {call!r:.80}")
+        raise ProtocolError(f"the body of a call is [method, ...args], not {_shape(call)}")
     return call
+
+
+def _shape(value: Any) -> str:
+    """What a body is, in a word: printing what a stranger sent can take all the stack there is."""
+    first = f" that begins with {type(value[0]).__name__}" if type(value) is list and value else ""
+    return f"{type(value).__name__}{first}"
 
 
 def _explain(value: Any, path: str, depth: int) -> None:

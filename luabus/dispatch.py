@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 import types
 from asyncio.tasks import (
     _enter_task,
@@ -43,7 +42,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _COMPRESSED = FLAG_COMPRESSED << 8
 _MAX_PARKED = 256
-_TRACEBACK_LIMIT = 8192
 
 
 class Caller(ServiceId):
@@ -149,6 +147,7 @@ class Dispatcher(Receiver):
         self._parked: list[_Worker] = []
         self._workers: set[_Worker] = set()
         self._idle_waiters: list[asyncio.Future[None]] = []
+        self._closing = False
 
     @overload
     def rpc(self, fn: F) -> F: ...
@@ -255,10 +254,12 @@ class Dispatcher(Receiver):
 
     async def close(self) -> None:
         """Cancel what is running and end the workers."""
+        self._closing = True
         tasks = [worker.task for worker in self._workers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._closing = False
 
     def snapshot(self) -> dict[str, Any]:
         """Every method with its counters."""
@@ -337,7 +338,7 @@ class Dispatcher(Receiver):
                     try:
                         await worker.park
                     except asyncio.CancelledError as error:
-                        if worker.job is None:
+                        if worker.job is None or self._closing:
                             raise
                         worker.task.uncancel()
                         cancelled = error
@@ -358,19 +359,20 @@ class Dispatcher(Receiver):
         try:
             result = await _resume(coro, yielded, context, cancelled)
         except asyncio.CancelledError as error:
-            if call.cancelled:
-                call.method.stats.cancelled += 1
-                while worker.task.cancelling():
-                    worker.task.uncancel()
-            else:
+            if not call.cancelled or self._closing:
                 self._failed(call, error)
                 if worker.task.cancelling():
                     raise  # it is the worker that is to end
+            else:
+                call.method.stats.cancelled += 1
         except Exception as error:
             self._failed(call, error)
         else:
             self._succeeded(call, result)
         finally:
+            if call.cancelled and not self._closing:  # also when the handler made light of it
+                while worker.task.cancelling():
+                    worker.task.uncancel()
             self.running -= 1
             call.method.stats.running -= 1
             call.worker = None
@@ -388,19 +390,14 @@ class Dispatcher(Receiver):
         if not call.wanted or call.cancelled:
             return
         try:
-            body = codec.pack_value(result)
-            limit = min(call.stream.body_limit, call.stream.send_limit)
-            if len(body) > limit:
-                raise FrameTooLarge(
-                    f"{len(body)} bytes, and {limit} can be sent", size=len(body), limit=limit
-                )
+            call.stream.reply(
+                make_route(Kind.REPLY, 0, 0, call.source), call.sequence, codec.pack_value(result)
+            )
         except LuabusError as error:
             text = f"{call.method.name} returned what cannot be sent: {error}"
             self._answer_error(
                 call, RemoteError(text, type=type(error).__name__, text=str(error), method=call.method.name)
             )
-            return
-        call.stream.reply(make_route(Kind.REPLY, 0, 0, call.source), call.sequence, body)
 
     def _failed(self, call: Incoming, error: BaseException) -> None:
         method = call.method
@@ -409,11 +406,7 @@ class Dispatcher(Receiver):
         if isinstance(error, LuabusError):
             failure = error
         else:
-            text = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
-            failure = RemoteError(
-                f"{method.name} at {self.name} raised {type(error).__name__}: {error}",
-                type=type(error).__name__, text=str(error), traceback=text, method=method.name,
-            )  # fmt: skip
+            failure = RemoteError.of(error, method.name, self.name)
             log.warning("%s for %s raised", method.name, ServiceId(call.source), exc_info=error)
         if call.wanted and not call.cancelled:
             self._answer_error(call, failure)
@@ -437,6 +430,8 @@ def _resume(
 ) -> Generator[Any, Any, Any]:
     """Go on with a coroutine whose first step yielded `yielded`, each step in `context`."""
     error = cancelled
+    if error is not None and asyncio.isfuture(yielded) and yielded.cancel():
+        error = None  # as asyncio does: what the handler awaits is cancelled, and tells it
     while True:
         value = None
         if error is None:

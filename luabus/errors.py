@@ -27,6 +27,7 @@ in a router or in a service is the same type at the caller.
 from __future__ import annotations
 
 import inspect
+import traceback as traceback_module
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ __all__ = [
     "from_wire",
 ]
 
+_TRACEBACK_LENGTH = 8192
 _registry: dict[str, type[LuabusError]] = {}
 _MAX_DEPTH = 8
 
@@ -146,6 +148,18 @@ class RemoteError(LuabusError):
     traceback: str = ""
     method: str = ""
 
+    @classmethod
+    def of(cls, error: BaseException, method: str, where: str) -> RemoteError:
+        """What the caller is told of an exception that `method` raised at `where`."""
+        try:
+            text = str(error)
+        except Exception as another:
+            text = f"(its text cannot be had: {type(another).__name__})"
+        lines = "".join(traceback_module.format_exception(error))[-_TRACEBACK_LENGTH:]
+        kind = type(error).__name__
+        message = f"{method} at {where} raised {kind}: {text}"
+        return cls(message, type=kind, text=text, traceback=lines, method=method)
+
 
 class UnknownMethod(LuabusError):
     """The service has no handler of that name."""
@@ -227,8 +241,11 @@ def from_wire(body: Any) -> LuabusError:
         name, message, fields = body
         cls = _registry.get(name)
         if cls is None:
-            return RemoteError(f"{name}: {message}", type=str(name), text=str(message))
+            name, message = str(_plain(name, _MAX_DEPTH))[:200], str(_plain(message, _MAX_DEPTH))
+            return RemoteError(f"{name}: {message}", type=name, text=message)
         known = {key: value for key, value in fields.items() if key in cls._fields}
         return cls(str(message), **known)
-    except (TypeError, ValueError, AttributeError):
-        return ProtocolError(f"an error frame whose body is not [type, message, fields]: {body!r:.200}")
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        return ProtocolError(
+            f"an error frame whose body is not [type, message, fields] but {type(body).__name__}"
+        )

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from luabus.codec import unpack_value
-from luabus.errors import AuthError, LuabusError, NotConnected, RequestTimeout, RouterLost
+from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, RequestTimeout, RouterLost
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.socket_mgr import SocketMgr
 from luabus.stream import Stream
@@ -104,6 +104,10 @@ class Link:
             await stream.closed()
         except (LuabusError, TimeoutError) as error:
             self._failed(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._failed(
+                ProtocolError(f"{self.name} answers what makes no sense: {type(error).__name__}: {error}")
+            )
         finally:
             if stream is not None:
                 stream.close()
@@ -115,7 +119,10 @@ class Link:
             await stream.pongs.wait()
 
     def _heard(self, stream: Stream, body: bytes) -> None:
-        self.digests = unpack_value(body) if body else {}
+        digests = unpack_value(body) if body else {}
+        if type(digests) is not dict:
+            raise ProtocolError(f"a PONG whose body is not {{group: digest}} but {type(digests).__name__}")
+        self.digests = digests
         self._news()
 
     def _failed(self, error: Exception) -> None:

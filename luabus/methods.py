@@ -10,6 +10,8 @@ from typing import Any
 from luabus.errors import BadArguments, ConfigError, UnknownMethod
 from luabus.stats import MethodStats
 
+_NAME_LENGTH = 100
+
 
 class Method:
     """One handler. `check_types`: validate (and convert, in pydantic's lax mode) arguments by their annotations."""
@@ -97,6 +99,7 @@ def _typed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:
     """The error for a method nobody registered, with the closest name."""
+    name = name[:_NAME_LENGTH]  # a stranger's; looking for what is close to it takes time
     if not name.startswith("luabus."):
         known = [one for one in known if not one.startswith("luabus.")]
     close = difflib.get_close_matches(name, known, n=1)

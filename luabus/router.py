@@ -18,7 +18,17 @@ from typing import Any
 from luabus.agreement import Disagreements
 from luabus.codec import pack_call, unpack_value
 from luabus.dispatch import Dispatcher, caller
-from luabus.errors import ConfigError, IdInUse, LuabusError, ProtocolError, Refused, StaleEpoch
+from luabus.errors import (
+    BadArguments,
+    ConfigError,
+    IdInUse,
+    LuabusError,
+    Overloaded,
+    ProtocolError,
+    Refused,
+    StaleEpoch,
+)
+from luabus.frames import META_SIZE
 from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -38,6 +48,8 @@ log = logging.getLogger("luabus.router")
 _CLOSED_KEPT = 200
 _ALARMS_KEPT = 100
 _PROBLEM_LENGTH = 500
+_NAME_LENGTH = 100
+_PAGE = 1000
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -85,7 +97,7 @@ class Router:
         self._listener: Listener | None = None
         self._watchers: set[Stream] = set()
         self._announced: dict[int, dict[str, Any]] = {}
-        self._announced_full: dict[int, int] = {}
+        self._announced_full: dict[int, bytes] = {}
         self._announcing = False
         self._names: dict[int, str] = {}
         self._totals = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
@@ -153,13 +165,12 @@ class Router:
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
         """
         stream = caller().stream
+        _check_join(name, incarnation, mode, slots)
         target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
             raise Refused(f"group {ROUTER_GROUP} belongs to the routers")
         if self.draining:
             raise Refused(f"{self.name} is stopping")
-        if slots is not None and not 1 <= slots <= MAX_INSTANCE:
-            raise Refused(f"{slots} hash slots; 1 to {MAX_INSTANCE} are possible")
         table = self.mgr.switch.table
         former = table.put(target, stream, incarnation=incarnation)
         if table.describe(target.group, name=name, mode=mode):
@@ -199,6 +210,7 @@ class Router:
         """
         stream = caller().stream
         service_id = self._registered(stream)
+        _check_number("epoch", epoch, 1, 0xFFFF_FFFF)
         try:
             news = self.mgr.switch.table.claim(service_id, epoch)
         except StaleEpoch as error:
@@ -235,20 +247,20 @@ class Router:
         caller().stream.leaning = preferred
 
     async def flush(self) -> None:
-        """Answer when everybody has received what was forwarded to them before: for an orderly change of router."""
+        """Answer when everybody has received what was forwarded to them before: for an orderly change of router.
+
+        One who does not answer within a second does not hold it up: it is about to be lost.
+        """
         me = caller().stream
         waiting = [
-            self._heard(stream) for stream in self._open_streams() if stream is not me and stream.frames_out
+            stream.heard(stream.ping())
+            for stream in self._open_streams()
+            if stream is not me and stream.frames_out
         ]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await asyncio.gather(*waiting)
         me.leaning = False
-
-    @staticmethod
-    async def _heard(stream: Stream) -> None:
-        stream.ping()
-        await stream.pongs.wait()
 
     # --- by hand ----------------------------------------------------------------------------------------------
 
@@ -323,10 +335,16 @@ class Router:
             "groups": [full_group(group) for _, group in sorted(table.groups.items())],
         }
 
-    def connections(self) -> list[dict[str, Any]]:
-        """One row per open connection, as in the HTTP API."""
+    def connections(self, after: int = 0, limit: int = _PAGE) -> list[dict[str, Any]]:
+        """One row per open connection, as in the HTTP API, by token: at most `limit` with tokens above `after`.
+
+        At most 1000 at a time, so that the answer fits into a frame.
+        """
         now = time.monotonic()
-        return [self._row(stream, now) for stream in self._open_streams()]
+        streams = sorted(
+            (s for s in self._open_streams() if s.token > after), key=lambda stream: stream.token
+        )
+        return [self._row(stream, now) for stream in streams[: min(limit, _PAGE)]]
 
     def _row(self, stream: Stream, now: float) -> dict[str, Any]:
         return {
@@ -405,6 +423,7 @@ class Router:
 
     def _opened(self, stream: Stream) -> None:
         stream.set_timeout(int(self._heartbeat_s * (HEARTBEATS_MISSED + 0.5) * 1000))
+        stream.body_limit = self.frame_limit - META_SIZE  # a bus takes what its router takes
         groups = [public_group(group) for group in self.mgr.switch.table.groups.values()]
         welcome = {
             "router": self.name,
@@ -413,6 +432,8 @@ class Router:
             "groups": groups,
         }
         self._tell(stream, "luabus.welcome", welcome)
+        if self.draining:
+            self._tell(stream, "luabus.draining", self.name)
 
     def _heard_report(self, stream: Stream, body: bytes) -> None:
         """A service says that other routers have other tables."""
@@ -421,12 +442,13 @@ class Router:
         table = self.mgr.switch.table.digests()
         now = time.monotonic()
         try:
-            for other, groups in unpack_value(body).items():
-                for group, digest in groups.items():
-                    self._disagreements.reported(
-                        str(other), int(group), table.get(group, 0), int(digest), now
-                    )
-        except (AttributeError, TypeError, ValueError) as error:
+            seen = [
+                (str(other), int(group), table.get(group, 0), int(digest))
+                for other, groups in unpack_value(body).items()
+                for group, digest in groups.items()
+            ]
+            self._disagreements.reported(seen, now)
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
 
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
@@ -481,17 +503,25 @@ class Router:
             if self._announced.get(number) != public:
                 self._announced[number] = public
                 news.append(pack_call("luabus.names", (public,)))
-            if self._announced_full.get(number) != group.digest:
-                self._announced_full[number] = group.digest
-                full_news.append(pack_call("luabus.group", (self.name, full_group(group))))
+            full = pack_call("luabus.group", (self.name, full_group(group)))
+            if self._announced_full.get(number) != full:
+                self._announced_full[number] = full
+                full_news.append(full)
         for stream in self._open_streams():
             for body in [*news, *full_news] if stream in self._watchers else news:
-                with contextlib.suppress(LuabusError):  # one that does not read learns it when it comes back
-                    stream.post(CALL_ROUTE, 0, body)
+                self._say(stream, body)
 
     def _tell(self, stream: Stream, method: str, *args: Any) -> None:
-        with contextlib.suppress(LuabusError):
-            stream.post(CALL_ROUTE, 0, pack_call(method, args))
+        self._say(stream, pack_call(method, args))
+
+    @staticmethod
+    def _say(stream: Stream, body: bytes) -> None:
+        """Our own words pass also when forwarded messages fill the buffer; one that owes us so much reading is cut off."""
+        if stream.owed > stream.send_limit:
+            text = f"{stream.owed} bytes of answers and announcements wait for it"
+            stream.dismiss(Overloaded(text, what="bytes owed", limit=stream.send_limit, current=stream.owed))
+        else:
+            stream.send_owed(CALL_ROUTE, body=body)
 
     def _alarm(self, kind: str, text: str) -> None:
         log.error("%s: ALARM: %s", self.name, text)
@@ -502,6 +532,22 @@ class Router:
             self._alarms[f"{kind} {text}"] = {"kind": kind, "text": text, "since": time.time(), "count": 1}
         else:
             known["count"] += 1
+
+
+def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> None:
+    """What a peer says goes into what everybody is told: refuse another type before it does harm."""
+    if type(name) is not str or type(mode) is not str or len(name) > _NAME_LENGTH or len(mode) > _NAME_LENGTH:
+        raise BadArguments(
+            f"name and mode are texts of at most {_NAME_LENGTH} characters", method="luabus.join"
+        )
+    _check_number("incarnation", incarnation, 0, (1 << 64) - 1)
+    if slots is not None:
+        _check_number("slots", slots, 1, MAX_INSTANCE)
+
+
+def _check_number(what: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise BadArguments(f"{what} is a whole number from {least} to {most}, not {value!r:.40}", path=what)
 
 
 def _is_loopback(host: str) -> bool:

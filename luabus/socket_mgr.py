@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
+from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
 from luabus.stream import Reason, Stream
@@ -54,7 +54,7 @@ class Listener:
 
     def _accept(self) -> asyncio.Protocol:
         mgr = self._mgr
-        if len(mgr.streams) >= mgr.max_connections:
+        if len(mgr.streams) >= mgr.max_connections and not mgr.push_out_stranger():
             mgr.refused += 1
             log.warning("connection refused: all %d of this manager are in use", mgr.max_connections)
             return _Refuse()
@@ -103,8 +103,10 @@ class SocketMgr:
         self._own_loop = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
-        self._events = 0
+        self._events = self._events_seen = 0
         self._waiting = False
+        self._stop: asyncio.Handle | None = None
+        self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
 
@@ -123,6 +125,9 @@ class SocketMgr:
         except OSError as error:
             sock.close()
             raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
+        except OverflowError:
+            sock.close()
+            raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
         self.spawn(listener.start(backlog))
@@ -148,7 +153,10 @@ class SocketMgr:
             text = f"no connection to {ip}:{port} within {timeout_s:g} s"
             stream.connect_failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
+            # A name that cannot be resolved has a number of its own, below 0.
+            why = (
+                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            )
             stream.connect_failed(NotConnected(f"{ip}:{port}: {why}"), why)
         except Exception as error:
             stream.connect_failed(NotConnected(f"{ip}:{port}: {error}"))
@@ -184,7 +192,7 @@ class SocketMgr:
         Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
         inside a running loop, where nothing needs to be driven.
         """
-        if not self._own_loop:
+        if not self._own_loop or _running_loop() is not None:
             if self._loop is not None or _running_loop() is not None:
                 raise Refused(
                     "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
@@ -192,16 +200,19 @@ class SocketMgr:
             self.loop  # noqa: B018 - nothing listens or connects yet, but waiting is allowed
         loop = self.loop
         before = self._events
-        timer = loop.call_later(ms / 1000, loop.stop) if ms > 0 else None
-        if timer is None:
-            loop.call_soon(loop.stop)
+        timer: asyncio.Handle = loop.call_later(ms / 1000, loop.stop) if ms > 0 else loop.call_soon(loop.stop)
         self._waiting = True
         try:
             loop.run_forever()
         finally:
             self._waiting = False
-            if timer is not None:
-                timer.cancel()
+            for handle in (timer, self._stop):
+                if handle is not None:
+                    handle.cancel()
+            self._stop = None
+        if self._interrupt is not None:
+            interrupt, self._interrupt = self._interrupt, None
+            raise interrupt
         return self._events - before
 
     # --- for what is built on it ------------------------------------------------------------------------------
@@ -220,6 +231,23 @@ class SocketMgr:
         """32 random bytes for a handshake."""
         return os.urandom(32)
 
+    def first_sequence(self) -> int:
+        """Where the sequences of a new stream's requests begin, at random."""
+        return random.getrandbits(32)
+
+    def handled(self, frames: int) -> None:
+        """So many frames were given to this process' own handlers: events, for `wait`."""
+        if (
+            self._waiting and frames and self._events == self._events_seen
+        ):  # else they were counted as callbacks
+            self._happened(frames)
+        self._events_seen = self._events
+
+    def _happened(self, events: int = 1) -> None:
+        self._events += events
+        if self._waiting and self._stop is None:
+            self._stop = self.loop.call_soon(self.loop.stop)
+
     def new_stream(self, *, connector: bool) -> Stream:
         """A stream with the next token."""
         self._next_token = self._next_token % 0xFF_FFFF + 1
@@ -228,6 +256,17 @@ class SocketMgr:
         stream = Stream(self, self._next_token, connector=connector)
         self.streams[stream.token] = stream
         return stream
+
+    def push_out_stranger(self) -> bool:
+        """End the oldest accepted stream that has not shown yet who it is; False when there is none.
+
+        Strangers who connect and say nothing must not keep members out.
+        """
+        for stream in self.streams.values():
+            if stream.is_stranger:
+                stream.end(ProtocolError("pushed out by newer connections before the handshake"), abort=True)
+                return True
+        return False
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine on the manager's loop and keep it until it is done."""
@@ -238,14 +277,16 @@ class SocketMgr:
 
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call a user's callback; what it raises is logged, and stops nothing. A coroutine is run as a task."""
-        self._events += 1
-        if self._waiting:
-            self.loop.call_soon(self.loop.stop)
-            self._waiting = False
+        self._happened()
         try:
             result = callback(*args)
         except Exception:
             log.exception("a callback failed: %r", callback)
+            return None
+        except BaseException as error:  # SystemExit and its like are for whoever drives the loop
+            if not self._waiting:
+                raise
+            self._interrupt = error
             return None
         if asyncio.iscoroutine(result):
             self.spawn(_logged(result, callback))

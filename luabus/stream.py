@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from luabus import codec
@@ -22,6 +22,7 @@ from luabus.errors import (
     Overloaded,
     PeerLost,
     ProtocolError,
+    RemoteError,
     RequestTimeout,
     UnknownMethod,
     from_wire,
@@ -46,6 +47,7 @@ from luabus.wire import Owner, Wire
 
 CALL_ROUTE = make_route(Kind.CALL)
 REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
+_LONGEST_TIMEOUT_S = 2_000_000.0
 _LONGEST_ERROR = 32 * 1024
 """Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
 _CALL, _PING, _PONG, _BYE = int(Kind.CALL), int(Kind.PING), int(Kind.PONG), int(Kind.BYE)
@@ -86,14 +88,14 @@ class Stream(Wire):
     """A connection to another process. Set `on_call(msg, *args)`, `on_error(reason)`, and `on_connect("ok" | reason)`."""
 
     __slots__ = (
-        "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "clock", "compress_above",
-        "leaning", "lost_error", "on_call", "on_close", "on_connect", "on_error", "on_ping", "on_pong", "ping_body", "pongs",
-        "receiver", "reported_rtt_us",
+        "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "_pong_stamp",
+        "clock", "compress_above", "leaning", "lost_error", "on_call", "on_close", "on_connect", "on_error",
+        "on_ping", "on_pong", "ping_body", "pongs", "receiver", "reported_rtt_us",
     )  # fmt: skip
 
     def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
         super().__init__(mgr, token, connector=connector)
-        self._calls: Calls[Any] = Calls()
+        self._calls: Calls[Any] = Calls(mgr.first_sequence())
         self._call_timer: asyncio.TimerHandle | None = None
         self._call_at = 0.0
         self._heartbeat_s = 0.0
@@ -102,6 +104,7 @@ class Stream(Wire):
         self.compress_above = NEVER
         """Bodies longer than this many bytes are compressed."""
         self.pongs = Waiters()
+        self._pong_stamp: int | None = None
         self.reported_rtt_us = 0
         """The round trip in us that the peer measured last."""
         self.leaning = False
@@ -211,6 +214,8 @@ class Stream(Wire):
                 f"{len(self._calls)} requests are in flight on this connection already",
                 what="requests in flight", limit=MAX_OUTSTANDING, current=len(self._calls),
             )  # fmt: skip
+        if timeout is not None and timeout > _LONGEST_TIMEOUT_S:
+            timeout = None  # the wire's milliseconds go round after 49 days
         deadline = None if timeout is None else time.monotonic() + timeout
         deadline_ms = 0 if deadline is None else self.clock.deadline_ms(deadline)
         if len(body) > self.compress_above:
@@ -260,7 +265,7 @@ class Stream(Wire):
         body = codec.pack_value(error.to_wire())
         if len(body) > min(self.body_limit, self.send_limit, _LONGEST_ERROR):
             text = f"{error.message[:1000]} ... (an error of {len(body)} bytes)"
-            body = codec.pack_value(type(error)(text).to_wire())
+            body = codec.pack_value([type(error).__name__, text, {}])
         self.send_owed(make_route(Kind.ERROR, 0, 0, source), 0, sequence, body)
 
     def dismiss(self, error: LuabusError) -> None:
@@ -302,6 +307,7 @@ class Stream(Wire):
                 self.on_ping(self, data[start:end])
         elif kind == _PONG:
             self.frames_in -= 1
+            self._pong_stamp = key
             self.clock.pong(key, route >> 32, time.monotonic())
             self.pongs.release()
             if self.on_pong is not None:
@@ -350,17 +356,43 @@ class Stream(Wire):
             if wanted:
                 self.reply_error(source, sequence, UnknownMethod(f"nobody handles {msg!r} here", method=msg))
             return
-        result = self._mgr.event(self.on_call, msg, *args)
-        if wanted:
-            try:
-                self.reply(make_route(Kind.REPLY, 0, 0, source), sequence, codec.pack_value(result))
-            except LuabusError as error:
-                self.reply_error(source, sequence, error)
+        if not wanted:
+            self._mgr.event(self.on_call, msg, *args)
+            return
+        try:
+            result = self.on_call(msg, *args)
+        except Exception as error:
+            failure = error if isinstance(error, LuabusError) else RemoteError.of(error, msg, "this process")
+            self.reply_error(source, sequence, failure)
+        else:
+            if asyncio.iscoroutine(result):
+                self._mgr.spawn(self._answer_later(result, msg, source, sequence))
+            else:
+                self._answer_with(result, source, sequence)
+
+    async def _answer_later(
+        self, work: Coroutine[Any, Any, Any], msg: str, source: int, sequence: int
+    ) -> None:
+        try:
+            result = await work
+        except Exception as error:
+            failure = error if isinstance(error, LuabusError) else RemoteError.of(error, msg, "this process")
+            self.reply_error(source, sequence, failure)
+        else:
+            self._answer_with(result, source, sequence)
+
+    def _answer_with(self, result: Any, source: int, sequence: int) -> None:
+        try:
+            self.reply(make_route(Kind.REPLY, 0, 0, source), sequence, codec.pack_value(result))
+        except LuabusError as error:
+            self.reply_error(source, sequence, error)
 
     # --- time -------------------------------------------------------------------------------------------------
 
     def start_heartbeat(self, interval_s: float = HEARTBEAT_S, missed: int = HEARTBEATS_MISSED) -> None:
         """Ping each `interval_s` seconds; break with "timeout" when `missed` of them brought nothing."""
+        if self._closed_at:
+            return
         self._heartbeat_s = interval_s
         self.set_timeout(int(interval_s * (missed + 0.5) * 1000))
         self._beat()
@@ -369,11 +401,18 @@ class Stream(Wire):
         self._heartbeat_timer = self._mgr.loop.call_later(self._heartbeat_s, self._beat)
         self.ping()
 
-    def ping(self) -> None:
-        """Send a PING now; its PONG renews `clock`, releases `pongs` and calls `on_pong`."""
+    def ping(self) -> int:
+        """Send a PING now; its PONG renews `clock`, releases `pongs` and calls `on_pong`. Returns its stamp for `heard`."""
         body = self.ping_body() if self.ping_body is not None else b""
         rtt_us = min(int(self.clock.rtt_s * 1_000_000), 0xFFFF_FFFF)
-        self.send_owed(make_route(Kind.PING), self.clock.stamp(time.monotonic()), rtt_us, body)
+        stamp = self.clock.stamp(time.monotonic())
+        self.send_owed(make_route(Kind.PING), stamp, rtt_us, body)
+        return stamp
+
+    async def heard(self, stamp: int) -> None:
+        """Wait until the peer has answered the PING with this stamp or a later one, or the stream is closed."""
+        while self.is_open and (self._pong_stamp is None or self._pong_stamp - stamp & 0x8000_0000):
+            await self.pongs.wait()
 
     def remaining_s(self, deadline_ms: int) -> float | None:
         """Seconds until a deadline off this stream; None when there is none."""

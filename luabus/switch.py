@@ -64,19 +64,21 @@ class Port:
     """One stream as the switch sees it.
 
     `out`: bytes to be written, `room`: bytes that may still be appended (the shell renews it at each flush), `frame_limit`: the
-    longest frame taken from it, in bytes after the header, `outstanding`: its requests in flight and the port (or, for a
+    longest frame taken from it, in bytes after the header, `owed`: bytes of answers among those that wait (they pass also
+    without room, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a
     broadcast, the ports) that will answer. Counters are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "out", "outstanding", "room", "token",
-        "undeliverable",
+        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "out", "outstanding", "owed", "room",
+        "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, room: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
         self.token = token
         self.id = CLIENT_BASE | token
-        self.room = room
+        self.room = self.send_limit = room
+        self.owed = 0
         self.frame_limit = frame_limit
         self.out: list[bytes] = []
         self.outstanding: dict[int, Port | set[Port]] = {}
@@ -274,6 +276,8 @@ class Switch:
 
     def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
         size = end - start
+        if size > to.room and type(to) is not _Sink:
+            to.flush()  # the socket may take what waits, and make room
         if size > to.room:
             if type(to) is _Sink:
                 port.count_lost(to.reason, frames)
@@ -306,6 +310,8 @@ class Switch:
             port.count_lost(OVERLOADED)
 
     def _send(self, to: Port, frame: bytes) -> None:
+        to.room -= len(frame)
+        to.owed += len(frame)
         to.frames_out += 1
         if not to.out:
             self.dirty.append(to)
@@ -414,8 +420,12 @@ class Switch:
         if caller is None or not self._answered(caller, sequence, port):
             port.count_lost(LATE)
             return
-        # Replies are owed to someone who waits, so they pass even when the buffer is full; `MAX_OUTSTANDING` bounds them.
-        caller.room -= len(frame)
+        # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
+        if caller.owed + len(frame) > caller.send_limit:
+            text = f"{ServiceId(caller.id)} does not read: {caller.owed} bytes of answers wait for it already"
+            error = Overloaded(text, what="bytes of answers", limit=caller.send_limit, current=caller.owed)
+            self.refuse(caller, sequence, error, source=port.id)
+            return
         self._send(caller, frame)
 
     def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from luabus.errors import (
@@ -47,6 +47,15 @@ class Owner(Protocol):
     def nonce(self) -> bytes:
         """32 random bytes."""
 
+    def first_sequence(self) -> int:
+        """Where the sequences of a new stream's requests begin, at random."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine and keep it until it is done."""
+
+    def handled(self, frames: int) -> None:
+        """So many frames were given to this process' own handlers."""
+
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call a user's callback; what it raises is logged."""
 
@@ -69,7 +78,7 @@ class Wire(Port, asyncio.Protocol):
     __slots__ = (
         "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
-        "_rest_size", "_send_limit", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
+        "_rest_size", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
         "body_limit", "connected_at", "last_received", "made", "name", "peer", "source",
     )  # fmt: skip
 
@@ -86,7 +95,6 @@ class Wire(Port, asyncio.Protocol):
         self._closed_at = 0.0
         self._rest: list[bytes] = []
         self._rest_size = self._rest_need = 0
-        self._send_limit = DEFAULT_STREAM_BUFFER
         self._flush_below = 0
         self._stuck_mark = 0
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -124,14 +132,14 @@ class Wire(Port, asyncio.Protocol):
         return self._opened and not self._closed_at
 
     @property
+    def is_stranger(self) -> bool:
+        """Accepted, and nothing is known of who it is."""
+        return not self._opened and not self._connector and not self._closed_at
+
+    @property
     def is_paused(self) -> bool:
         """The peer takes less than is sent: `await drained()`."""
         return self._paused
-
-    @property
-    def send_limit(self) -> int:
-        """Bytes that are kept at most for a peer that does not read."""
-        return self._send_limit
 
     async def connected(self) -> None:
         """Wait until the stream is open. Raises why it did not open. Cancelling loses nothing."""
@@ -179,8 +187,8 @@ class Wire(Port, asyncio.Protocol):
     def set_send_buffer_size(self, size: int) -> None:
         """Bytes kept for a peer that does not read, default 64 KiB; beyond, `call` raises `Overloaded`. A message larger than
         this cannot be sent at all (`FrameTooLarge`)."""
-        self.room += self._check_size(size) - self._send_limit
-        self._send_limit = size
+        self.room += self._check_size(size) - self.send_limit
+        self.send_limit = size
         self._flush_below = max(0, self.room - _GATHER)
         self._set_water_marks()
 
@@ -192,7 +200,7 @@ class Wire(Port, asyncio.Protocol):
 
     def _set_water_marks(self) -> None:
         if self._transport is not None:
-            high = min(_HIGH_WATER, self._send_limit // 2)
+            high = min(_HIGH_WATER, self.send_limit // 2)
             with contextlib.suppress(RuntimeError):  # uvloop: the transport is closing
                 self._transport.set_write_buffer_limits(high=high, low=high // 4)
 
@@ -230,20 +238,21 @@ class Wire(Port, asyncio.Protocol):
             self._schedule_flush()
         self.out.append(HEADER.pack(len(body), route, key, self.source, sequence) + body)
         self.room -= HEADER_SIZE + len(body)
+        self.owed += HEADER_SIZE + len(body)
         if route & 0xFF >= Kind.CALL:  # heartbeats are no messages
             self.frames_out += 1
 
     def _make_room(self, size: int) -> None:
         if self._closed_at:
             raise NotConnected("the stream is closed")
-        if size > self._send_limit:
-            raise self.too_large(size, self._send_limit)
+        if size > self.send_limit:
+            raise self.too_large(size, self.send_limit)
         self.flush()
         if size > self.room:
-            used = self._send_limit - self.room
+            used = self.send_limit - self.room
             raise Overloaded(
-                f"{used} of {self._send_limit} bytes wait for {self.label} already; this message has {size}",
-                what="bytes in the send buffer", limit=self._send_limit, current=used,
+                f"{used} of {self.send_limit} bytes wait for {self.label} already; this message has {size}",
+                what="bytes in the send buffer", limit=self.send_limit, current=used,
             )  # fmt: skip
 
     def too_large(self, size: int, limit: int) -> FrameTooLarge:
@@ -271,16 +280,21 @@ class Wire(Port, asyncio.Protocol):
             out.clear()
             self.bytes_out += len(data)
             transport.write(data)
-        self.room = room = self._send_limit - transport.get_write_buffer_size()
+        waiting = transport.get_write_buffer_size()
+        if not waiting:
+            self.owed = 0
+        self.room = room = self.send_limit - waiting
         self._flush_below = room - _GATHER if room > _GATHER else 0
 
     def pause_writing(self) -> None:
         self._paused = True
-        self._stuck_mark = self.bytes_out
+        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._stuck_mark = self.bytes_out - waiting
         self._stuck_timer = self._mgr.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
 
     def resume_writing(self) -> None:
         self._paused = False
+        self.owed = 0
         if self._stuck_timer is not None:
             self._stuck_timer.cancel()
             self._stuck_timer = None
@@ -289,7 +303,7 @@ class Wire(Port, asyncio.Protocol):
             self.last_received = time.monotonic()
             self._transport.resume_reading()
         if self._transport is not None and not self.out:
-            self.room = self._send_limit - self._transport.get_write_buffer_size()
+            self.room = self.send_limit - self._transport.get_write_buffer_size()
         self._drained_waiters.release()
 
     def _check_stuck(self) -> None:
@@ -304,7 +318,7 @@ class Wire(Port, asyncio.Protocol):
         else:
             error = Overloaded(
                 f"the peer read nothing for {STUCK_TIMEOUT_S:g} s while {waiting} bytes waited for it",
-                what="bytes in the send buffer", limit=self._send_limit, current=waiting,
+                what="bytes in the send buffer", limit=self.send_limit, current=waiting,
             )  # fmt: skip
             self.end(error, abort=True)
 
@@ -327,9 +341,11 @@ class Wire(Port, asyncio.Protocol):
                     self._keep(data, 0)
                     return
             switch = self._mgr.switch
+            before = self.frames_in
             try:
                 taken = switch.receive(self, data)
             finally:
+                self._mgr.handled(self.frames_in - before)
                 if switch.dirty:
                     self._mgr.flush_dirty()
         except LuabusError as error:
@@ -339,13 +355,13 @@ class Wire(Port, asyncio.Protocol):
             return
         if taken < len(data):
             self._keep(data, taken)
-        if self.room < 0:
+        if self.owed > self.send_limit:
             self._choke()
 
     def _choke(self) -> None:
         """The answers that wait for this peer exceed its buffer: take no more from it until it has read most of them."""
         self.flush()
-        if self._paused and not self._choked and self._transport is not None:
+        if self.owed > self.send_limit and self._paused and not self._choked and self._transport is not None:
             self._choked = True
             self._transport.pause_reading()
 
