@@ -328,8 +328,8 @@ async def test_a_message_over_the_limit_is_refused_at_the_sender_before_anything
                 use("note", bytes(100_001))
         with pytest.raises(FrameTooLarge):
             await bus.target("mail.1").request("echo", bytes(100_001))
+        mail.service.rpc(lambda: bytes(100_001), name="large")
         with pytest.raises(RemoteError, match="returned what cannot be sent"):
-            mail.service.rpc(lambda: bytes(100_001), name="large")
             await bus.target("mail.1").request("large")
         assert star.routers[0].stats()["bytes_in"] - sent < 5000
         assert await bus.target("mail.1").request("echo", bytes(99_000)) == bytes(99_000)
@@ -434,7 +434,7 @@ async def test_routes_in_words() -> None:
             assert await bus.route(words).request("who") == who
             assert repr(bus.route(words)) == f"<Route {words}>"
         for words in ("", "mail", "hsah:mail:x", "hash:mail", "hash:mail:", "random:", "target"):
-            with pytest.raises(Refused, match="is not a route|a hash needs a key"):
+            with pytest.raises(Refused, match=r"is not a route|a hash needs a key"):
                 bus.route(words)
         with pytest.raises(Refused, match=r"did you mean hash:\.\.\.\?"):
             bus.route("hsah:mail:x")
