@@ -1,0 +1,94 @@
+"""Who belongs to a process: found by group, session, descent and marker; never somebody else's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launcher import family
+from launcher.family import Relative, members
+from tests.launcher.harness import alive, child, until
+
+
+def relative(
+    pid: int, parent: int, group: int | None = None, session: int | None = None, zombie: bool = False
+) -> Relative:
+    return Relative(pid, parent, group or pid, session or pid, 1.0, zombie)
+
+
+def world(*relatives: Relative) -> dict[int, Relative]:
+    return {one.pid: one for one in relatives}
+
+
+def test_group_session_and_descendants_belong_to_it() -> None:
+    everyone = world(
+        relative(10, 1),
+        relative(11, 10, 10, 10),
+        relative(12, 1, 10, 10),
+        relative(13, 1, 13, 10),
+        relative(14, 13),
+        relative(20, 1),
+    )
+    assert members(everyone, 10, 1.0) == {10, 11, 12, 13, 14}
+
+
+def test_zombies_are_dead_but_their_children_count() -> None:
+    everyone = world(relative(10, 1, zombie=True), relative(11, 10))
+    assert members(everyone, 10, 1.0) == {11}
+
+
+def test_a_pid_that_went_to_somebody_else_takes_nobody_along() -> None:
+    everyone = world(relative(10, 1), relative(11, 10))
+    assert members(everyone, 10, 2.0) == set()
+    assert members(everyone, 10, None) == {10, 11}
+
+
+def test_descendants_are_without_the_root() -> None:
+    everyone = world(
+        relative(10, 1), relative(11, 10), relative(12, 11), relative(13, 11, zombie=True), relative(20, 1)
+    )
+    assert family.descendants(everyone, 10) == {11, 12}
+
+
+def test_the_real_system() -> None:
+    me = family.look()[os.getpid()]
+    assert (me.parent, me.group, me.session) == (os.getppid(), os.getpgrp(), os.getsid(0))
+    assert me.started == family.started_at(os.getpid())
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert family.started_at(gone.pid) is None
+    family.send([gone.pid], signal.SIGTERM)  # nobody there: no matter
+
+
+def test_a_daemon_is_found_by_its_marker(tmp_path: Path) -> None:
+    mark = f"run{os.getpid()}/x"
+    file = tmp_path / "pids"
+    process = subprocess.Popen(
+        [*child(f"pid={file}", "daemon"), "exit=0"],
+        env={**os.environ, family.MARKER: mark},
+        start_new_session=True,
+    )
+    process.wait()
+    daemon = int(file.read_text().split()[1])
+    until(lambda: family.marker_of(daemon) == mark, "its own program runs")
+    assert family.marked(mark.partition("/")[0]) == {daemon}
+    assert daemon in members(family.look(), process.pid, None, mark, psutil.Process(daemon).ppid())
+    family.send([daemon], family.KILL)
+    until(lambda: not alive(daemon), "it is gone")
+
+
+def test_a_look_is_cheap() -> None:
+    began = time.perf_counter()
+    everyone = family.look()
+    assert (time.perf_counter() - began) / len(everyone) < 0.005
+
+
+@pytest.mark.parametrize("pid", [0, 2**22 + 1])
+def test_nobodys_marker(pid: int) -> None:
+    assert family.marker_of(pid) is None

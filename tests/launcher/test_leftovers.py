@@ -1,0 +1,42 @@
+"""What a dead launcher left is found by its records and ended; how clusters meet that is in test_guard.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from launcher import family, leftovers
+from launcher.rundir import RunDir
+from tests.launcher.harness import alive, child
+
+
+@pytest.mark.parametrize("word", ["say=hello", "ignore=SIGTERM"])
+def test_recorded_and_marked_processes_are_ended(tmp_path: Path, word: str) -> None:
+    run = f"r{os.getpid()}"
+    run_dir = RunDir(tmp_path)
+    started = [
+        subprocess.Popen(
+            child(word, "ready", "wait"), start_new_session=True, stdout=subprocess.PIPE, env=env
+        )
+        for env in ({}, {family.MARKER: f"{run}/x"})
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+    record = {"pid": started[0].pid, "started": family.started_at(started[0].pid)}
+    run_dir.processes_file.write_text(json.dumps({"run": run, "processes": [record]}))
+    assert leftovers.find(run_dir) == {process.pid for process in started}
+    assert leftovers.end(run_dir, 0.2) == 2
+    assert not any(alive(process.pid) for process in started)
+    for process in started:
+        process.wait()
+    assert leftovers.end(run_dir, 0.2) == 0
+
+
+def test_nothing_recorded_nothing_ended(tmp_path: Path) -> None:
+    assert leftovers.find(RunDir(tmp_path)) == set()

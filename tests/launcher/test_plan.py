@@ -1,0 +1,137 @@
+"""A configuration as processes: order, environments, arguments; and what differs between two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.config import ClusterConfig
+from launcher.plan import Plan, compare, lease_url, make_plan, netloc, start_order
+from launcher.spec import ReadyBy
+
+BASE: dict[str, Any] = {
+    "services": {
+        "mail": {"run": "m:s", "group": 2, "instances": 2, "depends_on": ["db"]},
+        "db": {"command": ["./db"]},
+    }
+}
+
+
+def plan(tmp_path: Path, config: dict[str, Any] = BASE, scaled: dict[str, int] | None = None) -> Plan:
+    return make_plan(ClusterConfig.model_validate(config), tmp_path / "cluster.toml", scaled)
+
+
+def changed(config: dict[str, Any], *path: str, value: Any) -> dict[str, Any]:
+    head, *rest = path
+    return {**config, head: changed(config.get(head, {}), *rest, value=value) if rest else value}
+
+
+def test_routers_then_the_dashboard_then_services_after_what_they_depend_on(tmp_path: Path) -> None:
+    names = [spec.name for spec in plan(tmp_path).specs]
+    assert names == ["router.1", "router.2", "dashboard", "db.1", "mail.1", "mail.2"]
+    assert start_order(ClusterConfig.model_validate(BASE)) == ["db", "mail"]
+
+
+def test_environments_follow_the_contract(tmp_path: Path) -> None:
+    config = changed(
+        changed(BASE, "bus", value={"compress_above": 4096}),
+        "cluster",
+        "env",
+        value={"A": "cluster", "B": "b"},
+    )
+    config = changed(config, "services", "mail", "env", value={"A": "service"})
+    specs = plan(tmp_path, config).by_name()
+    env = specs["mail.2"].env
+    expected = {
+        "LUABUS_CLUSTER": "cluster",
+        "LUABUS_RUN_DIR": str(tmp_path / ".luabus"),
+        "LUABUS_ROUTERS": "127.0.0.1:7070,127.0.0.1:7071",
+        "LUABUS_SECRET_FILE": str(tmp_path / ".luabus/secret"),
+        "LUABUS_SERVICE": "mail",
+        "LUABUS_GROUP": "2",
+        "LUABUS_INSTANCE": "2",
+        "LUABUS_SLOTS": "2",
+        "LUABUS_ROUTE": "random",
+        "LUABUS_GROUPS": '{"mail": 2}',
+        "LUABUS_LOG_LEVEL": "INFO",
+        "LUABUS_LEASE": f"sqlite:///{tmp_path / '.luabus/lease.db'}",
+        "LUABUS_LEASE_TTL": "10.0",
+        "LUABUS_LEASE_RENEW": "1.0",
+        "LUABUS_CONTROL": str(tmp_path / ".luabus/control.json"),
+        "LUABUS_FRAME_LIMIT": "1048576",
+        "LUABUS_COMPRESS_ABOVE": "4096",
+        "A": "service",
+        "B": "b",
+    }
+    assert {key: env[key] for key in expected} == expected
+    assert "LUABUS_GROUP" not in specs["db.1"].env
+    assert "LUABUS_COMPRESS_ABOVE" not in plan(tmp_path).by_name()["mail.1"].env
+
+
+def test_no_secret_is_in_any_argument_or_setting(tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text("PASSWORD=hunter2\n")
+    config = changed(BASE, "services", "mail", "env_file", value="x.env")
+    for spec in plan(tmp_path, config).specs:
+        assert "hunter2" not in " ".join(spec.argv)
+    assert plan(tmp_path, config).by_name()["mail.1"].env["PASSWORD"] == "hunter2"
+
+
+def test_routers_listen_beyond_loopback_only_when_the_file_says_so(tmp_path: Path) -> None:
+    assert "--allow-plaintext" not in plan(tmp_path).specs[0].argv
+    config = {"routers": {"host": "0.0.0.0", "allow_plaintext": True}}
+    assert "--allow-plaintext" in plan(tmp_path, config).specs[0].argv
+
+
+def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
+    config = changed(BASE, "services", "web", value={"command": ["x"], "ready": {"tcp": 80}})
+    by = {spec.name: spec.ready_by for spec in plan(tmp_path, config).specs}
+    assert by["router.1"] is ReadyBy.ROUTER
+    assert (by["dashboard"], by["mail.1"], by["db.1"]) == (ReadyBy.PROBE, ReadyBy.BUS, ReadyBy.SPAWN)
+    assert by["web.1"] is ReadyBy.PROBE
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "names"),
+    [
+        (("services", "mail", "env"), {"X": "1"}, {"mail.1", "mail.2"}),
+        (("services", "db", "command"), ["./other"], {"db.1"}),
+        (("services", "mail", "depends_on"), [], set()),
+        (("services", "mail", "slots"), 5, {"mail.1", "mail.2"}),
+        (("dashboard", "port"), 9000, {"dashboard"}),
+        (("logs", "keep"), 1, set()),
+        (("bus", "frame_limit"), 2048, {"router.1", "router.2", "dashboard", "db.1", "mail.1", "mail.2"}),
+        (("lease", "ttl"), 5.0, {"dashboard", "db.1", "mail.1", "mail.2"}),
+    ],
+)
+def test_only_what_concerns_a_process_changes_it(
+    tmp_path: Path, path: tuple[str, ...], value: Any, names: set[str]
+) -> None:
+    changes = compare(plan(tmp_path), plan(tmp_path, changed(BASE, *path, value=value)))
+    assert set(changes.changed) == names
+    assert all(keys == (".".join(path),) for keys in changes.changed.values())
+    assert bool(changes) is bool(names)
+
+
+def test_added_and_removed(tmp_path: Path) -> None:
+    changes = compare(plan(tmp_path), plan(tmp_path, scaled={"mail": 3, "db": 0}))
+    assert (changes.added, changes.removed) == (("mail.3",), ("db.1",))
+    assert plan(tmp_path).scaled({"mail": 5}).by_name()["mail.5"].env["LUABUS_SLOTS"] == "2"
+
+
+def test_a_changed_env_file_is_a_change(tmp_path: Path) -> None:
+    config = changed(BASE, "services", "db", "env_file", value="x.env")
+    (tmp_path / "x.env").write_text("A=1")
+    before = plan(tmp_path, config)
+    (tmp_path / "x.env").write_text("A=2")
+    assert compare(before, plan(tmp_path, config)).changed == {"db.1": ("services.db.env_file",)}
+
+
+def test_addresses_and_stores() -> None:
+    assert (netloc("::1", 5), netloc("h", 5)) == ("[::1]:5", "h:5")
+    run_dir, base = Path("/r"), Path("/b")
+    assert lease_url("sqlite", run_dir, base) == "sqlite:////r/lease.db"
+    assert lease_url("sqlite:///x.db", run_dir, base) == "sqlite:////b/x.db"
+    assert lease_url("sqlite:////abs/x.db", run_dir, base) == "sqlite:////abs/x.db"
+    assert lease_url("redis://h", run_dir, base) == "redis://h"

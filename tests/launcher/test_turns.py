@@ -1,0 +1,108 @@
+"""Whose turn it is to start or to stop, asked of units that are in the states a test puts them in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from launcher.spec import Kind
+from launcher.states import State
+from launcher.turns import SLOT_PATIENCE_S, START_SLOTS, nobody_needs, satisfies, whose_turn
+
+NOW = 100.0
+
+
+def unit(name: str, state: State = State.STARTING, kind: Kind = Kind.SERVICE, **more: Any) -> Any:
+    """What `whose_turn` looks at of a unit, and nothing else of it."""
+    service = name.rpartition(".")[0] or name
+    alive = state in (State.RUNNING, State.STOPPING) or more.get("spawned_at") is not None
+    spec = SimpleNamespace(
+        kind=kind,
+        service=service,
+        depends_on=more.get("depends_on", ()),
+        rules=SimpleNamespace(must_report_ready=more.get("must", True)),
+    )
+    machine = SimpleNamespace(
+        waiting=state is State.STARTING and not alive,
+        has_process=alive,
+        returning=more.get("returning", False),
+        wanted=more.get("wanted", True),
+    )
+    return SimpleNamespace(
+        name=name,
+        state=state,
+        spec=spec,
+        machine=machine,
+        ready=state is State.RUNNING,
+        spawned_at=more.get("spawned_at") or 0.0,
+        last_exit=more.get("last_exit"),
+    )
+
+
+def router(state: State = State.RUNNING) -> Any:
+    return unit("router.1", state, Kind.ROUTER)
+
+
+def names(units: Any) -> list[str]:
+    return [one.name for one in units]
+
+
+def waits(units: list[Any]) -> dict[str, str]:
+    return {one.name: why for one, why in whose_turn(units, NOW).waiting}
+
+
+def test_routers_first_and_nobody_before_one_is_ready() -> None:
+    units = [router(State.STARTING), unit("mail.1")]
+    assert names(whose_turn(units, NOW).start) == ["router.1"]
+    assert waits(units) == {"mail.1": "waits for a router"}
+    assert names(whose_turn([router(), unit("mail.1")], NOW).start) == ["mail.1"]
+
+
+def test_a_service_waits_for_what_it_depends_on() -> None:
+    late = unit("mail.1", depends_on=("db",))
+    assert waits([router(), late, unit("db.1", spawned_at=99.0)]) == {"mail.1": "waits for db.1 (starting)"}
+    assert waits([router(), late]) == {"mail.1": "waits for db (which has no instances)"}
+    assert names(whose_turn([router(), late, unit("db.1", State.RUNNING)], NOW).start) == ["mail.1"]
+
+
+def test_an_instance_stopped_on_purpose_is_not_waited_for_while_others_serve() -> None:
+    late, stopped = unit("mail.1", depends_on=("db",)), unit("db.1", State.EXITED, wanted=False)
+    assert names(whose_turn([router(), late, stopped, unit("db.2", State.RUNNING)], NOW).start) == ["mail.1"]
+    assert waits([router(), late, stopped]) == {"mail.1": "waits for db.1 (exited)"}
+
+
+def test_what_comes_back_does_not_wait_again() -> None:
+    back = unit("mail.1", depends_on=("db",), returning=True)
+    assert names(whose_turn([router(State.STARTING), back], NOW).start) == ["router.1", "mail.1"]
+
+
+@pytest.mark.parametrize(("code", "done"), [(0, True), (1, False)])
+def test_a_task_that_ended_well_satisfies(code: int, done: bool) -> None:
+    assert satisfies(unit("setup.1", State.EXITED, must=False, last_exit={"code": code})) is done
+    assert not satisfies(unit("mail.1", State.EXITED, last_exit={"code": 0}))
+
+
+def test_only_so_many_start_at_a_time() -> None:
+    busy = [unit(f"busy.{n}", spawned_at=NOW - 1) for n in range(START_SLOTS - 1)]
+    turns = whose_turn([router(), *busy, unit("mail.1"), unit("mail.2")], NOW)
+    assert names(turns.start) == ["mail.1"]
+    assert [(one.name, why) for one, why in turns.waiting] == [("mail.2", "waits for its turn")]
+    assert turns.again_at == NOW - 1 + SLOT_PATIENCE_S
+
+
+def test_a_slow_starter_holds_its_slot_only_for_a_while() -> None:
+    slow = [unit(f"slow.{n}", spawned_at=NOW - SLOT_PATIENCE_S) for n in range(START_SLOTS)]
+    assert names(whose_turn([router(), *slow, unit("mail.1")], NOW).start) == ["mail.1"]
+
+
+def test_what_others_may_depend_on_stops_after_them() -> None:
+    dashboard = unit("dashboard", State.RUNNING, Kind.DASHBOARD)
+    db, mail = unit("db.1", State.RUNNING), unit("mail.1", State.RUNNING, depends_on=("db",))
+    everyone = [router(), dashboard, db, mail]
+    assert [one.name for one in everyone if nobody_needs(one.spec, everyone)] == ["mail.1"]
+    assert [one.name for one in everyone[:3] if nobody_needs(one.spec, everyone[:3])] == ["db.1"]
+    assert nobody_needs(dashboard.spec, everyone[:2])
+    assert not nobody_needs(everyone[0].spec, everyone[:2])
+    assert nobody_needs(everyone[0].spec, everyone[:1])
