@@ -1,145 +1,158 @@
-"""How long a group is without a master: after kill -9, after a clean stop, after a hand-over.
+"""How long callers do without a master: after kill -9, after a clean stop, after a promotion.
 
-    python -m benchmarks.failover                        # SQLite, ttl 10 s, renew 1 s: about three minutes
+    python -m benchmarks.failover                        # SQLite, ttl 10 s, renew 1 s: about two minutes
     python -m benchmarks.failover --store redis://127.0.0.1:6379 --rounds 2
 
-Three processes are candidates for the same groups (`--groups`), so that each end of a process is one measurement per group
-which it was master of. Times are of the machine's boot clock, which all processes share: from the signal (or the
-request) to the moment at which a successor calls itself master.
+Two routers, and three processes with an instance of each group (`--groups`), so that each end of a process is one
+measurement per group which it was master of. Times are from the signal (or the request to promote) to the first answer
+that a caller gets, through a router, from the group's next master.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
+import random
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from luabus.candidate import Candidate, lease_clock
-from luabus.ids import ServiceId
+import luabus
+from luabus import admin
 
 PROCESSES = 3
+ROUTERS = 2
 
 
-async def candidates(url: str, instance: int, groups: int, ttl: float, renew: float) -> None:
-    """A process of the benchmark: candidate `instance` in every group, until SIGTERM; `GROUP HEIR` on stdin hands over."""
-
-    def say(group: int, epoch: int) -> None:
-        print(json.dumps([instance, group, epoch, lease_clock()]), flush=True)
-
-    namespace = f"failover-{os.getppid()}"
-    members = {
-        group: Candidate(
-            group,
-            ServiceId.of(group, instance),
-            time.time_ns(),
-            url,
-            namespace=namespace,
-            ttl=ttl,
-            renew=renew,
-            on_master=lambda epoch, group=group: say(group, epoch),  # type: ignore[misc]
-        )
-        for group in range(1, groups + 1)
-    }
-    loop = asyncio.get_running_loop()
+async def serve(arguments: argparse.Namespace) -> None:
+    """A process of the benchmark: one instance of every group, until SIGTERM."""
     ends = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, ends.set)
-    orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-
-    async def obey() -> None:
-        async for order in orders:
-            group, heir = map(int, order.split())
-            await members[group].hand_over(ServiceId.of(group, heir))
-
-    obeying = asyncio.create_task(obey())
-    await asyncio.gather(*(member.start() for member in members.values()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
+    services = [_service(arguments, group) for group in range(1, arguments.groups + 1)]
+    await asyncio.gather(*(service.start() for service in services))
     await ends.wait()
-    await asyncio.gather(*(member.stop() for member in members.values()))
-    obeying.cancel()
+    await asyncio.gather(*(service.stop() for service in services))
+
+
+def _service(arguments: argparse.Namespace, group: int) -> luabus.Service:
+    service = luabus.Service(
+        f"group{group}", group=group, instance=arguments.instance, routers=arguments.routers.split(","), mode="master",
+        lease=arguments.store, lease_ttl=arguments.ttl, lease_renew=arguments.renew,
+    )  # fmt: skip
+
+    @service.rpc
+    def who() -> list[int]:
+        """The instance and its epoch."""
+        return [arguments.instance, service.epoch()]
+
+    return service
 
 
 @dataclass
 class Cluster:
-    """The processes, and what they said."""
+    """The processes, and a caller."""
 
-    arguments: list[str]
-    processes: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)
-    masters: dict[int, tuple[int, float]] = field(default_factory=dict)  # group -> instance, since when
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    listeners: list[asyncio.Task[None]] = field(default_factory=list)
+    bus: luabus.Bus
+    options: list[str]
+    groups: range
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    async def start(self, instance: int) -> None:
-        self.processes[instance] = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.failover", "--instance", str(instance), *self.arguments,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        self.listeners.append(asyncio.create_task(self.listen(process)))
+    def start(self, name: str, *command: str) -> None:
+        environ = {**os.environ, "LUABUS_CLUSTER": f"failover-{os.getpid()}", "LUABUS_LOG_LEVEL": "ERROR"}
+        self.processes[name] = subprocess.Popen([sys.executable, "-m", *command], env=environ)
 
-    async def listen(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            instance, group, _, at = json.loads(line)
-            self.masters[group] = (instance, at)
-            self.changed.set()
+    async def start_instance(self, instance: int) -> None:
+        """Until it is there in every group."""
+        self.start(str(instance), "benchmarks.failover", "--instance", str(instance), *self.options)
+        for group in self.groups:
+            await self._answer(self.bus.target(luabus.ServiceId.of(group, instance)), 0)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self.changed.clear()
-            await self.changed.wait()
+    async def masters(self) -> dict[int, tuple[int, int]]:
+        """Per group the master's instance and epoch."""
+        answers = [self._answer(self.bus.master(group), 1) for group in self.groups]
+        found = await asyncio.gather(*answers)
+        return {
+            group: (instance, epoch) for group, (instance, epoch, _) in zip(self.groups, found, strict=True)
+        }
 
     async def end(self, instance: int, by: signal.Signals) -> list[float]:
-        """End a process; how long each of its groups had no master then."""
-        groups = [group for group, (master, _) in self.masters.items() if master == instance]
-        ended_at = lease_clock()
-        self.processes[instance].send_signal(by)
-        await self.until(lambda: all(self.masters[group][1] > ended_at for group in groups))
-        await self.processes[instance].wait()
-        return [self.masters[group][1] - ended_at for group in groups]
+        """End a process; how long each of the groups that it was master of had none."""
+        held = {
+            group: epoch for group, (master, epoch) in (await self.masters()).items() if master == instance
+        }
+        process = self.processes[str(instance)]
+        ended_at = time.monotonic()
+        process.send_signal(by)
+        found = await asyncio.gather(
+            *(self._answer(self.bus.master(group), epoch + 1) for group, epoch in held.items())
+        )
+        await asyncio.to_thread(process.wait)
+        return [at - ended_at for _, _, at in found]
 
-    async def hand_over(self, group: int) -> float:
-        instance, _ = self.masters[group]
-        heir = instance % PROCESSES + 1
-        orders = self.processes[instance].stdin
-        assert orders is not None
-        asked_at = lease_clock()
-        orders.write(f"{group} {heir}\n".encode())
-        await self.until(lambda: self.masters[group][0] == heir)
-        return self.masters[group][1] - asked_at
+    async def promote(self, group: int) -> float:
+        """Promote the next instance; how long it took until it answered as master."""
+        ((instance, epoch, _),) = [await self._answer(self.bus.master(group), 1)]
+        asked_at = time.monotonic()
+        heir = luabus.ServiceId.of(group, instance % PROCESSES + 1)
+        promoting = asyncio.create_task(admin.promote(self.bus, heir))
+        _, _, at = await self._answer(self.bus.master(group), epoch + 1)
+        await promoting
+        return at - asked_at
+
+    @staticmethod
+    async def _answer(route: luabus.Route, above: int) -> tuple[int, int, float]:
+        """Ask until one answers whose epoch is that or higher: its instance, its epoch, and when."""
+        while True:
+            try:
+                instance, epoch = await route.request("who", timeout=60.0, wait_for_master=True)
+            except (luabus.NoRoute, luabus.PeerLost):
+                epoch = -1  # not there yet, or it died before it answered
+            if epoch >= above:
+                return instance, epoch, time.monotonic()
+            await asyncio.sleep(0.005)
+
+    async def close(self) -> None:
+        await self.bus.close()
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            await asyncio.to_thread(process.wait)
 
 
 async def measure(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="luabus-failover-") as folder:
         url = arguments.store or f"sqlite:///{folder}/lease.db"
-        options = ["--store", url, "--groups", str(arguments.groups)]
+        routers = [f"127.0.0.1:{arguments.port + number}" for number in range(ROUTERS)]
+        options = ["--store", url, "--routers", ",".join(routers), "--groups", str(arguments.groups)]
         options += ["--ttl", str(arguments.ttl), "--renew", str(arguments.renew)]
-        cluster = Cluster(options)
-        took: dict[str, list[float]] = {"kill -9": [], "clean stop": [], "hand-over": []}
-        for instance in range(1, PROCESSES + 1):
-            await cluster.start(instance)
-        await cluster.until(lambda: len(cluster.masters) == arguments.groups)
-        for turn in range(arguments.rounds):
-            for how, by in (("kill -9", signal.SIGKILL), ("clean stop", signal.SIGTERM)):
-                # The one with the most groups, and at no particular moment of its renewals.
-                held = [instance for instance, _ in cluster.masters.values()]
-                instance = max(set(held), key=held.count)
-                await asyncio.sleep(arguments.renew * (2 + turn * 0.37 % 1))
-                took[how] += await cluster.end(instance, by)
-                await cluster.start(instance)
-            await asyncio.sleep(3 * arguments.renew)
-            for group in range(1, arguments.groups + 1):
-                took["hand-over"].append(await cluster.hand_over(group))
-        for process in cluster.processes.values():
-            process.terminate()
-            await process.wait()
-        await asyncio.gather(*cluster.listeners)
+        bus = await luabus.connect(routers, timeout=0)
+        cluster = Cluster(bus, options, range(1, arguments.groups + 1))
+        took: dict[str, list[float]] = {"kill -9": [], "clean stop": [], "promote": []}
+        try:
+            for number, address in enumerate(routers, 1):
+                cluster.start(
+                    f"router.{number}", "luabus", "router", "--name", f"router.{number}", "--listen", address
+                )
+            await bus.ready(30.0)
+            for instance in range(1, PROCESSES + 1):
+                await cluster.start_instance(instance)
+            for _ in range(arguments.rounds):
+                for how, by in (("kill -9", signal.SIGKILL), ("clean stop", signal.SIGTERM)):
+                    # The one with the most groups, and at no particular moment of its renewals.
+                    held = [instance for instance, _ in (await cluster.masters()).values()]
+                    instance = max(set(held), key=held.count)
+                    await asyncio.sleep(arguments.renew * random.uniform(2.0, 3.0))
+                    took[how] += await cluster.end(instance, by)
+                    await cluster.start_instance(instance)
+                for group in cluster.groups:
+                    took["promote"].append(await cluster.promote(group))
+        finally:
+            await cluster.close()
     print(f"{url.partition(':')[0]}, ttl {arguments.ttl:g} s, renew {arguments.renew:g} s")
     for how, seconds in took.items():
         p50, worst = statistics.median(seconds), max(seconds)
@@ -152,18 +165,14 @@ def main() -> None:
     )
     parser.add_argument("--store", default="", help="URL of the lease store (default: a new SQLite file)")
     parser.add_argument("--groups", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--ttl", type=float, default=10.0)
     parser.add_argument("--renew", type=float, default=1.0)
+    parser.add_argument("--port", type=int, default=31_700, help="of the first router")
     parser.add_argument("--instance", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--routers", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.instance:
-        run = candidates(
-            arguments.store, arguments.instance, arguments.groups, arguments.ttl, arguments.renew
-        )
-        asyncio.run(run)
-    else:
-        asyncio.run(measure(arguments))
+    asyncio.run(serve(arguments) if arguments.instance else measure(arguments))
 
 
 if __name__ == "__main__":
