@@ -21,7 +21,7 @@ async def test_a_link_that_is_cut_connects_again_and_registers_again() -> None:
         for _ in range(3):
             before = router.mgr.switch.table.where(0x0002_0001)
             proxy.cut()
-            await until(lambda: router.mgr.switch.table.where(0x0002_0001) not in (None, before))
+            await until(lambda: router.mgr.switch.table.where(0x0002_0001) not in (None, before))  # noqa: B023
             await joined(mail.bus)
         bus = await star.client()
         assert await bus.target("mail.1").request("who") == "mail.1"

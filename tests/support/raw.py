@@ -69,6 +69,10 @@ class RawPeer:
     async def frame(self, *kinds: Kind) -> Frame:
         """The next frame, of one of `kinds` if any are given (others are passed over). Raises `EOFError`."""
         while True:
+            taken = 0
+            for found, taken in split(self._rest, MAX_FRAME_LIMIT):  # noqa: B007
+                self._frames.append(found)
+            self._rest = self._rest[taken:]
             while self._frames:
                 found = self._frames.pop(0)
                 if not kinds or found.kind in kinds:
@@ -77,10 +81,6 @@ class RawPeer:
             if not data:
                 raise EOFError("the other end closed the connection")
             self._rest += data
-            taken = 0
-            for found, taken in split(self._rest, MAX_FRAME_LIMIT):  # noqa: B007
-                self._frames.append(found)
-            self._rest = self._rest[taken:]
 
     async def answer(self, sequence: int) -> Any:
         """The value or error that answers the request `sequence`; other frames are passed over."""
