@@ -154,10 +154,10 @@ class LogStore:
 
     def close(self) -> None:
         """Ends all followers and closes all files."""
+        for log in self._logs.values():
+            log.close()  # this may write a last line, which followers get
         for follower in list(self._followers):
             self.unfollow(follower)
-        for log in self._logs.values():
-            log.close()
 
 
 def log_path(folder: Path, name: str) -> Path:

@@ -115,7 +115,7 @@ class ClusterRun:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
             cwd=self.folder.parent,
         )
         return Done(done.returncode, done.stdout, done.stderr)
@@ -156,12 +156,12 @@ class ClusterRun:
         control = until(self.run_dir.read_control, "control.json")
         return int(control["pid"])
 
-    def request(self, method: str, *args: Any) -> Any:
+    def request(self, method: str, *args: Any, timeout: float = 60.0) -> Any:
         """Asks the launcher as the command line does, without the start of a process. Raises what it refuses."""
 
         async def work() -> Any:
             async with Control(self.run_dir) as control:
-                return await control.request(method, *args, timeout=60.0)
+                return await control.request(method, *args, timeout=timeout)
 
         return asyncio.run(work())
 

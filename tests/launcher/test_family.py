@@ -75,7 +75,7 @@ def test_a_daemon_is_found_by_its_marker(tmp_path: Path) -> None:
         start_new_session=True,
     )
     process.wait()
-    daemon = int(file.read_text().split()[1])
+    daemon = int(until(lambda: file.read_text().split()[1:], "the daemon wrote its pid")[0])
     until(lambda: family.marker_of(daemon) == mark, "its own program runs")
     assert family.marked(mark.partition("/")[0]) == {daemon}
     assert daemon in members(family.look(), process.pid, None, mark, psutil.Process(daemon).ppid())

@@ -14,7 +14,7 @@ from launcher.rundir import RunDir
 from tests.launcher.harness import alive, child
 
 
-@pytest.mark.parametrize("word", ["say=hello", "ignore=SIGTERM"])
+@pytest.mark.parametrize("word", ["on-term=0", "ignore=SIGTERM"])
 def test_recorded_and_marked_processes_are_ended(tmp_path: Path, word: str) -> None:
     run = f"r{os.getpid()}"
     run_dir = RunDir(tmp_path)

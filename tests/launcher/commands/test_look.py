@@ -1,0 +1,37 @@
+"""`check` and `token`; status, logs and top have tests of their own."""
+
+from __future__ import annotations
+
+from tests.launcher.harness import ClusterRun
+
+
+def test_check_says_what_would_run(cluster: ClusterRun) -> None:
+    cluster.write({"web": {"command": ["x"], "instances": 2}})
+    assert cluster.ok("check").out == f"{cluster.file} is right: 3 processes: router.1, web.1, web.2\n"
+    assert cluster.ok("check", "--json").json == {
+        "ok": True, "file": str(cluster.file), "problems": [], "processes": ["router.1", "web.1", "web.2"],
+    }  # fmt: skip
+    assert not cluster.run_dir.path.exists()
+
+
+def test_check_lists_every_fault(cluster: ClusterRun) -> None:
+    cluster.write({"web": {"command": [], "instnces": 2}})
+    done = cluster("check", "--json")
+    assert done.code == 2
+    assert [problem["key"] for problem in done.json["problems"]] == [
+        "services.web.command",
+        "services.web.instnces",
+    ]
+    assert all(problem["line"] for problem in done.json["problems"])
+    assert "did you mean" in cluster("check").err
+
+
+def test_token_is_the_login_url(cluster: ClusterRun) -> None:
+    cluster.write({}, dashboard=True)
+    url = cluster.ok("token").out.strip()
+    token = cluster.run_dir.dashboard_token()
+    assert url == f"http://127.0.0.1:{cluster.dashboard_port}/login?token={token}"
+    assert cluster.ok("token", "--json").json == {"url": url, "token": token}
+    cluster.write({}, dashboard=False)
+    done = cluster("token")
+    assert (done.code, "the dashboard is not enabled" in done.err) == (1, True)

@@ -1,0 +1,61 @@
+"""The command line's end of the control channel: where it looks, and what it says when nobody is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launcher.client import Control, find_run_dir
+from launcher.errors import ConfigError, LauncherError, NotRunning
+from launcher.rundir import RunDir
+from tests.launcher.harness import ClusterRun
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", ".luabus"),
+        ('[cluster]\nrun_dir = "x/y"', "x/y"),
+        ("cluster = 5", ".luabus"),
+        ("[cluster]\nnonsense = 1", ".luabus"),
+    ],
+)
+def test_run_dir_is_found_whatever_else_is_wrong(tmp_path: Path, text: str, path: str) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text(text)
+    assert find_run_dir(file).path == tmp_path / path
+
+
+def test_no_file_and_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file; -c names another"):
+        find_run_dir(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[[[")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        find_run_dir(tmp_path / "bad.toml")
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.prepare()
+    for text in (None, '{"pid": 1, "host": "127.0.0.1", "port": 9}'):
+        if text is not None:
+            run_dir.control_file.write_text(text)
+        with pytest.raises(NotRunning, match="`luabus-cluster up` starts it"):
+            async with Control(run_dir):
+                pass
+
+
+async def test_another_secret_is_told(steady: ClusterRun, tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.prepare()
+    run_dir.control_file.write_text(steady.run_dir.control_file.read_text())
+    with pytest.raises(LauncherError, match="has another secret than"):
+        async with Control(run_dir):
+            pass
+
+
+async def test_it_knows_the_launchers_pid(steady: ClusterRun) -> None:
+    async with Control(steady.run_dir) as control:
+        status = await control.request("status")
+        assert control.pid == status["pid"]
