@@ -1,0 +1,149 @@
+"""Masters in a cluster that `luabus-cluster` runs: what its verbs and the HTTP API show and change."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.launcher.harness import ClusterRun, until
+
+TTL, RENEW = 2.0, 0.25
+TAKE_OVER_S = TTL + 2 * RENEW + 1.0
+TOLD_S = 1.0
+
+CHIEFS = """
+import luabus
+
+service = luabus.Service("chief")
+
+@service.rpc
+def who():
+    return [str(service.service_id), service.epoch()]
+"""
+
+
+class Masters(ClusterRun):
+    """Three chiefs, two routers, a dashboard."""
+
+    def master(self) -> str | None:
+        found: str | None = self.status()["masters"]["chief"]
+        return found
+
+    def tables(self) -> set[tuple[str | None, int]]:
+        """(master, epoch) as `routes --json` has it from each router."""
+        found = self("routes", "--json").json["routers"]
+        assert len(found) == 2
+        return {
+            (group["master"], group["epoch"])
+            for table in found
+            for group in table["groups"]
+            if group["group"] == 1
+        }
+
+    def everybody_says(self, master: str, epoch: int) -> float:
+        """Waits until status and routes do; when it was so."""
+        row = (f"1.{master.rpartition('.')[2]}", epoch)
+        until(lambda: self.master() == master and self.tables() == {row}, f"{master} is master everywhere")
+        return time.monotonic()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """A verb over HTTP."""
+        token = (self.run_dir.path / "dashboard.token").read_text().strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.dashboard_port}{path}",
+            json.dumps(body).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Masters]:
+    cluster = Masters(tmp_path / "cluster")
+    cluster.module("chiefs", CHIEFS)
+    cluster.write(
+        {"chief": {"group": 1, "instances": 3, "run": "chiefs:service", "route": "master"}},
+        routers=2,
+        dashboard=True,
+        extra=f"[lease]\nttl = {TTL}\nrenew = {RENEW}\n",
+    )
+    cluster.ok("up", "-d")
+    yield cluster
+    cluster.end()
+
+
+def test_masters_as_the_cluster_shows_and_changes_them(cluster: Masters) -> None:
+    first = until(cluster.master, "a master")
+    assert isinstance(first, str)
+    cluster.everybody_says(first, 1)
+
+    # Killed: the launcher starts it again, and somebody else is master by then, as everybody says.
+    killed_at = time.monotonic()
+    cluster.ok("kill", first)
+    errors: list[str] = []
+    while (called := cluster("call", "master:chief", "who")).code:
+        errors.append(called.err)
+        assert time.monotonic() < killed_at + 20
+    assert all("NoMaster" in error or "PeerLost" in error for error in errors), errors
+    took_over_at = time.monotonic()
+    assert (
+        took_over_at - killed_at < TAKE_OVER_S + TOLD_S
+    )  # some of which the launcher's and our own looks took
+    service_id, epoch = json.loads(cluster.ok("call", "master:chief", "who").out)
+    second = f"chief.{service_id.rpartition('.')[2]}"
+    assert epoch == 2
+    assert cluster.everybody_says(second, 2) - took_over_at < TOLD_S
+
+    # By hand: from the command line, and over HTTP.
+    until(lambda: cluster.process(first)["ready"], f"{first} is back")
+    promoted_at = time.monotonic()
+    done = cluster.ok("promote", first, "--json").json
+    assert done == {"master": f"1.{first[-1]}", "epoch": 3, "changed": True}
+    assert cluster.everybody_says(first, 3) - promoted_at < 1.5 + TOLD_S
+    promoted_at = time.monotonic()
+    cluster.post("/api/v1/promote", {"service_id": second})
+    assert cluster.everybody_says(second, 4) - promoted_at < 1.5 + TOLD_S
+    (asked,) = [event for event in cluster.request("events", 0, 1000) if "promote" in event["text"]]
+    assert (asked["name"], asked["from"]) == (first, "command line")
+    assert asked["by"]
+    assert abs(asked["at"] - time.time()) < 60
+    lines = (cluster.run_dir.path / "dashboard.events.jsonl").read_text().splitlines()
+    (over_http,) = [event for line in lines if "promote" in (event := json.loads(line))["kind"]]
+    assert over_http["subject"] == second
+    assert over_http["by"]
+    assert over_http["at"].startswith("20")
+
+    # A stop in order is a change at once.
+    stopped_at = time.monotonic()
+    cluster.ok("kill", second, "--signal", "SIGTERM")
+    until(lambda: {epoch for _, epoch in cluster.tables()} == {5}, "somebody else is master")
+    assert time.monotonic() - stopped_at < 1.5 + TOLD_S
+
+    # Without a store: told, in words, until it is over.
+    cluster.until_state(second, "exited")
+    cluster.ok("start", second)
+    until(cluster.master, "a master")
+    with closing(sqlite3.connect(cluster.run_dir.path / "lease.db", isolation_level=None)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        told = until(
+            lambda: [
+                text for text in cluster.status()["problems"] if "lease store unreachable since" in text
+            ],
+            "the outage is told",
+        )
+        assert all("lease store unreachable since 20" in text for text in told)
+        assert cluster("status").code == 1
+        until(lambda: cluster.master() is None, "nobody is master")
+    back_at = time.monotonic()
+    until(lambda: cluster.master() is not None, "a master")
+    assert time.monotonic() - back_at < TTL + 3.0
+    until(lambda: cluster.status()["state"] == "healthy", "all is well again")
