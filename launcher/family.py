@@ -11,13 +11,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 MARKER = "LUABUS_SUPERVISED"
+
+LOOK_FRESH_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,41 @@ def look() -> dict[int, Relative]:
     return found
 
 
+class Census:
+    """Looks at the system that many share: a hundred families that end together would each look many times a second.
+
+    An old look is no danger to one that waits for a family to be gone: who is in none of its looks has no member that could
+    make new ones.
+    """
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._everyone: dict[int, Relative] = {}
+        self._markers: dict[Relative, str | None] = {}
+
+    def everyone(self, *, fresh: bool = False) -> dict[int, Relative]:
+        """As `look`, at most LOOK_FRESH_S old."""
+        if fresh or time.monotonic() - self._at >= LOOK_FRESH_S:
+            self._everyone = look()
+            self._at = time.monotonic()
+            there = set(self._everyone.values())
+            self._markers = {one: marker for one, marker in self._markers.items() if one in there}
+        return self._everyone
+
+    def marker_of(self, relative: Relative) -> str | None:
+        """As the function, read once per process and parent."""
+        if relative not in self._markers:
+            self._markers[relative] = marker_of(relative.pid)
+        return self._markers[relative]
+
+
 def members(
     everyone: dict[int, Relative],
     root: int,
     started: float | None,
     marker: str | None = None,
     adopter: int | None = None,
+    read_marker: Callable[[Relative], str | None] | None = None,
 ) -> set[int]:
     """The living family of the process `root` that started at `started`, itself included; no zombies.
 
@@ -76,7 +109,8 @@ def members(
     reused = present is not None and started is not None and present.started != started
     fresh = [] if reused else [r.pid for r in everyone.values() if root in (r.pid, r.group, r.session)]
     if marker is not None and adopter is not None:
-        fresh += [pid for pid in children.get(adopter, ()) if marker_of(pid) == marker]
+        read = read_marker or (lambda relative: marker_of(relative.pid))
+        fresh += [pid for pid in children.get(adopter, ()) if read(everyone[pid]) == marker]
     while fresh:
         pid = fresh.pop()
         if pid not in found:

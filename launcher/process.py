@@ -86,6 +86,7 @@ class PosixSpawner:
         self._loop = loop
         self._children: dict[int, _PosixChild] = {}
         self._adopt = adopt and native.become_subreaper()
+        self.census = family.Census()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
 
     @property
@@ -246,6 +247,7 @@ class ThreadSpawner:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.census = family.Census()
 
     def strangers(self) -> set[int] | None:
         return None

@@ -180,7 +180,7 @@ class Unit:
             self.log.say(f"ended: {status}")
         stderr = list(self.log.last_words) if unasked and not status.success else []
         self.last_exit = {**status.as_map(), "time": utc_now(), "stderr": stderr}
-        remaining = self._family()
+        remaining = self._family(fresh=True)
         if remaining:
             self.log.say(f"left {len(remaining)} processes behind: {', '.join(map(str, sorted(remaining)))}")
             self._sweeper = self._loop.create_task(self._sweep(), name=f"sweep after {self.name}")
@@ -322,7 +322,7 @@ class Unit:
                 _signal_group(self._child.pid, family.KILL)
             family.send(self._family(), family.KILL)
 
-    def _family(self) -> set[int]:
+    def _family(self, *, fresh: bool = False) -> set[int]:
         if self._child is None:
             return set()
         spawner = self._host.spawner
@@ -330,7 +330,11 @@ class Unit:
             return set()  # all orphans come to us, and there are none
         adopter = os.getpid() if spawner.adopts else None
         marker = self._host.environment(self.spec).get(family.MARKER)
-        return family.members(family.look(), self._child.pid, self._child.started, marker, adopter)
+        census = spawner.census
+        everyone = census.everyone(fresh=fresh)
+        return family.members(
+            everyone, self._child.pid, self._child.started, marker, adopter, census.marker_of
+        )
 
     async def _sweep(self) -> None:
         pause = SWEEP_FIRST_S

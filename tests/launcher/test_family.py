@@ -92,3 +92,29 @@ def test_a_look_is_cheap() -> None:
 @pytest.mark.parametrize("pid", [0, 2**22 + 1])
 def test_nobodys_marker(pid: int) -> None:
     assert family.marker_of(pid) is None
+
+
+def test_a_census_is_shared_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[dict[int, Relative]] = []
+
+    def look() -> dict[int, Relative]:
+        looks.append(world(relative(10 + len(looks), 1)))
+        return looks[-1]
+
+    monkeypatch.setattr(family, "look", look)
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    census = family.Census()
+    assert census.everyone() is census.everyone() is looks[0]
+    assert census.everyone(fresh=True) is looks[1]
+    now += 2 * family.LOOK_FRESH_S
+    assert census.everyone() is looks[2]
+
+
+def test_a_census_reads_a_marker_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(family, "marker_of", lambda pid: str(read.append(pid)))
+    census = family.Census()
+    one = relative(10, 1)
+    assert census.marker_of(one) == census.marker_of(one)
+    assert read == [10]

@@ -38,7 +38,7 @@ def test_two_hundred_processes(cluster: ClusterRun) -> None:
                 "command": child("child", "stubborn-child", "ready", "wait"),
                 "ready": {"log": "ready"},
                 "instances": COUNT // 2,
-                "restart": quick,
+                "restart": {**quick, "stop_timeout": 0.3},
             },
         },
         routers=2,

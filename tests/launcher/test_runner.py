@@ -1,0 +1,65 @@
+"""The launcher's process: signals, and a user without rights."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from pathlib import Path
+
+import pytest
+
+from launcher.__main__ import run
+from tests.launcher.harness import ClusterRun, child, until
+
+READY = {"command": child("ready", "wait"), "ready": {"log": "ready"}}
+
+
+def test_sighup_reloads_and_a_broken_file_is_told_in_the_log(cluster: ClusterRun) -> None:
+    cluster.write({"web": READY})
+    cluster.ok("up", "-d")
+    launcher, pid = cluster.launcher_pid, cluster.process("web.1")["pid"]
+    cluster.write({"web": READY, "more": READY})
+    os.kill(launcher, signal.SIGHUP)
+    cluster.until_state("more.1", "running")
+    assert cluster.process("web.1")["pid"] == pid
+    cluster.file.write_text(cluster.file.read_text() + "[services.x]\n")
+    os.kill(launcher, signal.SIGHUP)
+    until(lambda: "found neither of run and command" in cluster.log("launcher"), "the launcher's log")
+    assert cluster.process("web.1")["pid"] == pid
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="needs root to become somebody with less rights"
+)
+def test_a_user_who_may_not_write_run_dir(cluster: ClusterRun, tmp_path: Path) -> None:
+    """In a fork that gives up its rights: the interpreter itself may lie where nobody else can start it."""
+    cluster.write({"web": READY})
+    for folder in (cluster.folder, *cluster.folder.parents):
+        if folder.stat().st_uid == os.getuid() and folder != Path("/tmp") and str(folder).startswith("/tmp"):
+            folder.chmod(0o755)
+    said = tmp_path / "said"
+    said.touch()
+    said.chmod(0o666)
+    child_pid = os.fork()
+    if child_pid == 0:
+        code = 99
+        try:
+            out = os.open(said, os.O_WRONLY)
+            os.dup2(out, 2)
+            os.setgroups([])
+            os.setgid(pwd.getpwnam("nobody").pw_gid)
+            os.setuid(pwd.getpwnam("nobody").pw_uid)
+            import sys
+
+            sys.stderr = os.fdopen(2, "w")
+            code = run(["-c", str(cluster.file), "up", "-d"])
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child_pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1, said.read_text()
+    text = said.read_text()
+    assert f"run_dir {cluster.run_dir.path} cannot be made: Permission denied" in text
+    assert "allowed: a folder this user may write (cluster.run_dir in cluster.toml)" in text
+    assert "Traceback" not in text
