@@ -88,6 +88,7 @@ class ScriptedCluster:
     logs: list[Any] = field(default_factory=list)
     done: list[tuple[Any, ...]] = field(default_factory=list)
     asked: int = 0
+    closed: list[dict[str, Any]] = field(default_factory=list)
     declared: list[dict[str, Any]] = field(default_factory=lambda: [method("stats"), method("luabus.ping")])
     written: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     changed: Callable[[], None] = lambda: None
@@ -133,10 +134,10 @@ class ScriptedCluster:
 
     async def stats(self) -> Any:
         self._routed()
+        totals = {"messages_in": 10, "messages_out": 20, "undeliverable": {"no route": 3}}
+        closed = {"router.1": self.closed}
         return [
-            {"router": name, "messages_in": 10, "messages_out": 20, "undeliverable": {"no route": 3}}
-            for name, up in self.up.items()
-            if up
+            {"router": name, "closed": closed.get(name, []), **totals} for name, up in self.up.items() if up
         ]
 
     async def register(self, service_id: str, token: Any, is_master: bool, router: str) -> dict[str, str]:

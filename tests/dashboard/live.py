@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from playwright.sync_api import Page, expect
+
 from tests.support.imports import ROOT
 from tests.support.ports import free_ports
 
@@ -45,6 +47,12 @@ route = "master"
 """
 
 
+def go(page: Page, cluster: LiveCluster, path: str) -> None:
+    """Open a page and wait until it is live."""
+    page.goto(cluster.url + path)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+
+
 @dataclass
 class LiveCluster:
     """`url` of the dashboard; `token` is the admin's."""
@@ -65,6 +73,12 @@ class LiveCluster:
         )
         with urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def read(self, path: str) -> str:
+        """The text at a path, such as the metrics."""
+        request = Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+        with urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode())
 
     def until_healthy(self) -> None:
         """Wait until every process runs and the routers agree on a table without vacancies."""

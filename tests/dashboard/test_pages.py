@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 
 import pytest
 
 from dashboard.auth import Role
-from dashboard.login import local
 from tests.dashboard.cluster import ScriptedCluster, connection, process, table
-from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make
+from tests.dashboard.conftest import PAGE, Dash, Make
 
 PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/try", "/api"]
 EVIL = "<img src=x onerror=alert(1)>'\"&"
@@ -107,34 +108,6 @@ async def test_ten_thousand_connections_are_shown_by_the_page(make_dash: Make) -
     assert "page 3 of 100" in html
 
 
-async def test_the_printed_url_logs_in(dash: Dash) -> None:
-    answer = await dash.get(f"/login?token={TOKENS[Role.operator]}&next=/routes", None)
-    assert (answer.status, answer.headers["Location"]) == (303, "/routes")
-    assert (await (await dash.get("/api/v1/session", None)).json()) == {"role": "operator", "by": "session"}
-
-
-async def test_the_form_logs_in_and_out(dash: Dash) -> None:
-    wrong = await dash.client.post("/login", data={"token": "x", "next": "/"}, headers=PAGE)
-    assert wrong.status == 401
-    assert "not right" in await wrong.text()
-    right = await dash.client.post(
-        "/login", data={"token": TOKENS[Role.admin], "next": "/"}, allow_redirects=False
-    )
-    assert (right.status, right.headers["Location"]) == (303, "/")
-    assert (await dash.get("/login", None)).status == 303
-    out = await dash.client.post("/logout", allow_redirects=False)
-    assert (out.status, out.headers["Location"]) == (303, "/login")
-    assert (await (await dash.get("/api/v1/session", None)).json())["role"] is None
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "routes", "/a\nb", "/\t/e"],
-)  # fmt: skip
-def test_after_the_login_one_stays_here(target: str) -> None:
-    assert local(target) == "/"
-
-
 async def test_behind_a_proxys_prefix_every_address_has_it(make_dash: Make) -> None:
     dash = await make_dash(prefix="/luabus")
     html = await page(dash, "/")
@@ -148,3 +121,41 @@ async def test_behind_a_proxys_prefix_every_address_has_it(make_dash: Make) -> N
 async def test_the_page_speaks_the_browsers_language(dash: Dash) -> None:
     assert 'lang="zh"' in await page(dash, "/", **{"Accept-Language": "zh-CN,zh;q=0.9"})
     assert 'lang="en"' in await page(dash, "/", **{"Accept-Language": "fr"})
+
+
+async def test_the_closed_connections_are_listed_with_their_reasons(make_dash: Make) -> None:
+    cluster = ScriptedCluster()
+    cluster.closed = [
+        {
+            "router": "router.1",
+            "token": 3,
+            "name": "mail.9",
+            "reason": f"{EVIL} read too slowly",
+            "at": 1_800_000_000.0,
+        }
+    ]
+    dash = await make_dash(cluster)
+    html = await page(dash, "/connections")
+    assert "read too slowly" in html
+    assert "<img" not in html
+    assert (await dash.json("/api/v1/connections/closed?q=slowly"))[0]["name"] == "mail.9"
+    assert await dash.json("/api/v1/connections/closed?q=quickly") == []
+
+
+async def test_fifty_followers_cost_the_routers_one_look(dash: Dash) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(dash.context.feed.watching())
+        asked, polls = dash.cluster.asked, dash.context.feed.polls
+        await asyncio.gather(
+            *(page(dash, path) for path in ["/", "/routes", "/connections", "/processes"] * 12)
+        )
+        assert dash.cluster.asked - asked == dash.context.feed.polls - polls <= 2
+
+
+async def test_ten_thousand_rows_are_filtered_sorted_and_shown_in_a_blink(make_dash: Make) -> None:
+    rows = [connection("router.1", f"player.{n}", f"9.{n}", n, messages_in=n) for n in range(1, 10_001)]
+    dash = await make_dash(ScriptedCluster(rows=rows))
+    html = await page(dash, "/connections?q=player.99&sort=-messages_in")
+    assert html.index('data-key="router.1/9999"') < html.index('data-key="router.1/9998"')
+    assert len(html) < 150_000

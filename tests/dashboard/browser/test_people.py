@@ -1,55 +1,13 @@
-"""The pages in a real Chromium, over a real cluster: what a person sees and does."""
+"""What a person sees and does: the first things one does with a cluster."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.dashboard.live import LiveCluster, live_cluster
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
-    folder: Path = tmp_path_factory.mktemp("browsed")
-    with live_cluster(folder) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
-
-@pytest.fixture
-def page(cluster: LiveCluster, browser: Browser) -> Iterator[Page]:
-    """A logged-in page of a person who was never here before; an error in its scripts fails the test."""
-    cluster.until_healthy()
-    errors: list[str] = []
-    context = browser.new_context()
-    page = context.new_page()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{cluster.url}/login?token={cluster.token}")
-    expect(page).to_have_url(f"{cluster.url}/")
-    yield page
-    context.close()
-    assert errors == []
-
-
-def go(page: Page, cluster: LiveCluster, path: str) -> None:
-    """Open a page and wait until it is live."""
-    page.goto(cluster.url + path)
-    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+from tests.dashboard.live import LiveCluster, go
 
 
 def test_the_printed_url_logs_in_and_the_overview_tells_the_health(page: Page, cluster: LiveCluster) -> None:

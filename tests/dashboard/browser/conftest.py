@@ -1,0 +1,45 @@
+"""A logged-in page in a real Chromium over a real cluster, for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.dashboard.live import LiveCluster, live_cluster
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="package")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
+    folder: Path = tmp_path_factory.mktemp("browsed")
+    with live_cluster(folder) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture
+def page(cluster: LiveCluster, browser: Browser) -> Iterator[Page]:
+    """A logged-in page of a person who was never here before; an error in its scripts fails the test."""
+    cluster.until_healthy()
+    errors: list[str] = []
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{cluster.url}/login?token={cluster.token}")
+    expect(page).to_have_url(f"{cluster.url}/")
+    yield page
+    context.close()
+    assert errors == []

@@ -1,0 +1,90 @@
+"""For everyone: axe looks at every page in light and dark; a hidden tab costs nothing; the first page is small and quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.dashboard.browser.test_tools import PATHS
+from tests.dashboard.live import LiveCluster, go
+
+AXE = Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js"
+MOST_BYTES = 200_000
+
+
+def complaints(page: Page, options: str) -> list[str]:
+    """What axe finds serious or critical, with the places."""
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE.read_text("utf-8"))
+    found: list[dict[str, Any]] = page.evaluate(f"axe.run({options}).then((result) => result.violations)")
+    return [
+        f"{one['id']}: {one['help']}: {[node['html'][:120] for node in one['nodes'][:3]]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def in_light_and_dark(page: Page) -> list[str]:
+    """Everything in light; in dark what can differ there."""
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    found = complaints(page, "{}")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    return found + complaints(page, "{ runOnly: ['color-contrast'] }")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_axe_finds_nothing_serious(page: Page, cluster: LiveCluster, path: str) -> None:
+    go(page, cluster, path)
+    for summary in page.locator("details.operation > summary").all()[:4]:
+        summary.click()
+    assert in_light_and_dark(page) == []
+
+
+def test_axe_finds_nothing_serious_in_a_dialog_and_at_the_door(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes/mail.1")
+    page.get_by_role("button", name="Kill…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Send SIGKILL")
+    assert in_light_and_dark(page) == []
+    page.context.clear_cookies()
+    page.goto(f"{cluster.url}/login")
+    assert in_light_and_dark(page) == []
+
+
+def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes/mail.1")
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    # Two looks of the feed later: whatever listens would have been told by now.
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    polls = metric(cluster, "luabus_dashboard_polls_total")
+    while metric(cluster, "luabus_dashboard_polls_total") < polls + 3:
+        page.wait_for_timeout(100)
+    assert metric(cluster, "luabus_dashboard_watchers") == 0
+    assert asked == []
+    page.evaluate(hide, False)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    assert asked
+
+
+def metric(cluster: LiveCluster, name: str) -> float:
+    (line,) = [line for line in cluster.read("/metrics").splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+def test_the_first_page_is_small(browser: Browser, cluster: LiveCluster) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    sizes: list[int] = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    page.goto(f"{cluster.url}/login?token={cluster.token}")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    expect(page.locator("[data-chart=messages] canvas")).to_have_count(1, timeout=20_000)
+    context.close()
+    assert sum(sizes) < MOST_BYTES, sizes

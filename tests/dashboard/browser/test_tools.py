@@ -1,0 +1,145 @@
+"""What one works with for longer: charts, logs, requests, the API page, scaling; in Chinese as well."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.dashboard.live import LiveCluster, go
+
+PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/try", "/api"]
+
+
+def test_charts_are_drawn_and_the_day_is_a_click_away(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/")
+    charts = page.locator("[data-chart]")
+    expect(charts).to_have_count(4)
+    expect(page.locator("[data-chart=messages] canvas")).to_have_count(1, timeout=20_000)
+    expect(page.locator("[data-chart=messages] .chart-legend")).to_contain_text(
+        re.compile(r"router\.1 [\d.]+.*/s")
+    )
+    page.get_by_role("button", name="1 day").click()
+    with page.expect_response(re.compile("window=1d")):
+        page.reload()
+    expect(page.get_by_role("button", name="1 day")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="15 minutes").click()
+
+
+def test_a_log_is_followed_searched_and_paused(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes/dashboard")
+    log, search = page.locator("#log"), page.get_by_placeholder("Search the log …")
+    expect(log).to_contain_text("dashboard listens at")
+    search.fill("listens nowhere")
+    expect(log).to_contain_text("No line fits.")
+    search.fill("LISTENS at")
+    expect(log.locator("mark").first).to_have_text("listens")
+    search.fill("")
+
+    go(page, cluster, "/processes/router.1")
+    expect(log).to_contain_text("listens", ignore_case=True)
+    page.get_by_role("button", name="Pause").click()
+    cluster.ask("/api/v1/register", {"service_id": "mail.1", "token": 0, "router": "router.1"})
+    go_on = page.get_by_role("button", name="Go on")
+    expect(go_on).to_contain_text("+")
+    expect(log).not_to_contain_text("registered by hand: token 0")
+    go_on.click()
+    expect(log).to_contain_text("registered by hand: token 0")
+    cluster.ask("/api/v1/register", {"service_id": "mail.1", "token": "own", "router": "router.1"})
+    expect(log).to_contain_text("registered by hand: token 'own'")
+
+
+def test_a_request_is_sent_and_one_sees_who_answered(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/try?group=mail")
+    expect(page.locator("#method-list")).to_contain_text("Put a mail from `account` into the receiver's box")
+    page.get_by_role("button", name="send_mail").click()
+    page.get_by_label("Route").select_option("hash")
+    page.get_by_label("Key", exact=True).fill("alice")
+    for name, typed in (("account", "bob"), ("receiver", "alice"), ("title", "hello"), ("body", "<b>x</b>")):
+        page.get_by_label(name, exact=True).fill(typed)
+    page.get_by_role("button", name="Send", exact=True).click()
+    answer = page.locator(".answer").first
+    expect(answer).to_contain_text("mail.3")
+    expect(answer).to_contain_text(re.compile(r"[\d.]+ (µs|ms)"))
+    expect(answer.locator("pre")).to_have_text(re.compile(r"\d+"))
+
+    page.get_by_label("Route").select_option("broadcast")
+    page.get_by_label("Method").fill("stats")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator(".answer").first.locator(".answer-one")).to_have_count(3)
+
+    page.get_by_label("Method").fill("no_such_method")
+    page.get_by_label("Route").select_option("random")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator("#try-problem")).to_contain_text("UnknownMethod")
+    go(page, cluster, "/events?kind=call")
+    expect(page.locator(".events")).to_contain_text("request stats() to broadcast:mail")
+    expect(page.locator(".events")).to_contain_text("admin by session")
+
+
+def test_the_api_is_read_and_tried(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/api")
+    key = page.locator("#key")
+    key.locator("summary").first.click()
+    key.get_by_label("group").fill("mail")
+    key.get_by_label("key", exact=False).nth(0).fill("alice")
+    key.get_by_role("button", name="Send").click()
+    expect(key.locator(".op-status")).to_contain_text("200")
+    expect(key.locator(".op-result pre")).to_contain_text('"name": "mail.3"')
+    kill = page.locator("#kill")
+    kill.locator("summary").first.click()
+    kill.get_by_role("button", name="Send").click()
+    expect(kill.locator(".op-result pre")).to_contain_text("Send SIGKILL to mail.1?")
+
+
+def test_a_service_is_scaled_and_restarted_with_its_progress(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes")
+
+    def scale(count: str, said: str) -> None:
+        page.get_by_label("Actions for mail", exact=True).click()
+        page.get_by_role("button", name="Scale…").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Instances").fill(count)
+        expect(dialog).to_contain_text(said)
+        dialog.get_by_role("button", name="Do it").click()
+        expect(dialog).to_be_hidden()
+
+    scale("4", "The hash array stays at 3 slots")
+    expect(page.locator("tr[data-key='mail.4']")).to_contain_text("running", timeout=15_000)
+    scale("3", "The last 1 finish what they work on and stop.")
+    expect(page.locator("tr[data-key='mail.4']")).to_have_count(0, timeout=15_000)
+
+    page.get_by_label("Actions for mail", exact=True).click()
+    page.get_by_role("button", name="Restart one by one").click()
+    page.get_by_role("dialog").get_by_role("button", name="Do it").click()
+    job = page.locator(".job", has_text="restart mail")
+    expect(job).to_contain_text("of 3")
+    expect(job).to_contain_text("3 of 3", timeout=30_000)
+    expect(job).to_contain_text("done")
+
+
+def test_a_closed_connection_is_listed_with_its_reason(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/connections?q=director.1")
+    page.get_by_label("Actions for director.1").first.click()
+    page.get_by_role("button", name="Close the connection").click()
+    page.get_by_role("dialog").get_by_role("button", name="Do it").click()
+    expect(page.locator("section", has_text="Recently closed")).to_contain_text("closed by an administrator")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_is_chinese_for_a_chinese_browser(
+    cluster: LiveCluster, browser: Browser, path: str
+) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(f"{cluster.url}/login?token={cluster.token}")
+    go(page, cluster, path)
+    expect(page.locator("#live")).to_have_text("实时")
+    expect(page.locator("nav").first).to_contain_text("试一试")
+    assert (
+        re.search("[\u4e00-\u9fff]", page.locator("h1").inner_text())
+        or path == "/processes/mail.1"
+        or path == "/api"
+    )
+    context.close()
