@@ -200,3 +200,60 @@ async def test_what_the_environment_must_say(tmp_path: Path) -> None:
     source = ClusterSource({"LUABUS_ROUTERS": "127.0.0.1:1"})
     with pytest.raises(NotConnected, match="LUABUS_CONTROL is not set"):
         await source.ask("processes")
+
+
+async def test_requests_go_to_every_route_and_tell_who_answered(
+    routers: list[luabus.Router], tmp_path: Path
+) -> None:
+    addresses = [f"127.0.0.1:{router.port}" for router in routers]
+    services = [luabus.Service("mail", group=2, instance=n, routers=addresses, secret=SECRET) for n in (1, 2)]
+    for service in services:
+        service.rpc(lambda box="": f"opened {box}", name="open")
+    source = ClusterSource(environ(routers, tmp_path))
+    feed = Feed(source)
+    await feed.start()
+    async with services[0], services[1]:
+        with feed.watching():
+            await until(
+                feed,
+                lambda s: any(g.group == 2 and len([x for x in g.slots if x.token]) == 2 for g in s.groups()),
+            )
+        (answer,) = await source.call("target:mail.2", "open", ["a"], 5.0, False)
+        assert answer == ("2.2", "opened a", None)
+        (answer,) = await source.call("random:mail", "open", [], 5.0, False)
+        assert answer.service_id in ("2.1", "2.2")
+        both = await source.call("broadcast:mail", "open", ["b"], 5.0, False)
+        assert [(one.service_id, one.value) for one in both] == [("2.1", "opened b"), ("2.2", "opened b")]
+        assert await source.call("hash:mail:alice", "open", [], 5.0, True) == []
+        with pytest.raises(LuabusError):
+            await source.call("random:nobody", "open", [], 5.0, False)
+        declared = await source.methods(2, 5.0)
+        assert set(declared) == {"2.1", "2.2"}
+        assert "open" in [one["name"] for one in declared["2.1"]]
+    await feed.stop()
+
+
+async def test_a_log_is_followed_until_the_launcher_ends(
+    routers: list[luabus.Router], tmp_path: Path
+) -> None:
+    manager = luabus.create_socket_mgr(2, secret=SECRET)
+    api = luabus.Dispatcher()
+
+    async def follow(names: list[str], lines: int) -> list[dict[str, str]]:
+        stream = luabus.caller().stream
+        asyncio.get_running_loop().call_soon(lambda: stream.call("log", [{"line": "later"}]))
+        return [{"line": f"{names[0]} {lines}"}]
+
+    api.rpc(follow)
+    listener = manager.listen("127.0.0.1", 0)
+    listener.on_accept = api.serve
+    written = json.dumps({"pid": os.getpid(), "host": "127.0.0.1", "port": listener.port})
+    await asyncio.to_thread((tmp_path / "control.json").write_text, written)
+    source = ClusterSource(environ(routers, tmp_path))
+    async with source.follow("mail.1", 7) as batches:
+        assert await anext(batches) == [{"line": "mail.1 7"}]
+        assert await anext(batches) == [{"line": "later"}]
+        await manager.close()
+        assert [batch async for batch in batches] == []
+    await api.close()
+    await source.stop()
