@@ -223,6 +223,11 @@ class Bus:
         return list(self._links)
 
     @property
+    def preferred_router(self) -> str:
+        """The name of the router that this process forwards through now; "" while there is none."""
+        return self._preferred.name if self._preferred is not None else ""
+
+    @property
     def names(self) -> dict[int, str]:
         """Group numbers to names."""
         return {number: name for name, number in self.groups.items()}
@@ -459,6 +464,7 @@ class Bus:
         """The preferred router's stream, once an orderly change is over. Raises `NotConnected` when there is none."""
         while (stream := self.preferred) is None:
             if self._switching is None:
+                await asyncio.sleep(0)  # who tries again in a loop must let the links connect meanwhile
                 raise self._not_connected()
             await self._next_change()
         return stream
@@ -552,8 +558,13 @@ class Bus:
             return
         log.info("%s is stopping", router)
         link.draining = True
-        if len(self._links) == 1 and link.stream is not None:  # it need not wait for us to change over
-            self._tell_preference(link.stream, False)
+        ready = [one for one in self._links if one.ready and one.stream is not None]
+        if all(
+            one.draining for one in ready
+        ):  # there is nothing to change over to, and none need wait for us
+            for one in ready:
+                if one.stream is not None:
+                    self._tell_preference(one.stream, False)
         self._leave_draining()
         self.mgr.loop.call_later(_AGREE_TIMEOUT_S, self._leave_draining, False)
 
