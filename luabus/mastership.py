@@ -28,7 +28,8 @@ log = logging.getLogger("luabus.mastership")
 class Mastership:
     """Stands for election as `identity`; `lease` is a store's URL, `ttl` and `renew` in seconds.
 
-    `on_master` and `on_slave` run after the routers have been told, in turn. A reign that a router refuses is never begun.
+    `on_master` runs when the routers have been told, `on_slave` while they are, in turn. A reign that a router refuses is never
+    begun.
     """
 
     def __init__(
@@ -124,10 +125,9 @@ class Mastership:
 
     async def _became_slave(self) -> None:
         log.info("%s is master no longer", self._name)
-        await self._bus.resign_master(self._reign)
-        if self._begun:
-            self._begun = False
-            await self._on_slave()
+        begun, self._begun = self._begun, False
+        # At once, not one after the other: a router that hangs must not keep `on_slave` waiting.
+        await asyncio.gather(self._bus.resign_master(self._reign), *([self._on_slave()] if begun else []))
 
     async def _claim(self, epoch: int) -> None:
         highest = await self._bus.claim_master(epoch)
