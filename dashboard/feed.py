@@ -26,6 +26,8 @@ log = logging.getLogger("dashboard.feed")
 
 WATCHED_S = 1.0
 UNWATCHED_S = 5.0
+REST_PER_LOOK = 3.0
+"""After a look the feed rests at least so many times as long as that took: ten thousand rows are looked at less often."""
 FRESH_S = 1.0
 """A reader without a stream is shown nothing older: the feed looks first, once for all who ask at that moment."""
 PATIENCE_S = 0.25
@@ -60,6 +62,7 @@ class Feed:
         self.stopped = asyncio.Event()
         self._watchers = 0
         self._looking: asyncio.Task[None] | None = None
+        self._took_s = 0.0
         self._polled = float("-inf")
         self._kick = asyncio.Event()
         self._news = asyncio.Event()
@@ -141,10 +144,13 @@ class Feed:
         while True:
             started = self._monotonic()
             with suppress(TimeoutError):
-                async with asyncio.timeout(WATCHED_S if self._watchers else UNWATCHED_S):
+                async with asyncio.timeout(
+                    max(WATCHED_S if self._watchers else UNWATCHED_S, REST_PER_LOOK * self._took_s)
+                ):
                     await self._kick.wait()
                     # Several changes come together as a rule: one look for all of them.
-                    await asyncio.sleep(max(0.0, LEAST_GAP_S - (self._monotonic() - started)))
+                    gap_s = max(LEAST_GAP_S, REST_PER_LOOK * self._took_s)
+                    await asyncio.sleep(max(0.0, gap_s - (self._monotonic() - started)))
             self._kick.clear()
             await self.poll()
 
@@ -161,7 +167,9 @@ class Feed:
 
     async def _look_safely(self) -> None:
         try:
+            began = time.process_time()
             await self._look()
+            self._took_s = time.process_time() - began
         except Exception:
             # The page must outlive whatever a router or launcher of another version answers.
             log.exception("a look at the cluster failed")

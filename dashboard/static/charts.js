@@ -13,10 +13,13 @@ const POWERS = Array.from({ length: 50 }, (_, n) => 2 ** n); // bytes are counte
 let span = localStorage.getItem("luabus-span") === "1d" ? "1d" : "15m";
 let dayAsked = 0;
 
+// The library and its style come after the first paint: the page is there without them.
 function library() {
+  const { uplot, uplotStyle } = document.querySelector("[data-uplot]").dataset;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: uplotStyle }));
   return new Promise((done, failed) => {
     const script = document.createElement("script");
-    script.src = document.querySelector("[data-uplot]").dataset.uplot;
+    script.src = uplot;
     script.addEventListener("load", () => done(window.uPlot));
     script.addEventListener("error", failed);
     document.head.append(script);

@@ -17,6 +17,10 @@ FLAGS = [
 ]  # fmt: skip
 
 
+# Two cores may be shared with much else: what is awaited comes, but not always within the five seconds of the default.
+expect.set_options(timeout=15_000)
+
+
 @pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
     folder: Path = tmp_path_factory.mktemp("browsed")

@@ -54,7 +54,7 @@ def test_a_request_is_sent_and_one_sees_who_answered(page: Page, cluster: LiveCl
     go(page, cluster, "/try?group=mail")
     expect(page.locator("#method-list")).to_contain_text("Put a mail from `account` into the receiver's box")
     page.get_by_role("button", name="send_mail").click()
-    page.get_by_label("Route").select_option("hash")
+    page.get_by_role("combobox", name="Route").select_option("hash")
     page.get_by_label("Key", exact=True).fill("alice")
     for name, typed in (("account", "bob"), ("receiver", "alice"), ("title", "hello"), ("body", "<b>x</b>")):
         page.get_by_label(name, exact=True).fill(typed)
@@ -64,13 +64,13 @@ def test_a_request_is_sent_and_one_sees_who_answered(page: Page, cluster: LiveCl
     expect(answer).to_contain_text(re.compile(r"[\d.]+ (µs|ms)"))
     expect(answer.locator("pre")).to_have_text(re.compile(r"\d+"))
 
-    page.get_by_label("Route").select_option("broadcast")
-    page.get_by_label("Method").fill("stats")
+    page.get_by_role("combobox", name="Route").select_option("broadcast")
+    page.get_by_role("combobox", name="Method").fill("stats")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator(".answer").first.locator(".answer-one")).to_have_count(3)
 
-    page.get_by_label("Method").fill("no_such_method")
-    page.get_by_label("Route").select_option("random")
+    page.get_by_role("combobox", name="Method").fill("no_such_method")
+    page.get_by_role("combobox", name="Route").select_option("random")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator("#try-problem")).to_contain_text("UnknownMethod")
     go(page, cluster, "/events?kind=call")
