@@ -99,7 +99,7 @@ class RawPeer:
         """Read to the end: the error in the BYE frame, None when the connection ended without one."""
         try:
             return farewell((await self.frame(Kind.BYE)).body)
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             return None
 
     async def ended(self) -> bool:
@@ -107,8 +107,20 @@ class RawPeer:
         try:
             while True:
                 await self.frame()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             return True
+
+    def end(self) -> None:
+        """Say no more; go on listening."""
+        with contextlib.suppress(OSError):
+            self._writer.write_eof()
+
+    async def drop(self) -> bool:
+        """Read and forget, until the other end closes."""
+        with contextlib.suppress(OSError):
+            while await self._reader.read(1 << 18):
+                pass
+        return True
 
     async def close(self) -> None:
         self._writer.transport.abort()
