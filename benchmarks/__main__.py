@@ -23,6 +23,7 @@ from benchmarks.systems import ALL, check
 
 NAMES = [*(measure.name for measure in MEASURES), MEMORY]
 PAGE = ROOT / "docs/benchmarks.md"
+_WIDTH = 150  # of the tables where there is no terminal to ask
 PICTURE = ROOT / "docs/benchmarks.svg"
 
 
@@ -55,7 +56,7 @@ def main(
     preset = QUICK if quick else FULL
     scale = Scale(rounds or preset.rounds, seconds or preset.seconds, preset.connections)
     chosen = list(systems or ALL)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     try:
         check(chosen)
         results = measure_all(list(only or NAMES), chosen, scale, console)

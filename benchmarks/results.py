@@ -36,13 +36,6 @@ class Results:
         pairs = zip(samples[over], samples[under], strict=True)
         return median(a[figure] / b[figure] for a, b in pairs)
 
-    def better(self, measure: str, figure: str, systems: tuple[str, ...], *, low: bool = False) -> str | None:
-        """Which of the systems measured did best."""
-        there = [system for system in systems if self.has(measure, system)]
-        if not there:
-            return None
-        return sorted(there, key=lambda one: self.middle(measure, one, figure), reverse=not low)[0]
-
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {"machine": self.machine, "measures": self.measures}
