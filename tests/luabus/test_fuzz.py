@@ -91,7 +91,7 @@ async def test_1_000_000_mutated_frames(tmp_path: Path) -> None:
 
 
 async def test_a_stranger_without_the_secret_gets_nowhere_with_any_of_them(tmp_path: Path) -> None:
-    """Mutated frames instead of a handshake: a thousand connections, each ended before its second frame."""
+    """Mutated frames instead of a handshake: three hundred connections, each ended before its second frame."""
     async with Cluster(tmp_path, 1) as cluster:
         router = await cluster.router(1)
         bus = await cluster.client()
@@ -99,7 +99,7 @@ async def test_a_stranger_without_the_secret_gets_nowhere_with_any_of_them(tmp_p
             reader, writer = await asyncio.open_connection("127.0.0.1", cluster.first_port)
             writer.write(data + bytes(24))
             answer = await reader.read()
-            assert b"ProtocolError" in answer or not answer or ProtocolError.__name__.encode() in answer
+            assert not answer or ProtocolError.__name__.encode() in answer
             writer.close()
             try:
                 await writer.wait_closed()
