@@ -151,7 +151,6 @@ class Service:
         if secret is None and secret_file:
             secret = read_secret(str(secret_file))
         self._running = True
-        self._finish = asyncio.Event()
         self.bus.on_refused = self._was_refused
         try:
             await self.bus.start(
@@ -219,11 +218,18 @@ class Service:
                 loop.add_signal_handler(number, self.finish)
             except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
                 break
-        await self.start()
+        self._finish = asyncio.Event()
+        starting = asyncio.create_task(self.start())
+        finishing = asyncio.create_task(self._finish.wait())
         try:
-            assert self._finish is not None
-            await self._finish.wait()
+            await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                await finishing
         finally:
+            finishing.cancel()
+            starting.cancel()
+            await asyncio.gather(starting, finishing, return_exceptions=True)
             await self.stop()
         if self._refused is not None:
             raise self._refused
