@@ -361,3 +361,14 @@ async def test_decorators_register_under_the_own_name_or_another() -> None:
     assert not made.service.is_master()
     assert made.service.epoch() == 0
     await made.service.stop()  # one that was never started
+
+
+async def test_one_that_still_waits_for_a_router_ends_at_once_when_it_is_told(free_port: int) -> None:
+    one = Service("mail", group=2, routers=[f"127.0.0.1:{free_port}"], secret=SECRET)
+    serving = asyncio.create_task(one.serve())
+    await until(lambda: one.bus.routers and one.bus.routers[0].last_error)
+    one.finish()
+    async with asyncio.timeout(5):
+        await serving
+    for used in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(used)
