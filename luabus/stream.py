@@ -33,7 +33,6 @@ from luabus.frames import (
     FLAG_REQUEST,
     HEADER,
     HEADER_META,
-    META,
     META_SIZE,
     Kind,
     make_route,
@@ -469,11 +468,3 @@ class Stream(Wire):
                 self._mgr.event(self.on_connect, reason)
             elif self.on_error is not None:
                 self._mgr.event(self.on_error, reason)
-
-
-def read_meta(route: int, data: bytes, start: int) -> tuple[int, int, int, int]:
-    """(deadline, epoch, trace, where the body starts) of a delivered frame."""
-    if route >> 8 & FLAG_META:
-        deadline, epoch, trace = META.unpack_from(data, start)
-        return deadline, epoch, trace, start + META_SIZE
-    return 0, 0, 0, start
