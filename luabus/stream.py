@@ -89,7 +89,7 @@ class Stream(Wire):
     __slots__ = (
         "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "_pong_stamp",
         "clock", "compress_above", "leaning", "lost_error", "on_call", "on_close", "on_connect", "on_error",
-        "on_ping", "on_pong", "ping_body", "pongs", "receiver", "reported_rtt_us",
+        "on_ping", "on_pong", "ping_body", "pongs", "receiver", "reported_rtt_us", "words",
     )  # fmt: skip
 
     def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
@@ -110,6 +110,9 @@ class Stream(Wire):
         """The peer forwards through us (at a router)."""
         self.lost_error: type[PeerLost] | Callable[..., LuabusError] = PeerLost
         self.receiver: Receiver | None = None
+        """Takes the calls that arrive."""
+        self.words: Receiver | None = None
+        """Takes, if set, what the other end itself says (frames of kind CALL)."""
         self.on_connect: Callable[[Reason | str], Any] | None = None
         self.on_call: Callable[..., Any] | None = None
         self.on_error: Callable[[Reason], Any] | None = None
@@ -280,7 +283,13 @@ class Stream(Wire):
         if self._closed_at:
             return
         kind = route & 0xFF
-        if kind >= _REPLY:
+        if _CALL <= kind < _REPLY:
+            receiver = self.words if kind == _CALL and self.words is not None else self.receiver
+            if receiver is not None:
+                receiver.take(self, route, source, sequence, data, start, end)
+            else:
+                self._plain_call(route, source, sequence, data, start, end)
+        elif kind >= _REPLY:
             if kind <= _ERROR:
                 self._answer(route, source, sequence, data[start:end])
             elif kind == _CANCEL:
@@ -292,11 +301,6 @@ class Stream(Wire):
                 gather = self._calls.peek(sequence)
                 if gather is not None and not isinstance(gather, asyncio.Future):
                     gather.reached(key, data[start:end])
-        elif kind >= _CALL:
-            if self.receiver is not None:
-                self.receiver.take(self, route, source, sequence, data, start, end)
-            else:
-                self._plain_call(route, source, sequence, data, start, end)
         elif kind == _PING:
             self.frames_in -= 1  # the switch counts every frame; heartbeats are no messages
             self.reported_rtt_us = sequence

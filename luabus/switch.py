@@ -54,6 +54,8 @@ _PLAIN: Final = 0
 _TRACKED: Final = 1
 _WITH_META: Final = 2
 
+_META: Final = FLAG_META << 8
+
 NO_ROUTE: Final = "no_route"
 NO_MASTER: Final = "no_master"
 OVERLOADED: Final = "overloaded"
@@ -183,6 +185,7 @@ class Switch:
         Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
         the stream must be closed.
         """
+        pos = 0 if self.routing else self._deliver_all(port, data)
         if self._plans_version != self.table.version:
             self._plans.clear()
             self._plans_version = self.table.version
@@ -194,7 +197,7 @@ class Switch:
         outstanding = port.outstanding
         size = len(data)
         last = size - HEADER_SIZE
-        pos = run = frames = run_frames = 0
+        run = frames = run_frames = 0
         to: Port | None = None  # whom the frames from `run` to `pos` go to
         known = -1  # the route that mode, where, count and care belong to
         mode, count, care = _LOCAL, 0, _PLAIN
@@ -271,6 +274,32 @@ class Switch:
         finally:
             if to is not None:
                 self._forward(port, to, data, run, pos, frames - run_frames)
+            port.frames_in += frames
+        return pos
+
+    def _deliver_all(self, port: Port, data: bytes) -> int:
+        """The loop where nothing is routed. Ends early when a call that it delivered has made this process a router."""
+        unpack = HEADER.unpack_from
+        deliver = port.deliver
+        limit = port.frame_limit
+        plans = self._plans
+        size = len(data)
+        last = size - HEADER_SIZE
+        pos = frames = 0
+        try:
+            while pos <= last and not self.routing:
+                length, route, key, source, sequence = unpack(data, pos)
+                start = pos + HEADER_SIZE
+                end = start + length
+                if end > size or length > limit or (length < META_SIZE and route & _META):
+                    check_header(length, route, limit)
+                    break
+                if route not in plans:
+                    self.plan(route)
+                frames += 1
+                pos = end
+                deliver(route, key, source, sequence, data, start, end)
+        finally:
             port.frames_in += frames
         return pos
 
