@@ -50,6 +50,7 @@ _LONGEST_TIMEOUT_S = 2_000_000.0
 _LONGEST_ERROR = 32 * 1024
 """Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
 _CALL, _PING, _PONG, _BYE = int(Kind.CALL), int(Kind.PING), int(Kind.PONG), int(Kind.BYE)
+_COMPRESSED = FLAG_COMPRESSED << 8
 _REPLY, _ERROR, _REACHED, _CANCEL = int(Kind.REPLY), int(Kind.ERROR), int(Kind.REACHED), int(Kind.CANCEL)
 
 
@@ -189,16 +190,19 @@ class Stream(Wire):
         epoch: int = 0,
     ) -> Any:
         """Send a request frame (`route` has REQUEST and META set) and wait for its answer."""
-        waiter = self._mgr.loop.create_future()
+        waiter = self.new_waiter()
         sequence = self.start_call(waiter, route, key, body, timeout, trace, epoch)
         try:
             return await waiter
         except TimeoutError:
-            text = f"no answer from {describe()} within {timeout:.4g} s"
-            raise RequestTimeout(text, route=describe(), timeout_s=timeout) from None
+            raise late(describe(), timeout) from None
         except asyncio.CancelledError:
             self.give_up(sequence)
             raise
+
+    def new_waiter(self) -> asyncio.Future[Any]:
+        """A future for `start_call`."""
+        return self._mgr.loop.create_future()
 
     def start_call(
         self,
@@ -326,7 +330,7 @@ class Stream(Wire):
             return
         result: Any
         try:
-            result = codec.unpack_value(self.body_of(route, body))
+            result = codec.unpack_value(self.body_of(route, body) if route & _COMPRESSED else body)
             if route & 0xFF == _ERROR:
                 result = from_wire(result)
         except (ProtocolError, FrameTooLarge) as error:
@@ -472,3 +476,8 @@ class Stream(Wire):
                 self._mgr.event(self.on_connect, reason)
             elif self.on_error is not None:
                 self._mgr.event(self.on_error, reason)
+
+
+def late(route: str, timeout: float | None) -> RequestTimeout:
+    """The error for a request that nobody answered in time."""
+    return RequestTimeout(f"no answer from {route} within {timeout:.4g} s", route=route, timeout_s=timeout)
