@@ -48,6 +48,8 @@ _REPLY_ROUTE = make_route(Kind.REPLY)
 _NO_META: Meta = (0, 0, None)
 _VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 """What handlers mostly return."""
+_LARGE = 32 * 1024
+"""Bytes of a body from which on it is unpacked where it lies, without a copy."""
 _MAX_PARKED = 256
 
 
@@ -191,8 +193,14 @@ class Dispatcher(Receiver):
             doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
         wanted = route & _REQUEST != 0
         try:
-            body = data[start:end]
-            args = codec.unpack_call(stream.body_of(route, body) if route & _COMPRESSED else body)
+            body: bytes | memoryview
+            if route & _COMPRESSED:
+                body = stream.body_of(route, data[start:end])
+            elif end - start < _LARGE:
+                body = data[start:end]
+            else:
+                body = memoryview(data)[start:end]
+            args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
             if kind == Kind.CALL:
                 raise
