@@ -131,6 +131,7 @@ class Switch:
         self._plans_version = -1
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
+        self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
         self._nobody = _Sink(NO_ROUTE)
         self._no_master = _Sink(NO_MASTER)
 
@@ -157,9 +158,9 @@ class Switch:
         for sequence, callee in list(port.outstanding.items()):
             self._cancel(port, sequence, callee)
         port.outstanding.clear()
-        for caller in set(self._by_id.values()):
+        for caller in list(self._callers):
             if not caller.outstanding:
-                continue
+                self._callers.discard(caller)
             for sequence, callee in list(caller.outstanding.items()):
                 if callee is port or (type(callee) is set and port in callee):
                     error = PeerLost(
@@ -264,6 +265,8 @@ class Switch:
                         pos = end
                         self.refuse(port, sequence, refusal)
                         continue
+                    if not outstanding:
+                        self._callers.add(port)
                     outstanding[sequence] = goal
                 if goal is not to:
                     if to is not None:
@@ -449,6 +452,7 @@ class Switch:
             return
         if flags & FLAG_REQUEST and reached:
             port.outstanding[sequence] = set(reached)
+            self._callers.add(port)
         body = codec.pack_value([member.id for member in reached])
         header = HEADER.pack(
             len(body), make_route(Kind.REACHED, destination=port.id), len(reached), 0, sequence
