@@ -46,7 +46,7 @@ from luabus.limits import (
 from luabus.link import Link
 from luabus.routes import SENT, Route, Sent
 from luabus.socket_mgr import SocketMgr
-from luabus.stream import CALL_ROUTE, Receiver, Stream
+from luabus.stream import CALL_ROUTE, Stream
 
 log = logging.getLogger("luabus.bus")
 
@@ -82,26 +82,6 @@ class RouterPeer:
         if not self._link.ready or self._link.stream is None:
             raise NotConnected(f"{self._link.name} is not connected", routers=[self._link.address])
         return await self._link.stream.request(msg, *args, timeout=timeout)
-
-
-class _FromRouter(Receiver):
-    """Frames of kind CALL are the router's own words; all others are somebody's calls for this service."""
-
-    def __init__(self, words: Dispatcher, calls: Dispatcher) -> None:
-        self._words = words
-        self._calls = calls
-
-    def take(
-        self, stream: Stream, route: int, source: int, sequence: int, data: bytes, start: int, end: int
-    ) -> None:
-        to = self._words if route & 0xFF == Kind.CALL else self._calls
-        to.take(stream, route, source, sequence, data, start, end)
-
-    def cancel(self, stream: Stream, source: int, sequence: int) -> None:
-        self._calls.cancel(stream, source, sequence)
-
-    def stream_closed(self, stream: Stream) -> None:
-        self._calls.stream_closed(stream)
 
 
 class Bus:
@@ -140,7 +120,7 @@ class Bus:
         for name in ("welcome", "names", "group", "draining"):
             words.rpc(getattr(self, f"_on_{name}"), name=f"luabus.{name}")
         self._words = words
-        self._receiver = _FromRouter(words, handlers or Dispatcher("this client"))
+        self._handlers = handlers or Dispatcher("this client")
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -392,7 +372,8 @@ class Bus:
     def _prepare(self, link: Link, stream: Stream) -> None:
         stream.frame_limit = self._frame_limit
         stream.set_send_buffer_size(self._buffer)
-        stream.receiver = self._receiver
+        stream.receiver = self._handlers
+        stream.words = self._words
         stream.compress_above = self._compress_above
         stream.ping_body = lambda: self._report(link)
 

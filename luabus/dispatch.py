@@ -30,17 +30,26 @@ from luabus.errors import (
     RemoteError,
     RequestTimeout,
 )
-from luabus.frames import FLAG_COMPRESSED, FLAG_REQUEST, Kind, make_route
+from luabus.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY
 from luabus.methods import Method, unknown_method
-from luabus.stream import Receiver, Stream, read_meta
+from luabus.stream import Receiver, Stream
 
 log = logging.getLogger("luabus.dispatch")
 
 F = TypeVar("F", bound=Callable[..., Any])
+Meta = tuple[int, int, float | None]
+"""Epoch, trace, and the seconds that are left."""
 
-_COMPRESSED = FLAG_COMPRESSED << 8
+_META, _REQUEST, _COMPRESSED = FLAG_META << 8, FLAG_REQUEST << 8, FLAG_COMPRESSED << 8
+_MASTER = int(Kind.MASTER)
+_REPLY_ROUTE = make_route(Kind.REPLY)
+_NO_META: Meta = (0, 0, None)
+_VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
+"""What handlers mostly return."""
+_LARGE = 32 * 1024
+"""Bytes of a body from which on it is unpacked where it lies, without a copy."""
 _MAX_PARKED = 256
 
 
@@ -60,42 +69,35 @@ class Caller(ServiceId):
 class Incoming:
     """One call on its way through the dispatcher."""
 
-    __slots__ = (
-        "cancelled",
-        "epoch",
-        "method",
-        "remaining_s",
-        "sequence",
-        "source",
-        "started",
-        "stream",
-        "trace",
-        "wanted",
-        "worker",
-    )
+    __slots__ = ("cancelled", "meta", "method", "sequence", "source", "started", "stream", "wanted", "worker")
 
     def __init__(
-        self,
-        stream: Stream,
-        source: int,
-        sequence: int,
-        method: Method,
-        wanted: bool,
-        epoch: int,
-        trace: int,
-        remaining_s: float | None,
+        self, stream: Stream, source: int, sequence: int, method: Method, wanted: bool, meta: Meta
     ) -> None:
         self.stream = stream
         self.source = source
         self.sequence = sequence
         self.method = method
         self.wanted = wanted
-        self.epoch = epoch
-        self.trace = trace
-        self.remaining_s = remaining_s
+        self.meta = meta
+        self.started = time.perf_counter()
         self.cancelled = False
         self.worker: _Worker | None = None
-        self.started = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under which the caller speaks as master; 0 when it does not."""
+        return self.meta[0]
+
+    @property
+    def trace(self) -> int:
+        """The message's trace id; 0 when it has none."""
+        return self.meta[1]
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds that were left to answer when the message came; None without a deadline."""
+        return self.meta[2]
 
 
 current: ContextVar[Incoming | None] = ContextVar("luabus_call", default=None)
@@ -115,9 +117,10 @@ def caller() -> Caller:
 class _Worker:
     """A task that takes over handlers which wait. Parked, it lends its name to handlers that do not."""
 
-    __slots__ = ("cancelled", "job", "park", "started", "task")
+    __slots__ = ("cancelled", "job", "loop", "park", "started", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.task: asyncio.Task[None]
         self.park: asyncio.Future[None] | None = None
         self.job: tuple[Coroutine[Any, Any, Any], Any, Context, Incoming] | None = None
@@ -142,7 +145,7 @@ class Dispatcher(Receiver):
         self.running = 0
         self.dropped: dict[str, int] = {}
         self.gate: Callable[[int, Incoming], LuabusError | None] | None = None
-        """Asked before a call is run, with the frame's kind; an error refuses it."""
+        """Asked before a call to the master, or of a master, is run, with the frame's kind; an error refuses it."""
         self._calls: dict[tuple[int, int, int], Incoming] = {}
         self._parked: list[_Worker] = []
         self._workers: set[_Worker] = set()
@@ -178,17 +181,33 @@ class Dispatcher(Receiver):
     def take(
         self, stream: Stream, route: int, source: int, sequence: int, data: bytes, start: int, end: int
     ) -> None:
-        deadline, epoch, trace, start = read_meta(route, data, start)
-        wanted = bool(route >> 8 & FLAG_REQUEST)
+        kind = route & 0xFF
+        # Only a call that may be refused is looked at closely: few are.
+        doubtful = kind == _MASTER or self.running >= self.max_concurrency
+        meta = _NO_META
+        if route & _META:
+            deadline, epoch, trace = META.unpack_from(data, start)
+            start += META_SIZE
+            remaining_s = stream.remaining_s(deadline) if deadline else None
+            meta = (epoch, trace, remaining_s)
+            doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
+        wanted = route & _REQUEST != 0
         try:
-            body = data[start:end]
-            name, *args = codec.unpack_call(stream.body_of(route, body) if route & _COMPRESSED else body)
+            body: bytes | memoryview
+            if route & _COMPRESSED:
+                body = stream.body_of(route, data[start:end])
+            elif end - start < _LARGE:
+                body = data[start:end]
+            else:
+                body = memoryview(data)[start:end]
+            args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
-            if route & 0xFF == Kind.CALL:
+            if kind == Kind.CALL:
                 raise
             # It came through a router: its sender is to blame, not the stream.
             self._refuse(stream, source, sequence, wanted, error, "undecodable")
             return
+        name = args.pop(0)
         method = self.methods.get(name)
         if method is None:
             self._refuse(
@@ -200,12 +219,12 @@ class Dispatcher(Receiver):
                 "unknown method",
             )
             return
-        remaining_s = stream.remaining_s(deadline) if deadline else None
-        call = Incoming(stream, source, sequence, method, wanted, epoch, trace, remaining_s)
-        refusal = self._refusal(route & 0xFF, call, args)
-        if refusal is not None:
-            self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
-            return
+        call = Incoming(stream, source, sequence, method, wanted, meta)
+        if doubtful or not method.least <= len(args) <= method.most:
+            refusal = self._refusal(kind, call, args)
+            if refusal is not None:
+                self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
+                return
         self._run(call, args)
 
     def _refusal(self, kind: int, call: Incoming, args: list[Any]) -> LuabusError | None:
@@ -268,23 +287,21 @@ class Dispatcher(Receiver):
     # --- running ----------------------------------------------------------------------------------------------
 
     def _run(self, call: Incoming, args: list[Any]) -> None:
-        stats = call.method.stats
-        stats.calls += 1
-        call.started = time.perf_counter()
-        token = current.set(call)
+        call.method.stats.calls += 1
         context = copy_context()
-        current.reset(token)
         try:
-            result = context.run(call.method.fn, *args)
+            result = context.run(_begin, call, args)
         except (Exception, asyncio.CancelledError) as error:
             self._failed(call, error)
             return
-        if not isinstance(result, Coroutine):
+        kind = type(result)
+        # Asking an ABC is slow, so it comes last.
+        if kind is not types.CoroutineType and (kind in _VALUES or not isinstance(result, Coroutine)):
             self._succeeded(call, result)
             return
         worker = self._parked.pop() if self._parked else self._new_worker()
-        loop = asyncio.get_running_loop()
-        _enter_task(loop, worker.task)
+        loop, task = worker.loop, worker.task
+        _enter_task(loop, task)
         try:
             yielded = context.run(result.send, None)
         except StopIteration as stop:
@@ -295,14 +312,15 @@ class Dispatcher(Receiver):
             self._hand_over(worker, result, yielded, context, call)
             return
         finally:
-            _leave_task(loop, worker.task)
+            _leave_task(loop, task)
         # A handler may have cancelled the task in whose name it ran: that one ends, and takes over no other.
-        if worker.started and not worker.task.cancelling():
+        if worker.started and not task.cancelling():
             self._parked.append(worker)
 
     def _new_worker(self) -> _Worker:
-        worker = _Worker()
-        worker.task = asyncio.get_running_loop().create_task(self._work(worker))
+        loop = asyncio.get_running_loop()
+        worker = _Worker(loop)
+        worker.task = loop.create_task(self._work(worker))
         self._workers.add(worker)
         worker.task.add_done_callback(lambda _: self._workers.discard(worker))
         return worker
@@ -390,9 +408,7 @@ class Dispatcher(Receiver):
         if not call.wanted or call.cancelled:
             return
         try:
-            call.stream.reply(
-                make_route(Kind.REPLY, 0, 0, call.source), call.sequence, codec.pack_value(result)
-            )
+            call.stream.reply(_REPLY_ROUTE | call.source << 32, call.sequence, codec.pack_value(result))
         except LuabusError as error:
             text = f"{call.method.name} returned what cannot be sent: {error}"
             self._answer_error(
@@ -422,6 +438,12 @@ class Dispatcher(Receiver):
         else:
             self.dropped[reason] = self.dropped.get(reason, 0) + 1
             log.debug("one-way message from %s dropped: %s", ServiceId(source), error)
+
+
+def _begin(call: Incoming, args: list[Any]) -> Any:
+    """Run the handler; in a context of its own, which knows the call."""
+    current.set(call)
+    return call.method.fn(*args)
 
 
 @types.coroutine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from luabus.errors import BadArguments, ConfigError, UnknownMethod
@@ -25,10 +26,11 @@ class Method:
         self.check_types = check_types
         self.parameters: list[str] = []
         self.least = 0
-        self.most: int | None = 0
+        self.most: float = 0
+        """Arguments at most; infinite with *args."""
         for parameter in self.signature.parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:
-                self.most = None
+                self.most = inf
             elif parameter.kind is parameter.KEYWORD_ONLY:
                 if parameter.default is parameter.empty:
                     raise ConfigError(
@@ -37,7 +39,7 @@ class Method:
                     )
             elif parameter.kind is not parameter.VAR_KEYWORD:
                 self.parameters.append(parameter.name)
-                self.most = None if self.most is None else self.most + 1
+                self.most += 1
                 if parameter.default is parameter.empty:
                     self.least += 1
         self.fn = _typed(name, fn) if check_types else fn
@@ -45,7 +47,7 @@ class Method:
     def misfit(self, args: list[Any]) -> BadArguments | None:
         """What is wrong with the number of arguments, if anything."""
         count = len(args)
-        if count >= self.least and (self.most is None or count <= self.most):
+        if self.least <= count <= self.most:
             return None
         wanted = f"{self.name}({', '.join(self.parameters)})"
         if count < self.least:

@@ -33,7 +33,6 @@ from luabus.frames import (
     FLAG_REQUEST,
     HEADER,
     HEADER_META,
-    META,
     META_SIZE,
     Kind,
     make_route,
@@ -51,6 +50,7 @@ _LONGEST_TIMEOUT_S = 2_000_000.0
 _LONGEST_ERROR = 32 * 1024
 """Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
 _CALL, _PING, _PONG, _BYE = int(Kind.CALL), int(Kind.PING), int(Kind.PONG), int(Kind.BYE)
+_COMPRESSED = FLAG_COMPRESSED << 8
 _REPLY, _ERROR, _REACHED, _CANCEL = int(Kind.REPLY), int(Kind.ERROR), int(Kind.REACHED), int(Kind.CANCEL)
 
 
@@ -90,7 +90,7 @@ class Stream(Wire):
     __slots__ = (
         "__weakref__", "_call_at", "_call_timer", "_calls", "_heartbeat_s", "_heartbeat_timer", "_pong_stamp",
         "clock", "compress_above", "leaning", "lost_error", "on_call", "on_close", "on_connect", "on_error",
-        "on_ping", "on_pong", "ping_body", "pongs", "receiver", "reported_rtt_us",
+        "on_ping", "on_pong", "ping_body", "pongs", "receiver", "reported_rtt_us", "words",
     )  # fmt: skip
 
     def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
@@ -111,6 +111,9 @@ class Stream(Wire):
         """The peer forwards through us (at a router)."""
         self.lost_error: type[PeerLost] | Callable[..., LuabusError] = PeerLost
         self.receiver: Receiver | None = None
+        """Takes the calls that arrive."""
+        self.words: Receiver | None = None
+        """Takes, if set, what the other end itself says (frames of kind CALL)."""
         self.on_connect: Callable[[Reason | str], Any] | None = None
         self.on_call: Callable[..., Any] | None = None
         self.on_error: Callable[[Reason], Any] | None = None
@@ -187,16 +190,19 @@ class Stream(Wire):
         epoch: int = 0,
     ) -> Any:
         """Send a request frame (`route` has REQUEST and META set) and wait for its answer."""
-        waiter = self._mgr.loop.create_future()
+        waiter = self.new_waiter()
         sequence = self.start_call(waiter, route, key, body, timeout, trace, epoch)
         try:
             return await waiter
         except TimeoutError:
-            text = f"no answer from {describe()} within {timeout:.4g} s"
-            raise RequestTimeout(text, route=describe(), timeout_s=timeout) from None
+            raise late(describe(), timeout) from None
         except asyncio.CancelledError:
             self.give_up(sequence)
             raise
+
+    def new_waiter(self) -> asyncio.Future[Any]:
+        """A future for `start_call`."""
+        return self._mgr.loop.create_future()
 
     def start_call(
         self,
@@ -281,7 +287,13 @@ class Stream(Wire):
         if self._closed_at:
             return
         kind = route & 0xFF
-        if kind >= _REPLY:
+        if _CALL <= kind < _REPLY:
+            receiver = self.words if kind == _CALL and self.words is not None else self.receiver
+            if receiver is not None:
+                receiver.take(self, route, source, sequence, data, start, end)
+            else:
+                self._plain_call(route, source, sequence, data, start, end)
+        elif kind >= _REPLY:
             if kind <= _ERROR:
                 self._answer(route, source, sequence, data[start:end])
             elif kind == _CANCEL:
@@ -293,11 +305,6 @@ class Stream(Wire):
                 gather = self._calls.peek(sequence)
                 if gather is not None and not isinstance(gather, asyncio.Future):
                     gather.reached(key, data[start:end])
-        elif kind >= _CALL:
-            if self.receiver is not None:
-                self.receiver.take(self, route, source, sequence, data, start, end)
-            else:
-                self._plain_call(route, source, sequence, data, start, end)
         elif kind == _PING:
             self.frames_in -= 1  # the switch counts every frame; heartbeats are no messages
             self.reported_rtt_us = sequence
@@ -323,7 +330,7 @@ class Stream(Wire):
             return
         result: Any
         try:
-            result = codec.unpack_value(self.body_of(route, body))
+            result = codec.unpack_value(self.body_of(route, body) if route & _COMPRESSED else body)
             if route & 0xFF == _ERROR:
                 result = from_wire(result)
         except (ProtocolError, FrameTooLarge) as error:
@@ -471,9 +478,6 @@ class Stream(Wire):
                 self._mgr.event(self.on_error, reason)
 
 
-def read_meta(route: int, data: bytes, start: int) -> tuple[int, int, int, int]:
-    """(deadline, epoch, trace, where the body starts) of a delivered frame."""
-    if route >> 8 & FLAG_META:
-        deadline, epoch, trace = META.unpack_from(data, start)
-        return deadline, epoch, trace, start + META_SIZE
-    return 0, 0, 0, start
+def late(route: str, timeout: float | None) -> RequestTimeout:
+    """The error for a request that nobody answered in time."""
+    return RequestTimeout(f"no answer from {route} within {timeout:.4g} s", route=route, timeout_s=timeout)

@@ -29,6 +29,8 @@ from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_
 from luabus.switch import Port, Switch
 from luabus.waiters import Waiters
 
+_LARGE = 32 * 1024
+"""Bytes of a frame from which on one copy less is worth a detour."""
 _HIGH_WATER = 64 * 1024
 _GATHER = 128 * 1024
 """Bytes gathered at most before they are handed to the transport, also when the sender never lets the loop run."""
@@ -328,12 +330,26 @@ class Wire(Port, asyncio.Protocol):
         self.last_received = time.monotonic()
         self.bytes_in += len(data)
         if self._rest:
-            self._rest.append(data)
-            self._rest_size += len(data)
-            if self._rest_size < self._rest_need:
+            missing = self._rest_need - self._rest_size
+            if len(data) < missing:
+                self._rest.append(data)
+                self._rest_size += len(data)
                 return
+            behind = b""
+            if self._rest_need > _LARGE:
+                # It is put together by itself: so what follows is not copied, and a router can hand it on as it is.
+                data, behind = data[:missing], data[missing:]
+            self._rest.append(data)
             data = b"".join(self._rest)
             self._rest.clear()
+            if behind:
+                self._received(data)
+                if self._closed_at:
+                    return
+                data = behind
+        self._received(data)
+
+    def _received(self, data: bytes) -> None:
         try:
             if self._handshake is not None:
                 data = self._shake(self._handshake, data)

@@ -25,6 +25,7 @@ from luabus.errors import (
     UnknownMethod,
 )
 from luabus.frames import FLAG_META, FLAG_REQUEST, Frame, Kind, encode
+from luabus.stream import REQUEST_ROUTE
 from tests.support.raw import RawPeer
 from tests.support.streams import Pair
 from tests.support.waiting import until
@@ -476,7 +477,7 @@ async def test_workers_are_kept_for_the_next_ones_and_not_without_limit() -> Non
         assert len(served.handlers._workers) <= 256
 
 
-async def test_the_gate_is_asked_before_a_call_is_run() -> None:
+async def test_the_gate_is_asked_before_a_call_of_a_master_is_run() -> None:
     async with Served() as served:
         asked: list[tuple[int, str]] = []
 
@@ -484,13 +485,19 @@ async def test_the_gate_is_asked_before_a_call_is_run() -> None:
             asked.append((kind, call.method.name))
             return Refused("closed today") if call.method.name == "shut" else None
 
+        async def request(name: str, epoch: int) -> Any:
+            body = codec.pack_call(name, ())
+            return await served.client.ask(REQUEST_ROUTE, 0, body, 5.0, lambda: name, epoch=epoch)
+
         served.handlers.gate = gate
         served.handlers.rpc(lambda: 1, name="open")
         served.handlers.rpc(lambda: 1, name="shut")
-        assert await served.client.request("open") == 1
+        assert await request("open", 7) == 1
         with pytest.raises(Refused, match="closed today"):
-            await served.client.request("shut")
+            await request("shut", 7)
         assert asked == [(Kind.CALL, "open"), (Kind.CALL, "shut")]
+        assert await request("shut", 0) == 1
+        assert len(asked) == 2
 
 
 # --- bodies that cannot be read -------------------------------------------------------------------------------
