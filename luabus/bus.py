@@ -539,13 +539,8 @@ class Bus:
             return
         log.info("%s is stopping", router)
         link.draining = True
-        ready = [one for one in self._links if one.ready and one.stream is not None]
-        if all(
-            one.draining for one in ready
-        ):  # there is nothing to change over to, and none need wait for us
-            for one in ready:
-                if one.stream is not None:
-                    self._tell_preference(one.stream, False)
+        if all(one.draining for one in self._links):
+            self._stay()
         self._leave_draining()
         self.mgr.loop.call_later(_AGREE_TIMEOUT_S, self._leave_draining, False)
 
@@ -568,6 +563,14 @@ class Bus:
         if others:
             self._preferred = self.preferred = None
             self._switching = asyncio.create_task(self._change_over(old, random.choice(others)))
+        elif not agreeing:
+            self._stay()
+
+    def _stay(self) -> None:
+        """There is nothing to change over to: no router that stops need wait for us."""
+        for link in self._links:
+            if link.draining and link.stream is not None:
+                self._tell_preference(link.stream, False)
 
     async def _change_over(self, old: Link, new: Link) -> None:
         """Hold what is sent until all that went through `old` has arrived, then prefer `new`."""

@@ -188,6 +188,22 @@ async def test_requests_in_flight_finish_before_a_draining_router_goes() -> None
         await stopping
 
 
+async def test_a_router_that_stops_waits_for_those_whose_other_router_is_just_coming_back() -> None:
+    async with Star(2) as star:
+        await star.mail(1)
+        bus, preferred, other = await both(star)
+        port = star.routers[number(other) - 1].port
+        await star.routers[number(other) - 1].stop(10.0)
+        await until(lambda: not any(link.ready for link in bus.routers if link.name != preferred))
+        stopping = asyncio.create_task(star.routers[number(preferred) - 1].stop(10.0))
+        await until(lambda: any(link.draining for link in bus.routers))
+        assert await bus.target("mail.1").request("who") == "mail.1"
+        assert not stopping.done()
+        async with star.router(number(other), port):
+            await stopping
+            assert await bus.target("mail.1").request("who") == "mail.1"
+
+
 async def test_the_only_router_stops_within_its_time() -> None:
     async with Star(1) as star:
         await star.mail(1)
