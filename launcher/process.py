@@ -359,13 +359,16 @@ def _preparation(order: Order) -> Callable[[], None] | None:
     return prepare
 
 
-def _identity(user: str) -> tuple[int, int, list[int]]:
+def _identity(user: str) -> tuple[int, int, list[int]] | None:
+    """User, group and further groups to take on; None when it is the launcher's own user, whose rights are there already."""
     import pwd
 
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
         raise SpawnError(f"there is no user {user!r} on this machine") from None
-    if os.geteuid() not in (0, entry.pw_uid):
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
         raise SpawnError(f"only root may run it as user {user!r}")
     return entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)

@@ -72,11 +72,11 @@ class Supervisor:
     async def start(self) -> None:
         """Wants everything up; returns at once."""
         self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.units)} processes")
+        for unit in self.units.values():
+            unit.start()  # before anything is awaited: a status asked for meanwhile must not find all well
+        self._soon()
         await self.rewatch()
         self.run_task(self._watch_memory(), "memory")
-        for unit in list(self.units.values()):
-            unit.start()
-        self._soon()
 
     def stop(self, why: str, exit_code: int = 0) -> None:
         """Stops everything in reverse order. A second call changes nothing but a zero exit code."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,17 +13,15 @@ from dataclasses import replace
 import pytest
 
 from launcher.exits import ExitStatus
-from launcher.process import Order, PosixSpawner, Spawner, SpawnError, ThreadSpawner
+from launcher.process import OUTPUT_RATE, Order, PosixSpawner, Spawner, SpawnError, ThreadSpawner
 from tests.launcher.harness import CHILD, child
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
 
 class Heard:
     """A Sink that remembers."""
 
     def __init__(self) -> None:
-        self.text = {"out": b"", "err": b""}
+        self.text = {"out": bytearray(), "err": bytearray()}
         self.ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
 
     def output(self, stream: str, chunk: bytes) -> None:
@@ -107,14 +106,22 @@ async def test_limits_and_priority() -> None:
     assert heard.lines == ["nofile (100, 200)", "core (0, 0)", "nice 7"]
 
 
-@root_only
 async def test_another_user() -> None:
-    entry = pwd.getpwnam("nobody")
-    # The interpreter of a test may lie where nobody may look: any program will do.
+    """Root may become anybody; others run it as themselves, which they may say, and as nobody else."""
+    own = pwd.getpwuid(os.geteuid())
+    other = pwd.getpwnam("nobody")
     spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
-    heard, _ = await run(spawner, order("exit=0", argv=("/bin/sh", "-c", "id -u; id -g"), user="nobody"))
+    # The interpreter of a test may lie where nobody may look: any program will do.
+    look = order("exit=0", argv=("/bin/sh", "-c", "id -u; id -g"))
+    heard, _ = await run(spawner, replace(look, user=own.pw_name))
+    assert heard.lines == [str(os.geteuid()), str(os.getegid())]
+    if own.pw_uid == 0:
+        heard, _ = await run(spawner, replace(look, user=other.pw_name))
+        assert heard.lines == [str(other.pw_uid), str(other.pw_gid)]
+    else:
+        with pytest.raises(SpawnError, match="only root may run it as user 'nobody'"):
+            spawner.spawn(replace(look, user=other.pw_name), Heard())
     spawner.close()
-    assert heard.lines == [str(entry.pw_uid), str(entry.pw_gid)]
 
 
 async def test_threads_say_what_they_cannot() -> None:
@@ -128,13 +135,17 @@ async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
     heard = Heard()
     started = spawner.spawn(order("flood=0"), heard)
     loop = asyncio.get_running_loop()
-    longest, before = 0.0, loop.time()
-    for _ in range(50):
+    began = before = loop.time()
+    pauses = []
+    while loop.time() - began < 1.0:
         await asyncio.sleep(0.02)
-        longest, before = max(longest, loop.time() - before), loop.time()
-    assert longest < 0.5
-    assert len(heard.text["out"]) < 32 * 1024 * 1024
-    os.kill(started.pid, 9)
+        pauses.append(loop.time() - before)
+        before = loop.time()
+    took = before - began
+    os.kill(started.pid, signal.SIGKILL)
     await heard.ended
     started.close()
     spawner.close()
+    # The median: what other programs take of the machine shows in some of them.
+    assert sorted(pauses)[len(pauses) // 2] < 0.2, pauses
+    assert len(heard.text["out"]) <= (took + 2) * OUTPUT_RATE  # a second's worth at the start, one at the end
