@@ -47,12 +47,17 @@ def child(*words: str) -> list[str]:
     return [sys.executable, "-S", "-E", str(CHILD), *words]
 
 
-def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """Waits for `condition()` to be true, and returns its value. For what only looking tells: other processes."""
+def until(
+    condition: Callable[[], object], what: str | Callable[[], str], patience_s: float = PATIENCE_S
+) -> Any:
+    """Waits for `condition()` to be true, and returns its value. For what only looking tells: other processes.
+
+    `what` is waited for; a function is asked only when it did not come.
+    """
     deadline = time.monotonic() + patience_s
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {patience_s:g} s: {what}")
+            raise AssertionError(f"not within {patience_s:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.02)
     return value
 
@@ -179,12 +184,12 @@ class ClusterRun:
         return row
 
     def until_state(self, name: str, state: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-        """Waits until a process is in this state; its row."""
+        """Waits until a process is in this state, also for a launcher that is not there yet; its row."""
         row: dict[str, Any] = until(
             lambda: next(
                 (r for r in self.status()["processes"] if r["name"] == name and r["state"] == state), None
             ),
-            f"{name} is {state} (it is {self.process(name)})",
+            lambda: f"{name} is {state}: {self.status()}",
             patience_s,
         )
         return row
