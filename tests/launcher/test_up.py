@@ -10,8 +10,6 @@ import stat
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.launcher.harness import ClusterRun, alive, child, until
 
 READY = {"command": child("ready", "wait"), "ready": {"log": "ready"}}
