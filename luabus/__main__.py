@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib
 import json
@@ -9,9 +10,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
-
-import click
 
 from luabus.environment import Environment, parse_address, read_secret
 from luabus.errors import ConfigError, LuabusError
@@ -24,39 +24,65 @@ EXIT_NOT_LOADED = 3
 """The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def main() -> None:
-    """Run one part of a luabus cluster. For a whole cluster use luabus-cluster."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the part of a cluster that the command line names; exits with its code."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    command(**options)
 
 
-@main.command()
-@click.option("--name", default="router.1", show_default=True, help="router.N; every router has its own.")
-@click.option(
-    "--listen",
-    default=f"127.0.0.1:{DEFAULT_PORT}",
-    show_default=True,
-    help="HOST:PORT; port 0 = any free one.",
-)
-@click.option(
-    "--slots",
-    default="{}",
-    help="Hash slots per group, JSON: '{\"mail\": [2, 3]}' = group 2 named mail has 3.",
-)
-@click.option(
-    "--secret-file",
-    default="",
-    help="The cluster's secret; default: $LUABUS_SECRET_FILE; none = no authentication.",
-)
-@click.option(
-    "--frame-limit",
-    type=int,
-    default=None,
-    help=f"Bytes of the longest message; default {DEFAULT_FRAME_LIMIT}.",
-)
-@click.option(
-    "--buffer", type=int, default=None, help="Bytes kept for a connection that does not read; default 8 MiB."
-)
-@click.option("--allow-plaintext", is_flag=True, help="Listen beyond loopback although nothing is encrypted.")
+def _parser() -> argparse.ArgumentParser:
+    # argparse, because every process of a cluster starts here, and click takes four times as long to import.
+    parser = argparse.ArgumentParser(
+        prog="python -m luabus",
+        description="Run one part of a luabus cluster. For a whole cluster use luabus-cluster.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    one = commands.add_parser(
+        "router",
+        allow_abbrev=False,
+        help="run a router",
+        description="Run a router until SIGTERM or Ctrl-C; it drains before it goes.",
+    )
+    one.set_defaults(command=router)
+    one.add_argument(
+        "--name", default="router.1", help="router.N; every router has its own (default: %(default)s)"
+    )
+    one.add_argument(
+        "--listen", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT",
+        help="port 0 = any free one (default: %(default)s)",
+    )  # fmt: skip
+    one.add_argument(
+        "--slots", default="{}", metavar="JSON",
+        help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
+    )  # fmt: skip
+    one.add_argument(
+        "--secret-file", default="", metavar="PATH",
+        help="the cluster's secret (default: $LUABUS_SECRET_FILE; none = no authentication)",
+    )  # fmt: skip
+    one.add_argument(
+        "--frame-limit", type=int, metavar="BYTES",
+        help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
+    )  # fmt: skip
+    one.add_argument(
+        "--buffer", type=int, metavar="BYTES",
+        help="kept for a connection that does not read (default: 8 MiB)",
+    )  # fmt: skip
+    one.add_argument(
+        "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
+    )
+    one = commands.add_parser(
+        "run",
+        help="run one instance of a service",
+        description="Run the service at MODULE:ATTRIBUTE, such as examples.mail:service. Its group, instance, routers and "
+        "secret come from the LUABUS_* environment. Exit codes: 0 stopped in order, 1 failed, 2 bad configuration, "
+        "3 the module cannot be loaded.",
+    )
+    one.set_defaults(command=run)
+    one.add_argument("target", metavar="MODULE:ATTRIBUTE")
+    return parser
+
+
 def router(
     name: str,
     listen: str,
@@ -66,7 +92,7 @@ def router(
     buffer: int | None,
     allow_plaintext: bool,
 ) -> None:
-    """Run a router until SIGTERM or Ctrl-C; it drains before it goes."""
+    """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router import Router
     from luabus.socket_mgr import new_event_loop
 
@@ -91,14 +117,8 @@ def router(
         _die(error.strerror or str(error), EXIT_FAILED)
 
 
-@main.command()
-@click.argument("target", metavar="MODULE:ATTRIBUTE")
 def run(target: str) -> None:
-    """Run the service at MODULE:ATTRIBUTE, such as examples.mail:service.
-
-    Its group, instance, routers and secret come from the LUABUS_* environment. Exit codes: 0 stopped in order, 1 failed,
-    2 bad configuration, 3 the module cannot be loaded.
-    """
+    """Run the service at MODULE:ATTRIBUTE."""
     _logging()
     service = _load(target)
     try:
@@ -164,9 +184,9 @@ def _logging() -> Environment:
 
 
 def _die(text: str, code: int) -> Any:
-    click.echo(f"luabus: {text}", err=True)
+    sys.stderr.write(f"luabus: {text}\n")
     sys.exit(code)
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m luabus")
+    main()

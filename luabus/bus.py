@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import logging
 import random
 import time
@@ -267,7 +266,9 @@ class Bus:
         }
         if kind in makers and rest:
             return makers[kind](rest)
-        close = difflib.get_close_matches(kind, [*makers, "hash"], n=1)
+        from difflib import get_close_matches  # slow to import, and only for errors
+
+        close = get_close_matches(kind, [*makers, "hash"], n=1)
         hint = f"; did you mean {close[0]}:...?" if close and kind not in makers else ""
         raise Refused(
             f"{text!r} is not a route{hint}. Write target:mail.2, hash:mail:alice, random:mail,"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Final
 
@@ -90,7 +89,9 @@ def parse_group(group: str | int, groups: Mapping[str, int] | None = None) -> in
             group = groups[group]
         else:
             known = sorted(groups or ())
-            close = difflib.get_close_matches(group, known, n=1)
+            from difflib import get_close_matches  # slow to import, and only for errors
+
+            close = get_close_matches(group, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
             raise Refused(f"there is no group named {group!r}; {hint}")
     if not 0 <= group <= MAX_GROUP:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from math import inf
@@ -104,6 +103,8 @@ def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:
     name = name[:_NAME_LENGTH]  # a stranger's; looking for what is close to it takes time
     if not name.startswith("luabus."):
         known = [one for one in known if not one.startswith("luabus.")]
-    close = difflib.get_close_matches(name, known, n=1)
+    from difflib import get_close_matches  # slow to import, and only for errors
+
+    close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(sorted(known)[:20]) or 'none'}"
     return UnknownMethod(f"{owner} has no method {name!r}; {hint}", method=name, known=sorted(known)[:50])

@@ -10,18 +10,19 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from luabus.bus import Bus, Identity
 from luabus.dispatch import Dispatcher, Incoming
 from luabus.environment import Environment, read_secret
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster
 from luabus.ids import ServiceId
-from luabus.lease.base import DEFAULT_NAMESPACE
 from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.logs import setup_logging
-from luabus.mastership import Mastership, fence
 from luabus.socket_mgr import new_event_loop
+
+if TYPE_CHECKING:
+    from luabus.mastership import Mastership  # elections are imported by those who stand for one
 
 log = logging.getLogger("luabus.service")
 
@@ -268,6 +269,9 @@ class Service:
             raise ConfigError(
                 f"{identity.name} elects a master, but no lease store is given (lease=...)", key="lease"
             )
+        from luabus.lease.base import DEFAULT_NAMESPACE
+        from luabus.mastership import Mastership
+
         self.mastership = Mastership(
             self.bus,
             identity,
@@ -302,7 +306,11 @@ class Service:
 
     def _gate(self, kind: int, call: Incoming) -> LuabusError | None:
         refusal = self.mastership.gate(kind) if self.mastership is not None else None
-        return refusal or fence(self.bus, call)
+        if refusal is not None or not call.epoch:
+            return refusal
+        from luabus.mastership import fence
+
+        return fence(self.bus, call)
 
     async def _hand_over(self, service_id: int, by: str = "") -> None:
         """Give the lease up in favour of another instance (`promote`)."""

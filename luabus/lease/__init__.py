@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Final, cast
 
@@ -47,7 +46,9 @@ def open_store(
     scheme, separator, rest = url.partition("://")
     entry = _STORES.get(scheme.lower())
     if not separator or entry is None:
-        close = difflib.get_close_matches(scheme.lower(), _STORES, n=1)
+        from difflib import get_close_matches  # slow to import, and only for errors
+
+        close = get_close_matches(scheme.lower(), _STORES, n=1)
         hint = (
             f"did you mean {close[0]}://...?"
             if close
