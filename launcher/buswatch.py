@@ -83,13 +83,15 @@ class BusWatch:
         return [{"router": row["router"], **alarm} for row in rows for alarm in row["alarms"]]
 
     def masters(self) -> dict[int, dict[str, Any]]:
-        """By group: `{"master": "2.1" | None, "epoch": n}`, the highest epoch that any connected router knows."""
+        """By group: `{"master": "2.1" | None, "epoch": n}`, the highest epoch that any connected router knows. Of two that know
+        the same epoch, the one that names a master: the other has just started, or just lost its connection to it."""
         found: dict[int, dict[str, Any]] = {}
         for router in self._connected:
             for group, snapshot in self._snapshots.get(router, {}).items():
+                said = {"master": snapshot.get("master"), "epoch": snapshot.get("epoch")}
                 known = found.get(group)
-                if known is None or (snapshot.get("epoch") or 0) > (known["epoch"] or 0):
-                    found[group] = {"master": snapshot.get("master"), "epoch": snapshot.get("epoch")}
+                if known is None or _rank(said) > _rank(known):
+                    found[group] = said
         return found
 
     def _router(self, name: str, connected: bool) -> None:
@@ -108,3 +110,7 @@ class BusWatch:
             str(slot["service_id"]) for slot in snapshot["slots"] if slot["token"]
         )
         self._on_change()
+
+
+def _rank(said: Mapping[str, Any]) -> tuple[int, bool]:
+    return said["epoch"] or 0, said["master"] is not None

@@ -44,3 +44,14 @@ async def test_routers_and_services_come_and_go() -> None:
     await stopped
     assert watch.presence(2, 1) == Presence(0, 0)
     await watch.close()
+
+
+def test_at_equal_epochs_the_router_that_names_a_master_is_believed() -> None:
+    for order in ((None, "3.1"), ("3.1", None)):
+        watch = BusWatch([], {"director": 3}, SECRET, lambda: None)
+        for number, master in enumerate(order, 1):
+            watch._router(f"router.{number}", True)
+            watch._group(f"router.{number}", {"group": 3, "master": master, "epoch": 5, "slots": []})
+        assert watch.masters() == {3: {"master": "3.1", "epoch": 5}}
+        watch._group("router.2", {"group": 3, "master": None, "epoch": 6, "slots": []})
+        assert watch.masters() == {3: {"master": None, "epoch": 6}}
