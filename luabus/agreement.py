@@ -18,8 +18,11 @@ _MOST: Final = 4096
 
 
 def differences(digests: Mapping[str, Mapping[int, int]], me: str) -> dict[str, dict[int, int]]:
-    """What to tell router `me`: the other routers' digests for the groups where theirs differ from its own; {} when none do."""
-    mine = digests.get(me, {})
+    """What to tell router `me`: the other routers' digests for the groups where theirs differ from its own; {} when none do,
+    or when its own are not known."""
+    if me not in digests:
+        return {}
+    mine = digests[me]
     found: dict[str, dict[int, int]] = {}
     for other, theirs in digests.items():
         if other == me:
@@ -49,12 +52,12 @@ class Disagreements:
                 self._seen[found] = (since, now)
 
     def lasting(self, now: float) -> list[dict[str, Any]]:
-        """The differences that have lasted: `{"router", "group", "for_s"}`."""
+        """The differences that have lasted, from the first report to the last: `{"router", "group", "for_s"}`."""
         self._forget(now)
         return [
             {"router": other, "group": group, "for_s": round(now - since, 1)}
-            for (other, group, _, _), (since, _) in self._seen.items()
-            if now - since >= PATIENCE_S
+            for (other, group, _, _), (since, last) in self._seen.items()
+            if last - since >= PATIENCE_S
         ]
 
     def _forget(self, now: float) -> None:

@@ -380,7 +380,7 @@ class Bus:
 
     def _report(self, link: Link) -> bytes:
         """For a PING: which routers have another table than this one, as far as we see."""
-        found = differences({other.name: other.digests for other in self._links if other.ready}, link.name)
+        found = differences({other.name: other.digests for other in self._links if other.fresh}, link.name)
         return codec.pack_value(found) if found else b""
 
     async def _greet(self, link: Link) -> None:

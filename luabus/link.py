@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ log = logging.getLogger("luabus.link")
 _CONNECT_TIMEOUT_MS = 3000
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 1.0
+FRESH_HEARTBEATS = 1.5
+"""PONGs come with each heartbeat; half a heartbeat is for the way and for a busy machine."""
 
 
 class Link:
@@ -52,6 +55,7 @@ class Link:
         self.draining = False
         self.token_there = 0
         self.digests: dict[int, int] = {}
+        self._digests_at = float("-inf")
         self.last_error: LuabusError | None = None
         self.welcome: asyncio.Event = asyncio.Event()
         self._mgr = mgr
@@ -62,6 +66,12 @@ class Link:
     def connected(self) -> bool:
         """Open, greeted, and usable."""
         return self.ready
+
+    @property
+    def fresh(self) -> bool:
+        """Whether `digests` are what the router says now: a stopped one is not lost before three heartbeats, and what it said
+        last is no sign that it disagrees."""
+        return self.ready and time.monotonic() - self._digests_at < FRESH_HEARTBEATS * self._heartbeat_s
 
     def __repr__(self) -> str:
         return f"<Link {self.name} {'up' if self.ready else 'down'}>"
@@ -122,7 +132,7 @@ class Link:
         digests = unpack_value(body) if body else {}
         if type(digests) is not dict:
             raise ProtocolError(f"a PONG whose body is not {{group: digest}} but {type(digests).__name__}")
-        self.digests = digests
+        self.digests, self._digests_at = digests, time.monotonic()
         self._news()
 
     def _failed(self, error: Exception) -> None:

@@ -13,6 +13,7 @@ def test_routers_that_agree_are_told_nothing() -> None:
     assert differences({"router.1": {2: 5}, "router.2": {2: 5}}, "router.1") == {}
     assert differences({"router.1": {2: 5}}, "router.1") == {}
     assert differences({}, "router.1") == {}
+    assert differences({"router.2": {2: 5}}, "router.1") == {}  # what router.1 has is not known now
 
 
 def test_a_router_is_told_how_the_others_differ_from_it() -> None:
@@ -30,6 +31,13 @@ def test_a_difference_that_lasts_is_an_alarm() -> None:
         now += 1.0
     seen.reported(ONE, now)
     assert seen.lasting(now) == [{"router": "router.2", "group": 2, "for_s": 3.0}]
+
+
+def test_a_difference_that_passed_before_it_lasted_is_none_while_it_is_remembered() -> None:
+    seen = Disagreements()
+    seen.reported(ONE, 0.0)
+    seen.reported(ONE, 1.0)
+    assert seen.lasting(3.2) == []
 
 
 def test_a_difference_nobody_reports_any_more_is_over() -> None:
@@ -63,7 +71,7 @@ def test_what_is_kept_is_limited() -> None:
 
 
 async def test_routers_that_disagree_for_more_than_three_seconds_raise_an_alarm_that_is_shown() -> None:
-    async with Star(2, heartbeat_s=0.1) as star:
+    async with Star(2) as star:
         await star.mail(1)
         await star.client()
         star.routers[1].mgr.switch.table.vacate(0x0002_0002)
@@ -74,3 +82,15 @@ async def test_routers_that_disagree_for_more_than_three_seconds_raise_an_alarm_
 
         assert alarms() == "[]"
         await until(lambda: "router.2" in alarms(), timeout_s=20.0)
+
+
+async def test_a_router_that_is_stopped_for_a_while_is_no_disagreement() -> None:
+    """Its peers' tables change while it stands still, and nobody takes what it said last for what it says now."""
+    async with Star(2) as star:
+        bus = await star.client()
+        (_, second) = bus._links
+        assert second.fresh
+        second._digests_at -= 1.5
+        second.digests = {2: 999}
+        assert not second.fresh
+        assert bus._report(bus._links[0]) == bus._report(second) == b""
