@@ -17,6 +17,7 @@ from benchmarks.__main__ import NAMES, main
 from benchmarks.measures import MEASURES, MEMORY, Scale, memory, run
 from benchmarks.systems import ALL
 from tests.support.imports import ROOT
+from tests.support.ports import free_ports
 
 TINY = Scale(1, 0.002, (20,), slow_messages=4096)
 HERE = ["luabus", "floor4"]
@@ -73,3 +74,13 @@ def test_a_system_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 def test_names_are_those_of_the_measures_and_memory() -> None:
     assert [measure.name for measure in MEASURES] == NAMES[:-1]
     assert NAMES[-1] == MEMORY
+
+
+def test_the_launcher_is_measured_with_its_floor_beside_it() -> None:
+    command = [sys.executable, "-m", "benchmarks.launcher", "--services", "2", "--idle", "0.1"]
+    done = subprocess.run(
+        [*command, "--port", str(free_ports(1))], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "2 services with one router" in done.stdout
+    for what in ("until all are ready", "as a whole process", "idle launcher", "until all are gone"):
+        assert what in done.stdout
