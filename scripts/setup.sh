@@ -68,11 +68,18 @@ fi
 
 fingerprint() { cksum <pyproject.toml; }
 done_for() { [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$(fingerprint)" ]; }
-done_for "$want" && exit 0
+
+# Told to write no bytecode (as in many containers), Python would compile luabus anew in every process of a cluster,
+# for half of what a process takes to start.
+compile() {
+    [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$venv/bin/python" -m compileall -q luabus launcher dashboard || true
+}
+ready() { done_for "$1" && compile && exit 0; }
+ready "$want" || true
 
 case $want in
 run)
-    done_for dev && exit 0
+    ready dev || true
     target=.
     ;;
 dev) target='.[dev]' ;;
@@ -84,3 +91,4 @@ say "Installing luabus into $venv ($want)"
 PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --editable "$target" ||
     fail "the installation failed; the reason is above. Run the same command again to continue."
 fingerprint >"$venv/.installed-$want"
+compile
