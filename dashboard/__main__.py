@@ -138,7 +138,12 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         ),
     )
     runner = web.AppRunner(
-        make_app(context), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False
+        make_app(context),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        handle_signals=False,
+        # A reader that goes away ends its stream at once, not with the next thing that would be sent to it.
+        handler_cancellation=True,
     )
     await runner.setup()
     stop = asyncio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -59,6 +60,8 @@ class Endpoint:
 
 
 TABLE: Final[list[Endpoint]] = []
+_working: Final[set[asyncio.Future[Any]]] = set()
+"""The loop itself holds tasks only weakly."""
 
 
 def endpoint(
@@ -107,7 +110,7 @@ def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRespons
         if one.role is not None:
             await context.feed.recent()
         try:
-            result = await one.handler(call)
+            result = await (one.handler(call) if one.method == "GET" else _to_its_end(one.handler(call)))
         except LuabusError as error:
             raise from_luabus(error) from error
         if isinstance(result, web.StreamResponse):
@@ -118,6 +121,14 @@ def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRespons
         )
 
     return serve
+
+
+async def _to_its_end(work: Awaitable[Any]) -> Any:
+    """A client that goes away ends what it reads, but leaves no change half done or not written down."""
+    task = asyncio.ensure_future(work)
+    _working.add(task)
+    task.add_done_callback(_working.discard)
+    return await asyncio.shield(task)
 
 
 def allow(caller: Caller | None, role: Role) -> None:
