@@ -91,7 +91,7 @@ async def send(context: Context, caller: Caller | None, asked: CallAsked) -> Cal
     """What the handlers raise is an answer, and so is a time-out; it is an error that nobody could be asked."""
     snapshot = context.feed.snapshot
     text = consequences.call_text(asked)
-    async with verbs.Written(context, caller, "call", asked.route.partition(":")[2], text):
+    async with verbs.Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
         begun = time.perf_counter()
         try:
             found = await context.feed.source.call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from dashboard.context import Caller, Context
 from dashboard.model import (
@@ -25,6 +25,8 @@ from luabus.errors import LuabusError
 
 WORK_TIMEOUT_S: Final = 3600.0
 """A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
+NOTE_TIMEOUT_S: Final = 1.0
+"""A launcher that hangs does not hold up what has been done already."""
 
 
 async def register(
@@ -88,7 +90,9 @@ async def kill(
     known_name(snapshot, asked.name, snapshot.names())
     if preview:
         return consequence(consequences.of_kill(snapshot, asked.name, asked.signal), caller)
-    async with Written(context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", True):
+    async with Written(
+        context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", "launcher"
+    ):
         detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
     return _done(caller, Text("{signal} was sent to {name}", signal=asked.signal, name=asked.name), detail)
 
@@ -104,7 +108,7 @@ async def steer(
             said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
             return consequence(said, caller)
         return consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"), caller)
-    async with Written(context, caller, verb, name, f"{verb} {name}", True):
+    async with Written(context, caller, verb, name, f"{verb} {name}", "launcher"):
         return await _work(context, caller, verb, name)
 
 
@@ -123,7 +127,7 @@ async def scale(
         "scale",
         asked.service,
         f"scale {asked.service} from {now} to {asked.instances}",
-        True,
+        "launcher",
     ):
         return await _work(context, caller, "scale", asked.service, asked.instances)
 
@@ -211,9 +215,11 @@ def _who(caller: Caller | None) -> dict[str, str]:
 
 
 class Written:
-    """Writes the event whether the verb succeeds or not, and has the feed look again.
+    """Has the event written whether the verb succeeds or not, and has the feed look again.
 
-    What the launcher did it writes down itself (`by_launcher`), with who asked; only a refusal is ours to tell.
+    Changes of the cluster are in one log, the launcher's: what it did it writes down itself, with who asked; what was done at
+    the routers it is told; and the journal gets both from there. Refusals, requests that were sent, and what no launcher can
+    be told are in the journal alone.
     """
 
     def __init__(
@@ -223,9 +229,9 @@ class Written:
         kind: str,
         subject: str,
         text: str,
-        by_launcher: bool = False,
+        where: Literal["launcher", "routers", "bus"] = "routers",
     ) -> None:
-        self._by_launcher = by_launcher
+        self._where = where
         self._context = context
         self._caller = caller
         self._event = (kind, subject)
@@ -239,8 +245,18 @@ class Written:
     ) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
         if error is None:
-            if not self._by_launcher:
+            if self._where == "bus" or (self._where == "routers" and not await self._noted()):
                 self._context.journal.add(*self._event, self._text, by=by, origin=origin)
             self._context.feed.kick()
         elif isinstance(error, LuabusError):
             self._context.journal.add(*self._event, f"{self._text}: refused: {error}", "warn", by, origin)
+
+    async def _noted(self) -> bool:
+        """Whether the launcher took it into its event log."""
+        _, subject = self._event
+        tell = self._context.feed.source.tell
+        try:
+            await tell("note", subject, self._text, _who(self._caller), timeout=NOTE_TIMEOUT_S)
+        except LuabusError:
+            return False
+        return True

@@ -78,12 +78,16 @@ def of_launcher(event: Mapping[str, Any]) -> Draft:
     return Draft(
         kind=str(event.get("kind", "")),
         subject=str(event.get("name", "")),
-        text=" ".join(
-            part for part in (str(event.get("name", "")), str(event.get("text", ""))) if part
-        ).replace("->", "→"),
+        text=_sentence(str(event.get("name", "")), str(event.get("text", ""))),
         level=level,
         by=str(event.get("by", "")),
         origin=str(event.get("from", "")),
         at=float(event["at"]) if isinstance(event.get("at"), int | float) else None,
         source="launcher",
     )
+
+
+def _sentence(name: str, text: str) -> str:
+    """The text, and whom it is about, unless it says so itself."""
+    said = text if name in text.split() else f"{name} {text}".strip()
+    return said.replace("->", "→")

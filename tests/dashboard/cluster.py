@@ -88,6 +88,7 @@ class ScriptedCluster:
     logs: list[Any] = field(default_factory=list)
     done: list[tuple[Any, ...]] = field(default_factory=list)
     asked: int = 0
+    hold: asyncio.Event | None = None
     closed: list[dict[str, Any]] = field(default_factory=list)
     declared: list[dict[str, Any]] = field(default_factory=lambda: [method("stats"), method("luabus.ping")])
     written: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
@@ -142,6 +143,8 @@ class ScriptedCluster:
 
     async def register(self, service_id: str, token: Any, is_master: bool, router: str) -> dict[str, str]:
         self._routed()
+        if self.hold is not None:
+            await self.hold.wait()
         self.done.append(("register", service_id, token, is_master, router))
         return dict.fromkeys(self.up if router == "*" else [router], "done")
 
@@ -195,6 +198,11 @@ class ScriptedCluster:
             raise NotConnected("no launcher: control.json does not exist")
         if self.fails is not None:
             raise self.fails
+        if method == "note":
+            name, text, who = args
+            told = {"id": len(self.events) + 1, "at": Clock().at, "kind": "verb", "name": name, "text": text}
+            self.events.append(told | who)
+            return None
         self.done.append((method, *args))
         return {"ok": True, "text": "begun"}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from dashboard.verbs import log_texts
 from luabus.errors import Refused
 from tests.dashboard.cluster import ScriptedCluster
 from tests.dashboard.conftest import Dash, Make
+from tests.support.waiting import until
 
 WHO = {"by": "admin by bearer (dashboard)", "from": "127.0.0.1"}
 WAITS = WHO | {"wait": True}
@@ -25,12 +27,28 @@ async def test_register_reaches_the_routers_and_says_how_to_undo(dash: Dash) -> 
 
 
 async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> None:
+    """In the launcher's log, where the command line's changes are too; the journal has it from there."""
+    await dash.post("/api/v1/register", {"service_id": "2.2", "token": None, "router": "router.1"})
+    await dash.post("/api/v1/promote", {"service_id": "1.2"})
+    await dash.post("/api/v1/close", {"router": "router.1", "token": 11})
+    assert [(e["name"], e["text"], e["by"], e["from"]) for e in dash.cluster.events] == [
+        ("mail.2", "remove mail.2 at router.1", WHO["by"], "127.0.0.1"),
+        ("director.2", "promote director.2 to master", WHO["by"], "127.0.0.1"),
+        ("mail.1", "close the connection of mail.1 at router.1", WHO["by"], "127.0.0.1"),
+    ]
+    await dash.look()
+    assert [(e.kind, e.text, e.by, e.origin, e.source) for e in dash.context.journal.find()] == [
+        ("verb", told["text"], WHO["by"], "127.0.0.1", "launcher") for told in dash.cluster.events
+    ]
+
+
+async def test_without_a_launcher_the_journal_alone_has_it(make_dash: Make) -> None:
+    dash = await make_dash(ScriptedCluster(launcher=False))
     await dash.post("/api/v1/register", {"service_id": "2.2", "token": None, "router": "router.1"})
     (event,) = dash.context.journal.find()
-    assert (event.kind, event.subject, event.by, event.origin) == (
-        "register", "mail.2", "admin by bearer", "127.0.0.1",
+    assert (event.kind, event.subject, event.text, event.by, event.origin) == (
+        "register", "mail.2", "remove mail.2 at router.1", "admin by bearer", "127.0.0.1",
     )  # fmt: skip
-    assert event.text == "remove mail.2 at router.1"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +95,17 @@ async def test_unknown_names_are_404_with_a_hint_in_the_preview_too(
         assert answer.status == 404
         assert hint in (await answer.json())["detail"]
     assert dash.cluster.done == []
+
+
+async def test_a_client_that_goes_away_leaves_no_change_half_done(dash: Dash) -> None:
+    dash.cluster.hold = asyncio.Event()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await dash.post("/api/v1/register", {"service_id": "mail.2", "token": 0})
+    assert dash.cluster.done == []
+    dash.cluster.hold.set()
+    await until(lambda: dash.cluster.events)
+    assert dash.cluster.done == [("register", "2.2", 0, False, "*")]
 
 
 async def test_what_a_router_refuses_is_409_in_its_words_and_written_down(make_dash: Make) -> None:
