@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,19 @@ FLAGS = [
 expect.set_options(timeout=15_000)
 
 
+OUTCOME = pytest.StashKey[pytest.TestReport]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[OUTCOME] = report
+    return report
+
+
 @pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
     folder: Path = tmp_path_factory.mktemp("browsed")
@@ -35,7 +48,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(cluster: LiveCluster, browser: Browser) -> Iterator[Page]:
+def page(cluster: LiveCluster, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A logged-in page of a person who was never here before; an error in its scripts fails the test."""
     cluster.until_healthy()
     errors: list[str] = []
@@ -46,4 +59,8 @@ def page(cluster: LiveCluster, browser: Browser) -> Iterator[Page]:
     expect(page).to_have_url(f"{cluster.url}/")
     yield page
     context.close()
+    # What a test that fails leaves undone must not fail those after it.
+    report = request.node.stash.get(OUTCOME, None)
+    if report is not None and report.failed:
+        cluster.put_right()
     assert errors == []
