@@ -341,6 +341,7 @@ class Stream(Wire):
         self._calls.settle(sequence)
         if waiter.done():
             return
+        self._answered = True
         if isinstance(result, LuabusError):
             waiter.set_exception(result)
         else:

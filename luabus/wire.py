@@ -78,7 +78,7 @@ class Wire(Port, asyncio.Protocol):
     """One connection, from connecting over shaking hands and open to closed."""
 
     __slots__ = (
-        "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
+        "_answered", "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
         "_rest_size", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
         "body_limit", "connected_at", "last_received", "made", "name", "peer", "source",
@@ -92,7 +92,7 @@ class Wire(Port, asyncio.Protocol):
         self._handshake: Handshake | None = Handshake(
             connector=connector, secret=mgr.secret, nonce=mgr.nonce(), given_id=0 if connector else self.id
         )
-        self._opened = self._paused = self._choked = self._flushing = False
+        self._opened = self._paused = self._choked = self._flushing = self._answered = False
         self._nodelay = True
         self._closed_at = 0.0
         self._rest: list[bytes] = []
@@ -358,10 +358,14 @@ class Wire(Port, asyncio.Protocol):
                     return
             switch = self._mgr.switch
             before = self.frames_in
+            flushing, self._flushing = self._flushing, True  # what handlers answer at once is written below
             try:
                 taken = switch.receive(self, data)
             finally:
+                self._flushing = flushing
                 self._mgr.handled(self.frames_in - before)
+                if self.out:
+                    self.flush()
                 if switch.dirty:
                     self._mgr.flush_dirty()
         except LuabusError as error:
@@ -369,6 +373,10 @@ class Wire(Port, asyncio.Protocol):
             return
         if self._closed_at:
             return
+        if self._answered:
+            # Behind those who now go on and may ask again: what they send is written in the same turn of the loop.
+            self._answered = False
+            self._schedule_flush()
         if taken < len(data):
             self._keep(data, taken)
         if self.owed > self.send_limit:
