@@ -77,6 +77,9 @@ document.getElementById("theme").addEventListener("click", () => {
 addEventListener("popstate", refresh);
 
 localTimes(document);
+// On a phone the names of the pages do not all fit side by side: the one that is shown shall be seen.
+const here = document.querySelector("nav [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
 for (const element of document.querySelectorAll("[data-bottom]")) element.scrollTop = element.scrollHeight;
 
 start();
