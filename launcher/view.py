@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from launcher.alarms import sentences
 from launcher.spec import Kind
 from launcher.states import State
 from launcher.stats import Meter, Usage
@@ -47,7 +48,7 @@ class View:
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - supervisor.started_at, 3),
             "run_dir": str(plan.run_dir),
-            "problems": [*found, *(f"{alarm['router']} says: {alarm['text']}" for alarm in alarms)],
+            "problems": [*found, *sentences(alarms)],
             "alarms": alarms,
             "routers": [
                 {"name": f"router.{number}", "address": address, "connected": f"router.{number}" in connected}
