@@ -18,9 +18,9 @@ from typing import Final
 PATIENCE_S: Final = 0.5
 """Between SIGTERM and SIGKILL, when the launcher is dead: two seconds are promised in all."""
 
-FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-LEFT_TO_THE_LAUNCHER: Final = ("SIGINT",)
-"""A terminal sends it to both; the guard must not end before the launcher."""
+FORWARDED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""To the launcher, which has a process group of its own: what a terminal sends (Ctrl-C) comes to the guard alone, so that it
+arrives once, as what is sent to the guard's pid does."""
 
 
 def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | None]) -> int:
@@ -40,6 +40,10 @@ def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | 
     child = os.fork()
     if child == 0:
         os.close(kept_open)
+        os.setpgid(0, 0)
+        signal.signal(
+            signal.SIGTTOU, signal.SIG_IGN
+        )  # it may write to the terminal all the same (`stty tostop`)
         code = 1
         try:
             code = run(lifeline)
@@ -57,8 +61,6 @@ def _watch(child: int, find_run_dir: Callable[[], Path | None]) -> int:
 
     for name in FORWARDED:
         signal.signal(getattr(signal, name), forward)
-    for name in LEFT_TO_THE_LAUNCHER:
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
     code = _wait_for(child)
     if code < 0:
         _clean_up(find_run_dir())

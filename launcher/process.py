@@ -340,8 +340,13 @@ def _preparation(order: Order) -> Callable[[], None] | None:
             limits.append((number, limit))
     identity = _identity(order.user) if order.user is not None else None
     parent = os.getpid()
+    # A shell's background job ignores SIGINT and SIGQUIT, under nohup SIGHUP: what is started here shall not inherit that.
+    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
     def prepare() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if limits:
             import resource
 

@@ -28,6 +28,9 @@ from launcher.verbs import Verbs
 LOCK_PATIENCE_S: Final = 3.0
 """A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
 
+SAME_SIGNAL_S: Final = 0.25
+"""A second signal this soon is the first once more (sent to a whole group, say), not a person in a hurry."""
+
 STOP_NEWS_S: Final = 0.5
 """How often it is told for what a stop waits."""
 
@@ -192,7 +195,13 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
 
 
 def _hear_signals(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Verbs) -> None:
+    ended_at = float("-inf")
+
     def end(number: int) -> None:
+        nonlocal ended_at
+        if loop.time() - ended_at < SAME_SIGNAL_S:
+            return
+        ended_at = loop.time()
         if supervisor.stopping:
             supervisor.hurry()
         else:

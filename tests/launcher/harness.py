@@ -208,8 +208,7 @@ class ClusterRun:
     def end(self) -> None:
         """Stops whatever still runs, and kills what does not stop."""
         if self.run_dir.read_control() is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process_of("down")
+            self("down")
         for launcher in self._launchers:
             if launcher.poll() is None:
                 launcher.send_signal(signal.SIGKILL)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.launcher.harness import ClusterRun, alive, child, until
 
@@ -85,10 +90,7 @@ def test_the_foreground_shows_progress_then_logs_then_for_what_it_waits(cluster:
     while "are ready" not in seen:
         seen += launcher.stdout.readline()
     cluster.until_state("web.1", "running")
-    os.kill(
-        launcher.pid, signal.SIGINT
-    )  # what Ctrl-C sends; the launcher itself gets it from its guard's group
-    os.kill(cluster.launcher_pid, signal.SIGINT)
+    os.killpg(launcher.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
     rest, _ = launcher.communicate(timeout=20)
     seen += rest
     assert launcher.returncode == 0
@@ -112,9 +114,52 @@ def test_a_second_ctrl_c_does_not_wait(cluster: ClusterRun) -> None:
     os.kill(launcher, signal.SIGINT)
     cluster.until_state("stubborn.1", "stopping")
     assert alive(pid)
-    os.kill(launcher, signal.SIGINT)
-    until(lambda: not alive(launcher), "the launcher has ended", 5)
+
+    def press() -> bool:
+        """As often as somebody would who is in a hurry; what comes within a quarter of a second is the first one's echo."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(launcher, signal.SIGINT)
+        return not alive(launcher)
+
+    until(press, "the launcher has ended", 5)
     assert not alive(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_background_job_of_a_script_stops_in_order(cluster: ClusterRun, number: signal.Signals) -> None:
+    """A shell without job control has its background jobs ignore SIGINT; whoever sends one to the pid means it all the same,
+    and the processes of the cluster inherit nothing of it."""
+    cluster.write(
+        {"web": {"command": child("pid=pids", "ready", "wait"), "ready": {"log": "ready"}, "cwd": "."}}
+    )
+    script = f'{sys.executable} -m launcher -c {cluster.file} up & echo $!; wait $!; echo "code $?"'
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert shell.stdout is not None
+    job = int(shell.stdout.readline())
+    try:
+        pid = cluster.until_state("web.1", "running")["pid"]
+        inherited = ignored_signals(pid)
+        os.kill(job, number)
+        os.kill(
+            job, number
+        )  # twice at once, as programs do that signal a process and its group: not in a hurry yet
+        said, _ = shell.communicate(timeout=20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job, signal.SIGKILL)
+        shell.kill()
+        shell.communicate()
+    assert inherited == {signal.SIGPIPE, signal.SIGXFSZ}  # these, every Python ignores of itself
+    assert "everything has stopped" in said
+    assert "in a hurry" not in said
+    assert "code 0" in said
+    assert not alive(pid)
+
+
+def ignored_signals(pid: int) -> set[int]:
+    """Of a process on Linux."""
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return {number for number in range(1, 32) if int(mask, 16) & 1 << number - 1}
 
 
 def test_up_twice_is_refused_with_the_pid(cluster: ClusterRun) -> None:
