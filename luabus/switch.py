@@ -56,6 +56,11 @@ _WITH_META: Final = 2
 
 _META: Final = FLAG_META << 8
 
+_SCATTER_BYTES: Final = 8 * 1024
+"""Bytes that must lie ahead for `_scatter` to be worth its preparations."""
+_SCATTER_FRAMES: Final = 16
+"""Frames that it must have taken to be tried again in the same data."""
+
 NO_ROUTE: Final = "no_route"
 NO_MASTER: Final = "no_master"
 OVERLOADED: Final = "overloaded"
@@ -199,6 +204,7 @@ class Switch:
         size = len(data)
         last = size - HEADER_SIZE
         run = frames = run_frames = 0
+        ahead = size - _SCATTER_BYTES
         to: Port | None = None  # whom the frames from `run` to `pos` go to
         known = -1  # the route that mode, where, count and care belong to
         mode, count, care = _LOCAL, 0, _PLAIN
@@ -270,18 +276,15 @@ class Switch:
                     outstanding[sequence] = goal
                 if goal is not to:
                     if to is not None:
-                        room = to.room - (pos - run)
-                        if (
-                            room >= 0
-                        ):  # `_forward`, written out: where receivers alternate, each frame comes by here
-                            to.room = room
-                            to.frames_out += frames - run_frames
-                            out = to.out
-                            if not out:
-                                self.dirty.append(to)
-                            out.append(data[run:pos])
-                        else:
-                            self._forward(port, to, data, run, pos, frames - run_frames)
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        if pos < ahead and frames - run_frames == 1 and care == _PLAIN and mode <= _RANDOM:
+                            self._forward(port, goal, data, pos, end, 1)
+                            to = None
+                            taken = frames + 1
+                            pos, frames = self._scatter(port, data, end, taken)
+                            if frames - taken < _SCATTER_FRAMES:
+                                ahead = 0
+                            continue
                     to, run, run_frames = goal, pos, frames
                 frames += 1
                 pos = end
@@ -290,6 +293,53 @@ class Switch:
                 self._forward(port, to, data, run, pos, frames - run_frames)
             port.frames_in += frames
         return pos
+
+    def _scatter(self, port: Port, data: bytes, pos: int, frames: int) -> tuple[int, int]:
+        """The loop where receivers alternate: from `pos` on, each frame is a piece of its own for one receiver; what a receiver
+        got is counted when it is put together. Ends at the first frame that takes more thought than that, at
+        the latest behind the last complete one; returns where that is, and `frames` plus how many there were.
+        """
+        unpack = HEADER.unpack_from
+        limit = port.frame_limit
+        me = port.id
+        size = len(data)
+        last = size - HEADER_SIZE
+        pieces: dict[Port, list[bytes]] = {}
+        direct: dict[int, Callable[[bytes], None]] = {}
+        hashed: dict[int, list[Callable[[bytes], None]]] = {}
+        drawn: dict[int, list[Callable[[bytes], None]]] = {}
+        while pos <= last:
+            length, route, key, source, _ = unpack(data, pos)
+            end = pos + HEADER_SIZE + length
+            if end > size or length > limit or source != me:
+                break
+            put = direct.get(route)
+            if put is None:
+                if (puts := hashed.get(route)) is not None:
+                    put = puts[key % len(puts)]
+                elif (puts := drawn.get(route)) is not None:
+                    put = puts[int(self.chance() * len(puts))]
+                else:
+                    try:
+                        mode, where, _, care = self._plans.get(route) or self.plan(route)
+                    except ProtocolError:
+                        break  # `receive` finds it as well
+                    if care != _PLAIN or mode > _RANDOM:
+                        break
+                    if mode == _DIRECT:
+                        direct[route] = pieces.setdefault(where, []).append
+                    else:
+                        ways = hashed if mode == _HASH else drawn
+                        ways[route] = [pieces.setdefault(to, []).append for to in where]
+                    continue
+            put(data[pos:end])
+            frames += 1
+            pos = end
+        for to, parts in pieces.items():
+            if parts:
+                block = b"".join(parts)
+                self._forward(port, to, block, 0, len(block), len(parts))
+        return pos, frames
 
     def _deliver_all(self, port: Port, data: bytes) -> int:
         """The loop where nothing is routed. Ends early when a call that it delivered has made this process a router."""

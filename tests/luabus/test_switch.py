@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luabus import codec
+from luabus import codec, switch
 from luabus.errors import FrameTooLarge, NoMaster, NoRoute, Overloaded, PeerLost, ProtocolError, from_wire
 from luabus.frames import (
     FLAG_COUNT,
@@ -29,6 +30,16 @@ from luabus.switch import LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Port, Switch, d
 
 MAIL = 2
 ROOM = 10_000
+
+
+@pytest.fixture(autouse=True, scope="module", params=["one loop", "a loop for alternating receivers"])
+def _whichever_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Long data is treated in another loop where receivers alternate: what holds for one must hold for the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "one loop":
+            patch.setattr(switch, "_SCATTER_BYTES", 0)
+            patch.setattr(switch, "_SCATTER_FRAMES", 0)
+        yield
 
 
 class FakePort(Port):
@@ -444,6 +455,22 @@ def test_a_request_crowded_out_by_one_way_messages_of_the_same_run_is_overloaded
     assert list(world.client.outstanding) == [7]
 
 
+def test_long_data_for_alternating_receivers_is_one_piece_for_each() -> None:
+    world = World(room=1 << 20)
+    sent = [target(number % 3 + 1, body=b"%64d" % number, source=world.client.id) for number in range(1000)]
+    sent[700] = target(3, 7, b"a request among them", source=world.client.id)
+    data = b"".join(map(encode, sent))
+    assert world.switch.receive(world.client, data) == len(data)
+    assert max(len(port.out) for port in world.mail) < 20
+    for instance, port in enumerate(world.mail, 1):
+        mine = [frame for frame in sent if frame.destination & 0xFFFF == instance]
+        assert port.frames_out == len(mine)
+        assert port.room == (1 << 20) - sum(len(encode(frame)) for frame in mine)
+        assert port.take() == mine
+    assert world.client.frames_in == 1000
+    assert world.client.outstanding == {7: world.mail[2]}
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), min_size=1, max_size=20), st.integers(0, 400))
 def test_every_request_of_a_run_arrives_or_is_refused_whatever_the_room(frames: list[Any], room: int) -> None:
     world = World(room=room)
@@ -634,10 +661,11 @@ def test_a_frame_that_cannot_be_right_ends_the_stream_after_what_came_before_it(
     data: bytes, error: type[Exception]
 ) -> None:
     world = World()
+    good = [target(instance, source=world.client.id) for instance in (1, 2, 1, 3)]
     with pytest.raises(error):
-        world.switch.receive(world.client, encode(target(1)) + data + encode(target(1)))
-    assert len(world.mail[0].take()) == 1
-    assert world.client.frames_in == 1
+        world.switch.receive(world.client, b"".join(map(encode, good)) + data + encode(target(1)))
+    assert [len(port.take()) for port in world.mail] == [2, 1, 1]
+    assert world.client.frames_in == 4
 
 
 @pytest.mark.parametrize(
