@@ -47,12 +47,20 @@ class Snapshot:
         return live or [router for router in self.routers if router.seen is not None]
 
     def groups(self) -> list[Group]:
-        """Each group once, by number: from the first router that has it."""
+        """Each group once, by number: what any of the routers holds. One that has just started is no reason to believe that
+        nobody is there, and where they differ `tables.differing_groups` says so."""
         found: dict[int, Group] = {}
         for router in self.live_tables():
             for group in router.groups:
-                found.setdefault(group.group, group)
+                known = found.get(group.group)
+                found[group.group] = group if known is None else _merged(known, group)
         return [found[number] for number in sorted(found)]
+
+    def newcomers(self) -> list[RouterState]:
+        """Connected routers at which no service has registered, while one has at another: they have just started."""
+        tables = [router for router in self.live_tables() if router.connected]
+        empty = [router for router in tables if not _held(router)]
+        return empty if len(empty) < len(tables) else []
 
     def process(self, name: str) -> Process | None:
         return next((process for process in self.processes if process.name == name), None)
@@ -68,6 +76,30 @@ class Snapshot:
         """Every name that a verb about processes takes: instances and services."""
         yield from (process.name for process in self.processes)
         yield from self.services()
+
+
+def _held(router: RouterState) -> bool:
+    return any(slot.token for group in router.groups for slot in group.slots)
+
+
+def _merged(one: Group, other: Group) -> Group:
+    """A slot is live when either says so; of two masters the one with the higher epoch, at equal epochs the one that is named."""
+    slots = {slot.service_id: slot for slot in one.slots}
+    for slot in other.slots:
+        known = slots.get(slot.service_id)
+        if known is None or (slot.token and not known.token):
+            slots[slot.service_id] = slot
+    first, second = ((group.epoch, group.master is not None) for group in (one, other))
+    latest = other if second > first else one
+    ordered = sorted(slots.values(), key=lambda slot: tuple(map(int, slot.service_id.split("."))))
+    return one.model_copy(
+        update={
+            "slots": tuple(ordered),
+            "master": latest.master,
+            "epoch": latest.epoch,
+            "elected": one.elected or other.elected,
+        }
+    )
 
 
 TOPICS = ("status", "routes", "connections", "processes", "events", "series")

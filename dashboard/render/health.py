@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboard.model import Group, Level, Process
@@ -146,7 +146,12 @@ def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
 
 
 def _groups(snapshot: Snapshot) -> Iterator[Trouble]:
-    for number in sorted(differing_groups(snapshot)):
+    newcomers = snapshot.newcomers()
+    for router in newcomers:
+        text = Text("{router} has just started: no service is registered there yet", router=router.name)
+        yield Trouble("warn", text, router.name, "routes")
+    settled = replace(snapshot, routers=tuple(one for one in snapshot.routers if one not in newcomers))
+    for number in sorted(differing_groups(settled)):
         name = next((group.name for group in snapshot.groups() if group.group == number), str(number))
         yield Trouble("warn", Text("the routers disagree about group {group}", group=name), name, "routes")
     for group in snapshot.groups():

@@ -32,8 +32,19 @@ async def test_the_worst_comes_first_and_the_rest_is_counted() -> None:
     assert health.level == "bad"
     assert str(health.sentence) == (
         "Down: director.1 has failed: exit code 3; group director has no master; "
-        "the routers disagree about group mail; and 1 more."
+        "the routers disagree about group mail."
     )
+
+
+async def test_a_router_that_has_just_started_takes_nobody_away() -> None:
+    fresh = table("router.1", mail=(0, 0, 0), master=None)
+    fresh["groups"][0]["slots"] = []
+    fresh["groups"][0]["epoch"] = 0
+    cluster = ScriptedCluster(tables={"router.1": fresh, "router.2": table("router.2")})
+    health = assess(await snapshot_of(cluster))
+    assert (health.level, str(health.sentence)) == (
+        "warn", "Degraded: router.1 has just started: no service is registered there yet.",
+    )  # fmt: skip
 
 
 async def test_a_router_that_does_not_answer_is_a_warning_while_another_does() -> None:
