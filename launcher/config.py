@@ -192,7 +192,7 @@ class Service(Section):
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
     user: str | None = None
-    """User name to run as (POSIX; the launcher must be root)."""
+    """User name to run as, with its HOME, USER and LOGNAME (POSIX; for another than its own the launcher must be root)."""
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     """Scheduling priority: 19 is the most modest."""
     rlimits: dict[str, int | Annotated[list[int], Field(min_length=2, max_length=2)]] = {}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from launcher import family, native
+from launcher import family, native, users
 from launcher.exits import ExitStatus
 
 READ_SIZE: Final = 64 * 1024
@@ -338,7 +338,10 @@ def _preparation(order: Order) -> Callable[[], None] | None:
                 known = sorted(key[7:].lower() for key in dir(resource) if key.startswith("RLIMIT_"))
                 raise SpawnError(f"there is no resource limit {name!r}; allowed: {', '.join(known)}")
             limits.append((number, limit))
-    identity = _identity(order.user) if order.user is not None else None
+    try:
+        identity = users.identity(order.user) if order.user is not None else None
+    except users.UserError as error:
+        raise SpawnError(str(error)) from None
     parent = os.getpid()
     # A shell's background job ignores SIGINT and SIGQUIT, under nohup SIGHUP: what is started here shall not inherit that.
     ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
@@ -355,25 +358,7 @@ def _preparation(order: Order) -> Callable[[], None] | None:
         if order.nice is not None:
             os.setpriority(os.PRIO_PROCESS, 0, order.nice)
         if identity is not None:
-            uid, gid, groups = identity
-            os.setgroups(groups)
-            os.setgid(gid)
-            os.setuid(uid)
+            identity.take_on()
         native.die_with(parent)  # last: a change of user takes it back
 
     return prepare
-
-
-def _identity(user: str) -> tuple[int, int, list[int]] | None:
-    """User, group and further groups to take on; None when it is the launcher's own user, whose rights are there already."""
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise SpawnError(f"there is no user {user!r} on this machine") from None
-    if entry.pw_uid == os.geteuid():
-        return None
-    if os.geteuid() != 0:
-        raise SpawnError(f"only root may run it as user {user!r}")
-    return entry.pw_uid, entry.pw_gid, os.getgrouplist(user, entry.pw_gid)

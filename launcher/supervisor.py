@@ -29,6 +29,7 @@ from launcher.states import SETTLED, State
 from launcher.stats import rss_of
 from launcher.turns import nobody_needs, whose_turn
 from launcher.unit import Unit
+from launcher.users import login_variables
 from luabus.errors import Refused
 
 OWN_VARIABLES: Final = frozenset(
@@ -202,7 +203,13 @@ class Supervisor:
     def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
         """What the launcher itself was given, what the spec says, and the marker of this run."""
         path = os.pathsep.join(filter(None, [str(self.plan.base), self._base_env.get("PYTHONPATH", "")]))
-        return {**self._base_env, "PYTHONPATH": path, **spec.env, family.MARKER: f"{self.run_id}/{spec.name}"}
+        return {
+            **self._base_env,
+            "PYTHONPATH": path,
+            **(login_variables(spec.user) if spec.user is not None else {}),
+            **spec.env,
+            family.MARKER: f"{self.run_id}/{spec.name}",
+        }
 
     def spawned(self, unit: Unit) -> None:
         """Records all processes, for whoever cleans up after a crash of the launcher."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+
+import pytest
 
 from tests.launcher.harness import ClusterRun, child
 
@@ -40,3 +44,14 @@ def test_start_follows_readiness_and_stop_goes_the_other_way(cluster: ClusterRun
     assert at("front.1", "exited") < at("middle.1", "stopping")
     assert at("middle.1", "exited") < at("back.1", "stopping")
     assert at("back.1", "exited") < at("router.1", "stopping")
+
+
+def test_who_runs_as_a_user_is_at_home(cluster: ClusterRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/the/launchers")
+    own = pwd.getpwuid(os.geteuid())
+    tell = {"command": child("env=HOME", "env=USER", "ready", "wait"), "ready": {"log": "ready"}}
+    cluster.write({"plain": tell, "user": {**tell, "user": own.pw_name, "env": {"USER": "as configured"}}})
+    cluster.ok("up", "-d")
+    assert "/the/launchers" in cluster.log("plain")
+    assert own.pw_dir in cluster.log("user")
+    assert "as configured" in cluster.log("user")
