@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,11 @@ from luabus.errors import AuthError, LuabusError
 
 CONNECT_TIMEOUT_MS = 5000
 
+DEFAULT_RUN_DIR = ".luabus"
+
+_RUN_DIR_LINE = re.compile(r"""^\s*run_dir\s*=\s*(["'])(.*?)\1""", re.MULTILINE)
+"""In a file that is no TOML any more, because somebody is at work on it."""
+
 CONTROL_BUFFER = 16 << 20
 """Bytes of one answer at most, at both ends: a status of 200 processes has 300 KB, ten thousand log lines some MB."""
 
@@ -23,20 +29,31 @@ CONTROL_BUFFER = 16 << 20
 def find_run_dir(config_file: Path) -> RunDir:
     """run_dir of a configuration file, read without checking the rest of it: a cluster can be stopped after its file broke.
 
-    Raises `ConfigError` when the file is missing or is no TOML.
+    Raises `ConfigError` when the file is missing, or is no TOML and no cluster runs where a look at its lines leads to.
     """
     try:
-        data = tomllib.loads(config_file.read_text("utf-8"))
+        text = config_file.read_text("utf-8")
     except FileNotFoundError:
         raise ConfigError(
             str(config_file), [Problem("", "there is no such file; -c names another")]
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error}")]) from None
-    cluster = data.get("cluster")
-    value = cluster.get("run_dir", ".luabus") if isinstance(cluster, dict) else ".luabus"
     base = config_file.resolve().parent
-    return RunDir((base / Path(str(value)).expanduser()).absolute())
+    try:
+        cluster = tomllib.loads(text).get("cluster")
+    except tomllib.TOMLDecodeError as error:
+        line = _RUN_DIR_LINE.search(text)
+        found = _run_dir(base, line[2] if line else DEFAULT_RUN_DIR)
+        if found.read_control() is None:
+            raise ConfigError(str(config_file), [Problem("", f"is not valid TOML: {error}")]) from None
+        return found
+    value = cluster.get("run_dir", DEFAULT_RUN_DIR) if isinstance(cluster, dict) else DEFAULT_RUN_DIR
+    return _run_dir(base, str(value))
+
+
+def _run_dir(base: Path, value: str) -> RunDir:
+    return RunDir((base / Path(value).expanduser()).absolute())
 
 
 class Control:

@@ -22,7 +22,7 @@ from launcher.load import load
 from launcher.plan import Plan, make_plan
 from launcher.rundir import RunDir
 from launcher.style import Style
-from luabus.errors import LuabusError, NotConnected
+from luabus.errors import AuthError, LuabusError, NotConnected
 
 OTHERS_S: Final = 0.5
 """How long the other routers are waited for when one is connected."""
@@ -42,6 +42,11 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
         ) as bus:
             await _others(bus)
             yield bus, plan
+    except AuthError:
+        raise LauncherError(
+            f"the routers at {', '.join(plan.routers)} have another secret than {plan.secret_file}; "
+            "do they belong to another cluster?"
+        ) from None
     except NotConnected as error:
         raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
 

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from launcher.commands.shared import as_json, complete_names, names_in, report, who
-from launcher.errors import UsageError
+from launcher.errors import ConfigError, UsageError
 from launcher.show_status import ask
+from luabus.errors import Refused
 
 names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
 
@@ -95,9 +96,20 @@ def reload(config: Path, dry_run: bool, as_json: bool) -> int:
 
     Starts what is new, stops what is gone, restarts what changed one instance at a time. What did not change is left
     alone; `--dry-run` tells which keys make a difference for whom. A file with a fault changes
-    nothing.
+    nothing; its exit code is 2.
     """
-    return report([ask(config, "reload", dry_run, who(wait=True), timeout=None)], as_json)
+    try:
+        return report([ask(config, "reload", dry_run, who(wait=True), timeout=None)], as_json)
+    except Refused:
+        from launcher.load import load
+        from launcher.plan import make_plan
+
+        try:
+            make_plan(load(config), config)
+        except ConfigError:
+            click.echo("nothing was changed", err=True)
+            raise
+        raise
 
 
 def _each(config: Path, verb: str, names: tuple[str, ...], as_json: bool) -> int:

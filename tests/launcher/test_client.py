@@ -31,8 +31,23 @@ def test_no_file_and_no_toml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file; -c names another"):
         find_run_dir(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[[[")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        find_run_dir(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="cannot be read"):
         find_run_dir(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(("line", "path"), [("", ".luabus"), ("  run_dir = 'x/y' # here", "x/y")])
+def test_a_cluster_that_runs_is_found_from_a_file_that_broke(tmp_path: Path, line: str, path: str) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text(f"[cluster]\n{line}\nname =\n")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        find_run_dir(file)
+    run_dir = RunDir(tmp_path / path)
+    run_dir.prepare()
+    run_dir.control_file.write_text('{"pid": 1, "host": "127.0.0.1", "port": 9}')
+    assert find_run_dir(file).path == tmp_path / path
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:

@@ -20,3 +20,19 @@ def test_scale_wants_service_and_number(cluster: ClusterRun, target: str) -> Non
     cluster.write({})
     done = cluster("scale", target)
     assert (done.code, "allowed: SERVICE=N, such as mail=5" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("fault", ["name =", "[services.x]\nnonsense = 1"])
+def test_a_broken_file_changes_nothing_and_the_cluster_can_be_looked_at_and_stopped(
+    cluster: ClusterRun, fault: str
+) -> None:
+    cluster.write({})
+    cluster.ok("up", "-d")
+    pid = cluster.process("router.1")["pid"]
+    cluster.file.write_text(f"{cluster.file.read_text()}\n{fault}\n")
+    done = cluster("reload")
+    assert done.code == 2
+    assert "nothing was changed" in done.err
+    assert "cluster.toml:" in done.err
+    assert cluster.ok("status", "--json").json["processes"][0]["pid"] == pid
+    cluster.ok("down")
