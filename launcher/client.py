@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any
 
 import luabus
-from launcher.errors import ConfigError, LauncherError, NotRunning, Problem
+from launcher.errors import AlreadyRunning, ConfigError, LauncherError, NoAnswer, NotRunning, Problem
 from launcher.rundir import RunDir
-from luabus.errors import AuthError, LuabusError
+from luabus.errors import AuthError, LuabusError, RequestTimeout
 
 CONNECT_TIMEOUT_MS = 5000
 
@@ -67,7 +67,7 @@ class Control:
         self.pid = 0
 
     async def __aenter__(self) -> Control:
-        """Raises `NotRunning` when there is no launcher."""
+        """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
         where = self._run_dir.read_control()
         hint = f"no cluster runs for {self._run_dir.path}; `luabus-cluster up` starts it"
         if where is None:
@@ -84,10 +84,19 @@ class Control:
             raise LauncherError(
                 f"the launcher (pid {self.pid}) has another secret than {self._run_dir.secret_file}; was the file replaced?"
             ) from None
-        except LuabusError:
+        except LuabusError as error:
             await self._mgr.close()
+            if isinstance(error, RequestTimeout) and self._lives():
+                raise NoAnswer(self.pid, CONNECT_TIMEOUT_MS / 1000) from None
             raise NotRunning(hint) from None
         return self
+
+    def _lives(self) -> bool:
+        try:
+            self._run_dir.lock().release()
+        except AlreadyRunning:
+            return True
+        return False
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,6 +4,7 @@
     ├── ConfigError          2   the file is missing, unreadable or wrong; `problems` lists every fault found
     ├── UsageError           2   the command line is wrong
     ├── NotRunning           3   there is no launcher for this run_dir
+    ├── NoAnswer             1   there is one, but it is stopped or hangs; `pid` is its process
     ├── AlreadyRunning       1   there is one; `pid` is its process
     ├── RunDirError          1   run_dir cannot be made or written
     ├── PortInUse            1   somebody else listens there; the message names the process
@@ -60,6 +61,17 @@ class NotRunning(LauncherError):
     """No launcher runs for this run_dir."""
 
     exit_code = 3
+
+
+class NoAnswer(LauncherError):
+    """The launcher lives and does not answer."""
+
+    def __init__(self, pid: int, within_s: float) -> None:
+        super().__init__(
+            f"the launcher (pid {pid}) does not answer within {within_s:g} s, so it is stopped or hangs; "
+            f"`kill -CONT {pid}` continues a stopped one, `kill -KILL {pid}` ends it and all its processes"
+        )
+        self.pid = pid
 
 
 class AlreadyRunning(LauncherError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.client import Control, find_run_dir
-from launcher.errors import NotRunning
+from launcher.errors import NoAnswer, NotRunning
 from launcher.style import Style
 
 
@@ -24,13 +24,14 @@ def ask(config: Path, method: str, *args: Any, timeout: float | None = 10.0) -> 
 
 
 def show_status(config: Path, *, as_json: bool) -> int:
-    """Prints it; exit code 0 healthy, 1 not, 3 not running."""
+    """Prints it; exit code 0 healthy, 1 not (or no answer), 3 not running."""
     try:
         found = ask(config, "status")
-    except NotRunning as error:
+    except (NotRunning, NoAnswer) as error:
         if not as_json:
             raise
-        found = {"state": "not running", "problems": [str(error)], "processes": []}
+        state = "not running" if isinstance(error, NotRunning) else "not answering"
+        found = {"state": state, "problems": [str(error)], "processes": []}
         sys.stdout.write(json.dumps(found) + "\n")
         return error.exit_code
     if as_json:

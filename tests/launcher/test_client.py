@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from launcher.client import Control, find_run_dir
 from launcher.errors import ConfigError, LauncherError, NotRunning
 from launcher.rundir import RunDir
-from tests.launcher.harness import ClusterRun
+from tests.launcher.harness import ClusterRun, until
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,22 @@ async def test_it_knows_the_launchers_pid(steady: ClusterRun) -> None:
     async with Control(steady.run_dir) as control:
         status = await control.request("status")
         assert control.pid == status["pid"]
+
+
+def test_a_launcher_that_is_stopped_is_not_taken_for_none(
+    cluster: ClusterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.client.CONNECT_TIMEOUT_MS", 300)
+    cluster.write({})
+    cluster.ok("up", "-d")
+    launcher = cluster.launcher_pid
+    os.kill(launcher, signal.SIGSTOP)
+    try:
+        plain, as_json = cluster("status"), cluster("status", "--json")
+    finally:
+        os.kill(launcher, signal.SIGCONT)
+    assert plain.code == as_json.code == 1
+    assert f"the launcher (pid {launcher}) does not answer within 0.3 s" in plain.err
+    assert f"`kill -CONT {launcher}`" in plain.err
+    assert as_json.json["state"] == "not answering"
+    until(lambda: cluster.status()["state"] == "healthy", "it goes on")
