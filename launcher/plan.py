@@ -1,4 +1,4 @@
-"""A configuration as processes to run, in the order they start; and the difference between two of them. Pure.
+"""A configuration as processes to run, in the order they start. Pure.
 
 The order: routers; then the dashboard, so that the rest can be watched coming up; then services, each after those it
 depends on. Stopping goes the other way round.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,28 +48,6 @@ class Plan:
 
     def by_name(self) -> dict[str, ProcessSpec]:
         return {spec.name: spec for spec in self.specs}
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a reload would do: names of processes; for the changed ones, which keys differ."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unchanged: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
-
-    def as_map(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "added": list(self.added),
-            "removed": list(self.removed),
-            "changed": {name: list(keys) for name, keys in self.changed.items()},
-            "unchanged": list(self.unchanged),
-        }
 
 
 def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | None = None) -> Plan:
@@ -132,31 +110,6 @@ def start_order(config: ClusterConfig) -> list[str]:
     for name in config.services:
         visit(name)
     return order
-
-
-def compare(old: Plan, new: Plan) -> Changes:
-    """What changes from `old` to `new`. Only what concerns a process counts as a change of it."""
-    before, after = old.by_name(), new.by_name()
-    changed: dict[str, tuple[str, ...]] = {}
-    unchanged: list[str] = []
-    for name in after:
-        if name not in before:
-            continue
-        keys = _differing(before[name].settings, after[name].settings)
-        if keys:
-            changed[name] = keys
-        else:
-            unchanged.append(name)
-    return Changes(
-        added=tuple(name for name in after if name not in before),
-        removed=tuple(name for name in before if name not in after),
-        changed=changed,
-        unchanged=tuple(unchanged),
-    )
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
 
 
 def lease_url(store: str, run_dir: Path, base: Path) -> str:

@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from launcher.changes import Changes, compare
 from launcher.errors import LauncherError, suggest
 from launcher.exits import signal_name, signal_number
-from launcher.plan import Changes, Plan, compare, slots_of
+from launcher.plan import Plan, slots_of
 from launcher.ports import check_address
 from launcher.states import SETTLED, State
 from launcher.supervisor import Supervisor

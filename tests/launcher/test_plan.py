@@ -1,14 +1,12 @@
-"""A configuration as processes: order, environments, arguments; and what differs between two."""
+"""A configuration as processes: order, environments, arguments."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from launcher.config import ClusterConfig
-from launcher.plan import Plan, compare, lease_url, make_plan, netloc, start_order
+from launcher.plan import Plan, lease_url, make_plan, netloc, start_order
 from launcher.spec import ReadyBy
 
 BASE: dict[str, Any] = {
@@ -90,42 +88,6 @@ def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
     assert by["router.1"] is ReadyBy.ROUTER
     assert (by["dashboard"], by["mail.1"], by["db.1"]) == (ReadyBy.PROBE, ReadyBy.BUS, ReadyBy.SPAWN)
     assert by["web.1"] is ReadyBy.PROBE
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "names"),
-    [
-        (("services", "mail", "env"), {"X": "1"}, {"mail.1", "mail.2"}),
-        (("services", "db", "command"), ["./other"], {"db.1"}),
-        (("services", "mail", "depends_on"), [], set()),
-        (("services", "mail", "slots"), 5, {"mail.1", "mail.2"}),
-        (("dashboard", "port"), 9000, {"dashboard"}),
-        (("logs", "keep"), 1, set()),
-        (("bus", "frame_limit"), 2048, {"router.1", "router.2", "dashboard", "db.1", "mail.1", "mail.2"}),
-        (("lease", "ttl"), 5.0, {"dashboard", "db.1", "mail.1", "mail.2"}),
-    ],
-)
-def test_only_what_concerns_a_process_changes_it(
-    tmp_path: Path, path: tuple[str, ...], value: Any, names: set[str]
-) -> None:
-    changes = compare(plan(tmp_path), plan(tmp_path, changed(BASE, *path, value=value)))
-    assert set(changes.changed) == names
-    assert all(keys == (".".join(path),) for keys in changes.changed.values())
-    assert bool(changes) is bool(names)
-
-
-def test_added_and_removed(tmp_path: Path) -> None:
-    changes = compare(plan(tmp_path), plan(tmp_path, scaled={"mail": 3, "db": 0}))
-    assert (changes.added, changes.removed) == (("mail.3",), ("db.1",))
-    assert plan(tmp_path).scaled({"mail": 5}).by_name()["mail.5"].env["LUABUS_SLOTS"] == "2"
-
-
-def test_a_changed_env_file_is_a_change(tmp_path: Path) -> None:
-    config = changed(BASE, "services", "db", "env_file", value="x.env")
-    (tmp_path / "x.env").write_text("A=1")
-    before = plan(tmp_path, config)
-    (tmp_path / "x.env").write_text("A=2")
-    assert compare(before, plan(tmp_path, config)).changed == {"db.1": ("services.db.env_file",)}
 
 
 def test_addresses_and_stores() -> None:

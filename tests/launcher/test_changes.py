@@ -1,0 +1,47 @@
+"""What differs between two plans, and for whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.changes import compare
+from tests.launcher.test_plan import BASE, changed, plan
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "names"),
+    [
+        (("services", "mail", "env"), {"X": "1"}, {"mail.1", "mail.2"}),
+        (("services", "db", "command"), ["./other"], {"db.1"}),
+        (("services", "mail", "depends_on"), [], set()),
+        (("services", "mail", "slots"), 5, {"mail.1", "mail.2"}),
+        (("dashboard", "port"), 9000, {"dashboard"}),
+        (("logs", "keep"), 1, set()),
+        (("bus", "frame_limit"), 2048, {"router.1", "router.2", "dashboard", "db.1", "mail.1", "mail.2"}),
+        (("lease", "ttl"), 5.0, {"dashboard", "db.1", "mail.1", "mail.2"}),
+    ],
+)
+def test_only_what_concerns_a_process_changes_it(
+    tmp_path: Path, path: tuple[str, ...], value: Any, names: set[str]
+) -> None:
+    changes = compare(plan(tmp_path), plan(tmp_path, changed(BASE, *path, value=value)))
+    assert set(changes.changed) == names
+    assert all(keys == (".".join(path),) for keys in changes.changed.values())
+    assert bool(changes) is bool(names)
+
+
+def test_added_and_removed(tmp_path: Path) -> None:
+    changes = compare(plan(tmp_path), plan(tmp_path, scaled={"mail": 3, "db": 0}))
+    assert (changes.added, changes.removed) == (("mail.3",), ("db.1",))
+    assert plan(tmp_path).scaled({"mail": 5}).by_name()["mail.5"].env["LUABUS_SLOTS"] == "2"
+
+
+def test_a_changed_env_file_is_a_change(tmp_path: Path) -> None:
+    config = changed(BASE, "services", "db", "env_file", value="x.env")
+    (tmp_path / "x.env").write_text("A=1")
+    before = plan(tmp_path, config)
+    (tmp_path / "x.env").write_text("A=2")
+    assert compare(before, plan(tmp_path, config)).changed == {"db.1": ("services.db.env_file",)}
