@@ -10,6 +10,7 @@ from aiohttp import web
 
 # Importing these enters their endpoints into the table.
 from dashboard import api, calls, charts, events, metrics, openapi, tail  # noqa: F401
+from dashboard.assets import Assets
 from dashboard.chronicle import Chronicle
 from dashboard.context import CONTEXT, Context
 from dashboard.endpoints import add_routes
@@ -17,9 +18,7 @@ from dashboard.guard import MIDDLEWARES
 from dashboard.handlers import Handlers
 from dashboard.login import Login
 from dashboard.pages import Pages
-from dashboard.templating import HERE, prepare
-
-LASTING = "public, max-age=31536000, immutable"
+from dashboard.templating import prepare
 
 
 def make_app(context: Context) -> web.Application:
@@ -29,9 +28,8 @@ def make_app(context: Context) -> web.Application:
     add_routes(app)
     app.add_routes(Pages(context).routes())
     app.add_routes(Login(context).routes())
+    app.add_routes(Assets().routes())
     prepare()
-    app.router.add_static("/static/", HERE / "static", follow_symlinks=False)
-    app.on_response_prepare.append(_cache_assets)
     app.cleanup_ctx.append(_run_feed)
     app.on_shutdown.append(_let_go)
     Chronicle(context.journal, context.feed)
@@ -40,12 +38,6 @@ def make_app(context: Context) -> web.Application:
     context.jobs.changed = lambda: context.feed.bump("processes")
     context.journal.on_event = lambda event: context.feed.bump("events")
     return app
-
-
-async def _cache_assets(request: web.Request, response: web.StreamResponse) -> None:
-    # The address carries a mark of the contents: a new version is another address.
-    if request.path.startswith("/static/") and response.status in (200, 304):
-        response.headers["Cache-Control"] = LASTING if "v" in request.query else "no-cache"
 
 
 async def _run_feed(app: web.Application) -> AsyncIterator[None]:
