@@ -55,6 +55,7 @@ def test_axe_finds_nothing_serious_in_a_dialog_and_at_the_door(page: Page, clust
 
 def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None:
     go(page, cluster, "/processes/mail.1")
+    expect(page.locator("[data-chart] canvas")).to_have_count(2)  # the page has all that it came for
     hide = """(hidden) => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));
