@@ -1,4 +1,4 @@
-"""Every limit and default interval, with its unit and its reason. What is not here is not limited elsewhere."""
+"""Every limit and default interval, with its unit and its reason. What is of use in one module alone stays there."""
 
 from __future__ import annotations
 

@@ -261,13 +261,3 @@ class Table(Generic[T]):
     def _changed(self, group: Group[T]) -> None:
         group._rebuild()
         self.version += 1
-
-
-def hash_slot(hashed: int, slots: int) -> int:
-    """The slot of a 32-bit hash among `slots`, vacant ones counted."""
-    return hashed % slots
-
-
-def pick(members: tuple[Any, ...], chance: float) -> Any:
-    """One of the members, uniformly; `chance` is in [0, 1)."""
-    return members[int(chance * len(members))]

@@ -483,12 +483,15 @@ class Switch:
                 self.refuse(port, sequence, refusal)
                 return
         reached = []
+        lost = 0
         size = len(frame)
         for member in members:
             if member is port:
                 continue
             if size > member.room:
-                port.count_lost(OVERLOADED)
+                member.flush()  # as in `_forward`
+            if size > member.room:
+                lost += 1
                 continue
             member.room -= size
             member.frames_out += 1
@@ -496,8 +499,10 @@ class Switch:
                 self.dirty.append(member)
             member.out.append(frame)
             reached.append(member)
+        if lost:
+            port.count_lost(OVERLOADED, lost)
         if not flags & (FLAG_REQUEST | FLAG_COUNT):
-            if not reached:
+            if not reached and not lost:
                 port.count_lost(NO_ROUTE)
             return
         if flags & FLAG_REQUEST and reached:

@@ -138,6 +138,14 @@ def test_random_reaches_whom_chance_names() -> None:
     assert [len(port.take()) for port in world.mail] == [1, 1, 2]
 
 
+def test_random_is_uniform_over_the_live_and_a_vacancys_neighbour_gets_no_double_share() -> None:
+    world = World(4, room=1 << 20)
+    world.switch.table.vacate(ServiceId.of(MAIL, 2))
+    world.chances = [step / 3000 for step in range(3000)]
+    world.send(world.client, *[to_group(Kind.RANDOM)] * 3000)
+    assert [len(port.take()) for port in world.mail] == [1000, 0, 1000, 1000]
+
+
 def test_broadcast_reaches_everybody_in_the_group() -> None:
     world = World()
     world.send(world.client, to_group(Kind.BROADCAST))
@@ -546,6 +554,12 @@ def test_a_broadcast_that_finds_one_full_does_not_count_it() -> None:
     world.send(world.client, to_group(Kind.BROADCAST, 5, flags=FLAG_COUNT))
     assert world.client.take()[0].key == 2
     assert world.client.undeliverable == {OVERLOADED: 1}
+
+
+def test_a_one_way_broadcast_that_nobody_has_room_for_is_counted_once_for_each() -> None:
+    world = World(room=20)
+    world.send(world.client, to_group(Kind.BROADCAST))
+    assert world.client.undeliverable == {OVERLOADED: 3}
 
 
 def test_a_broadcast_to_nobody_is_told_0() -> None:
