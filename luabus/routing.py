@@ -11,7 +11,7 @@ master's connection dies; lower ones are refused, and the same epoch from two id
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from zlib import crc32
 
 from luabus.errors import IdInUse, StaleEpoch
