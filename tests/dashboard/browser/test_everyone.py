@@ -12,7 +12,7 @@ from tests.dashboard.browser.test_tools import PATHS
 from tests.dashboard.live import LiveCluster, go
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js"
-MOST_BYTES = 200_000
+MOST_BYTES = 100_000
 
 
 def complaints(page: Page, options: str) -> list[str]:

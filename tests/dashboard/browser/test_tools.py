@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -146,3 +147,35 @@ def test_every_page_is_chinese_for_a_chinese_browser(
         or path == "/api"
     )
     context.close()
+
+
+def test_html_in_names_keys_and_messages_is_text(page: Page, cluster: LiveCluster) -> None:
+    evil = "<img src=x onerror=document.title='owned'>"
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    asked = {"route": f"hash:mail:{evil}", "method": "send_mail", "args": [evil] * 4}
+    cluster.ask("/api/v1/call", asked)
+    for path, place in (
+        ("/events?kind=call", ".events"),
+        (f"/routes?group=mail&key={quote(evil)}", "input[name=key]"),
+        (f"/connections?q={quote(evil)}", "input[name=q]"),
+    ):
+        go(page, cluster, path)
+        shown = page.locator(place)
+        if place == ".events":
+            expect(shown).to_contain_text(evil)
+        else:
+            expect(shown).to_have_value(evil)
+        expect(page.locator("img")).to_have_count(0)
+        assert page.title() != "owned"
+    assert said == []
+
+
+def test_a_page_whose_session_ended_asks_for_the_token_again(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/connections")
+    page.context.clear_cookies()
+    page.get_by_role("searchbox").fill("mail")
+    expect(page).to_have_url(re.compile("/login"))
+    page.get_by_label("Token").fill(cluster.token)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{cluster.url}/connections?q=mail")
