@@ -355,6 +355,7 @@ class RegisterAsked(Asked):
 class Registered(Shown):
     """What each router answered, and the request that would take it back (null when nothing would)."""
 
+    done: str = ""
     service_id: str
     results: dict[str, str]
     undo: RegisterAsked | None = None

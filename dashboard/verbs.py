@@ -46,7 +46,16 @@ async def register(
     text = f"{'make master' if asked.is_master else done} {name} at {'every router' if asked.router == '*' else asked.router}"
     async with Written(context, caller, "register", name, text):
         results = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
-    return Registered(service_id=service_id, results=results, undo=undo)
+    if asked.is_master:
+        what = Text("{name} is master", name=name)
+    elif asked.token is None:
+        what = Text("{name} is removed", name=name)
+    else:
+        what = Text("{name} is registered" if asked.token else "{name} is vacant", name=name)
+    where = Text("every router") if asked.router == "*" else asked.router
+    told = Text("{what}: done at {where}", what=what, where=where)
+    language = caller.language if caller else "en"
+    return Registered(done=told.to(language), service_id=service_id, results=results, undo=undo)
 
 
 async def promote(

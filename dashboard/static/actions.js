@@ -92,15 +92,13 @@ yes.addEventListener("click", async () => {
     const { verb, args } = asked;
     const done = await post(verb, args, false);
     dialog.close();
-    toast(done.done ?? summary(done), done.undo ? () => ask("register", done.undo) : null);
+    toast(done.done, done.undo ? () => ask("register", done.undo) : null);
     refresh();
   } catch (error) {
     yes.disabled = false;
     fail(error.message);
   }
 });
-
-const summary = (done) => `${done.service_id}: ${Object.entries(done.results ?? {}).map(([router, said]) => `${router} ${said}`).join(", ")}`;
 
 /** A short message that goes away by itself; with `undo` it offers to take the action back, and stays longer. */
 export function toast(text, undo) {

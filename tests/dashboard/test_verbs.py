@@ -19,6 +19,7 @@ WAITS = WHO | {"wait": True}
 async def test_register_reaches_the_routers_and_says_how_to_undo(dash: Dash) -> None:
     answer = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": 0})
     assert await answer.json() == {
+        "done": "mail.2 is vacant: done at every router",
         "service_id": "2.2",
         "results": {"router.1": "done", "router.2": "done"},
         "undo": {"router": "*", "service_id": "2.2", "token": "own", "is_master": False},
