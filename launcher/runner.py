@@ -196,6 +196,7 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
 
 def _hear_signals(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Verbs) -> None:
     ended_at = float("-inf")
+    on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
 
     def end(number: int) -> None:
         nonlocal ended_at
@@ -209,7 +210,7 @@ def _hear_signals(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs
             supervisor.stop("Ctrl-C" if number == signal.SIGINT else f"the launcher got {name}")
 
     def hang_up() -> None:
-        if sys.stdout.isatty():
+        if on_terminal:
             end(signal.SIGHUP)
         else:
             supervisor.run_task(_reload(supervisor, verbs), "reload")

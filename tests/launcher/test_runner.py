@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import pwd
 import signal
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from launcher.__main__ import run
-from tests.launcher.harness import ClusterRun, child, until
+from tests.launcher.harness import ClusterRun, alive, child, until
 
 READY = {"command": child("ready", "wait"), "ready": {"log": "ready"}}
 
@@ -26,6 +30,31 @@ def test_sighup_reloads_and_a_broken_file_is_told_in_the_log(cluster: ClusterRun
     os.kill(launcher, signal.SIGHUP)
     until(lambda: "found neither of run and command" in cluster.log("launcher"), "the launcher's log")
     assert cluster.process("web.1")["pid"] == pid
+
+
+def test_a_closed_terminal_stops_the_cluster(cluster: ClusterRun) -> None:
+    cluster.write({"web": READY})
+    master, slave = pty.openpty()
+    shown = subprocess.Popen(
+        [sys.executable, "-m", "launcher", "-c", str(cluster.file), "up"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    try:
+        pid = cluster.until_state("web.1", "running")["pid"]
+        os.close(master)
+        shown.wait(20)
+    finally:
+        shown.kill()
+        shown.wait()
+    assert not alive(pid)
+    events = cluster.run_dir.events_file.read_text()
+    assert "the cluster stops: the launcher got SIGHUP" in events
+    assert "the cluster has stopped" in events
 
 
 def test_a_user_who_may_not_write_run_dir(cluster: ClusterRun, tmp_path: Path) -> None:
