@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from launcher.errors import StartFailed
 from launcher.output import Line
 from launcher.plan import Plan, netloc
+from launcher.screen import Screen
 from launcher.style import NAME_COLOURS, Style
 from launcher.supervisor import Supervisor
+
+
+class Output(Protocol):
+    """Where text goes: a file, or a `Screen`."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
 
 
 class LogPrinter:
     """Log lines for people: time, name, a bar in the name's colour (red for stderr), the text."""
 
-    def __init__(self, style: Style, out: TextIO, *, times: bool = True) -> None:
+    def __init__(self, style: Style, out: Output, *, times: bool = True) -> None:
         self._style = style
         self._out = out
         self._times = times
@@ -50,10 +59,16 @@ class Foreground:
     """The reporter of `up`."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
-        self._style = Style.of(self._out)
+        self._screen = Screen(sys.stdout.fileno(), sys.stdout.encoding) if out is None else None
+        self._out: Output = out or self._screen or sys.stdout
+        self._style = Style.of(out or sys.stdout)
         self._printer = LogPrinter(self._style, self._out)
         self._up = False
+
+    def close(self) -> None:
+        """Lets the last words out."""
+        if self._screen is not None:
+            self._screen.close()
 
     def prepared(self, plan: Plan, ended_leftovers: int) -> None:
         if ended_leftovers:
@@ -117,6 +132,9 @@ class Background:
 
     def __init__(self, out: TextIO) -> None:
         self._out: TextIO | None = out
+
+    def close(self) -> None:
+        """Nothing waits here."""
 
     def prepared(self, plan: Plan, ended_leftovers: int) -> None:
         self._tell({"total": len(plan.specs), "name": plan.name, "leftovers": ended_leftovers})

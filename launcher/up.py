@@ -34,8 +34,12 @@ def _launch(config_file: Path, lifeline: int | None, *, report: bool) -> int:
     from launcher.console import Background, Foreground
     from launcher.runner import run
 
+    reporter = Background(sys.stdout) if report else Foreground()
     try:
-        return run(config_file, Background(sys.stdout) if report else Foreground(), lifeline)
+        try:
+            return run(config_file, reporter, lifeline)
+        finally:
+            reporter.close()
     except LauncherError as error:
         if report:
             sys.stdout.write(
