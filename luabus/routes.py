@@ -121,8 +121,9 @@ class Route:
             except asyncio.CancelledError:
                 stream.give_up(sequence)
                 raise
-            except NoMaster:
-                if not wait_for_master:
+            except NoMaster as error:
+                # About another group it is a handler's answer: that one has run, and must not run again.
+                if not wait_for_master or error.group != self._route >> 16 & 0xFFFF:
                     raise
                 await bus.master_change(words, deadline, self.text, timeout)
 
