@@ -10,8 +10,9 @@ import pytest
 
 import luabus
 from luabus.bus import Bus
-from luabus.errors import ConfigError, NoRoute, NotConnected, RouterLost
+from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, RouterLost
 from tests.support.bus import GROUPS, SECRET, Instance, Star, prefers
+from tests.support.fast_time import run_fast
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -73,6 +74,22 @@ async def test_a_lost_router_is_router_lost_at_once_and_the_next_request_goes_th
         assert await bus.target("mail.1").request("who") == "mail.1"
         assert time.monotonic() - lost_at < 0.2
         assert prefers(bus) == other
+
+
+async def test_a_request_that_was_lost_with_its_router_is_not_sent_again() -> None:
+    async with Star(2) as star:
+        (mail,) = await star.mail(1)
+        bus, preferred, _ = await both(star)
+        task = asyncio.create_task(bus.target("mail.1").request("wait", timeout=None))
+        assert await mail.events.get() == "started"
+        lost_at = time.monotonic()
+        await star.routers[number(preferred) - 1].mgr.close()
+        with pytest.raises(RouterLost):
+            await task
+        assert time.monotonic() - lost_at < 1.0
+        assert await mail.events.get() == "cancelled"
+        assert await bus.target("mail.1").request("who") == "mail.1"
+        assert mail.service.handlers.methods["wait"].stats.calls == 1
 
 
 async def test_order_is_kept_from_the_loss_on() -> None:
@@ -204,6 +221,19 @@ async def test_a_router_that_stops_waits_for_those_whose_other_router_is_just_co
             assert await bus.target("mail.1").request("who") == "mail.1"
 
 
+def test_a_router_that_stops_waits_for_a_router_that_does_not_come_back_for_five_seconds() -> None:
+    async def main() -> None:
+        async with Star(2) as star:
+            await star.mail(1)
+            _, preferred, other = await both(star)
+            await star.routers[number(other) - 1].stop(0.0)
+            started = time.monotonic()
+            await star.routers[number(preferred) - 1].stop()
+            assert time.monotonic() - started == pytest.approx(5.0, abs=0.1)
+
+    run_fast(main())
+
+
 async def test_the_only_router_stops_within_its_time() -> None:
     async with Star(1) as star:
         await star.mail(1)
@@ -227,6 +257,79 @@ async def test_what_is_sent_during_the_change_is_kept_within_the_buffer() -> Non
             bus.target("mail.1").send("note", index)
         assert await bus.target("mail.1").request("who") == "mail.1"
         assert mail.notes == list(range(50))
+
+
+async def begin_to_change(star: Star, bus: Bus, flushed: asyncio.Event) -> asyncio.Task[None]:
+    """The preferred router stops, and confirms that everything has arrived when `flushed` is set; the change has begun."""
+    old = star.routers[number(prefers(bus)) - 1]
+
+    async def flush() -> None:
+        await flushed.wait()
+        await old.flush()
+
+    old.api.rpc(flush, name="luabus.flush")
+    stopping = asyncio.create_task(old.stop())
+    await until(lambda: bus.preferred is None)
+    return stopping
+
+
+async def test_what_is_sent_during_the_change_is_held_until_the_old_router_has_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    async with Star(2) as star:
+        (mail,) = await star.mail(1)
+        bus, _, other = await both(star)
+        flushed = asyncio.Event()
+        for index in range(50):
+            bus.target("mail.1").send("note", index)
+        stopping = await begin_to_change(star, bus, flushed)
+        for index in range(50, 100):
+            bus.target("mail.1").send("note", index)
+        asking = asyncio.create_task(bus.target("mail.1").request("who"))
+        await mail.noted(50)
+        address = star.addresses[number(other) - 1]
+        async with luabus.connect([address], secret=SECRET, groups=GROUPS) as beside:
+            assert await beside.target("mail.1").request("who") == "mail.1"
+        assert mail.notes == list(range(50))
+        assert not asking.done()
+        flushed.set()
+        assert await asking == "mail.1"
+        assert mail.notes == list(range(100))
+        await stopping
+
+
+async def test_what_is_held_during_the_change_is_limited_to_half_of_the_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    async with Star(2) as star:
+        (mail,) = await star.mail(1)
+        bus, flushed = await star.client(), asyncio.Event()
+        stopping = await begin_to_change(star, bus, flushed)
+        fit = (4 << 20) // 100_051
+        for _ in range(fit):
+            bus.target("mail.1").send("note", bytes(100_000))
+        with pytest.raises(Overloaded) as caught:
+            bus.target("mail.1").send("note", bytes(100_000))
+        assert (caught.value.what, caught.value.limit) == ("bytes held", 4 << 20)
+        flushed.set()
+        await mail.noted(fit)
+        await stopping
+
+
+def test_an_old_router_that_confirms_nothing_holds_the_sender_up_for_two_seconds() -> None:
+    async def main() -> None:
+        async with Star(2) as star:
+            await star.mail(1)
+            bus, flushed = await star.client(), asyncio.Event()
+            stopping = await begin_to_change(star, bus, flushed)
+            started = time.monotonic()
+            assert await bus.target("mail.1").request("who") == "mail.1"
+            assert time.monotonic() - started == pytest.approx(2.0, abs=0.1)
+            await stopping
+
+    run_fast(main())
 
 
 # --- what routers tell ----------------------------------------------------------------------------------------

@@ -139,6 +139,26 @@ async def test_handlers_start_in_the_order_in_which_their_messages_came() -> Non
         assert started == list(range(200))
 
 
+async def test_a_handler_that_waits_may_finish_after_one_that_started_later() -> None:
+    async with Served() as served:
+        log: list[str] = []
+        go_on = asyncio.Event()
+
+        @served.handlers.rpc
+        async def work(name: str, wait: bool) -> None:
+            log.append(f"{name} starts")
+            if wait:
+                await go_on.wait()
+            log.append(f"{name} ends")
+
+        first = asyncio.create_task(served.client.request("work", "first", True))
+        await until(lambda: log)
+        await served.client.request("work", "second", False)
+        go_on.set()
+        await first
+        assert log == ["first starts", "second starts", "second ends", "first ends"]
+
+
 async def test_each_of_many_waiting_handlers_gets_its_own_answer() -> None:
     async with Served() as served:
 

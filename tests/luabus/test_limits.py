@@ -4,7 +4,9 @@ import ast
 import re
 
 from luabus import limits
+from tests.support.bus import Star
 from tests.support.imports import ROOT
+from tests.support.streams import Pair
 
 SOURCE = (ROOT / "luabus/limits.py").read_text("utf-8")
 
@@ -15,6 +17,20 @@ def test_limits_fit_into_each_other() -> None:
     assert limits.DEFAULT_FRAME_LIMIT <= limits.MAX_FRAME_LIMIT < 1 << 32
     assert limits.HEARTBEAT_S * limits.HEARTBEATS_MISSED < limits.REQUEST_TIMEOUT_S < limits.STUCK_TIMEOUT_S
     assert limits.CALL_TICK_S < limits.HEARTBEAT_S
+
+
+async def test_every_buffer_and_queue_has_its_limit_by_default() -> None:
+    async with Pair() as pair:
+        assert pair.client.send_limit == pair.server.send_limit == 64 << 10
+        assert pair.client.frame_limit == pair.server.frame_limit == 64 << 10
+    async with Star() as star:
+        (mail,) = await star.mail(1)
+        (ours,) = (link.stream for link in mail.bus.routers)
+        assert ours is not None
+        for stream in (ours, *star.routers[0].mgr.streams.values()):
+            assert stream.send_limit == 8 << 20
+            assert stream.frame_limit == 1 << 20
+        assert mail.service.handlers.max_concurrency == 4096
 
 
 def test_every_limit_is_used() -> None:

@@ -25,6 +25,7 @@ from luabus.errors import (
 )
 from luabus.ids import CLIENT_BASE
 from tests.support.bus import Star
+from tests.support.fast_time import run_fast
 from tests.support.waiting import until
 
 # --- who answers ----------------------------------------------------------------------------------------------
@@ -194,6 +195,17 @@ async def test_wait_for_master_ends_with_the_time_out() -> None:
         assert time.monotonic() - started < 2.0
 
 
+async def test_wait_for_master_does_not_ask_again_what_a_handler_has_answered() -> None:
+    async with Star() as star:
+        (mail,) = await star.mail(1)
+        mail.service.rpc(lambda: mail.bus.master("gateway").request("who"), name="nested")
+        bus = await star.client()
+        await bus.router("router.1").request("luabus.register", "2.1", "own", True)
+        with pytest.raises(NoMaster, match="group 1 has no master now"):
+            await bus.master("mail").request("nested", wait_for_master=True)
+        assert mail.service.handlers.methods["nested"].stats.calls == 1
+
+
 async def test_a_name_nobody_has_is_said_with_the_closest_one() -> None:
     async with Star() as star:
         bus = await star.client()
@@ -240,6 +252,20 @@ async def test_a_time_out_tells_the_callee_whose_handler_is_cancelled() -> None:
             await bus.hash("mail", 7).request("wait", timeout=0.05)
         assert caught.value.timeout_s == pytest.approx(0.05, abs=0.01)
         assert [await mail.events.get(), await mail.events.get()] == ["started", "cancelled"]
+
+
+@pytest.mark.parametrize("timeout", [0.0501, 0.0537, 0.0599, 1.2345])
+def test_a_time_out_is_never_early_and_at_most_10_ms_late(timeout: float) -> None:
+    async def main() -> None:
+        async with Star() as star:
+            await star.mail(1)
+            bus = await star.client()
+            started = time.monotonic()
+            with pytest.raises(RequestTimeout):
+                await bus.target("mail.1").request("wait", timeout=timeout)
+            assert timeout <= time.monotonic() - started <= timeout + 0.010
+
+    run_fast(main())
 
 
 async def test_cancelling_an_awaited_request_cancels_the_handler() -> None:
@@ -390,6 +416,32 @@ async def test_gather_with_a_member_that_dies_names_it_at_once() -> None:
         found = await task
         assert isinstance(found[ServiceId.of(2, 3)], PeerLost)
         assert found[ServiceId.of(2, 1)] == "mail.1"
+
+
+async def test_gather_has_an_entry_for_each_who_got_it_however_it_ended() -> None:
+    async with Star() as star:
+        mail = await star.mail(1, 2, 3, 4)
+        mail[1].service.rpc(lambda: 1 / 0, name="wait")
+        mail[3].service.rpc(lambda: "mail.4", name="wait")
+        bus = await star.client()
+        task = asyncio.create_task(bus.broadcast("mail").gather("wait", timeout=0.5))
+        for one in (mail[0], mail[2]):
+            assert await one.events.get() == "started"
+        await mail[2].bus.close()
+        found = await task
+        assert [str(one) for one in found] == ["2.1", "2.2", "2.3", "2.4"]
+        kinds = [type(value) for value in found.values()]
+        assert kinds == [RequestTimeout, RemoteError, PeerLost, str]
+
+
+async def test_a_broadcast_goes_to_the_live_ones_only() -> None:
+    async with Star() as star:
+        (first, gone, third) = await star.mail()
+        bus = await star.client()
+        await gone.service.stop()
+        assert await bus.broadcast("mail").publish("note", "still here") == 2
+        assert await first.noted(1) == await third.noted(1) == ["still here"]
+        assert gone.notes == []
 
 
 async def test_gather_over_an_empty_group_is_empty_at_once() -> None:

@@ -226,6 +226,25 @@ async def test_stopping_finishes_what_runs_and_takes_nothing_new() -> None:
         await stopping
 
 
+async def test_a_service_that_stops_leaves_a_vacant_slot_where_the_number_of_slots_is_configured() -> None:
+    async with Star(slots={"mail": (2, 3), "robot": (4, 0)}) as star:
+        bus = await star.client()
+
+        async def homes(group: str) -> list[str]:
+            return [await bus.hash(group, key).request("who") for key in range(6)]
+
+        for group in ("mail", "robot"):
+            for instance in (1, 2, 3):
+                await star.service(group, instance)
+            one, two, three = (f"{group}.{instance}" for instance in (1, 2, 3))
+            assert await homes(group) == [one, two, three] * 2
+            await star.services[one].service.stop()
+            vacant = group == "mail"
+            assert await homes(group) == ([two, two, three] * 2 if vacant else [two, three] * 3)
+            await star.service(group, 1)
+            assert await homes(group) == [one, two, three] * 2
+
+
 async def test_stopping_cancels_what_does_not_finish_in_time() -> None:
     async with Star() as star:
         (mail,) = await star.mail(1, drain_timeout=0.1)

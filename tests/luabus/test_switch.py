@@ -515,6 +515,21 @@ def test_a_reply_passes_when_the_callers_buffer_is_full() -> None:
     assert world.client.room < 0
 
 
+def test_answers_to_one_that_does_not_read_are_limited_too() -> None:
+    world = World()
+    world.send(world.client, *(target(1, sequence) for sequence in range(1, 6)))
+    world.client.room = 0
+    body = bytes(ROOM // 4)
+    world.send(world.mail[0], *(reply(world.client, sequence, body) for sequence in range(1, 6)))
+    *passed, refused, last = world.client.take()
+    assert [(frame.kind, frame.sequence) for frame in passed] == [(Kind.REPLY, n) for n in (1, 2, 3)]
+    for frame, sequence in ((refused, 4), (last, 5)):
+        error = from_wire(codec.unpack_value(frame.body))
+        assert isinstance(error, Overloaded)
+        assert (frame.sequence, error.what, error.limit) == (sequence, "bytes of answers", ROOM)
+    assert world.client.outstanding == {}
+
+
 def test_requests_in_flight_of_one_connection_are_limited() -> None:
     world = World(room=1 << 30)
     chunk = [target(1, sequence, b"") for sequence in range(1, MAX_OUTSTANDING + 1)]
