@@ -72,6 +72,14 @@ class BusWatch:
         registered = sum(1 for router in self._connected if text in self._live.get((router, group), ()))
         return Presence(registered, len(self._connected))
 
+    async def is_connected(self, group: int, instance: int) -> bool:
+        """Whether any router has an open connection of this service id, registered or not; True when none can be asked."""
+        try:
+            rows = await luabus.admin.connections(self._bus)
+        except luabus.LuabusError:
+            return True
+        return any(row["service_id"] == f"{group}.{instance}" for row in rows)
+
     async def alarms(self) -> list[dict[str, Any]]:
         """What the connected routers warn of: `{"router", "kind", "text", "since", "count"}`. One that does not answer soon is
         left out; being lost is told by other means."""

@@ -204,7 +204,7 @@ class Service(Section):
     start_timeout: PositiveSeconds = 30.0
     """Seconds within which it must be ready; otherwise it is stopped and counts as crashed."""
     liveness_timeout: Seconds = 10.0
-    """A luabus service that is on no connected router for so many seconds has hung and is restarted; 0: never."""
+    """A luabus service that is at no router for so many seconds, not even connected, has hung and is restarted; 0: never."""
     restart: Restart = Restart()
     """What happens when an instance ends, and how it is stopped."""
     ready: Probe | None = None

@@ -266,6 +266,21 @@ class Supervisor:
                 if spec.ready_by is ReadyBy.BUS:
                     unit.set_report(presence.everywhere, absent=presence.nowhere)
 
+    def missed(self, unit: Unit) -> None:
+        """Registered nowhere: taken out of the routing tables by hand, or hung."""
+        self.run_task(self._judge_absence(unit), f"judgement of {unit.name}")
+
+    async def _judge_absence(self, unit: Unit) -> None:
+        spec = unit.spec
+        if self.watch is None or spec.group is None:
+            return
+        if await self.watch.is_connected(spec.group, spec.instance):
+            unit.spare("is in no routing table, but connected: it was taken out by hand, and is left alone")
+        elif not self.watch.presence(spec.group, spec.instance).registered:
+            unit.unhealthy(
+                f"on no router for {spec.liveness_timeout:g} s, so its event loop hangs or it lost its way"
+            )
+
     def _advance_start(self) -> None:
         now = time.monotonic()
         turns = whose_turn(list(self.units.values()), now)

@@ -44,6 +44,9 @@ class Host(Protocol):
     def changed(self, unit: Unit, before: State) -> None:
         """The unit's state (`before`: what it was when last told), readiness or detail is another one."""
 
+    def missed(self, unit: Unit) -> None:
+        """It is on no router for longer than it may be: answer with `unhealthy`, or with `spare`."""
+
 
 class Unit:
     """One process of the cluster. `machine` and the attributes are for reading; change it through the methods."""
@@ -72,6 +75,7 @@ class Unit:
         self._reported = False
         self._timer: asyncio.TimerHandle | None = None
         self._absence: asyncio.TimerHandle | None = None
+        self._spared = False
         self._sweeper: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._told = (self.machine.state, self.machine.detail, False)
@@ -146,9 +150,20 @@ class Unit:
         self._reported = ready
         if ready or not absent:
             self._forget_absence()
-        elif self._absence is None and self.spec.liveness_timeout > 0 and self.state is State.RUNNING:
-            self._absence = self._loop.call_later(self.spec.liveness_timeout, self._missed)
+        else:
+            self._expect()
         self._assess()
+
+    def spare(self, why: str) -> None:
+        """It is absent with a reason; is looked at again after another `liveness_timeout`."""
+        if not self._spared:
+            self._spared = True
+            self.log.say(why)
+        self._expect()
+
+    def _expect(self) -> None:
+        if self._absence is None and self.spec.liveness_timeout > 0 and self.state is State.RUNNING:
+            self._absence = self._loop.call_later(self.spec.liveness_timeout, self._missed)
 
     async def close(self) -> None:
         """Ends timers and tasks; the process, if any, is left alone."""
@@ -265,11 +280,10 @@ class Unit:
 
     def _missed(self) -> None:
         self._absence = None
-        self.unhealthy(
-            f"on no router for {self.spec.liveness_timeout:g} s, so its event loop hangs or it lost its way"
-        )
+        self._host.missed(self)
 
     def _forget_absence(self) -> None:
+        self._spared = False
         if self._absence is not None:
             self._absence.cancel()
             self._absence = None

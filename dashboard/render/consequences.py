@@ -65,15 +65,6 @@ def of_register(snapshot: Snapshot, asked: RegisterAsked) -> Said:
         title = Text("Register {name}?", name=name)
     sentences = list(_register_sentences(snapshot, asked, name, slot))
     one_of_several = asked.router != "*" and len(snapshot.routers) > 1
-    leaves = asked.token in (None, 0) and slot is not None and slot.token and not one_of_several
-    if leaves and any(process.service_id == asked.service_id for process in snapshot.processes):
-        sentences.append(
-            Text(
-                "The launcher takes an instance that is on no router for hung: after its liveness_timeout (10 s by default) it "
-                "starts {name} again, which then registers.",
-                name=name,
-            )
-        )
     if one_of_several:
         sentences.append(
             Text(

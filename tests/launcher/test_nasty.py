@@ -154,6 +154,15 @@ def test_one_that_takes_too_much_memory_is_replaced(cluster: ClusterRun) -> None
     cluster.request("scale", "fat", 0, WAIT)
 
 
+def test_a_service_taken_out_of_the_tables_by_hand_is_no_hung_one(cluster: ClusterRun) -> None:
+    pid = cluster.until_state("hung.1", "running")["pid"]
+    cluster.ok("register", "hung.1", "0")
+    until(lambda: "it was taken out by hand" in cluster.log("hung.1"), "it is left alone")
+    row = cluster.process("hung.1")
+    assert (row["pid"], row["state"]) == (pid, "running")
+    cluster.ok("register", "hung.1", "own")
+
+
 def test_a_service_whose_event_loop_hangs_is_replaced(cluster: ClusterRun) -> None:
     pid = cluster.process("hung.1")["pid"]
     assert cluster("call", "-t", "0.2", "target:hung.1", "hang").code == 1

@@ -42,6 +42,9 @@ class Host:
         if unit.machine.waiting:
             asyncio.get_running_loop().call_soon(unit.clear)
 
+    def missed(self, unit: Unit) -> None:
+        unit.unhealthy("its loop hangs")
+
     def unit(self, *words: str, **more: object) -> Unit:
         rules = Rules(RestartPolicy(initial=0.02, crash_limit=3), start_timeout=10.0, stop_timeout=0.5)
         values: dict[str, object] = {
