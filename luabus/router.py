@@ -237,10 +237,16 @@ class Router:
         else:
             self._problems.pop(stream, None)
 
-    def watch(self) -> list[dict[str, Any]]:
-        """Every group as it is now; changes follow as `luabus.group` calls."""
-        self._watchers.add(caller().stream)
-        return [full_group(group) for _, group in sorted(self.mgr.switch.table.groups.items())]
+    def watch(self) -> None:
+        """From now on `luabus.group` calls with each group that changes; before the answer, with all there are.
+
+        They come by one way, in order: a list in the answer could be read after a change that was told later.
+        """
+        self._announce()
+        stream = caller().stream
+        self._watchers.add(stream)
+        for _, body in sorted(self._announced_full.items()):
+            self._say(stream, body)
 
     def prefer(self, preferred: bool) -> None:
         """The caller forwards through this router from now on, or no longer."""
