@@ -83,6 +83,18 @@ class RouterPeer:
         return await self._link.stream.request(msg, *args, timeout=timeout)
 
 
+class _Turn:
+    """What waits for the end of an orderly change: a message, or (with a future) a request that its task has yet to await."""
+
+    __slots__ = ("future", "send")
+
+    def __init__(
+        self, send: Callable[[Stream], object], future: asyncio.Future[Stream] | None = None
+    ) -> None:
+        self.send = send
+        self.future = future
+
+
 class Bus:
     """The bus, seen from one process. Use `luabus.connect(...)`, or a service's `bus`.
 
@@ -106,7 +118,7 @@ class Bus:
         self._preferred: Link | None = None
         self.preferred: Stream | None = None
         self.words = 0
-        self._held: list[tuple[int, int, bytes, int, int]] = []
+        self._held: list[_Turn] = []
         self._held_bytes = 0
         self._switching: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -183,8 +195,7 @@ class Bus:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
-        self._held.clear()
-        self._held_bytes = 0
+        self._drop_held()
         if self._mgr is not None:
             await self._mgr.close()
         await self._words.close()
@@ -365,8 +376,7 @@ class Bus:
 
     async def _watch(self, link: Link) -> None:
         if link.stream is not None:
-            for group in await link.stream.request("luabus.watch"):
-                self._on_group(link.name, group)
+            await link.stream.request("luabus.watch")
 
     # --- links ------------------------------------------------------------------------------------------------
 
@@ -421,14 +431,27 @@ class Bus:
         log.info("forwarding through %s", link.name)
         held, self._held, self._held_bytes = self._held, [], 0
         self._tell_preference(stream, True)
-        for message in held:
+        for turn in held:
+            if turn.future is not None and turn.future.done():
+                continue  # nobody waits for it any more
             try:
-                stream.post(*message)
-            except (
-                LuabusError
-            ) as error:  # was accepted within the limits, so it is the loss of a stream that comes here
-                log.warning("a message held during the change of router is lost: %s", error)
+                turn.send(stream)
+            except LuabusError as error:
+                if turn.future is not None:
+                    turn.future.set_exception(error)
+                else:  # was accepted within the limits, so it is the loss of a stream that comes here
+                    log.warning("a message held during the change of router is lost: %s", error)
+            else:
+                if turn.future is not None:
+                    turn.future.set_result(stream)
         self._notify()
+
+    def _drop_held(self) -> None:
+        """There is no router left for what is held."""
+        held, self._held, self._held_bytes = self._held, [], 0
+        for turn in held:
+            if turn.future is not None and not turn.future.done():
+                turn.future.set_exception(self._not_connected())
 
     @staticmethod
     def _tell_preference(stream: Stream, preferred: bool) -> None:
@@ -442,14 +465,19 @@ class Bus:
     async def _next_change(self) -> None:
         await self._changed.wait()
 
-    async def settled(self) -> Stream:
-        """The preferred router's stream, once an orderly change is over. Raises `NotConnected` when there is none."""
-        while (stream := self.preferred) is None:
-            if self._switching is None:
-                await asyncio.sleep(0)  # who tries again in a loop must let the links connect meanwhile
-                raise self._not_connected()
-            await self._next_change()
-        return stream
+    async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
+        """While there is no preferred router: when the orderly change is over, call `send` with the next one's stream, behind all
+        that was held before; returns that stream.
+
+        Raises `NotConnected` when no change is under way, what `send` raises, and `TimeoutError` after `timeout` seconds.
+        """
+        if self._switching is None:
+            await asyncio.sleep(0)  # who tries again in a loop must let the links connect meanwhile
+            raise self._not_connected()
+        future: asyncio.Future[Stream] = self.mgr.loop.create_future()
+        self._held.append(_Turn(send, future))
+        async with asyncio.timeout(timeout):
+            return await future
 
     async def master_change(
         self, since: int, deadline: float | None, route: str, timeout: float | None
@@ -489,7 +517,7 @@ class Bus:
                 f"{self._held_bytes} bytes wait for the change of router already",
                 what="bytes held", limit=self._buffer // 2, current=self._held_bytes,
             )  # fmt: skip
-        self._held.append((route, key, body, trace, epoch))
+        self._held.append(_Turn(lambda stream: stream.post(route, key, body, trace, epoch)))
         self._held_bytes += len(body) + _HEAD
         return SENT
 
@@ -584,6 +612,5 @@ class Bus:
             others = [link for link in (new, *self._links) if link.ready and not link.draining]
             if not self._closing and (others or old.ready):
                 self._prefer(others[0] if others else old)
-            self._held.clear()  # empty, unless every router was lost meanwhile
-            self._held_bytes = 0
+            self._drop_held()  # empty, unless every router was lost meanwhile
             self._notify()

@@ -32,8 +32,8 @@ class Way(Protocol):
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> Sent:
         """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
 
-    async def settled(self) -> Stream:
-        """The preferred router's stream, once there is one. Raises `NotConnected`."""
+    async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
+        """`send` with the stream of the next preferred router, once there is one. Raises `NotConnected` and `TimeoutError`."""
 
     async def master_change(
         self, since: int, deadline: float | None, route: str, timeout: float | None
@@ -55,6 +55,26 @@ class Sent:
 
 
 SENT = Sent(None)
+
+
+class _Call:
+    """A request: the stream that it was sent on and its sequence there, as soon as it has been sent."""
+
+    __slots__ = ("sequence", "stream")
+
+    def __init__(self) -> None:
+        self.stream: Stream | None = None
+        self.sequence = 0
+
+    def settle(self) -> None:
+        """It is answered."""
+        if self.stream is not None:
+            self.stream.settle_call(self.sequence)
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.stream is not None:
+            self.stream.give_up(self.sequence)
 
 
 class Route:
@@ -102,25 +122,32 @@ class Route:
             raise Refused("a broadcast has many answers; use gather()")
         body = codec.pack_call(msg, args)
         bus = self._bus
-        call = current.get()
-        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        handled = current.get()
+        trace = handled.trace if handled is not None and handled.trace else random.getrandbits(64)
         route = self._route | _REQUEST_FLAGS << 8
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            stream = bus.preferred or await bus.settled()
-            epoch = bus.epoch() if bus.epoch is not None else 0
             words = bus.words
             left = None if deadline is None else deadline - time.monotonic()
-            # As `Stream.ask`, without a second coroutine around each request.
-            waiter = stream.new_waiter()
-            sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+            stream = bus.preferred
             try:
-                return await waiter
+                if stream is None:
+                    call = _Call()
+                    waiter = asyncio.get_running_loop().create_future()
+                    stream = await self._begin(call, waiter, route, body, left, trace)
+                    sequence = call.sequence
+                else:
+                    # As `Stream.ask`, without a second coroutine around each request.
+                    waiter = stream.new_waiter()
+                    epoch = bus.epoch() if bus.epoch is not None else 0
+                    sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+                try:
+                    return await waiter
+                except asyncio.CancelledError:
+                    stream.give_up(sequence)
+                    raise
             except TimeoutError:
                 raise late(f"{self.text} {msg}", timeout) from None
-            except asyncio.CancelledError:
-                stream.give_up(sequence)
-                raise
             except NoMaster as error:
                 # About another group it is a handler's answer: that one has run, and must not run again.
                 if not wait_for_master or error.group != self._route >> 16 & 0xFFFF:
@@ -134,15 +161,10 @@ class Route:
         if self.kind is Kind.BROADCAST:
             raise Refused("a broadcast has many answers; use gather()")
         body = codec.pack_call(msg, args)
-        bus = self._bus
-        stream = bus.preferred or await bus.settled()
         future: asyncio.Future[tuple[ServiceId, Any]] = asyncio.get_running_loop().create_future()
-        sequence = 0
-        answer = Answer(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
-        route = self._route | _REQUEST_FLAGS << 8
-        epoch = bus.epoch() if bus.epoch is not None else 0
-        sequence = stream.start_call(answer, route, self._key, body, timeout, random.getrandbits(64), epoch)
-        await self._await(stream, sequence, future)
+        call = _Call()
+        answer = Answer(future, call.settle, lambda: f"{self.text} {msg}")
+        await self._ask(call, answer, _REQUEST_FLAGS, body, timeout, random.getrandbits(64), msg)
         return future.result()
 
     async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
@@ -154,18 +176,12 @@ class Route:
         if self.kind is not Kind.BROADCAST:
             raise Refused(f"gather() is for broadcasts; {self.text} has one answer: use request()")
         body = codec.pack_call(msg, args)
-        bus = self._bus
-        stream = bus.preferred or await bus.settled()
-        call = current.get()
-        trace = call.trace if call is not None and call.trace else random.getrandbits(64)
+        handled = current.get()
+        trace = handled.trace if handled is not None and handled.trace else random.getrandbits(64)
         future: asyncio.Future[dict[ServiceId, Any]] = asyncio.get_running_loop().create_future()
-        sequence = 0
-        gather = Gather(future, lambda: stream.settle_call(sequence), lambda: f"{self.text} {msg}")
-        route = self._route | _REQUEST_FLAGS << 8
-        sequence = stream.start_call(
-            gather, route, self._key, body, timeout, trace, bus.epoch() if bus.epoch is not None else 0
-        )
-        await self._await(stream, sequence, future)
+        call = _Call()
+        gather = Gather(future, call.settle, lambda: f"{self.text} {msg}")
+        await self._ask(call, gather, _REQUEST_FLAGS, body, timeout, trace, msg)
         return future.result()
 
     async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
@@ -173,21 +189,50 @@ class Route:
         if self.kind is not Kind.BROADCAST:
             raise Refused(f"publish() is for broadcasts, not for {self.text}")
         body = codec.pack_call(msg, args)
-        bus = self._bus
-        stream = bus.preferred or await bus.settled()
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        sequence = 0
-        count = Count(future, lambda: stream.settle_call(sequence))
-        route = self._route | (FLAG_COUNT | FLAG_META) << 8
-        epoch = bus.epoch() if bus.epoch is not None else 0
-        sequence = stream.start_call(count, route, self._key, body, timeout, 0, epoch)
-        await self._await(stream, sequence, future)
+        call = _Call()
+        await self._ask(call, Count(future, call.settle), FLAG_COUNT | FLAG_META, body, timeout, 0, msg)
         return future.result()
 
-    @staticmethod
-    async def _await(stream: Stream, sequence: int, future: asyncio.Future[Any]) -> None:
+    async def _ask(
+        self,
+        call: _Call,
+        waiter: Answer | Gather | Count,
+        flags: int,
+        body: bytes,
+        timeout: float,
+        trace: int,
+        msg: str,
+    ) -> None:
+        """Send a request and wait until the future of its `waiter` is settled."""
         try:
-            await future
+            await self._begin(call, waiter, self._route | flags << 8, body, timeout, trace)
+        except TimeoutError:
+            raise late(f"{self.text} {msg}", timeout) from None
+        try:
+            await waiter.result
         except asyncio.CancelledError:
-            stream.give_up(sequence)
+            call.give_up()
+            raise
+
+    async def _begin(
+        self, call: _Call, waiter: Any, route: int, body: bytes, timeout: float | None, trace: int
+    ) -> Stream:
+        """Send a request at once, or in its turn while the preferred router changes. Raises `TimeoutError`."""
+        bus = self._bus
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def send(stream: Stream) -> None:
+            left = None if deadline is None else deadline - time.monotonic()
+            call.sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+            call.stream = stream
+
+        if bus.preferred is not None:
+            send(bus.preferred)
+            return bus.preferred
+        try:
+            return await bus.in_turn(send, timeout)
+        except (TimeoutError, asyncio.CancelledError):
+            call.give_up()  # if it was sent in the very moment
             raise

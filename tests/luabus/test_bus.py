@@ -10,7 +10,7 @@ import pytest
 
 import luabus
 from luabus.bus import Bus
-from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, RouterLost
+from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, RequestTimeout, RouterLost
 from tests.support.bus import GROUPS, SECRET, Instance, Star, prefers
 from tests.support.fast_time import run_fast
 from tests.support.proxy import Proxy
@@ -299,6 +299,50 @@ async def test_what_is_sent_during_the_change_is_held_until_the_old_router_has_d
         await stopping
 
 
+async def test_requests_and_one_way_messages_keep_their_order_together_across_the_change() -> None:
+    async with Star(2) as star:
+        (mail,) = await star.mail(1)
+        bus, flushed = await star.client(), asyncio.Event()
+        route = bus.target("mail.1")
+        stopping = await begin_to_change(star, bus, flushed)
+        tasks: list[asyncio.Task[Any]] = []
+        for index in range(100):
+            if index == 60:
+                flushed.set()
+            if index % 3 == 0:
+                route.send("note", index)
+            elif index % 3 == 1:
+                tasks.append(asyncio.create_task(route.request("note", index)))
+            else:
+                tasks.append(asyncio.create_task(bus.broadcast("mail").publish("note", index)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert await mail.noted(100) == list(range(100))
+        await stopping
+
+
+async def test_a_request_that_is_held_ends_with_its_time_out_or_its_task_and_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    async with Star(2) as star:
+        (mail,) = await star.mail(1)
+        bus, flushed = await star.client(), asyncio.Event()
+        stopping = await begin_to_change(star, bus, flushed)
+        cancelled = asyncio.create_task(bus.target("mail.1").request("note", 1))
+        for use in (bus.target("mail.1").request, bus.broadcast("mail").gather):
+            with pytest.raises(RequestTimeout, match=r"within 0\.02 s"):
+                await use("note", 1, timeout=0.02)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        asking = asyncio.create_task(bus.target("mail.1").request("who"))
+        flushed.set()
+        assert await asking == "mail.1"
+        assert mail.notes == []
+        await stopping
+
+
 async def test_what_is_held_during_the_change_is_limited_to_half_of_the_buffer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -358,6 +402,31 @@ async def test_watching_tells_every_group_and_each_change_of_each_router() -> No
         await until(lambda: all(seen[r, 2]["slots"][1]["token"] for r in ("router.1", "router.2")))
         await mail.service.stop()
         await until(lambda: all(not seen[r, 2]["slots"][1]["token"] for r in ("router.1", "router.2")))
+
+
+async def test_a_change_in_the_moment_of_the_first_look_is_not_hidden_by_it() -> None:
+    async with Star() as star:
+        await star.mail(1)
+        router = star.routers[0]
+        bus = await star.client()
+        seen: list[int] = []
+        bus.on_group = lambda router, group: seen.append(group["slots"][0]["token"])
+        stream = bus.routers[0].stream
+        assert stream is not None
+        transport = stream._transport
+        assert transport is not None
+        watching = asyncio.create_task(bus.watch())
+        await asyncio.sleep(0)
+        stream.flush()
+        transport.pause_reading()  # so that it reads both at once: the answer, and the change after it
+        await until(lambda: router._watchers)
+        written = next(s for s in router._open_streams() if s in router._watchers)
+        router.register("mail.1", 0)
+        before = written.frames_out
+        await until(lambda: written.frames_out > before)
+        transport.resume_reading()
+        await watching
+        assert seen[-1] == 0
 
 
 async def test_coming_and_going_routers_are_told() -> None:
