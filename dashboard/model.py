@@ -141,18 +141,25 @@ class RouterStats(Shown):
 
 
 class Process(Shown):
-    """One supervised process. `exit` says how it ended last (`exit code 1`, `SIGKILL`), null if it never did."""
+    """One supervised process. `exit` says how it ended last (`exit code 1`, `SIGKILL`), null if it never did; `ready` false
+    while it is running: it was ready, and is not at this moment."""
 
     name: str
     service: str = ""
     service_id: ServiceIdText | None = None
     state: ProcessState
+    ready: bool | None = None
     pid: int | None = None
     restarts: int = 0
     uptime_s: float | None = None
     cpu_percent: float | None = None
     rss_bytes: int | None = None
     exit: Any = None
+
+    @property
+    def shown_state(self) -> str:
+        """The state, or `not ready` for one that is running and should be ready."""
+        return "not ready" if self.state == "running" and self.ready is False else self.state
 
 
 class LogLines(Shown):

@@ -60,10 +60,10 @@ def exit_text(ended: Any) -> str:
 
 
 def process_level(process: Process) -> Level:
-    """Failed is bad; waiting to restart is a warning; the rest is as it should be."""
+    """Failed is bad; waiting to restart, or not ready any more, is a warning; the rest is as it should be."""
     if process.state == "failed":
         return "bad"
-    return "warn" if process.state == "backoff" else "ok"
+    return "warn" if process.shown_state in ("backoff", "not ready") else "ok"
 
 
 def lacks_master(group: Group) -> bool:
@@ -126,6 +126,9 @@ def _launcher(snapshot: Snapshot) -> Iterator[Trouble]:
 def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
     if snapshot.launcher_error is not None:
         return
+    # Of the routers `_routers` tells; and where one has just started, everybody is about to be ready there.
+    told = {process.name for process in snapshot.processes} if snapshot.newcomers() else set()
+    told |= {router.name for router in snapshot.routers}
     for process in snapshot.processes:
         why = exit_text(process.exit)
         if process.state == "failed":
@@ -142,6 +145,9 @@ def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
                 nth=ordinal(process.restarts + 1),
                 n=process.restarts + 1,
             )
+            yield Trouble("warn", text, process.name, "processes")
+        elif process.shown_state == "not ready" and process.name not in told:
+            text = Text("{name} runs, but is not ready", name=process.name)
             yield Trouble("warn", text, process.name, "processes")
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dashboard.render.health import SLOW_READER_BYTES, assess, exit_text
+from dashboard.render.health import SLOW_READER_BYTES, assess, exit_text, process_level
 from tests.dashboard.cluster import ScriptedCluster, looked, process, snapshot_of, table
 
 
@@ -18,6 +18,14 @@ async def test_a_restarting_process_and_its_vacant_slot_are_named() -> None:
     assert str(health.sentence) == (
         "Degraded: mail.2 is restarting for the 3rd time; group mail has 1 of 3 slots vacant."
     )
+
+
+async def test_one_that_runs_and_is_not_ready_is_named() -> None:
+    cluster = ScriptedCluster()
+    cluster.processes[5] = process("mail.2", "2.2", ready=False)
+    snapshot = await snapshot_of(cluster)
+    assert str(assess(snapshot).sentence) == "Degraded: mail.2 runs, but is not ready."
+    assert [process_level(one) for one in snapshot.processes].count("warn") == 1
 
 
 async def test_the_worst_comes_first_and_the_rest_is_counted() -> None:
