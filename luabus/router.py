@@ -11,12 +11,10 @@ import ipaddress
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from luabus.agreement import Disagreements
-from luabus.codec import pack_call, unpack_value
+from luabus.codec import pack_call
 from luabus.dispatch import Dispatcher, caller
 from luabus.errors import (
     BadArguments,
@@ -24,7 +22,6 @@ from luabus.errors import (
     IdInUse,
     LuabusError,
     Overloaded,
-    ProtocolError,
     Refused,
     StaleEpoch,
 )
@@ -38,6 +35,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.records import Records
 from luabus.snapshots import full_group, public_group
 from luabus.socket_mgr import Listener, SocketMgr
 from luabus.stream import CALL_ROUTE, Stream
@@ -45,9 +43,6 @@ from luabus.version import VERSION
 
 log = logging.getLogger("luabus.router")
 
-_CLOSED_KEPT = 200
-_ALARMS_KEPT = 100
-_PROBLEM_LENGTH = 500
 _NAME_LENGTH = 100
 _PAGE = 1000
 _DRAIN_LOOK_S = 0.02
@@ -100,12 +95,7 @@ class Router:
         self._announced_full: dict[int, bytes] = {}
         self._announcing = False
         self._names: dict[int, str] = {}
-        self._totals = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
-        self._undeliverable: dict[str, int] = {}
-        self._closed: deque[dict[str, Any]] = deque(maxlen=_CLOSED_KEPT)
-        self._problems: dict[Stream, tuple[str, float]] = {}
-        self._disagreements = Disagreements()
-        self._alarms: dict[str, dict[str, Any]] = {}
+        self._records = Records(name)
         for group_name, (group, count) in (slots or {}).items():
             self.mgr.switch.table.describe(group, name=group_name)
             self._names[group] = group_name
@@ -215,7 +205,7 @@ class Router:
             news = self.mgr.switch.table.claim(service_id, epoch)
         except StaleEpoch as error:
             if error.epoch == error.highest:
-                self._alarm("epoch", str(error))
+                self._records.alarm("epoch", str(error))
             else:
                 log.warning("%s: %s", self.name, error)
             raise
@@ -230,12 +220,7 @@ class Router:
 
     def report(self, problem: str) -> None:
         """The caller says what is wrong with itself; it is an alarm until "" comes, or the connection ends."""
-        stream = caller().stream
-        if problem:
-            since = self._problems.get(stream, ("", time.time()))[1]
-            self._problems[stream] = (str(problem)[:_PROBLEM_LENGTH], since)
-        else:
-            self._problems.pop(stream, None)
+        self._records.problem(caller().stream, problem)
 
     def watch(self) -> None:
         """From now on `luabus.group` calls with each group that changes; before the answer, with all there are.
@@ -311,7 +296,7 @@ class Router:
         if stream is None:
             raise Refused(f"{self.name} has no connection with token {token}")
         stream.dismiss(Refused("closed by an administrator"))
-        self._note_closed(stream, "closed by an administrator")
+        self._records.note_closed(stream, "closed by an administrator")
         return stream.name or str(ServiceId(stream.id))
 
     def _by_token(self, target: ServiceId, label: str, token: int | str) -> Stream:
@@ -375,10 +360,6 @@ class Router:
     def stats(self) -> dict[str, Any]:
         """Totals since the start, alarms, and what ended recently."""
         streams = self._open_streams()
-        undeliverable = dict(self._undeliverable)
-        for stream in streams:
-            for reason, count in stream.undeliverable.items():
-                undeliverable[reason] = undeliverable.get(reason, 0) + count
         return {
             "router": self.name,
             "address": f"{self.host}:{self.port}",
@@ -388,35 +369,13 @@ class Router:
             "cpu_s": round(time.process_time(), 3),
             "connections": len(streams),
             "refused": self.mgr.refused,
-            "messages_in": self._totals["messages_in"] + sum(s.frames_in for s in streams),
-            "messages_out": self._totals["messages_out"] + sum(s.frames_out for s in streams),
-            "bytes_in": self._totals["bytes_in"] + sum(s.bytes_in for s in streams),
-            "bytes_out": self._totals["bytes_out"] + sum(s.bytes_out for s in streams),
+            **self._records.totals(streams),
             "requests_in_flight": sum(len(s.outstanding) for s in streams),
-            "undeliverable": undeliverable,
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": [*self._alarms.values(), *self._disagreement_alarms(), *self._problem_alarms()],
-            "closed": list(self._closed),
+            "alarms": self._records.alarms(self._names),
+            "closed": list(self._records.closed),
         }
-
-    def _problem_alarms(self) -> list[dict[str, Any]]:
-        return [
-            {"kind": "service", "text": text, "since": since, "count": 1}
-            for text, since in self._problems.values()
-        ]
-
-    def _disagreement_alarms(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "kind": "tables differ",
-                "text": f"{self.name} and {found['router']} have different tables for group"
-                f" {self._names.get(found['group'], found['group'])} since {found['for_s']:g} s",
-                "since": time.time() - found["for_s"],
-                "count": 1,
-            }
-            for found in self._disagreements.lasting(time.monotonic())
-        ]
 
     # --- streams ----------------------------------------------------------------------------------------------
 
@@ -445,40 +404,17 @@ class Router:
         """A service says that other routers have other tables."""
         if not body:
             return
-        table = self.mgr.switch.table.digests()
-        now = time.monotonic()
-        try:
-            seen = [
-                (str(other), int(group), table.get(group, 0), int(digest))
-                for other, groups in unpack_value(body).items()
-                for group, digest in groups.items()
-            ]
-            self._disagreements.reported(seen, now)
-        except (AttributeError, TypeError, ValueError, OverflowError) as error:
-            raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
+        self._records.differences(body, self.mgr.switch.table.digests())
 
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._watchers.discard(stream)
-        self._problems.pop(stream, None)
-        self._totals["messages_in"] += stream.frames_in
-        self._totals["messages_out"] += stream.frames_out
-        self._totals["bytes_in"] += stream.bytes_in
-        self._totals["bytes_out"] += stream.bytes_out
-        for reason, count in stream.undeliverable.items():
-            self._undeliverable[reason] = self._undeliverable.get(reason, 0) + count
+        self._records.gone(stream)
         if error is not None:
-            self._note_closed(stream, str(error))
+            self._records.note_closed(stream, str(error))
             if stream.id < CLIENT_BASE:
                 log.info("%s: %s is gone: %s", self.name, self._label(stream), error)
         if self.mgr.switch.table.lost(stream):
             self._changed()
-
-    def _note_closed(self, stream: Stream, reason: str) -> None:
-        row = {
-            "router": self.name, "token": stream.token, "service_id": str(ServiceId(stream.id)), "name": self._label(stream),
-            "peer": f"{stream.ip}:{stream.peer[1]}", "reason": reason, "at": time.time(),
-        }  # fmt: skip
-        self._closed.append(row)
 
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self.mgr.streams.values() if stream.is_open]
@@ -528,16 +464,6 @@ class Router:
             stream.dismiss(Overloaded(text, what="bytes owed", limit=stream.send_limit, current=stream.owed))
         else:
             stream.send_owed(CALL_ROUTE, body=body)
-
-    def _alarm(self, kind: str, text: str) -> None:
-        log.error("%s: ALARM: %s", self.name, text)
-        known = self._alarms.get(f"{kind} {text}")
-        if known is None:
-            if len(self._alarms) >= _ALARMS_KEPT:
-                del self._alarms[next(iter(self._alarms))]
-            self._alarms[f"{kind} {text}"] = {"kind": kind, "text": text, "since": time.time(), "count": 1}
-        else:
-            known["count"] += 1
 
 
 def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> None:

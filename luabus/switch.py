@@ -3,7 +3,7 @@
 A *port* is one stream as the switch sees it. `Switch.receive(port, data)` walks over the complete frames in `data`:
 
 - frames to be routed are appended, byte for byte, to the `out` list of the ports they go to. Neighbouring frames with the same
-  next hop are one slice of `data`;
+  next hop are one slice of `data`; where next hops alternate in long data, its frames are put together for each;
 - all other frames are handed to `port.deliver`.
 
 Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
