@@ -1,16 +1,10 @@
-"""A process' way onto the bus: links to all routers, one of them preferred, and the five routes.
-
-The preferred router changes only when it is lost or asks to drain; never because another one appeared. So what one process sends
-to another arrives in order. When a router drains, the change is orderly: what is sent meanwhile waits until everything that went
-through the old router has arrived.
-"""
+"""A process' way onto the bus: links to all routers, one of them preferred, and the five routes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -28,7 +22,6 @@ from luabus.errors import (
     LuabusError,
     NoRoute,
     NotConnected,
-    Overloaded,
     Refused,
     RequestTimeout,
     StaleEpoch,
@@ -43,15 +36,13 @@ from luabus.limits import (
     REQUEST_TIMEOUT_S,
 )
 from luabus.link import Link
+from luabus.preference import Preference
 from luabus.routes import SENT, Route, Sent
 from luabus.socket_mgr import SocketMgr
-from luabus.stream import CALL_ROUTE, Stream
+from luabus.stream import Stream
 
 log = logging.getLogger("luabus.bus")
 
-_HEAD = HEADER_SIZE + META_SIZE
-_SWITCH_TIMEOUT_S = 2.0
-_AGREE_TIMEOUT_S = 5.0
 _TELL_TIMEOUT_S = HEARTBEAT_S / 2
 """For what is said again with the next heartbeat."""
 
@@ -83,18 +74,6 @@ class RouterPeer:
         return await self._link.stream.request(msg, *args, timeout=timeout)
 
 
-class _Turn:
-    """What waits for the end of an orderly change: a message, or (with a future) a request that its task has yet to await."""
-
-    __slots__ = ("future", "send")
-
-    def __init__(
-        self, send: Callable[[Stream], object], future: asyncio.Future[Stream] | None = None
-    ) -> None:
-        self.send = send
-        self.future = future
-
-
 class Bus:
     """The bus, seen from one process. Use `luabus.connect(...)`, or a service's `bus`.
 
@@ -115,12 +94,8 @@ class Bus:
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
-        self._preferred: Link | None = None
-        self.preferred: Stream | None = None
         self.words = 0
-        self._held: list[_Turn] = []
-        self._held_bytes = 0
-        self._switching: asyncio.Task[None] | None = None
+        self._preference = Preference(self._notify)
         self._changed = asyncio.Event()
         self._watching = False
         self._frame_limit = DEFAULT_FRAME_LIMIT
@@ -168,6 +143,7 @@ class Bus:
             )
             for host, port in addresses
         ]  # fmt: skip
+        self._preference.start(self._links, self._buffer)
         self._tasks = [
             asyncio.create_task(link.run(), name=f"luabus link {link.address}") for link in self._links
         ]
@@ -185,17 +161,16 @@ class Bus:
                     if refused and len(refused) == len(self._links) and refused[0] is not None:
                         raise refused[0]
         except TimeoutError:
-            raise self._not_connected() from None
+            raise self._preference.not_connected() from None
 
     async def close(self) -> None:
         """Close all links."""
         self._closing = True
-        tasks = [*self._tasks, *([self._switching] if self._switching else [])]
-        for task in tasks:
+        await self._preference.close()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        self._drop_held()
         if self._mgr is not None:
             await self._mgr.close()
         await self._words.close()
@@ -213,9 +188,14 @@ class Bus:
         return list(self._links)
 
     @property
+    def preferred(self) -> Stream | None:
+        """The stream to the router that this process forwards through now; None while there is none."""
+        return self._preference.stream
+
+    @property
     def preferred_router(self) -> str:
-        """The name of the router that this process forwards through now; "" while there is none."""
-        return self._preferred.name if self._preferred is not None else ""
+        """The name of that router; "" while there is none."""
+        return self._preference.link.name if self._preference.link is not None else ""
 
     @property
     def names(self) -> dict[int, str]:
@@ -405,57 +385,16 @@ class Bus:
                 raise
 
     def _up(self, link: Link) -> None:
-        if self._preferred is None and self._switching is None:
-            self._prefer(link)
-        self._leave_draining()
+        self._preference.up(link)
         if self.on_router is not None:
             self.mgr.event(self.on_router, link.name, True)
         self._notify()
 
     def _down(self, link: Link) -> None:
-        if link is self._preferred:
-            self._preferred = self.preferred = None
-            others = [other for other in self._links if other.ready and not other.draining]
-            if others and not self._closing:
-                self._prefer(random.choice(others))
+        self._preference.down(link)
         if self.on_router is not None and not self._closing:
             self.mgr.event(self.on_router, link.name, False)
         self._notify()
-
-    def _prefer(self, link: Link) -> None:
-        stream = link.stream
-        if stream is None:
-            return
-        self._preferred = link
-        self.preferred = stream
-        log.info("forwarding through %s", link.name)
-        held, self._held, self._held_bytes = self._held, [], 0
-        self._tell_preference(stream, True)
-        for turn in held:
-            if turn.future is not None and turn.future.done():
-                continue  # nobody waits for it any more
-            try:
-                turn.send(stream)
-            except LuabusError as error:
-                if turn.future is not None:
-                    turn.future.set_exception(error)
-                else:  # was accepted within the limits, so it is the loss of a stream that comes here
-                    log.warning("a message held during the change of router is lost: %s", error)
-            else:
-                if turn.future is not None:
-                    turn.future.set_result(stream)
-        self._notify()
-
-    def _drop_held(self) -> None:
-        """There is no router left for what is held."""
-        held, self._held, self._held_bytes = self._held, [], 0
-        for turn in held:
-            if turn.future is not None and not turn.future.done():
-                turn.future.set_exception(self._not_connected())
-
-    @staticmethod
-    def _tell_preference(stream: Stream, preferred: bool) -> None:
-        stream.send_owed(CALL_ROUTE, body=codec.pack_call("luabus.prefer", (preferred,)))
 
     def _notify(self) -> None:
         self.words += 1
@@ -466,18 +405,8 @@ class Bus:
         await self._changed.wait()
 
     async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
-        """While there is no preferred router: when the orderly change is over, call `send` with the next one's stream, behind all
-        that was held before; returns that stream.
-
-        Raises `NotConnected` when no change is under way, what `send` raises, and `TimeoutError` after `timeout` seconds.
-        """
-        if self._switching is None:
-            await asyncio.sleep(0)  # who tries again in a loop must let the links connect meanwhile
-            raise self._not_connected()
-        future: asyncio.Future[Stream] = self.mgr.loop.create_future()
-        self._held.append(_Turn(send, future))
-        async with asyncio.timeout(timeout):
-            return await future
+        """As `Preference.in_turn`."""
+        return await self._preference.in_turn(send, timeout)
 
     async def master_change(
         self, since: int, deadline: float | None, route: str, timeout: float | None
@@ -501,8 +430,6 @@ class Bus:
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> Sent:
         """Keep a message while the preferred router changes in an orderly way."""
-        if self._switching is None:
-            raise self._not_connected()
         limit = min(
             (link.stream.body_limit for link in self._links if link.stream), default=self._frame_limit
         )
@@ -512,20 +439,10 @@ class Bus:
                 size=len(body),
                 limit=limit,
             )
-        if self._held_bytes + len(body) + _HEAD > self._buffer // 2:
-            raise Overloaded(
-                f"{self._held_bytes} bytes wait for the change of router already",
-                what="bytes held", limit=self._buffer // 2, current=self._held_bytes,
-            )  # fmt: skip
-        self._held.append(_Turn(lambda stream: stream.post(route, key, body, trace, epoch)))
-        self._held_bytes += len(body) + _HEAD
-        return SENT
-
-    def _not_connected(self) -> NotConnected:
-        reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
-        return NotConnected(
-            f"no router is connected ({reasons})", routers=[link.address for link in self._links]
+        self._preference.hold(
+            lambda stream: stream.post(route, key, body, trace, epoch), len(body) + HEADER_SIZE + META_SIZE
         )
+        return SENT
 
     # --- what routers say -------------------------------------------------------------------------------------
 
@@ -567,50 +484,8 @@ class Bus:
         if link is None:
             return
         log.info("%s is stopping", router)
-        link.draining = True
-        if all(one.draining for one in self._links):
-            self._stay()
-        self._leave_draining()
-        self.mgr.loop.call_later(_AGREE_TIMEOUT_S, self._leave_draining, False)
+        self._preference.draining(link)
 
     def _link_news(self) -> None:
-        self._leave_draining()
+        self._preference.review()
         self._notify()
-
-    def _leave_draining(self, agreeing: bool = True) -> None:
-        """If the preferred router is stopping and another is there, change over.
-
-        `agreeing`: only to one with the same table. A router that has just started may not know all services yet, and the one
-        that stops waits for us.
-        """
-        old = self._preferred
-        if old is None or not old.draining or self._closing:
-            return
-        others = [link for link in self._links if link.ready and not link.draining]
-        if agreeing:
-            others = [link for link in others if link.digests == old.digests]
-        if others:
-            self._preferred = self.preferred = None
-            self._switching = asyncio.create_task(self._change_over(old, random.choice(others)))
-        elif not agreeing:
-            self._stay()
-
-    def _stay(self) -> None:
-        """There is nothing to change over to: no router that stops need wait for us."""
-        for link in self._links:
-            if link.draining and link.stream is not None:
-                self._tell_preference(link.stream, False)
-
-    async def _change_over(self, old: Link, new: Link) -> None:
-        """Hold what is sent until all that went through `old` has arrived, then prefer `new`."""
-        try:
-            if old.stream is not None and old.ready:
-                with contextlib.suppress(LuabusError):
-                    await old.stream.request("luabus.flush", timeout=_SWITCH_TIMEOUT_S)
-        finally:
-            self._switching = None
-            others = [link for link in (new, *self._links) if link.ready and not link.draining]
-            if not self._closing and (others or old.ready):
-                self._prefer(others[0] if others else old)
-            self._drop_held()  # empty, unless every router was lost meanwhile
-            self._notify()

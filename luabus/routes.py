@@ -23,11 +23,14 @@ _REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
 class Way(Protocol):
     """What a route needs of the bus: the stream to the preferred router, and what to do while there is none."""
 
-    preferred: Stream | None
     epoch: Callable[[], int] | None
     """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
     words: int
     """Counts what routers have said, and how often one came or went."""
+
+    @property
+    def preferred(self) -> Stream | None:
+        """The stream to the preferred router; None while there is none."""
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> Sent:
         """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""

@@ -41,7 +41,9 @@ async def test_kill_9_of_a_service_is_peer_lost_at_once_and_its_keys_go_on(tmp_p
         assert await bus.hash("mail", 1).request("who") == "mail.2"
         assert await bus.hash("mail", 2).request("who") == "mail.3"
         await cluster.mail(1)
-        assert await bus.hash("mail", key).request("who") == "mail.1"
+        async with asyncio.timeout(5):  # it is ready when it has joined one router, which need not be ours
+            while await bus.hash("mail", key).request("who") != "mail.1":
+                pass
 
 
 async def test_kill_9_of_a_router_is_router_lost_at_once_and_the_next_request_goes_on_within_200_ms(

@@ -276,7 +276,7 @@ async def begin_to_change(star: Star, bus: Bus, flushed: asyncio.Event) -> async
 async def test_what_is_sent_during_the_change_is_held_until_the_old_router_has_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("luabus.preference._SWITCH_TIMEOUT_S", 30.0)
     async with Star(2) as star:
         (mail,) = await star.mail(1)
         bus, _, other = await both(star)
@@ -324,7 +324,7 @@ async def test_requests_and_one_way_messages_keep_their_order_together_across_th
 async def test_a_request_that_is_held_ends_with_its_time_out_or_its_task_and_is_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("luabus.preference._SWITCH_TIMEOUT_S", 30.0)
     async with Star(2) as star:
         (mail,) = await star.mail(1)
         bus, flushed = await star.client(), asyncio.Event()
@@ -346,7 +346,7 @@ async def test_a_request_that_is_held_ends_with_its_time_out_or_its_task_and_is_
 async def test_what_is_held_during_the_change_is_limited_to_half_of_the_buffer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("luabus.bus._SWITCH_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("luabus.preference._SWITCH_TIMEOUT_S", 30.0)
     async with Star(2) as star:
         (mail,) = await star.mail(1)
         bus, flushed = await star.client(), asyncio.Event()

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from luabus import bus, limits, wire
+from luabus import limits, preference, wire
 from luabus.limits import (
     CALL_TICK_S,
     DEFAULT_BUS_BUFFER,
@@ -109,7 +109,7 @@ def size(number: int) -> str:
 
 
 FIGURES = {
-    4: [f"{bus._SWITCH_TIMEOUT_S:g} s", size(DEFAULT_BUS_BUFFER // 2)],
+    4: [f"{preference._SWITCH_TIMEOUT_S:g} s", size(DEFAULT_BUS_BUFFER // 2)],
     10: [f"{CALL_TICK_S * 1000:g} ms"],
     18: [
         size(DEFAULT_STREAM_BUFFER), size(DEFAULT_BUS_BUFFER), size(DEFAULT_STREAM_BUFFER), size(DEFAULT_FRAME_LIMIT),
@@ -120,7 +120,7 @@ FIGURES = {
         f"{(HEARTBEATS_MISSED + 0.5) * HEARTBEAT_S:g} s",
     ],
     25: [f"{DRAIN_TIMEOUT_S:g} s"],
-    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{bus._AGREE_TIMEOUT_S:g} s"],
+    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{preference._AGREE_TIMEOUT_S:g} s"],
     32: [f"{MAX_DEPTH} levels"],
 }  # fmt: skip
 """Every figure with a unit, in the order of each sentence."""
