@@ -31,6 +31,7 @@ async def test_kill_9_of_a_service_is_peer_lost_at_once_and_its_keys_go_on(tmp_p
         key = next(n for n in range(9) if n % 3 == 0)
         assert await bus.hash("mail", key).request("who") == "mail.1"
         waiting = asyncio.create_task(bus.hash("mail", key).request("wait", 60.0, timeout=None))
+        await asyncio.sleep(0)  # it is sent first, and so has begun when the next one is answered
         await bus.hash("mail", key).request("who")
         mail[0].tell(signal.SIGKILL)
         killed = time.monotonic()
@@ -56,6 +57,7 @@ async def test_kill_9_of_a_router_is_router_lost_at_once_and_the_next_request_go
         await bus.target("mail.1").request("who")
         going = preferred(bus)
         waiting = asyncio.create_task(bus.target("mail.1").request("wait", 60.0, timeout=None))
+        await asyncio.sleep(0)  # it is sent first, and so has begun when the next one is answered
         await bus.target("mail.1").request("who")
         routers[going].tell(signal.SIGKILL)
         with pytest.raises(RouterLost) as caught:

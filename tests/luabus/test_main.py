@@ -130,6 +130,7 @@ async def test_a_service_answers_until_a_signal_finishes_its_calls_and_exits_0(
         bus = await cluster.client()
         assert await bus.target("mail.1").request("pid") == mail.pid
         running = asyncio.create_task(bus.target("mail.1").request("wait", 0.5))
+        await asyncio.sleep(0)  # it is sent first, and so has begun when the next one is answered
         await bus.target("mail.1").request("who")
         mail.tell(number)
         assert await running == "waited"
