@@ -56,6 +56,54 @@ def _run_dir(base: Path, value: str) -> RunDir:
     return RunDir((base / Path(value).expanduser()).absolute())
 
 
+def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0) -> Any:
+    """One request to the launcher of this configuration, without an event loop: it is what most verbs come to.
+
+    Raises as `Control` does, and what the launcher refuses.
+    """
+    run_dir = find_run_dir(config_file)
+    pid, host, port = _whereabouts(run_dir)
+    try:
+        peer = luabus.Conversation(
+            host, port, run_dir.secret(), timeout=CONNECT_TIMEOUT_MS / 1000, limit=CONTROL_BUFFER
+        )
+    except LuabusError as error:
+        raise _no_connection(run_dir, pid, error) from None
+    with peer:
+        return peer.request(method, *args, timeout=timeout)
+
+
+def _whereabouts(run_dir: RunDir) -> tuple[int, str, int]:
+    """The launcher's pid, host and port."""
+    where = run_dir.read_control()
+    if where is None:
+        raise NotRunning(_not_running(run_dir))
+    return int(where["pid"]), str(where["host"]), int(where["port"])
+
+
+def _not_running(run_dir: RunDir) -> str:
+    return f"no cluster runs for {run_dir.path}; `luabus-cluster up` starts it"
+
+
+def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherError:
+    """Why the launcher could not be reached."""
+    if isinstance(error, AuthError):
+        return LauncherError(
+            f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced?"
+        )
+    if isinstance(error, RequestTimeout) and _lives(run_dir):
+        return NoAnswer(pid, CONNECT_TIMEOUT_MS / 1000)
+    return NotRunning(_not_running(run_dir))
+
+
+def _lives(run_dir: RunDir) -> bool:
+    try:
+        run_dir.lock().release()
+    except AlreadyRunning:
+        return True
+    return False
+
+
 class Control:
     """`async with Control(run_dir) as control: await control.request("status")`."""
 
@@ -68,35 +116,17 @@ class Control:
 
     async def __aenter__(self) -> Control:
         """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
-        where = self._run_dir.read_control()
-        hint = f"no cluster runs for {self._run_dir.path}; `luabus-cluster up` starts it"
-        if where is None:
-            raise NotRunning(hint)
-        self.pid = int(where["pid"])
+        self.pid, host, port = _whereabouts(self._run_dir)
         self._mgr = luabus.create_socket_mgr(4, secret=self._run_dir.secret())
-        self._stream = self._mgr.connect(str(where["host"]), int(where["port"]), CONNECT_TIMEOUT_MS)
+        self._stream = self._mgr.connect(host, port, CONNECT_TIMEOUT_MS)
         self._stream.set_recv_buffer_size(CONTROL_BUFFER)
         self._stream.on_call = self._called
         try:
             await self._stream.connected()
-        except AuthError:
-            await self._mgr.close()
-            raise LauncherError(
-                f"the launcher (pid {self.pid}) has another secret than {self._run_dir.secret_file}; was the file replaced?"
-            ) from None
         except LuabusError as error:
             await self._mgr.close()
-            if isinstance(error, RequestTimeout) and self._lives():
-                raise NoAnswer(self.pid, CONNECT_TIMEOUT_MS / 1000) from None
-            raise NotRunning(hint) from None
+            raise _no_connection(self._run_dir, self.pid, error) from None
         return self
-
-    def _lives(self) -> bool:
-        try:
-            self._run_dir.lock().release()
-        except AlreadyRunning:
-            return True
-        return False
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

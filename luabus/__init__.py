@@ -12,6 +12,7 @@ from luabus.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from luabus.blocking import Conversation
     from luabus.bus import Bus
     from luabus.client import connect
     from luabus.dispatch import Caller, Dispatcher, caller
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from luabus.stream import Reason, Stream
 
 _HOMES = {
+    "blocking": ("Conversation",),
     "bus": ("Bus",),
     "client": ("connect",),
     "routes": ("Route",),
@@ -72,6 +74,7 @@ __all__ = [
     "Caller",
     "ConfigError",
     "ConnectionLost",
+    "Conversation",
     "Dispatcher",
     "Environment",
     "FrameTooLarge",

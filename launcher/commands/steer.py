@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from launcher.client import ask
 from launcher.commands.shared import as_json, complete_names, names_in, report, who
 from launcher.errors import ConfigError, UsageError
-from launcher.show_status import ask
 from luabus.errors import Refused
 
 names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
