@@ -42,7 +42,7 @@ from luabus.hashing import hash_key
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING, REQUEST_TIMEOUT_S
 from luabus.waiters import Waiters
-from luabus.wire import Owner, Wire
+from luabus.wire import PORTION, Owner, Wire
 
 CALL_ROUTE = make_route(Kind.CALL)
 REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
@@ -234,6 +234,8 @@ class Stream(Wire):
         except LuabusError:
             self._calls.settle(sequence)
             raise
+        if len(self.out) >= 2 * PORTION:  # head and body
+            self.flush()
         if deadline is not None and (self._call_timer is None or deadline < self._call_at):
             self._watch_calls(deadline)
         return sequence

@@ -1,7 +1,7 @@
 """The transport under a stream: opening, buffers with limits, silence, ending. `Stream` adds calls to it.
 
-What is sent within one iteration of the event loop goes out in one write. Nothing is kept without limit: `send_limit` bytes for a
-peer that does not read, one frame of at most `frame_limit` bytes while it arrives.
+What is sent within one iteration of the event loop goes out in one write; many requests or answers in several. Nothing is kept
+without limit: `send_limit` bytes for a peer that does not read, one frame of at most `frame_limit` bytes while it arrives.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_
 from luabus.switch import Port, Switch
 from luabus.waiters import Waiters
 
+PORTION = 32
+"""So many requests, or answers, are written without waiting for the end of the loop's turn. Where many are in flight, the next
+process begins on them while this one goes on; else they would go round in one convoy, with one process busy at a time."""
 _LARGE = 32 * 1024
 """Bytes of a frame from which on one copy less is worth a detour."""
 _HIGH_WATER = 64 * 1024
@@ -241,6 +244,8 @@ class Wire(Port, asyncio.Protocol):
         self.out.append(HEADER.pack(len(body), route, key, self.source, sequence) + body)
         self.room -= HEADER_SIZE + len(body)
         self.owed += HEADER_SIZE + len(body)
+        if len(self.out) >= PORTION:
+            self.flush()
         if route & 0xFF >= Kind.CALL:  # heartbeats are no messages
             self.frames_out += 1
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from luabus import codec
 from luabus.errors import (
     AuthError,
     FrameTooLarge,
@@ -19,10 +20,11 @@ from luabus.errors import (
     Refused,
     RequestTimeout,
 )
-from luabus.frames import Frame, Kind, encode, hello
+from luabus.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, hello
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.socket_mgr import create_socket_mgr
 from luabus.stream import Stream
+from luabus.wire import PORTION
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer
 from tests.support.streams import Events, Pair
@@ -171,6 +173,38 @@ async def test_what_one_iteration_of_the_loop_sends_goes_out_together() -> None:
         assert pair.server.bytes_in == before
         await pair.heard.of("call", 100)
         assert [entry[1] for entry in pair.heard.calls] == list(range(100))
+
+
+async def test_of_many_requests_a_portion_goes_out_before_the_others_are_made() -> None:
+    async with Pair() as pair:
+        pair.server.on_call = lambda msg, number: number
+        before = pair.client.bytes_out
+        requests = [asyncio.create_task(pair.client.request("m", number)) for number in range(PORTION + 1)]
+        written: list[int] = []
+        requests[-1].get_loop().call_soon(lambda: written.append(pair.client.bytes_out - before))
+        await asyncio.sleep(0)  # all have begun, nothing else was run
+        sizes = {len(body) for body in (codec.pack_call("m", (number,)) for number in range(PORTION))}
+        assert sizes == {4}
+        assert written == [PORTION * (HEADER_SIZE + META_SIZE + 4)]
+        assert await asyncio.gather(*requests) == list(range(PORTION + 1))
+
+
+async def test_of_many_answers_a_portion_goes_out_before_the_others_are_made() -> None:
+    async with Pair() as pair:
+        written: list[int] = []
+
+        def answer(msg: str, number: int) -> int:
+            written.append(pair.server.bytes_out)
+            return number
+
+        pair.server.on_call = answer
+        asked = [pair.client.request("m", number) for number in range(PORTION - 1)]
+        await asyncio.gather(*asked)
+        assert len(set(written)) == 1
+        written.clear()
+        asked = [pair.client.request("m", number) for number in range(PORTION + 1)]
+        assert await asyncio.gather(*asked) == list(range(PORTION + 1))
+        assert len(set(written)) == 2
 
 
 async def test_answers_to_a_peer_that_does_not_read_them_do_not_pile_up() -> None:
