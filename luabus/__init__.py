@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luabus.blocking import Conversation
     from luabus.bus import Bus
     from luabus.client import connect
-    from luabus.dispatch import Caller, Dispatcher, caller
+    from luabus.dispatch import Dispatcher
     from luabus.environment import Environment, read_secret
     from luabus.errors import (
         AuthError,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from luabus.hashing import hash_key
     from luabus.ids import ServiceId
+    from luabus.incoming import Caller, caller
     from luabus.router import Router
     from luabus.routes import Route
     from luabus.service import Service
@@ -51,7 +52,8 @@ _HOMES = {
     "bus": ("Bus",),
     "client": ("connect",),
     "routes": ("Route",),
-    "dispatch": ("Caller", "Dispatcher", "caller"),
+    "dispatch": ("Dispatcher",),
+    "incoming": ("Caller", "caller"),
     "environment": ("Environment", "read_secret"),
     "errors": (
         "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "FrameTooLarge", "IdInUse", "LuabusError", "NoMaster",

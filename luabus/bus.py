@@ -12,7 +12,7 @@ from typing import Any
 from luabus import codec
 from luabus.agreement import differences
 from luabus.compression import NEVER
-from luabus.dispatch import Dispatcher, current
+from luabus.dispatch import Dispatcher
 from luabus.environment import parse_address
 from luabus.errors import (
     AuthError,
@@ -29,6 +29,7 @@ from luabus.errors import (
 from luabus.frames import HEADER_SIZE, META_SIZE, Kind
 from luabus.hashing import hash_key
 from luabus.ids import ServiceId, parse_group
+from luabus.incoming import current
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,

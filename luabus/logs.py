@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from luabus.dispatch import current
 from luabus.errors import ConfigError
+from luabus.incoming import current
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s%(trace)s: %(message)s"
 SUPERVISED_FORMAT = "%(levelname)-7s %(name)s%(trace)s: %(message)s"

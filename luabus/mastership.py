@@ -15,10 +15,10 @@ from typing import Any
 
 from luabus.bus import Bus, Identity
 from luabus.candidate import Candidate, CandidateSnapshot
-from luabus.dispatch import Incoming
 from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.frames import Kind
 from luabus.ids import CLIENT_BASE, ServiceId
+from luabus.incoming import Incoming
 from luabus.limits import HEARTBEAT_S
 from luabus.routes import Route
 

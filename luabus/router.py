@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luabus.codec import pack_call
-from luabus.dispatch import Dispatcher, caller
+from luabus.dispatch import Dispatcher
 from luabus.errors import (
     BadArguments,
     ConfigError,
@@ -27,6 +27,7 @@ from luabus.errors import (
 )
 from luabus.frames import META_SIZE
 from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.incoming import caller
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,

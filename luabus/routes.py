@@ -9,11 +9,11 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from luabus import codec
-from luabus.dispatch import current
 from luabus.errors import NoMaster, Refused
 from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.gather import Answer, Count, Gather
 from luabus.ids import ServiceId
+from luabus.incoming import current
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.stream import Stream, late
 

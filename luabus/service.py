@@ -13,10 +13,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from luabus.bus import Bus, Identity
-from luabus.dispatch import Dispatcher, Incoming
+from luabus.dispatch import Dispatcher
 from luabus.environment import Environment, read_secret
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster
 from luabus.ids import ServiceId
+from luabus.incoming import Incoming
 from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.logs import setup_logging
 from luabus.socket_mgr import new_event_loop

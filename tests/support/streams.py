@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from luabus import codec
+from luabus.dispatch import Dispatcher
 from luabus.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr
 from luabus.stream import Reason, Stream
@@ -105,3 +106,21 @@ class Pair:
         finally:
             if self._limit is not None:
                 await self._limit.__aexit__(*exc)
+
+
+class Served(Pair):
+    """A pair whose server answers from `handlers`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.handlers = Dispatcher("mail.1", **options)
+
+    async def __aenter__(self) -> Served:
+        await super().__aenter__()
+        self.handlers.serve(self.server)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
+        await self.handlers.close()
+        assert self.handlers.running == 0
