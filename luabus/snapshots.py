@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from luabus.ids import ServiceId
+from luabus.port import Port
 from luabus.routing import Group
-from luabus.switch import Port
 
 
 def public_group(group: Group[Any]) -> dict[str, Any]:

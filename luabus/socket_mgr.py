@@ -17,8 +17,9 @@ from typing import Any, cast
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
+from luabus.port import Port
 from luabus.stream import Reason, Stream
-from luabus.switch import Port, Switch
+from luabus.switch import Switch
 from luabus.wire import Wire
 
 log = logging.getLogger("luabus.socket_mgr")

@@ -1,13 +1,13 @@
 """The per-frame loop: bytes of one port in, bytes for other ports out. Pure: no I/O, no clock; chance is an argument.
 
-A *port* is one stream as the switch sees it. `Switch.receive(port, data)` walks over the complete frames in `data`:
+`Switch.receive(port, data)` walks over the complete frames in `data`:
 
 - frames to be routed are appended, byte for byte, to the `out` list of the ports they go to. Neighbouring frames with the same
   next hop are one slice of `data`; where next hops alternate in long data, its frames are put together for each;
 - all other frames are handed to `port.deliver`.
 
 Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
-in `Switch.plan`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+in `plans`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
 added here must show its price there.
 """
 
@@ -17,15 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from luabus import codec
-from luabus.errors import (
-    FrameTooLarge,
-    LuabusError,
-    NoMaster,
-    NoRoute,
-    Overloaded,
-    PeerLost,
-    ProtocolError,
-)
+from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError
 from luabus.frames import (
     FLAG_COUNT,
     FLAG_META,
@@ -38,21 +30,22 @@ from luabus.frames import (
     make_route,
 )
 from luabus.ids import CLIENT_BASE, ServiceId
-from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_OUTSTANDING, MAX_PLANS
+from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
+from luabus.plans import (
+    ANSWER,
+    DIRECT,
+    HASH,
+    LOCAL,
+    PLAIN,
+    RANDOM,
+    TRACKED,
+    Plan,
+    make_plan,
+    no_room,
+    why_refused,
+)
+from luabus.port import LATE, NO_ROUTE, OVERLOADED, Port, Sink
 from luabus.routing import Table
-
-# How a plan says to treat its frames.
-_DIRECT: Final = 0
-_HASH: Final = 1
-_RANDOM: Final = 2
-_BROADCAST: Final = 3
-_ANSWER: Final = 4
-_LOCAL: Final = 5
-
-# What a plan says about its frames beside that.
-_PLAIN: Final = 0
-_TRACKED: Final = 1
-_WITH_META: Final = 2
 
 _META: Final = FLAG_META << 8
 
@@ -60,64 +53,6 @@ _SCATTER_BYTES: Final = 8 * 1024
 """Bytes that must lie ahead for `_scatter` to be worth its preparations."""
 _SCATTER_FRAMES: Final = 16
 """Frames that it must have taken to be tried again in the same data."""
-
-NO_ROUTE: Final = "no_route"
-NO_MASTER: Final = "no_master"
-OVERLOADED: Final = "overloaded"
-LATE: Final = "late_reply"
-
-
-class Port:
-    """One stream as the switch sees it.
-
-    `out`: bytes to be written, `room`: bytes that may still be appended (the shell renews it at each flush), `frame_limit`: the
-    longest frame taken from it, in bytes after the header, `owed`: bytes of answers among those that wait (they pass also
-    without room, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a
-    broadcast, the ports) that will answer. Counters are totals.
-    """
-
-    __slots__ = (
-        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "out", "outstanding", "owed", "room",
-        "send_limit", "token", "undeliverable",
-    )  # fmt: skip
-
-    def __init__(self, token: int, room: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
-        self.token = token
-        self.id = CLIENT_BASE | token
-        self.room = self.send_limit = room
-        self.owed = 0
-        self.frame_limit = frame_limit
-        self.out: list[bytes] = []
-        self.outstanding: dict[int, Port | set[Port]] = {}
-        self.undeliverable: dict[str, int] = {}
-        self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
-
-    def deliver(
-        self, route: int, key: int, source: int, sequence: int, data: bytes, start: int, end: int
-    ) -> None:
-        """A frame for this process; its meta and body are `data[start:end]`."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Write `out`."""
-        raise NotImplementedError
-
-    def count_lost(self, reason: str, frames: int = 1) -> None:
-        """Note frames *from* this port that reached nobody."""
-        self.undeliverable[reason] = self.undeliverable.get(reason, 0) + frames
-
-
-class _Sink(Port):
-    """Where frames go that go nowhere: it has no room, so they are refused and counted under `reason`."""
-
-    __slots__ = ("reason",)
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(0, -1)
-        self.reason = reason
-
-
-_Plan = tuple[int, Any, int, int]
 
 
 class Switch:
@@ -132,13 +67,11 @@ class Switch:
         self.routing = False
         self.chance = chance
         self.dirty: list[Port] = []
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, Plan] = {}
         self._plans_version = -1
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
         self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
-        self._nobody = _Sink(NO_ROUTE)
-        self._no_master = _Sink(NO_MASTER)
 
     # --- ports ------------------------------------------------------------------------------------------------
 
@@ -207,7 +140,7 @@ class Switch:
         ahead = size - _SCATTER_BYTES
         to: Port | None = None  # whom the frames from `run` to `pos` go to
         known = -1  # the route that mode, where, count and care belong to
-        mode, count, care = _LOCAL, 0, _PLAIN
+        mode, count, care = LOCAL, 0, PLAIN
         where: Any = None
         try:
             while pos <= last:
@@ -224,7 +157,7 @@ class Switch:
                     known = route
                 if care and length < META_SIZE:
                     check_header(length, route, limit)
-                if mode == _LOCAL:
+                if mode == LOCAL:
                     if to is not None:
                         self._forward(port, to, data, run, pos, frames - run_frames)
                         to = None
@@ -240,11 +173,11 @@ class Switch:
                 if source != me:
                     data = self._stamp(port, data, pos, source)
                     continue
-                if mode == _DIRECT:
+                if mode == DIRECT:
                     goal = where
-                elif mode == _HASH:
+                elif mode == HASH:
                     goal = where[key % count]
-                elif mode == _RANDOM:
+                elif mode == RANDOM:
                     goal = where[int(self.chance() * count)]
                 else:
                     if to is not None:
@@ -253,16 +186,16 @@ class Switch:
                     frames += 1
                     frame = data[pos:end]
                     pos = end
-                    if mode == _ANSWER:
+                    if mode == ANSWER:
                         self._answer(port, where, route, sequence, frame)
                     else:
                         self._broadcast(port, where, route, sequence, frame)
                     continue
-                if care == _TRACKED:
+                if care == TRACKED:
                     room = goal.room - (pos - run if to is goal else 0)
                     refusal = None
                     if end - pos > room or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
-                        refusal = self._refusal(port, goal, route, sequence, end - pos, room)
+                        refusal = why_refused(port, goal, route, sequence, end - pos, room)
                     if refusal is not None:
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
@@ -277,7 +210,7 @@ class Switch:
                 if goal is not to:
                     if to is not None:
                         self._forward(port, to, data, run, pos, frames - run_frames)
-                        if pos < ahead and frames - run_frames == 1 and care == _PLAIN and mode <= _RANDOM:
+                        if pos < ahead and frames - run_frames == 1 and care == PLAIN and mode <= RANDOM:
                             self._forward(port, goal, data, pos, end, 1)
                             to = None
                             taken = frames + 1
@@ -324,12 +257,12 @@ class Switch:
                         mode, where, _, care = self._plans.get(route) or self.plan(route)
                     except ProtocolError:
                         break  # `receive` finds it as well
-                    if care != _PLAIN or mode > _RANDOM:
+                    if care != PLAIN or mode > RANDOM:
                         break
-                    if mode == _DIRECT:
+                    if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
                     else:
-                        ways = hashed if mode == _HASH else drawn
+                        ways = hashed if mode == HASH else drawn
                         ways[route] = [pieces.setdefault(to, []).append for to in where]
                     continue
             put(data[pos:end])
@@ -369,10 +302,10 @@ class Switch:
 
     def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
         size = end - start
-        if size > to.room and type(to) is not _Sink:
+        if size > to.room and type(to) is not Sink:
             to.flush()  # the socket may take what waits, and make room
         if size > to.room:
-            if type(to) is _Sink:
+            if type(to) is Sink:
                 port.count_lost(to.reason, frames)
             elif frames == 1:
                 self._crowded_out(port, to, data, start, end)
@@ -398,7 +331,7 @@ class Switch:
         _, route, _, _, sequence = HEADER.unpack_from(data, start)
         if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
             del port.outstanding[sequence]
-            self.refuse(port, sequence, self._no_room(to, end - start, to.room))
+            self.refuse(port, sequence, no_room(to, end - start, to.room))
         else:
             port.count_lost(OVERLOADED)
 
@@ -412,64 +345,12 @@ class Switch:
 
     # --- decisions, once per route ----------------------------------------------------------------------------
 
-    def plan(self, route: int) -> _Plan:
-        """How frames of this route are treated: (mode, where, how many, plain or tracked or with meta)."""
+    def plan(self, route: int) -> Plan:
+        """How frames of this route are treated, remembered until the table changes."""
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
-        plan = self._plans[route] = self._make_plan(route)
+        plan = self._plans[route] = make_plan(route, self.table if self.routing else None, self._by_id)
         return plan
-
-    def _make_plan(self, route: int) -> _Plan:
-        kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
-        check_header(0xFFFF, route, 0xFFFF)
-        care = _WITH_META if flags & FLAG_META else _PLAIN
-        if not self.routing or kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
-            return _LOCAL, None, 0, care
-        if kind == Kind.REPLY or kind == Kind.ERROR:
-            if destination == 0:
-                return _LOCAL, None, 0, care
-            return _ANSWER, self._by_id.get(destination), 0, care
-        if flags & FLAG_REQUEST:
-            care = _TRACKED
-        if kind == Kind.TARGET:
-            return _DIRECT, self.table.where(destination) or self._nobody, 0, care
-        found = self.table.groups.get(group)
-        if kind == Kind.BROADCAST:
-            return _BROADCAST, found.members if found else (), 0, care
-        if kind == Kind.MASTER:
-            return _DIRECT, (found.master_at() if found else None) or self._no_master, 0, care
-        targets = (found.by_slot if kind == Kind.HASH else found.members) if found else ()
-        if not targets:
-            return _DIRECT, self._nobody, 0, care
-        return (_HASH if kind == Kind.HASH else _RANDOM), targets, len(targets), care
-
-    def _refusal(
-        self, port: Port, goal: Port, route: int, sequence: int, size: int, room: int
-    ) -> LuabusError | None:
-        """Why this request cannot be forwarded, if it cannot."""
-        if size <= room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
-            return None
-        if goal is self._nobody:
-            return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
-        if goal is self._no_master:
-            group = route >> 16 & 0xFFFF
-            return NoMaster(f"group {group} has no master now", group=group)
-        if sequence in port.outstanding:
-            return ProtocolError(f"sequence {sequence} is still in flight")
-        if len(port.outstanding) >= MAX_OUTSTANDING:
-            return Overloaded(
-                f"{MAX_OUTSTANDING} requests of this connection are in flight already",
-                what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
-            )  # fmt: skip
-        return self._no_room(goal, size, room)
-
-    @staticmethod
-    def _no_room(goal: Port, size: int, room: int) -> Overloaded:
-        left = max(0, room)
-        return Overloaded(
-            f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
-            what="bytes to a slow receiver", limit=left, current=size,
-        )  # fmt: skip
 
     # --- the rarer kinds --------------------------------------------------------------------------------------
 
@@ -478,7 +359,7 @@ class Switch:
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
-            refusal = self._refusal(port, port, route, sequence, 0, port.room)
+            refusal = why_refused(port, port, route, sequence, 0, port.room)
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
@@ -576,20 +457,3 @@ class Switch:
                 stamped[pos + 16 : pos + 20] = mark
             pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
         return bytes(stamped)
-
-
-def describe_route(route: int) -> str:
-    """A routed frame's way in words: `target 2.1`, `hash over group 2`."""
-    kind, group, destination = route & 0xFF, route >> 16 & 0xFFFF, route >> 32
-    if kind == Kind.TARGET:
-        return f"target {ServiceId(destination)}"
-    words = {
-        Kind.HASH: "hash over",
-        Kind.RANDOM: "random in",
-        Kind.BROADCAST: "broadcast to",
-        Kind.MASTER: "master of",
-    }
-    return f"{words.get(Kind(kind), str(kind))} group {group}"
-
-
-__all__ = ["LATE", "NO_MASTER", "NO_ROUTE", "OVERLOADED", "FrameTooLarge", "Port", "Switch", "describe_route"]

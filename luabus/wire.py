@@ -26,7 +26,8 @@ from luabus.errors import (
 from luabus.frames import HEADER, HEADER_SIZE, Kind
 from luabus.handshake import Handshake, goodbye
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_LIMIT, STUCK_TIMEOUT_S
-from luabus.switch import Port, Switch
+from luabus.port import Port
+from luabus.switch import Switch
 from luabus.waiters import Waiters
 
 PORTION = 32

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from luabus.port import Port
 from luabus.routing import Table
 from luabus.snapshots import full_group, merge_routes, public_group
-from luabus.switch import Port
 
 
 def table() -> Table[Port]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +25,8 @@ from luabus.frames import (
 )
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
-from luabus.switch import LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Port, Switch, describe_route
+from luabus.port import LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Port
+from luabus.switch import Switch
 
 MAIL = 2
 ROOM = 10_000
@@ -734,16 +734,3 @@ def test_frames_are_counted_at_both_ends() -> None:
     assert [port.frames_out for port in world.mail] == [3, 2, 1]
     world.send(world.mail[1], reply(world.client, 7))
     assert world.client.frames_out == 1
-
-
-def test_routes_in_words() -> None:
-    words = Counter(
-        describe_route(int.from_bytes(encode(frame)[4:12], "little"))
-        for frame in (
-            target(1),
-            *(to_group(kind) for kind in (Kind.HASH, Kind.RANDOM, Kind.BROADCAST, Kind.MASTER)),
-        )
-    )
-    assert set(words) == {
-        "target 2.1", "hash over group 2", "random in group 2", "broadcast to group 2", "master of group 2",
-    }  # fmt: skip
