@@ -13,6 +13,7 @@ import random
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
+from weakref import WeakSet
 
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
@@ -23,6 +24,9 @@ from luabus.switch import Switch
 from luabus.wire import Wire
 
 log = logging.getLogger("luabus.socket_mgr")
+
+_own_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""The loops that `wait` drives. A callback in one of them may use another manager, whose turn comes with its own `wait`."""
 
 
 def create_socket_mgr(max_connections: int, *, secret: bytes | str | None = None) -> SocketMgr:
@@ -105,7 +109,7 @@ class SocketMgr:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
-        self._waiting = False
+        self._waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
@@ -115,6 +119,7 @@ class SocketMgr:
 
     def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
+        self._check_loop()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -138,7 +143,7 @@ class SocketMgr:
         """Begin to connect; the stream's `on_connect` gets "ok" or the reason within `timeout_ms`."""
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
-        self.loop  # noqa: B018 - binds the loop before the stream makes timers on it
+        self._check_loop()
         stream = self.new_stream(connector=True)
         stream.name = f"{ip}:{port}"
         self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
@@ -201,7 +206,10 @@ class SocketMgr:
             self.loop  # noqa: B018 - nothing listens or connects yet, but waiting is allowed
         loop = self.loop
         before = self._events
-        timer: asyncio.Handle = loop.call_later(ms / 1000, loop.stop) if ms > 0 else loop.call_soon(loop.stop)
+        self._stopping = False
+        timer: asyncio.Handle = (
+            loop.call_later(ms / 1000, self._stop_loop) if ms > 0 else loop.call_soon(self._stop_loop)
+        )
         self._waiting = True
         try:
             loop.run_forever()
@@ -226,7 +234,18 @@ class SocketMgr:
             if self._loop is None:
                 self._own_loop = True
                 self._loop = new_event_loop()
+                _own_loops.add(self._loop)
         return self._loop
+
+    def _check_loop(self) -> None:
+        """Bind the loop, before anything makes timers on it. Raises `Refused` where another one runs: ours never would."""
+        running = _running_loop()
+        if running is not None and running is not self.loop and running not in _own_loops:
+            raise Refused(
+                "this manager was first used outside of the event loop that runs now, which will not drive it:"
+                " make it, or its first listen() or connect(), inside"
+            )
+        self.loop  # noqa: B018
 
     def nonce(self) -> bytes:
         """32 random bytes for a handshake."""
@@ -247,7 +266,13 @@ class SocketMgr:
     def _happened(self, events: int = 1) -> None:
         self._events += events
         if self._waiting and self._stop is None:
-            self._stop = self.loop.call_soon(self.loop.stop)
+            self._stop = self.loop.call_soon(self._stop_loop)
+
+    def _stop_loop(self) -> None:
+        """Once for each `wait`: uvloop keeps a second stop for the next time it runs."""
+        if not self._stopping:
+            self._stopping = True
+            self.loop.stop()
 
     def new_stream(self, *, connector: bool) -> Stream:
         """A stream with the next token."""

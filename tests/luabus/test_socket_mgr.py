@@ -61,6 +61,7 @@ class Game:
         self.log: list[tuple[object, ...]] = []
         listener = self.server.listen("127.0.0.1", 0)
         listener.on_accept = self.on_accept
+        self.server_port = listener.port
         self.stream = self.client.connect("127.0.0.1", listener.port, 1000)
         self.stream.on_connect = lambda result: self.log.append(("connect", result))
         self.stream.on_call = lambda *args: self.log.append(("told", *args))
@@ -69,14 +70,14 @@ class Game:
         self.log.append(("accept",))
         stream.on_call = lambda msg, *args: (self.log.append((msg, *args)), stream.call("back", *args))
 
-    def frames(self, until: tuple[object, ...]) -> int:
+    def frames(self, until: tuple[object, ...], ms: int = 2) -> int:
         """The game's loop; returns how many events `wait` said it handled."""
         handled = 0
         deadline = time.monotonic() + 10
         while until not in self.log:
             assert time.monotonic() < deadline, self.log
-            handled += self.server.wait(2)
-            handled += self.client.wait(2)
+            handled += self.server.wait(ms)
+            handled += self.client.wait(ms)
         return handled
 
     def __enter__(self) -> Game:
@@ -110,6 +111,19 @@ def test_wait_returns_when_its_time_is_over_and_early_when_something_happened() 
         started = time.monotonic()
         assert game.server.wait(5000) == 1
         assert time.monotonic() - started < 2.0
+
+
+@pytest.mark.parametrize("ms", [0, 1])
+def test_a_wait_that_found_something_takes_nothing_from_the_next(ms: int) -> None:
+    with Game() as game:
+        game.frames(until=("connect", "ok"))
+        for number in range(5):
+            game.stream.call("hello", number)
+            game.client.wait(0)
+            game.frames(until=("hello", number), ms=ms)
+        started = time.monotonic()
+        assert game.server.wait(50) == 0
+        assert time.monotonic() - started >= 0.045
 
 
 def test_wait_before_anything_listens_is_allowed() -> None:
@@ -162,6 +176,34 @@ async def test_inside_a_running_loop_no_wait_is_needed_and_it_says_so() -> None:
             pair.server_mgr.wait(1)
         with pytest.raises(Refused, match="inside a running loop no wait is needed"):
             create_socket_mgr(1).wait(1)
+
+
+def test_a_manager_from_outside_of_the_running_loop_says_so_instead_of_never_doing_anything() -> None:
+    with Game() as game:
+
+        async def inside() -> None:
+            with pytest.raises(Refused, match="first used outside of the event loop that runs now"):
+                game.client.connect("127.0.0.1", game.server_port)
+            with pytest.raises(Refused, match="first used outside of the event loop that runs now"):
+                game.server.listen("127.0.0.1", 0)
+
+        asyncio.run(inside())
+
+
+def test_in_a_plain_loop_one_managers_callback_may_use_another_manager() -> None:
+    with Game() as game:
+        game.frames(until=("connect", "ok"))
+        streams: list[Stream] = []
+
+        def connect(msg: str, *args: object) -> None:
+            streams.append(game.client.connect("127.0.0.1", game.server_port))
+
+        (server,) = game.server.streams.values()
+        server.on_call = connect
+        game.stream.call("come")
+        while not (streams and streams[0].is_open):
+            game.client.wait(1)
+            game.server.wait(1)
 
 
 # --- listen and connect ---------------------------------------------------------------------------------------
