@@ -22,11 +22,11 @@ _unpackb = msgpack.unpackb
 
 def pack_call(method: str, args: tuple[Any, ...]) -> bytes:
     """The body of a call. Raises `BadArguments` with the path of the first value that cannot be sent."""
+    if type(method) is not str:
+        raise BadArguments(f"the method is a str, not {type(method).__name__}", path="method")
     try:
         return _pack([method, *args])
     except (TypeError, ValueError, OverflowError, RecursionError):
-        if type(method) is not str:
-            raise BadArguments(f"the method is a str, not {type(method).__name__}", path="method") from None
         _explain(method, "method", 0)
         for index, value in enumerate(args):
             _explain(value, f"args[{index}]", 1)

@@ -171,6 +171,7 @@ class Router:
         for group, epoch in (epochs or {}).items():
             table.know_epoch(group, epoch)
         self.mgr.switch.attach(stream, target)
+        self._expect_heartbeats(stream)
         stream.name = target.named(self._names)
         if isinstance(former, Stream):
             reason = IdInUse(
@@ -385,10 +386,9 @@ class Router:
         stream.set_send_buffer_size(self.buffer)
         stream.receiver = self.api
         stream.on_close = self._gone
-        stream.on_ping = self._heard_report
+        stream.on_ping = self._heard_ping
 
     def _opened(self, stream: Stream) -> None:
-        stream.set_timeout(int(self._heartbeat_s * (HEARTBEATS_MISSED + 0.5) * 1000))
         stream.body_limit = self.frame_limit - META_SIZE  # a bus takes what its router takes
         groups = [public_group(group) for group in self.mgr.switch.table.groups.values()]
         welcome = {
@@ -401,11 +401,16 @@ class Router:
         if self.draining:
             self._tell(stream, "luabus.draining", self.name)
 
-    def _heard_report(self, stream: Stream, body: bytes) -> None:
-        """A service says that other routers have other tables."""
-        if not body:
-            return
-        self._records.differences(body, self.mgr.switch.table.digests())
+    def _heard_ping(self, stream: Stream, body: bytes) -> None:
+        """A service or client lives; perhaps it says that other routers have other tables."""
+        self._expect_heartbeats(stream)
+        if body:
+            self._records.differences(body, self.mgr.switch.table.digests())
+
+    def _expect_heartbeats(self, stream: Stream) -> None:
+        """Who joins or says PING has heartbeats, and is lost when they stop. A plain stream may be silent for ever."""
+        if not stream.has_timeout:
+            stream.set_timeout(int(self._heartbeat_s * (HEARTBEATS_MISSED + 0.5) * 1000))
 
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._watchers.discard(stream)

@@ -49,6 +49,8 @@ REQUEST_ROUTE = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
 _LONGEST_TIMEOUT_S = 2_000_000.0
 _LONGEST_ERROR = 32 * 1024
 """Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
+_OWN_WORDS = "luabus."
+"""How the names begin of what a router says to everybody; a plain stream's `on_call` has no use for it."""
 _CALL, _PING, _PONG, _BYE = int(Kind.CALL), int(Kind.PING), int(Kind.PONG), int(Kind.BYE)
 _COMPRESSED = FLAG_COMPRESSED << 8
 _REPLY, _ERROR, _REACHED, _CANCEL = int(Kind.REPLY), int(Kind.ERROR), int(Kind.REACHED), int(Kind.CANCEL)
@@ -361,6 +363,8 @@ class Stream(Wire):
                 raise
             if wanted:  # it came through a router: its sender is to blame, not the stream
                 self.reply_error(source, sequence, error)
+            return
+        if not wanted and route & 0xFF == Kind.CALL and msg.startswith(_OWN_WORDS):
             return
         if self.on_call is None:
             if wanted:

@@ -143,6 +143,11 @@ class Wire(Port, asyncio.Protocol):
         return not self._opened and not self._connector and not self._closed_at
 
     @property
+    def has_timeout(self) -> bool:
+        """Silence of the peer breaks the stream: `set_timeout`."""
+        return self._timeout_s > 0
+
+    @property
     def is_paused(self) -> bool:
         """The peer takes less than is sent: `await drained()`."""
         return self._paused

@@ -135,6 +135,13 @@ def test_an_int_of_thousands_of_digits_is_named_too() -> None:
         codec.pack_call("m", (1 << 20_000,))
 
 
+@pytest.mark.parametrize("method", [5, None, b"m", ["m"]])
+def test_a_method_that_could_travel_but_is_no_text_is_named_too(method: Any) -> None:
+    with pytest.raises(BadArguments, match=f"the method is a str, not {type(method).__name__}") as caught:
+        codec.pack_call(method, (1,))
+    assert caught.value.path == "method"
+
+
 def test_a_method_that_is_no_text_is_named() -> None:
     with pytest.raises(BadArguments, match="the method is a str, not ServiceId") as caught:
         codec.pack_call(ServiceId(1), ())  # type: ignore[arg-type]

@@ -25,9 +25,11 @@ from luabus.errors import (
 from luabus.frames import FLAG_META, FLAG_REQUEST, Frame, Kind, encode
 from luabus.ids import CLIENT_BASE
 from luabus.router import Router
+from luabus.socket_mgr import create_socket_mgr
 from tests.support.bus import SECRET, Star
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer
+from tests.support.streams import Events
 from tests.support.waiting import until
 
 M1, M2 = 0x0002_0001, 0x0002_0002
@@ -386,11 +388,39 @@ async def test_a_frame_over_the_limit_ends_its_sender() -> None:
         assert error.limit == 1000
 
 
-def test_a_connection_that_says_nothing_for_three_and_a_half_seconds_is_lost() -> None:
+def test_a_plain_stream_to_a_router_may_be_silent_and_hears_only_what_is_sent_to_it() -> None:
+    async def main() -> None:
+        mgr = create_socket_mgr(2, secret=SECRET)
+        async with Router(port=0, secret=SECRET) as router:
+            streams = [mgr.connect("127.0.0.1", router.port) for _ in range(2)]
+            told = [Events(stream) for stream in streams]
+            await asyncio.gather(*(stream.connected() for stream in streams))
+            await asyncio.sleep(600)
+            there = min(router.mgr.streams)
+            router.register("2.1", there, True)  # tells everybody the group's name
+            streams[1].forward_target("2.1", "hello", 1)
+            streams[0].forward_target("2.1", "once more", 2)
+            await until(lambda: sum(len(events.calls) for events in told) == 2)
+            assert sorted(call for events in told for call in events.calls) == [
+                ("hello", 1),
+                ("once more", 2),
+            ]
+            assert all(stream.is_open for stream in streams)
+            await mgr.close()
+
+    run_fast(main())
+
+
+@pytest.mark.parametrize("first", ["join", "ping"])
+def test_one_that_has_heartbeats_and_says_nothing_for_three_and_a_half_seconds_is_lost(first: str) -> None:
     async def main() -> None:
         router = Router(port=0, secret=SECRET)
         async with router, await RawPeer.open(router.port, SECRET) as silent:
-            await silent.request("luabus.join", M1, "mail", 1, None, "")
+            if first == "ping":
+                silent.send(Frame(Kind.PING, 0, 0, 0))
+                await silent.frame(Kind.PONG)
+            else:
+                await silent.request("luabus.join", M1, "mail", 1, None, "")
             started = time.monotonic()
             await silent.ended()
             assert time.monotonic() - started == pytest.approx(3.5, abs=0.1)
