@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         StaleEpoch,
         UnknownMethod,
     )
-    from luabus.hashing import hash_key
+    from luabus.hashing import hash_key, key_of
     from luabus.ids import ServiceId
     from luabus.incoming import Caller, caller
     from luabus.router import Router
@@ -60,7 +60,7 @@ _HOMES = {
         "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
         "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
-    "hashing": ("hash_key",),
+    "hashing": ("hash_key", "key_of"),
     "ids": ("ServiceId",),
     "router": ("Router",),
     "service": ("Service",),
@@ -107,6 +107,7 @@ __all__ = [
     "connect",
     "create_socket_mgr",
     "hash_key",
+    "key_of",
     "new_event_loop",
     "read_secret",
 ]

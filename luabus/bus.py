@@ -27,7 +27,7 @@ from luabus.errors import (
     StaleEpoch,
 )
 from luabus.frames import HEADER_SIZE, META_SIZE, Kind
-from luabus.hashing import hash_key
+from luabus.hashing import hash_key, key_of
 from luabus.ids import ServiceId, parse_group
 from luabus.incoming import current
 from luabus.limits import (
@@ -37,6 +37,7 @@ from luabus.limits import (
     REQUEST_TIMEOUT_S,
 )
 from luabus.link import Link
+from luabus.pace import Pace
 from luabus.preference import Preference
 from luabus.routes import SENT, Route, Sent
 from luabus.socket_mgr import SocketMgr
@@ -95,6 +96,7 @@ class Bus:
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
+        self.pace = Pace()
         self.words = 0
         self._preference = Preference(self._notify)
         self._changed = asyncio.Event()
@@ -242,14 +244,18 @@ class Bus:
     def route(self, text: str) -> Route:
         """A route in words: `target:mail.2`, `hash:mail:alice`, `random:mail`, `broadcast:gateway`, `master:director`.
 
-        A hash key that is a whole number is taken as one. Raises `Refused` for words that are no route.
+        A hash key that is a whole number is taken as one, unless it is in quotes: `hash:mail:"5"`. Raises `Refused` for words
+        that are no route.
         """
         kind, _, rest = text.partition(":")
         if kind == "hash" and rest:
             group, colon, key = rest.partition(":")
             if not colon or not key:
-                raise Refused(f"{text!r}: a hash needs a key: hash:GROUP:KEY, such as hash:mail:alice")
-            return self.hash(group, int(key) if key.lstrip("-").isdigit() and key.isascii() else key)
+                raise Refused(
+                    f"{text!r}: a hash needs a key: hash:GROUP:KEY, such as hash:mail:alice;"
+                    ' hash:mail:5 is the number, hash:mail:"5" the text'
+                )
+            return self.hash(group, key_of(key))
         makers = {
             "target": self.target,
             "random": self.random,

@@ -6,9 +6,21 @@ The slot is the hash modulo the number of slots. `docs/protocol.md` has the test
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from zlib import crc32
 
 from luabus.errors import BadArguments
+
+_WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,640}")
+"""Python converts no longer ones everywhere (`sys.set_int_max_str_digits`)."""
+
+
+def key_of(text: str) -> int | str:
+    """The key that a person writes: `5` or `-5` is a whole number, `"5"` in double quotes the text, everything else text."""
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return text[1:-1]
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
 
 
 def hash_key(key: int | str | bytes) -> int:

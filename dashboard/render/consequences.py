@@ -9,7 +9,7 @@ from dashboard.model import CallAsked, Group, RegisterAsked, Slot
 from dashboard.render.tables import hash_slots, place
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
-from luabus import hash_key
+from luabus import hash_key, key_of
 
 MOST_ARGUMENTS = 160
 """Characters of a request's arguments that the event log keeps."""
@@ -331,6 +331,5 @@ def of_call(snapshot: Snapshot, asked: CallAsked) -> Said:
                 False,
             )
         return title, [Text("The master gets it: {name}.", name=name_of(snapshot, group.master))], False
-    number = key.lstrip("-").isdigit() and key.isascii()
-    _, serves = place(group, hash_key(int(key) if number else key))
+    _, serves = place(group, hash_key(key_of(key)))
     return title, [Text("{name} gets it.", name=serves.name if serves else Text("nobody"))], False

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luabus.errors import BadArguments
-from luabus.hashing import hash_key
+from luabus.hashing import hash_key, key_of
 
 
 # The vectors of docs/protocol.md are checked by test_protocol_doc.py; these are CRC-32's own.
@@ -58,3 +58,15 @@ def test_text_without_a_utf8_form_is_refused() -> None:
 def test_names_spread_over_the_slots() -> None:
     found = Counter(hash_key(f"account {number}") % 3 for number in range(3000))
     assert all(800 < count < 1200 for count in found.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("5", 5), ("-5", -5), ("007", 7), ("--5", "--5"), ("-", "-"), ("5-", "5-"), ("1_0", "1_0"), (" 5", " 5"),
+        ("+5", "+5"), ("\u0665", "\u0665"), ("alice", "alice"), ('"5"', "5"), ('"', '"'), ('""', ""), ('"5', '"5'),
+        ("9" * 641, "9" * 641), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_written_key_is_a_number_if_it_is_a_whole_one_and_not_quoted(text: str, key: int | str) -> None:
+    assert key_of(text) == key
