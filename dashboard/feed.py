@@ -32,6 +32,8 @@ FRESH_S = 1.0
 """A reader without a stream is shown nothing older: the feed looks first, once for all who ask at that moment."""
 PATIENCE_S = 0.25
 """How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
+AFTER_CHANGE_S = 1.0
+"""How long the answer to a change waits for the look that shows it."""
 EVENTS_AT_ONCE = 500
 LEAST_GAP_S = 0.1
 """Between two looks, however often the bus says that something changed."""
@@ -59,6 +61,8 @@ class Feed:
         self._monotonic = monotonic
         self.snapshot = Snapshot(cluster=source.cluster, at=now(), versions=dict.fromkeys(TOPICS, 0))
         self.polls = 0
+        self.changing = asyncio.Lock()
+        """Held from the look at the tables that an undo is made of until the change is done."""
         self.stopped = asyncio.Event()
         self._watchers = 0
         self._looking: asyncio.Task[None] | None = None
@@ -138,6 +142,24 @@ class Feed:
         """What is known, not older than `at_most_s`; looks when it is."""
         if self._monotonic() - self._polled >= at_most_s:
             await asyncio.wait({self._begin()}, timeout=PATIENCE_S)
+        return self.snapshot
+
+    async def after_change(self, at_most_s: float = AFTER_CHANGE_S) -> None:
+        """Wait for a look that begins now, one that is under way does not count; not longer than `at_most_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                if self._looking is not None:
+                    await asyncio.wait({self._looking})
+                await asyncio.wait({self._begin()})
+                return
+        self.kick()
+
+    async def with_tables(self, at_most_s: float = AFTER_CHANGE_S) -> Snapshot:
+        """What is known, with the routers' tables of this moment; with the known ones if they do not come in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                routes = await _answer(self.source.routes())
+                return replace(self.snapshot, routers=self._routers(self.snapshot, routes, None))
         return self.snapshot
 
     async def _run(self) -> None:

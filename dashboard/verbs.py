@@ -40,11 +40,11 @@ async def register(
     asked = asked.model_copy(update={"service_id": service_id})
     if preview:
         return consequence(consequences.of_register(snapshot, asked), caller)
-    undo = consequences.undo_of(snapshot, asked)
     name = consequences.name_of(snapshot, service_id)
     done = {None: "remove", 0: "vacate"}.get(asked.token, "register") if asked.token != "own" else "register"
     text = f"{'make master' if asked.is_master else done} {name} at {'every router' if asked.router == '*' else asked.router}"
-    async with Written(context, caller, "register", name, text):
+    async with Written(context, caller, "register", name, text), context.feed.changing:
+        undo = consequences.undo_of(await context.feed.with_tables(), asked)
         results = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
     if asked.is_master:
         what = Text("{name} is master", name=name)
@@ -224,7 +224,8 @@ def _who(caller: Caller | None) -> dict[str, str]:
 
 
 class Written:
-    """Has the event written whether the verb succeeds or not, and has the feed look again.
+    """Has the event written whether the verb succeeds or not, and has the feed look again: what is asked after the answer
+    shows the change.
 
     Changes of the cluster are in one log, the launcher's: what it did it writes down itself, with who asked; what was done at
     the routers it is told; and the journal gets both from there. Refusals, requests that were sent, and what no launcher can
@@ -256,9 +257,10 @@ class Written:
         if error is None:
             if self._where == "bus" or (self._where == "routers" and not await self._noted()):
                 self._context.journal.add(*self._event, self._text, by=by, origin=origin)
-            self._context.feed.kick()
         elif isinstance(error, LuabusError):
             self._context.journal.add(*self._event, f"{self._text}: refused: {error}", "warn", by, origin)
+        if self._where != "bus":
+            await self._context.feed.after_change()
 
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""

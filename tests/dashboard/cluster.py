@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,7 +147,38 @@ class ScriptedCluster:
         if self.hold is not None:
             await self.hold.wait()
         self.done.append(("register", service_id, token, is_master, router))
-        return dict.fromkeys(self.up if router == "*" else [router], "done")
+        return {
+            name: self._register(name, service_id, token, is_master)
+            for name in self.up
+            if router in ("*", name)
+        }
+
+    def _register(self, router: str, service_id: str, token: Any, is_master: bool) -> str:
+        """As a router does it; its table is a new one, for the snapshots hold the old."""
+        if not self.up[router]:
+            return "not connected"
+        changed = deepcopy(self.tables[router])
+        number, _, instance = service_id.partition(".")
+        group = next(one for one in changed["groups"] if one["group"] == int(number))
+        if token == "own":
+            token = next(
+                row["token"]
+                for row in self.rows
+                if (row["router"], row["service_id"]) == (router, service_id)
+            )
+        entry = next((one for one in group["slots"] if one["service_id"] == service_id), None)
+        if token is None:
+            group["slots"] = [one for one in group["slots"] if one is not entry]
+        elif entry is None:
+            group["slots"].append(slot(group["name"], int(instance), token, int(instance) - 1))
+        else:
+            entry["token"] = token
+        if is_master:
+            group["master"] = service_id
+        elif group["master"] == service_id:
+            group["master"] = None
+        self.tables[router] = changed
+        return "done"
 
     async def promote(self, service_id: str, by: str) -> Any:
         self._routed()

@@ -108,6 +108,35 @@ async def test_a_reader_does_not_wait_for_a_launcher_that_hangs() -> None:
     await feed.poll()
 
 
+async def test_after_a_change_a_look_that_began_before_it_does_not_do() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    before = feed.polls
+    under_way = asyncio.create_task(feed.poll())
+    await asyncio.sleep(0)
+    await asyncio.gather(feed.after_change(), feed.after_change())
+    await under_way
+    assert feed.polls == before + 2
+
+
+async def test_the_answer_to_a_change_does_not_wait_for_a_launcher_that_hangs() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    release = asyncio.Event()
+
+    async def hang(method: str, *args: object) -> object:
+        await release.wait()
+        return []
+
+    cluster.ask = hang  # type: ignore[method-assign]
+    async with asyncio.timeout(2):
+        await feed.after_change(0.05)
+        await cluster.register("2.2", 0, False, "*")
+        assert [slot.token for slot in (await feed.with_tables()).groups()[1].slots] == [11, 0, 13]
+    release.set()
+    await feed.poll()
+
+
 async def test_a_change_on_the_bus_is_looked_at_at_once() -> None:
     cluster = ScriptedCluster()
     feed = Feed(cluster)

@@ -27,6 +27,27 @@ async def test_register_reaches_the_routers_and_says_how_to_undo(dash: Dash) -> 
     assert dash.cluster.done == [("register", "2.2", 0, False, "*")]
 
 
+async def test_after_a_change_everything_shows_it_and_it_can_be_taken_back_each_time(dash: Dash) -> None:
+    for turn in range(3):
+        for token, back in ((0, "own"), ("own", 0)):
+            answer = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": token})
+            assert (await answer.json())["undo"]["token"] == back, turn
+            tables = (await dash.json("/api/v1/routes"))["routers"]
+            tokens = {
+                slot["token"] for t in tables for slot in t["groups"][1]["slots"] if slot["name"] == "mail.2"
+            }
+            assert tokens == ({0} if token == 0 else {12})
+            assert (await dash.json("/api/v1/status"))["groups"][1]["vacant"] == (token == 0)
+
+
+async def test_the_undo_is_of_the_tables_at_the_change_and_not_of_those_known_before(dash: Dash) -> None:
+    """Somebody else has vacated the slot since the last look."""
+    await dash.look()
+    await dash.cluster.register("2.2", 0, False, "*")
+    answer = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": "own"})
+    assert (await answer.json())["undo"]["token"] == 0
+
+
 async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> None:
     """In the launcher's log, where the command line's changes are too; the journal has it from there."""
     await dash.post("/api/v1/register", {"service_id": "2.2", "token": None, "router": "router.1"})
@@ -121,7 +142,7 @@ async def test_what_a_router_refuses_is_409_in_its_words_and_written_down(make_d
         "instance": "/api/v1/register",
         "error": "Refused",
     }
-    assert "refused" in dash.context.journal.find()[-1].text
+    assert "refused" in dash.context.journal.find(kind="register")[-1].text
 
 
 async def test_without_routers_or_launcher_verbs_are_503(make_dash: Make) -> None:
