@@ -97,21 +97,21 @@ class Records:
 
     def alarms(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
         """`{"kind", "text", "since", "count"}` each; `names` are the groups'."""
-        differing = [
-            {
-                "kind": "tables differ",
-                "text": f"{self._router} and {found['router']} have different tables for group"
-                f" {names.get(found['group'], found['group'])} since {found['for_s']:g} s",
-                "since": time.time() - found["for_s"],
-                "count": 1,
-            }
-            for found in self._disagreements.lasting(time.monotonic())
-        ]
+        differing: dict[str, dict[str, Any]] = {}
+        for found in self._disagreements.lasting(time.monotonic()):
+            # Both routers raise it, in the same words; and it goes on when one table changes, and they still differ.
+            one, other = sorted((self._router, found["router"]), key=lambda name: (len(name), name))
+            text = f"{one} and {other} have different tables for group {names.get(found['group'], found['group'])}"
+            since = time.time() - found["for_s"]
+            known = differing.setdefault(
+                text, {"kind": "tables differ", "text": text, "since": since, "count": 1}
+            )
+            known["since"] = min(known["since"], since)
         troubled = [
             {"kind": "service", "text": text, "since": since, "count": 1}
             for text, since in self._problems.values()
         ]
-        return [*self._alarms.values(), *differing, *troubled]
+        return [*self._alarms.values(), *differing.values(), *troubled]
 
 
 def _counters(stream: Stream) -> dict[str, int]:

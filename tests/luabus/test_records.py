@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
 from luabus import codec
+from luabus import records as luabus_records
 from luabus.errors import ProtocolError
 from luabus.records import Records
 from luabus.socket_mgr import SocketMgr
@@ -92,3 +95,19 @@ def test_a_difference_is_no_alarm_at_once() -> None:
     records = Records("router.1")
     records.differences(codec.pack_value({"router.2": {2: 8}}), {2: 7})
     assert records.alarms({2: "mail"}) == []
+
+
+def test_both_routers_say_a_difference_in_the_same_words_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = 100.0
+    monkeypatch.setattr(luabus_records, "time", SimpleNamespace(monotonic=lambda: at, time=time.time))
+    first, second = Records("router.1"), Records("router.2")
+    seen = []
+    for _ in range(10):
+        at += 1.0
+        first.differences(codec.pack_value({"router.2": {2: 8}}), {2: 7})
+        second.differences(codec.pack_value({"router.1": {2: 7}}), {2: 8})
+        seen += [alarm["text"] for records in (first, second) for alarm in records.alarms({2: "mail"})]
+    assert len(seen) > 4
+    assert set(seen) == {"router.1 and router.2 have different tables for group mail"}
