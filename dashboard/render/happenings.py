@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dashboard.model import Level
-from dashboard.snapshot import RouterState, Snapshot
+from dashboard.render.alarms import alarms_of
+from dashboard.snapshot import Snapshot
 
 _BAD_STATES = ("failed",)
 _WARN_STATES = ("backoff", "exited")
@@ -40,20 +41,17 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
             )
         elif router.connected and not last.connected and last.seen is not None:
             yield Draft("router", router.name, f"{router.name} answers again")
-        yield from _alarms(last, router)
+    if old.routers:
+        known = {alarm.key for alarm in alarms_of(old.routers)}
+        for alarm in alarms_of(new.routers):
+            if alarm.key not in known:
+                yield Draft("alarm", alarm.router, alarm.text, alarm.level, at=alarm.since or None)
     if old.routed and new.routed:
         yield from _masters(old, new)
     if old.processes_seen is not None and old.launcher_error is None and new.launcher_error is not None:
         yield Draft("launcher", "launcher", f"the launcher does not answer: {new.launcher_error}", "warn")
     elif old.processes_seen is not None and old.launcher_error is not None and new.launcher_error is None:
         yield Draft("launcher", "launcher", "the launcher answers again")
-
-
-def _alarms(last: RouterState, router: RouterState) -> Iterator[Draft]:
-    known = {(alarm.kind, alarm.text) for alarm in last.stats.alarms} if last.stats else set()
-    for alarm in router.stats.alarms if router.stats else ():
-        if (alarm.kind, alarm.text) not in known:
-            yield Draft("alarm", router.name, f"{router.name}: {alarm.text}", "bad", at=alarm.since or None)
 
 
 def _masters(old: Snapshot, new: Snapshot) -> Iterator[Draft]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dashboard.model import Group, Level, Process
+from dashboard.render.alarms import TABLES_DIFFER, alarms_of
 from dashboard.render.tables import differing_groups, hash_slots
 from dashboard.render.words import LEVELS, ordinal, size, span, worst
 from dashboard.snapshot import Snapshot
@@ -37,7 +38,7 @@ class Health:
 
 def assess(snapshot: Snapshot) -> Health:
     """What is wrong, worst first, and the sentence that says it."""
-    troubles = [*_routers(snapshot), *_launcher(snapshot), *_processes(snapshot)]
+    troubles = [*_routers(snapshot), *_alarms(snapshot), *_launcher(snapshot), *_processes(snapshot)]
     if snapshot.routed:
         troubles += [*_groups(snapshot), *_connections(snapshot)]
     troubles.sort(key=lambda trouble: -LEVELS.index(trouble.level))
@@ -108,12 +109,16 @@ def _routers(snapshot: Snapshot) -> Iterator[Trouble]:
                     "warn", Text("{router} does not answer", router=router.name), router.name, "routes"
                 )
                 continue
-            stats = router.stats
-            if stats and stats.draining:
+            if router.stats and router.stats.draining:
                 yield Trouble("warn", Text("{router} is stopping", router=router.name), router.name, "routes")
-            for alarm in stats.alarms if stats else ():
-                said = Text("{router}: {alarm}", router=router.name, alarm=alarm.text)
-                yield Trouble("bad", said, router.name, "routes")
+
+
+def _alarms(snapshot: Snapshot) -> Iterator[Trouble]:
+    said = tuple(f" for group {trouble.subject}" for trouble in _differing(snapshot))
+    for alarm in alarms_of(router for router in snapshot.routers if router.connected):
+        # What the tables show already is not said again.
+        if not (alarm.key[0] == TABLES_DIFFER and alarm.text.endswith(said)):
+            yield Trouble(alarm.level, Text("{alarm}", alarm=alarm.text), alarm.router, "routes")
 
 
 def _launcher(snapshot: Snapshot) -> Iterator[Trouble]:
@@ -156,12 +161,28 @@ def _groups(snapshot: Snapshot) -> Iterator[Trouble]:
     for router in newcomers:
         text = Text("{router} has just started: no service is registered there yet", router=router.name)
         yield Trouble("warn", text, router.name, "routes")
-    settled = replace(snapshot, routers=tuple(one for one in snapshot.routers if one not in newcomers))
-    for number in sorted(differing_groups(settled)):
-        name = next((group.name for group in snapshot.groups() if group.group == number), str(number))
-        yield Trouble("warn", Text("the routers disagree about group {group}", group=name), name, "routes")
+    yield from _differing(snapshot)
     for group in snapshot.groups():
         yield from _group(group)
+
+
+def _differing(snapshot: Snapshot) -> Iterator[Trouble]:
+    newcomers = snapshot.newcomers()
+    settled = [one for one in snapshot.live_tables() if one.connected and one not in newcomers]
+    names = {group.group: group.name for group in snapshot.groups()}
+    for number in sorted(differing_groups(replace(snapshot, routers=tuple(settled)))):
+        name = names.get(number, str(number))
+        if len(settled) == 2:
+            one, other = settled
+            text = Text(
+                "{one} and {other} have different tables for group {group}",
+                one=one.name,
+                other=other.name,
+                group=name,
+            )
+        else:
+            text = Text("the routers disagree about group {group}", group=name)
+        yield Trouble("warn", text, name, "routes")
 
 
 def _group(group: Group) -> Iterator[Trouble]:

@@ -48,6 +48,19 @@ async def test_an_alarm_is_told_once() -> None:
     assert list(between(new, new)) == []
 
 
+async def test_an_alarm_of_both_routers_is_one_event() -> None:
+    old = (await looked(ScriptedCluster())).snapshot
+    text = "router.1 and router.2 have different tables for group mail"
+    alarm = Alarm(kind="tables differ", text=text, since=5.0)
+    one, two = (replace(r, stats=RouterStats(router=r.name, alarms=(alarm,))) for r in old.routers)
+    first, both = replace(old, routers=(one, old.routers[1])), replace(old, routers=(one, two))
+    told = [
+        d for before, after in ((old, first), (first, both), (both, both)) for d in between(before, after)
+    ]
+    assert [(d.text, d.level) for d in told] == [(text, "warn")]
+    assert [(d.text, d.level) for d in between(old, both)] == [(text, "warn")]
+
+
 async def test_the_launcher_is_lost_and_found() -> None:
     cluster = ScriptedCluster()
     feed = await looked(cluster)

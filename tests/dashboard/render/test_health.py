@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from dashboard.model import Alarm, RouterStats
 from dashboard.render.health import SLOW_READER_BYTES, assess, exit_text, process_level
 from tests.dashboard.cluster import ScriptedCluster, looked, process, snapshot_of, table
 
@@ -40,8 +43,23 @@ async def test_the_worst_comes_first_and_the_rest_is_counted() -> None:
     assert health.level == "bad"
     assert str(health.sentence) == (
         "Down: director.1 has failed: exit code 3; group director has no master; "
-        "the routers disagree about group mail."
+        "router.1 and router.2 have different tables for group mail."
     )
+
+
+async def test_a_difference_of_tables_is_said_once_whoever_sees_it() -> None:
+    text = "router.1 and router.2 have different tables for group mail"
+    cluster = ScriptedCluster(
+        tables={"router.1": table("router.1", mail=(11, 0, 13)), "router.2": table("router.2")}
+    )
+    snapshot = await snapshot_of(cluster)
+    assert str(assess(snapshot).sentence) == f"Degraded: {text}."
+    stats = RouterStats(router="router.1", alarms=(Alarm(kind="tables differ", text=text, since=5.0),))
+    both = replace(snapshot, routers=tuple(replace(router, stats=stats) for router in snapshot.routers))
+    assert str(assess(both).sentence) == f"Degraded: {text}."
+    same = replace(snapshot.routers[1], name="router.1", stats=stats)
+    unseen = replace(snapshot, routers=(same, snapshot.routers[1]))
+    assert str(assess(unseen).sentence) == f"Degraded: {text}."
 
 
 async def test_a_router_that_has_just_started_takes_nobody_away() -> None:
