@@ -14,10 +14,14 @@ import json
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
+
+SECRET_PATIENCE_S: Final = 1.0
+"""So long another process that makes the secret just now is waited for."""
 
 
 class RunDir:
@@ -61,9 +65,13 @@ class RunDir:
         """Replaces the file in one step, mode 0600. Raises OSError."""
         temporary = file.with_name(f".{file.name}.new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(text)
-        temporary.replace(file)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                out.write(text)
+            temporary.replace(file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def read_control(self) -> dict[str, Any] | None:
         """`{"pid", "host", "port"}`, or None when no launcher wrote it (or it is damaged)."""
@@ -98,32 +106,74 @@ class RunDir:
                 f"a launcher runs already for {self.path}: pid {text or 'unknown'}; `luabus-cluster down` stops it",
                 pid,
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(descriptor)
+            raise RunDirError(f"{self.lock_file} cannot be written: {error.strerror}") from None
         return Lock(descriptor)
 
     def _make_secret(self, file: Path) -> None:
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            self._check_private(file)
-            return
-        except OSError as error:
-            raise RunDirError(f"{file} cannot be made: {error.strerror}") from None
-        with os.fdopen(descriptor, "w") as out:
-            out.write(secrets.token_urlsafe(32))
+        """Makes it if it is absent, or empty, as a disk that was full leaves it; never under a launcher that runs.
 
-    def _check_private(self, file: Path) -> None:
-        if os.name == "posix" and file.stat().st_mode & 0o077:
+        Under the lock, so that of two who come at once one makes it and both read the same.
+        """
+        deadline = time.monotonic() + SECRET_PATIENCE_S
+        while not self._has(file):
+            try:
+                lock = self.lock()
+            except AlreadyRunning as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                raise RunDirError(
+                    f"{file} is missing or empty, and the launcher (pid {error.pid}) runs with what it was; "
+                    f"`kill {error.pid}` stops the cluster, and `luabus-cluster up` makes a new one"
+                ) from None
+            try:
+                if not self._has(file):
+                    self._write_secret(file)
+            finally:
+                lock.release()
+
+    def _has(self, file: Path) -> bool:
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be read: {error.strerror}") from None
+        self._check_private(file, found.st_mode)
+        return found.st_size > 0
+
+    def _write_secret(self, file: Path) -> None:
+        try:
+            self.write(file, secrets.token_urlsafe(32))
+        except OSError as error:
+            raise RunDirError(
+                f"{file} cannot be written: {error.strerror}; allowed: a folder with room that this user may write"
+                " (cluster.run_dir in cluster.toml)"
+            ) from None
+
+    def _check_private(self, file: Path, mode: int) -> None:
+        if os.name == "posix" and mode & 0o077:
             raise RunDirError(
                 f"{file} can be read by others; make it private (chmod 600), or delete it for a new one"
             )
 
     def _read(self, file: Path) -> str:
         try:
-            return file.read_text("ascii").strip()
+            text = file.read_text("ascii").strip()
         except OSError as error:
             raise RunDirError(f"{file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise RunDirError(
+                f"{file} holds bytes that are no ASCII text; delete it, and `luabus-cluster up` makes a new one"
+            ) from None
+        if not text:
+            raise RunDirError(f"{file} is empty; delete it, and `luabus-cluster up` makes a new one")
+        return text
 
 
 class Lock:

@@ -82,3 +82,37 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         RunDir(tmp_path / "none").secret()
     with pytest.raises(RunDirError, match="cannot be opened"):
         RunDir(tmp_path / "none").lock()
+
+
+def test_an_empty_secret_is_made_anew_unless_a_launcher_runs(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir.secret_file.write_text("")
+    with pytest.raises(RunDirError, match=r"secret is empty; delete it, and `luabus-cluster up` makes a new"):
+        run_dir.secret()
+    lock = run_dir.lock()
+    monkeypatch.setattr("launcher.rundir.SECRET_PATIENCE_S", 0.0)
+    with pytest.raises(RunDirError, match=f"missing or empty, and the launcher .pid {os.getpid()}. runs"):
+        run_dir.prepare()
+    lock.release()
+    run_dir.prepare()
+    assert len(run_dir.secret()) > 30
+    assert stat.S_IMODE(run_dir.secret_file.stat().st_mode) == 0o600
+
+
+def test_a_secret_that_is_no_text_is_named(run_dir: RunDir) -> None:
+    run_dir.secret_file.write_bytes(b"\xff\xfe" * 20)
+    with pytest.raises(RunDirError, match=r"secret holds bytes that are no ASCII text; delete it"):
+        run_dir.secret()
+
+
+def test_a_full_disk_leaves_no_half_secret(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    new = run_dir.path / ".secret.new"
+    new.symlink_to("/dev/full")
+    with pytest.raises(RunDirError, match=r"secret cannot be written: No space left on device; allowed: a f"):
+        run_dir.prepare()
+    assert not run_dir.secret_file.exists()
+    run_dir.prepare()
+    assert len(run_dir.secret()) > 30
