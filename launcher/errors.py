@@ -15,9 +15,10 @@ Over the control channel a refusal travels as `luabus.errors.Refused`; these are
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class LauncherError(Exception):
@@ -96,6 +97,21 @@ class StartFailed(LauncherError):
     def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.tail = tuple(tail)
+
+
+_THE_MACHINES: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+)
+"""What a machine can be short of at any place: no fault of the program, so nobody needs to know where it was noticed."""
+
+
+def describe(error: BaseException) -> str:
+    """An error that nobody expected: a sentence when the machine is to blame, its traceback otherwise."""
+    if isinstance(error, OSError) and error.errno in _THE_MACHINES:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    import traceback
+
+    return f"this should not happen:\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
 def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:

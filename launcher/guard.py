@@ -8,6 +8,7 @@ The guard is forked before anything large is imported, so it costs little.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,15 +45,26 @@ def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | 
         signal.signal(
             signal.SIGTTOU, signal.SIG_IGN
         )  # it may write to the terminal all the same (`stty tostop`)
-        code = 1
-        try:
-            code = run(lifeline)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        os._exit(_run(run, lifeline))
     os.close(lifeline)
     return _watch(child, find_run_dir)
+
+
+def _run(run: Callable[[int | None], int], lifeline: int) -> int:
+    """In the forked child, which nothing may leave but by its exit code: what went wrong is told here or nowhere."""
+    try:
+        code = run(lifeline)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException as error:
+        from launcher.errors import describe
+
+        sys.stderr.write(f"luabus-cluster: {describe(error)}\n")
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    return code
 
 
 def _watch(child: int, find_run_dir: Callable[[], Path | None]) -> int:

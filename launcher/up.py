@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.client import find_run_dir
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, RunDirError
 from launcher.guard import guarded
 from launcher.rundir import RunDir
 from launcher.style import Style
@@ -66,7 +66,11 @@ def detached(config_file: Path, *, as_json: bool) -> int:
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
     stderr_file = run_dir.log_dir / "launcher.stderr"
-    with stderr_file.open("wb") as stderr:
+    try:
+        stderr_to = stderr_file.open("wb")
+    except OSError as error:
+        raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
+    with stderr_to as stderr:
         launcher = subprocess.Popen(
             [sys.executable, "-P", "-m", "launcher", "-c", str(config_file.resolve()), "up", "--report"],
             stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -52,6 +53,29 @@ def all_gone(pids: list[int], patience_s: float = PROMISED_S) -> None:
 
 def guard_of(launcher: int) -> int:
     return psutil.Process(launcher).ppid()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "code"),
+    [
+        ("ValueError('what now')", "ValueError: what now", 1),
+        ("OSError(28, 'No space left on device')", "luabus-cluster: No space left on device\n", 1),
+        ("KeyboardInterrupt()", "", 130),
+    ],
+)
+def test_what_nobody_expected_is_told(raised: str, said: str, code: int) -> None:
+    program = f"""
+import sys
+from launcher.guard import guarded
+def run(lifeline):
+    print("hello")
+    raise {raised}
+sys.exit(guarded(run, lambda: None))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "hello\n")
+    assert said in done.stderr
+    assert ("Traceback" in done.stderr) is raised.startswith("ValueError")
 
 
 def test_killed_while_running(cluster: ClusterRun) -> None:
