@@ -123,6 +123,9 @@ class Workers:
         self, worker: _Worker, coro: Coroutine[Any, Any, Any], yielded: Any, context: Context, call: Incoming
     ) -> None:
         """The handler waits: from here on `worker` really runs it."""
+        if asyncio.isfuture(yielded):
+            # By this mark a task knows that a future was awaited, and clears it: only so may another await the same one.
+            yielded._asyncio_future_blocking = False
         if not worker.started and worker.task.cancelling():  # by the handler; it would end before it begins
             worker = self._new_worker()
             worker.cancelled = True
@@ -210,6 +213,8 @@ def _resume(
     error = cancelled
     if error is not None and asyncio.isfuture(yielded) and yielded.cancel():
         error = None  # as asyncio does: what the handler awaits is cancelled, and tells it
+    if asyncio.isfuture(yielded):
+        yielded._asyncio_future_blocking = True  # as it was yielded first; see `_hand_over`
     while True:
         value = None
         if error is None:

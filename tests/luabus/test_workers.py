@@ -106,6 +106,20 @@ async def test_a_handler_that_waits_may_finish_after_one_that_started_later() ->
         assert log == ["first starts", "second starts", "second ends", "first ends"]
 
 
+async def test_many_handlers_may_wait_for_one_future() -> None:
+    async with Served() as served:
+        shared: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        @served.handlers.rpc
+        async def wait() -> str:
+            return await shared
+
+        requests = asyncio.gather(*(served.client.request("wait") for _ in range(5)))
+        await until(lambda: served.handlers.running == 5)
+        shared.set_result("done")
+        assert await requests == ["done"] * 5
+
+
 async def test_each_of_many_waiting_handlers_gets_its_own_answer() -> None:
     async with Served() as served:
 
