@@ -103,8 +103,8 @@ class Router:
             if count:
                 self.mgr.switch.table.configure_slots(group, count)
         for method in (
-            self.join, self.leave, self.master, self.resign, self.report, self.prefer, self.flush, self.watch,
-            self.register, self.close, self.routes, self.connections, self.stats,
+            self.join, self.leave, self.master, self.resign, self.report, self.prefer, self.flush, self.room,
+            self.watch, self.register, self.close, self.routes, self.connections, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
 
@@ -254,6 +254,13 @@ class Router:
             async with asyncio.timeout(1.0):
                 await asyncio.gather(*waiting)
         me.leaning = False
+
+    async def room(self, route: int, key: int) -> None:
+        """Answer when those whom a message on this route would reach have taken most of what waits for them; not later for one
+        that takes nothing. For senders that await (`pace`)."""
+        for stream in self.mgr.switch.receivers(route, key):
+            while isinstance(stream, Stream) and not self.draining and await stream.easing():
+                pass
 
     # --- by hand ----------------------------------------------------------------------------------------------
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from luabus import codec
-from luabus.errors import NoMaster, Refused
-from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, Kind, make_route
+from luabus.errors import NoMaster, Overloaded, Refused
+from luabus.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Kind, make_route
 from luabus.gather import Answer, Count, Gather
 from luabus.ids import ServiceId
 from luabus.incoming import current
 from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.pace import WINDOW, Pace
 from luabus.stream import Stream, late
 
 _REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
@@ -25,6 +26,8 @@ class Way(Protocol):
 
     epoch: Callable[[], int] | None
     """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+    pace: Pace
+    """How far senders that await may be ahead of their receivers."""
     words: int
     """Counts what routers have said, and how often one came or went."""
 
@@ -45,19 +48,29 @@ class Way(Protocol):
 
 
 class Sent:
-    """What `send` returns. Awaiting it waits until the router has taken most of what was sent before."""
+    """What `send` returns. Awaiting it waits until the router, and those who receive, have taken most of what was sent before."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_key", "_pace", "_route", "_stream")
 
-    def __init__(self, stream: Stream | None) -> None:
+    def __init__(
+        self, stream: Stream | None = None, pace: Pace | None = None, route: int = 0, key: int = 0
+    ) -> None:
         self._stream = stream
+        self._pace = pace
+        self._route = route
+        self._key = key
 
     def __await__(self) -> Generator[Any, None, None]:
-        if self._stream is not None and self._stream.is_paused:
-            yield from self._stream.drained().__await__()
+        stream, pace = self._stream, self._pace
+        if stream is None:
+            return
+        if stream.is_paused:
+            yield from stream.drained().__await__()
+        if pace is not None:
+            yield from pace.keep(stream, self._route, self._key).__await__()
 
 
-SENT = Sent(None)
+SENT = Sent()
 
 
 class _Call:
@@ -98,7 +111,7 @@ class Route:
         return f"<Route {self.text}>"
 
     def send(self, msg: str, *args: Any) -> Sent:
-        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than the router takes it.
+        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than it is received.
 
         Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
         """
@@ -109,13 +122,21 @@ class Route:
         epoch = bus.epoch() if bus.epoch is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
-        stream.post(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
+        body = codec.pack_call(msg, args)
+        stream.post(self._route, self._key, body, trace, epoch)
+        pace = bus.pace
+        pace.ahead += HEADER_SIZE + len(body)
+        if pace.ahead > WINDOW:
+            pace.ahead = 0
+            return Sent(stream, pace, self._route, self._key)
         return Sent(stream) if stream.is_paused else SENT
 
     async def request(
         self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
     ) -> Any:
         """Send, and return what the handler returns. `timeout` in seconds; None waits for ever.
+
+        Where our own buffer is full it waits for room, within the time-out.
 
         Raises what the handler raised (`RemoteError`, or its `LuabusError`), `NoRoute`, `NoMaster`, `PeerLost`, `RouterLost`,
         `Overloaded`, `RequestTimeout`, `UnknownMethod`, `BadArguments`, `FrameTooLarge`, `NotConnected`. With
@@ -143,7 +164,11 @@ class Route:
                     # As `Stream.ask`, without a second coroutine around each request.
                     waiter = stream.new_waiter()
                     epoch = bus.epoch() if bus.epoch is not None else 0
-                    sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+                    try:
+                        sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+                    except Overloaded as refused:
+                        await _room(stream, refused, deadline)
+                        continue
                 try:
                     return await waiter
                 except asyncio.CancelledError:
@@ -231,11 +256,29 @@ class Route:
             call.sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
             call.stream = stream
 
-        if bus.preferred is not None:
-            send(bus.preferred)
-            return bus.preferred
+        while (stream := bus.preferred) is not None:
+            try:
+                send(stream)
+            except Overloaded as refused:
+                await _room(stream, refused, deadline)
+            else:
+                return stream
         try:
-            return await bus.in_turn(send, timeout)
+            return await bus.in_turn(send, None if deadline is None else deadline - time.monotonic())
         except (TimeoutError, asyncio.CancelledError):
             call.give_up()  # if it was sent in the very moment
             raise
+
+
+async def _room(stream: Stream, refused: Overloaded, deadline: float | None) -> None:
+    """A request did not fit into our own send buffer: wait until the router has taken most of what is in it.
+
+    Raises `refused` at `deadline`, or when something else is in the way.
+    """
+    if not stream.is_paused:
+        raise refused
+    try:
+        async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+            await stream.drained()
+    except TimeoutError:
+        raise refused from None

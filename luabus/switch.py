@@ -33,6 +33,7 @@ from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.plans import (
     ANSWER,
+    BROADCAST,
     DIRECT,
     HASH,
     LOCAL,
@@ -351,6 +352,15 @@ class Switch:
             self._plans.clear()
         plan = self._plans[route] = make_plan(route, self.table if self.routing else None, self._by_id)
         return plan
+
+    def receivers(self, route: int, key: int) -> tuple[Port, ...]:
+        """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""
+        mode, where, count, _ = make_plan(route, self.table, self._by_id)
+        if mode == DIRECT:
+            return (where,)
+        if mode == HASH:
+            return (where[key % count],)
+        return tuple(where) if mode in (RANDOM, BROADCAST) else ()
 
     # --- the rarer kinds --------------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ process begins on them while this one goes on; else they would go round in one c
 _LARGE = 32 * 1024
 """Bytes of a frame from which on one copy less is worth a detour."""
 _HIGH_WATER = 64 * 1024
+_PATIENCE_S = 1.0
+"""A peer that takes nothing for so long is not waited for."""
 _GATHER = 128 * 1024
 """Bytes gathered at most before they are handed to the transport, also when the sender never lets the loop run."""
 
@@ -84,7 +86,7 @@ class Wire(Port, asyncio.Protocol):
     __slots__ = (
         "_answered", "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
-        "_rest_size", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
+        "_rest_size", "_stalled_mark", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
         "body_limit", "connected_at", "last_received", "made", "name", "peer", "source",
     )  # fmt: skip
 
@@ -102,6 +104,7 @@ class Wire(Port, asyncio.Protocol):
         self._rest: list[bytes] = []
         self._rest_size = self._rest_need = 0
         self._flush_below = 0
+        self._stalled_mark = -1
         self._stuck_mark = 0
         self._stuck_timer: asyncio.TimerHandle | None = None
         self._timeout_s = 0.0
@@ -164,6 +167,25 @@ class Wire(Port, asyncio.Protocol):
         self.flush()
         if self._paused and not self._closed_at:
             await self._drained_waiters.wait()
+
+    async def easing(self) -> bool:
+        """Wait for as `drained`, and for a second at most. False when there is no use in waiting: the peer has taken most of what
+        was sent, or it took nothing since it was last looked at a second ago."""
+        if not self._paused or self._closed_at or self._taken() == self._stalled_mark:
+            return False
+        mark = self._taken()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._drained_waiters.wait()
+        if self._paused and self._taken() == mark:
+            self._stalled_mark = mark
+        return self._paused
+
+    def _taken(self) -> int:
+        """Bytes that the socket has taken."""
+        return self.bytes_out - (
+            self._transport.get_write_buffer_size() if self._transport is not None else 0
+        )
 
     async def closed(self) -> None:
         """Wait until the connection is gone."""
@@ -301,8 +323,7 @@ class Wire(Port, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
-        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        self._stuck_mark = self.bytes_out - waiting
+        self._stuck_mark = self._taken()
         self._stuck_timer = self._mgr.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
 
     def resume_writing(self) -> None:

@@ -497,20 +497,30 @@ async def test_routes_in_words() -> None:
 # --- a sender that is too fast --------------------------------------------------------------------------------
 
 
-async def test_a_sender_that_is_too_fast_for_its_router_is_slowed_by_await() -> None:
-    """It never gets `Overloaded`; what is too much for the receiver is dropped at the router, and every drop is counted."""
-    async with Star() as star:
+@pytest.mark.parametrize("route", ["target:mail.1", "hash:mail:alice", "random:mail", "broadcast:mail"])
+async def test_a_sender_that_is_too_fast_for_its_receiver_is_slowed_by_await_and_loses_nothing(
+    route: str,
+) -> None:
+    """More than the buffers of all on the way hold together, so it had to wait."""
+    async with Star(buffer=2 << 20) as star:
         (mail,) = await star.mail(1)
         bus = await star.client()
-        route = bus.target("mail.1")
-        for number in range(3000):
-            await route.send("note", [number, bytes(10_000)])
-        # Not a request to mail.1: its buffer may be full, and that would be `Overloaded`.
-        undeliverable = (await bus.router("router.1").request("luabus.stats"))["undeliverable"]
-        arrived = [number for number, _ in await mail.noted(3000 - undeliverable.get("overloaded", 0))]
-        assert arrived == sorted(set(arrived))
-        assert len(arrived) + undeliverable.get("overloaded", 0) == 3000
-        assert len(arrived) > 500
+        for number in range(4000):
+            await bus.route(route).send("note", [number, bytes(10_000)])
+        assert [number for number, _ in await mail.noted(4000)] == list(range(4000))
+        assert (await bus.router("router.1").request("luabus.stats"))["undeliverable"] == {}
+
+
+async def test_a_burst_of_requests_waits_for_room_instead_of_being_refused() -> None:
+    """More than the caller's own buffer holds; the router's are large enough."""
+    async with Star(buffer=64 << 20) as star:
+        await star.mail(1)
+        bus = await star.client()
+        bodies = [bytes([number]) * 500_000 for number in range(40)]
+        requests = [bus.target("mail.1").request("echo", body) for body in bodies]
+        assert await asyncio.gather(*requests) == bodies
+        answers = await asyncio.gather(*(bus.broadcast("mail").gather("echo", body) for body in bodies))
+        assert [list(answer.values()) for answer in answers] == [[body] for body in bodies]
 
 
 async def test_a_sender_that_does_not_await_is_refused_when_its_buffer_is_full() -> None:

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from luabus import limits, preference, wire
+from luabus import limits, pace, preference, wire
 from luabus.limits import (
     CALL_TICK_S,
     DEFAULT_BUS_BUFFER,
@@ -115,6 +115,7 @@ FIGURES = {
         size(DEFAULT_STREAM_BUFFER), size(DEFAULT_BUS_BUFFER), size(DEFAULT_STREAM_BUFFER), size(DEFAULT_FRAME_LIMIT),
         f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
     ],
+    19: [size(2 * pace.WINDOW), size(DEFAULT_BUS_BUFFER)],
     21: [
         f"{STUCK_TIMEOUT_S:g} s", size(wire._HIGH_WATER), f"{2 * STUCK_TIMEOUT_S:g} s",
         f"{(HEARTBEATS_MISSED + 0.5) * HEARTBEAT_S:g} s",

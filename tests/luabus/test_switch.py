@@ -25,7 +25,7 @@ from luabus.frames import (
 )
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
-from luabus.port import LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Port
+from luabus.port import LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED, Port
 from luabus.switch import Switch
 
 MAIL = 2
@@ -377,6 +377,21 @@ def test_a_request_that_is_in_flight_while_its_sender_registers_is_answered() ->
 
 
 # --- refused at once ------------------------------------------------------------------------------------------
+
+
+def test_whom_a_message_would_reach() -> None:
+    world = World()
+    world.switch.table.set_master(ServiceId.of(MAIL, 2))
+
+    def receivers(frame: Frame, key: int = 0) -> tuple[Port, ...]:
+        return world.switch.receivers(int.from_bytes(encode(frame)[4:12], "little"), key)
+
+    assert receivers(target(3)) == (world.mail[2],)
+    assert [receivers(to_group(Kind.HASH), key) for key in (0, 4)] == [(world.mail[0],), (world.mail[1],)]
+    assert receivers(to_group(Kind.RANDOM)) == receivers(to_group(Kind.BROADCAST)) == tuple(world.mail)
+    assert receivers(to_group(Kind.MASTER)) == (world.mail[1],)
+    assert receivers(target(9)) == (NOBODY,)
+    assert receivers(Frame(Kind.CALL)) == ()
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,23 @@ async def test_a_sender_that_awaits_drained_is_slowed_and_loses_nothing() -> Non
         assert [entry[1] for entry in pair.heard.calls] == list(range(500))
 
 
+async def test_a_peer_that_takes_nothing_is_not_waited_for_and_one_that_takes_some_is() -> None:
+    async with Pair() as pair, await RawPeer.open(pair.listener.port) as peer:
+        stream = pair.server_mgr.streams[2]
+        assert not await stream.easing()  # nothing waits for it
+        stream.set_send_buffer_size(100_000)
+        await stuck(peer, stream)
+        begun = time.monotonic()
+        assert await stream.easing()  # it may have been about to
+        assert time.monotonic() - begun >= 0.99
+        begun = time.monotonic()
+        assert not await stream.easing()
+        assert time.monotonic() - begun < 0.5
+        while stream.is_paused:
+            await peer.frame(Kind.CALL)
+        assert not await stream.easing()
+
+
 async def test_what_one_iteration_of_the_loop_sends_goes_out_together() -> None:
     async with Pair() as pair:
         before = pair.server.bytes_in
