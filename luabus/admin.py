@@ -7,9 +7,13 @@ import difflib
 from typing import Any
 
 from luabus.bus import Bus
-from luabus.errors import LuabusError, NoMaster, NotConnected, Refused
+from luabus.errors import ConnectionLost, LuabusError, NoMaster, NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
+from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.snapshots import merge_routes
+
+DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
+"""What `register` says of a router. One that is late has perhaps done it, or does when it goes on."""
 
 _PAGE = 1000
 
@@ -41,13 +45,21 @@ async def close_connection(bus: Bus, router: str, token: int) -> str:
 
 
 async def register(
-    bus: Bus, service_id: int | str, token: int | str | None, is_master: bool = False, router: str = "*"
+    bus: Bus,
+    service_id: int | str,
+    token: int | str | None,
+    is_master: bool = False,
+    router: str = "*",
+    *,
+    timeout: float = REQUEST_TIMEOUT_S,
 ) -> dict[str, str]:
-    """Change the routing table by hand, at one router or at all (`"*"`); returns `{router: "done"}`.
+    """Change the routing table by hand, at one router or at all (`"*"`); returns `{router: what became of it there}`: `DONE`,
+    `NOTHING`, `AWAY` or `LATE`, of every router that was meant.
 
     `token`: a connection's token at that router, 0 for a vacant slot, None to remove, `"own"` for the connection that has joined
     as this id. Tokens differ between routers: with `"*"` a number must name the same peer's connection at each of them.
-    Raises `Refused` with the reason; nothing is changed then at any router unless the message says so.
+    Raises `Refused` with the reason; nothing is changed then at any router unless the message says so; and `NotConnected` or
+    `RequestTimeout` when no router has answered.
     """
     target = ServiceId.parse_service(service_id, bus.groups)
     if not target.group >= 1:
@@ -55,26 +67,38 @@ async def register(
     connected = [link.name for link in bus.routers if link.connected]
     if not connected:
         raise NotConnected("no router is connected", routers=[link.address for link in bus.routers])
-    names = connected if router == "*" else [_one_router(bus, router)]
+    meant = [link.name for link in bus.routers] if router == "*" else [_one_router(bus, router)]
+    said = {name: DONE if name in connected else AWAY for name in meant}
+    if token is None:
+        holders = await _holders(bus, target)
+        said |= dict.fromkeys((name for name in meant if said[name] == DONE and name not in holders), NOTHING)
+    names = [name for name in meant if said[name] == DONE]
     if len(names) > 1 and isinstance(token, int) and token > 0:
         await _check_same_peer(bus, names, token)
     results = await asyncio.gather(
-        *(bus.router(name).request("luabus.register", int(target), token, is_master) for name in names),
+        *(
+            bus.router(name).request("luabus.register", int(target), token, is_master, timeout=timeout)
+            for name in names
+        ),
         return_exceptions=True,
     )
     failed = {
         name: result for name, result in zip(names, results, strict=True) if isinstance(result, BaseException)
     }
-    if failed:
-        first = next(iter(failed.values()))
+    unanswered = {
+        name: error
+        for name, error in failed.items()
+        if isinstance(error, RequestTimeout | ConnectionLost | NotConnected)
+    }
+    done = [name for name in names if name not in failed]
+    refused = [error for name, error in failed.items() if name not in unanswered]
+    if refused or (failed and not done and NOTHING not in said.values()):
+        first = [*refused, *failed.values()][0]
         if not isinstance(first, LuabusError):
             raise first
-        done = [name for name in names if name not in failed]
         suffix = f" (done at {', '.join(done)})" if done else ""
-        raise type(first)(
-            "; ".join(str(error) for error in dict.fromkeys(map(str, failed.values()))) + suffix
-        )
-    return dict.fromkeys(names, "done")
+        raise type(first)("; ".join(dict.fromkeys(map(str, failed.values()))) + suffix)
+    return said | dict.fromkeys(unanswered, LATE)
 
 
 async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: float = 15.0) -> dict[str, Any]:
@@ -108,6 +132,15 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
         if {master for master, _ in found} == {str(target)}:
             return {"master": str(target), "epoch": max(epoch for _, epoch in found), "changed": True}
         await bus.news(words, max(0.0, deadline - loop.time()), f"{label} did not become master in time")
+
+
+async def _holders(bus: Bus, target: ServiceId) -> set[str]:
+    """The routers whose tables have an entry of this id."""
+    return {
+        str(table["router"])
+        for table in (await routes(bus))["routers"]
+        if any(slot["service_id"] == str(target) for group in table["groups"] for slot in group["slots"])
+    }
 
 
 async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:

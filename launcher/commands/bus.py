@@ -108,13 +108,14 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
         async with _bus(config) as (bus, plan):
             target = luabus.ServiceId.parse(service_id, plan.groups)
             done = await luabus.admin.register(bus, target, value, is_master=master, router=router)
-            what = f"register with token {token}{' as master' if master else ''} at {', '.join(done)}"
+            where = ", ".join(name for name, said in done.items() if said != luabus.admin.AWAY)
+            what = f"register with token {token}{' as master' if master else ''} at {where}"
             await _note(plan, target.named(bus.names), what)
             return done
 
     done = asyncio.run(work())
     click.echo(json.dumps(done) if as_json else "\n".join(f"{name}: {what}" for name, what in done.items()))
-    return 0
+    return 0 if {*done.values()} <= {luabus.admin.DONE, luabus.admin.NOTHING} else 1
 
 
 @click.command()

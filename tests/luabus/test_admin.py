@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from luabus import admin
-from luabus.errors import NotConnected, Refused
+from luabus.errors import NotConnected, Refused, RequestTimeout
 from luabus.ids import CLIENT_BASE
 from tests.support.bus import Star, prefers
 from tests.support.waiting import until
@@ -85,6 +87,44 @@ async def test_register_at_one_router() -> None:
             False,
             True,
         ]
+
+
+async def test_removing_what_is_not_there_is_no_error() -> None:
+    async with Star(2) as star:
+        await star.mail(4)  # outside of the configured slots
+        bus = await star.client()
+        await admin.register(bus, "mail.4", None, router="router.1")
+        assert await admin.register(bus, "mail.4", None) == {
+            "router.1": admin.NOTHING,
+            "router.2": admin.DONE,
+        }
+        both = {"router.1": admin.NOTHING, "router.2": admin.NOTHING}
+        assert await admin.register(bus, "mail.4", None) == both
+
+
+async def test_register_tells_which_routers_did_not_answer() -> None:
+    async with Star(2) as star:
+        await star.mail(1)
+        bus = await star.client()
+        hang = asyncio.Event()
+        star.routers[0].api.rpc(lambda *args: hang.wait(), name="luabus.register")
+        done = await admin.register(bus, "mail.1", 0, timeout=0.2)
+        assert done == {"router.1": admin.LATE, "router.2": admin.DONE}
+        with pytest.raises(RequestTimeout):
+            await admin.register(bus, "mail.1", 0, router="router.1", timeout=0.2)
+        star.routers[1].api.rpc(refuse, name="luabus.register")
+        with pytest.raises(Refused, match=r"not today|router\.1"):
+            await admin.register(bus, "mail.1", 0, timeout=0.2)
+        hang.set()
+        await star.routers[0].stop(0.0)
+        await until(lambda: not bus.routers[0].ready)
+        star.routers[1].api.rpc(lambda *args: None, name="luabus.register")
+        done = await admin.register(bus, "mail.1", 0)
+        assert done == {"router.1": admin.AWAY, "router.2": admin.DONE}
+
+
+def refuse(*args: object) -> None:
+    raise Refused("not today")
 
 
 async def test_a_token_that_names_different_peers_is_refused_and_nothing_is_changed() -> None:
