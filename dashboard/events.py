@@ -26,7 +26,9 @@ from dashboard.render.status import status_of
 from dashboard.snapshot import TOPICS, Snapshot
 
 HEARTBEAT_S: Final = 10.0
-"""A comment so often at least: proxies keep the connection, and the page can tell that it is alive."""
+"""An `alive` so often at least: proxies keep the connection, and the reader can tell that it is alive."""
+NOTICE_HEARTBEAT_S: Final = 1.0
+"""The same for notices, which pages listen to: within seconds they say when what they show may be old."""
 MOST_READERS: Final = 500
 
 Rows = dict[str, dict[str, Any]]
@@ -81,18 +83,21 @@ async def stream(call: Call) -> web.StreamResponse:
     )
     await response.prepare(call.request)
     send = _notices(topics) if call.query.notices else _changes(call.context, topics)
+    heartbeat_s = NOTICE_HEARTBEAT_S if call.query.notices else HEARTBEAT_S
     # A reader that goes away is no error: it was here to be left.
     with feed.watching(), suppress(ConnectionResetError):
         await response.write(b"retry: 1000\n\n")
-        await _follow(response, feed, topics, send)
+        await _follow(response, feed, topics, send, heartbeat_s)
     return response
 
 
-async def _follow(response: web.StreamResponse, feed: Feed, topics: Sequence[str], send: Sender) -> None:
+async def _follow(
+    response: web.StreamResponse, feed: Feed, topics: Sequence[str], send: Sender, heartbeat_s: float
+) -> None:
     seen: dict[str, int] = {}
     while not feed.stopping:
         try:
-            async with asyncio.timeout(HEARTBEAT_S):
+            async with asyncio.timeout(heartbeat_s):
                 snapshot = await feed.changed(seen, topics)
         except TimeoutError:
             await response.write(message("alive", {}))

@@ -49,7 +49,7 @@ class Pages:
         everything = ("status", "routes", "connections", "processes", "events")
         page = self._page
         return [
-            web.get("/", page("overview", everything, self._overview, live=("series",))),
+            web.get("/", page("overview", everything, self._overview)),
             web.get("/routes", page("routes", ("status", "routes", "connections"), _routes)),
             web.get("/connections", page("connections", ("status", "connections"), _connections)),
             web.get("/processes", page("processes", ("status", "processes"), self._processes)),
@@ -59,9 +59,7 @@ class Pages:
             web.get("/api", page("api", ("status",), self._api)),
         ]
 
-    def _page(self, name: str, topics: tuple[str, ...], build: Build, live: tuple[str, ...] = ()) -> Serve:
-        """`live` are topics that the page's scripts show, and that change nothing in its HTML."""
-
+    def _page(self, name: str, topics: tuple[str, ...], build: Build) -> Serve:
         async def serve(request: web.Request) -> web.Response:
             caller = caller_of(request)
             allow(caller, Role.viewer)
@@ -71,9 +69,7 @@ class Pages:
             key = (name, request.path_qs, caller.role, language_of(request), versions)
             html = self._kept.get(key)
             if html is None:
-                html = self._render(
-                    f"{name}.html", request, snapshot, topics + live, build(request, snapshot)
-                )
+                html = self._render(f"{name}.html", request, snapshot, topics, build(request, snapshot))
                 self._kept[key] = html
                 while len(self._kept) > KEPT_PAGES:
                     self._kept.popitem(last=False)
@@ -111,7 +107,7 @@ class Pages:
                 problem = error.detail
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
         found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
-        topics = ("status", "processes", "series")
+        topics = ("status", "processes")
         return web.Response(
             text=self._render("process.html", request, snapshot, topics, found), content_type="text/html"
         )

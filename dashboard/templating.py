@@ -103,7 +103,7 @@ def render(
             language=language,
             prefix=prefix,
             path=request.path,
-            topics=",".join(topics),
+            versions={topic: snapshot.versions.get(topic, 0) for topic in topics},
             role=caller.role if caller else None,
             Role=Role,
             cluster=snapshot.cluster,

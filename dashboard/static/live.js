@@ -1,14 +1,18 @@
-// Keeps the page equal to what the dashboard knows: listens for "something changed" and fetches the page again.
+// Keeps the page equal to what the dashboard knows: hears from the hub that something changed, and fetches the page again.
 import { morph } from "./morph.js";
 import { say } from "./texts.js";
 import { localTimes } from "./times.js";
 
-const SILENT_MS = 25000; // two heartbeats and a half: what is shown may be old by then
-const base = document.documentElement.dataset.base;
+const SILENT_MS = 3500; // the dashboard says each second at least that it is there
+const HERE_MS = 5000;
+const { base, hub } = document.documentElement.dataset;
 const sign = document.getElementById("live");
-let source = null;
+const main = document.getElementById("main");
+let port = null;
 let lastHeard = 0;
-let retry = 0;
+let cut = false;
+let series = null;
+let log = null;
 let fetching = false;
 let again = false;
 
@@ -16,7 +20,7 @@ let again = false;
 function show(state) {
   if (sign.dataset.state === state) return;
   sign.dataset.state = state;
-  const since = new Date(lastHeard || Date.now()).toLocaleTimeString();
+  const since = new Date(lastHeard).toLocaleTimeString();
   const words = { live: say("Live"), waiting: say("Reconnecting"), stale: `${say("Stale since")} ${since}` };
   sign.querySelector("span").textContent = words[state];
   document.body.classList.toggle("stale", state === "stale");
@@ -45,7 +49,7 @@ export async function refresh() {
       if (answer.headers.get("Content-Type")?.startsWith("text/html")) put(await answer.text());
     } while (again);
   } catch {
-    show("waiting");
+    if (sign.dataset.state === "live") show("waiting");
   } finally {
     fetching = false;
   }
@@ -65,55 +69,83 @@ function put(html) {
 
 function heard() {
   lastHeard = Date.now();
-  retry = 0;
   show("live");
+  // A dashboard that was started anew counts its versions anew as well.
+  if (cut) refresh();
+  cut = false;
 }
 
-function open() {
-  if (source || document.hidden) return;
-  const topics = document.documentElement.dataset.topics;
-  source = new EventSource(`${base}/api/v1/events?notices=true&topics=${encodeURIComponent(topics)}`);
-  let first = true;
-  source.addEventListener("changed", (event) => {
+const told = {
+  alive: heard,
+  changed({ versions }) {
     heard();
-    const { series, ...others } = JSON.parse(event.data);
-    if (series !== undefined) dispatchEvent(new Event("luabus:series"));
-    // The first notice tells what is known now: the page was just rendered from it, unless the line was cut in between.
-    if (Object.keys(others).length && (!first || sign.dataset.seen)) refresh();
-    first = false;
-    sign.dataset.seen = "yes";
-  });
-  source.addEventListener("alive", heard);
-  source.addEventListener("error", () => {
-    show("waiting");
-    if (source?.readyState === EventSource.CLOSED) {
-      close();
-      retry = Math.min(retry + 1, 5);
-      setTimeout(() => refresh().then(open), 500 * 2 ** retry);
-    }
-  });
+    if (series !== null && versions.series !== series) dispatchEvent(new Event("luabus:series"));
+    series = versions.series;
+    const shown = JSON.parse(main.dataset.versions);
+    if (Object.keys(shown).some((topic) => versions[topic] > shown[topic])) refresh();
+  },
+  broken({ failures, refused }) {
+    cut = true;
+    show(failures > 1 ? "stale" : "waiting");
+    if (refused) refresh();
+  },
+  lines({ name, lines, first }) {
+    if (log?.name === name) log.take(lines, first);
+  },
+};
+
+function here() {
+  port?.postMessage({ visible: !document.hidden, log: log?.name ?? null });
 }
 
-function close() {
-  source?.close();
-  source = null;
+function listen(to) {
+  port = to;
+  port.addEventListener("message", ({ data }) => told[data.kind](data));
+  port.start();
+  here();
 }
 
-/** Begin. A hidden tab closes its line and costs nothing; shown again, it catches up first. */
+/** A hub of this page's own, where a browser has none that pages share. */
+async function alone() {
+  const { Hub } = await import("./hub.js");
+  const { port1, port2 } = new MessageChannel();
+  new Hub(new URL(`${base}/`, location.href).href).join(port2);
+  listen(port1);
+}
+
+function connect() {
+  if (!window.SharedWorker) return alone();
+  const worker = new SharedWorker(hub, { type: "module", name: "luabus" });
+  worker.addEventListener("error", alone, { once: true });
+  return listen(worker.port);
+}
+
+/** Have `take(lines, first)` called with what the process `name` writes; `first`: all that there is, and not what is new. */
+export function followLog(name, take) {
+  log = { name, take };
+  here();
+}
+
+/** Begin. A hidden tab costs nothing; shown again, it catches up first. */
 export function start() {
   lastHeard = Date.now();
-  open();
+  connect();
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      close();
-    } else {
+    if (!document.hidden) {
       lastHeard = Date.now();
-      refresh().then(open);
+      refresh();
     }
+    here();
   });
-  addEventListener("pagehide", close);
-  addEventListener("pageshow", (event) => event.persisted && refresh().then(open));
+  addEventListener("pagehide", (event) => port?.postMessage(event.persisted ? { visible: false, log: null } : { gone: true }));
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    lastHeard = Date.now();
+    refresh();
+    here();
+  });
+  setInterval(() => !document.hidden && here(), HERE_MS);
   setInterval(() => {
     if (!document.hidden && Date.now() - lastHeard > SILENT_MS) show("stale");
-  }, 1000);
+  }, 500);
 }

@@ -1,7 +1,7 @@
 // The log of one process as it is written: follow, pause, search. What services write is put in as text, never as HTML.
+import { followLog } from "./live.js";
 import { say } from "./texts.js";
 
-const base = document.documentElement.dataset.base;
 const KEPT = 5000;
 const box = document.getElementById("log");
 const search = document.getElementById("log-search");
@@ -10,7 +10,6 @@ const pause = document.getElementById("log-pause");
 let lines = [];
 let waiting = [];
 let paused = false;
-let source = null;
 
 const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
 
@@ -65,37 +64,24 @@ function label() {
   pause.setAttribute("aria-pressed", String(paused));
 }
 
-function follow() {
-  if (source || document.hidden) return;
-  source = new EventSource(`${base}/api/v1/processes/${encodeURIComponent(box.dataset.name)}/follow?lines=1000`);
-  let first = true;
-  source.addEventListener("lines", (event) => {
-    const fresh = JSON.parse(event.data);
-    if (first) {
-      // The line was cut, or this is the beginning: what comes now is all that there is.
-      first = false;
-      waiting = [];
-      if (paused) return label();
-      lines = fresh;
-      show();
-    } else if (paused) {
-      waiting = [...waiting, ...fresh].slice(-KEPT);
-      label();
-    } else {
-      add(fresh);
-    }
-  });
-  source.addEventListener("error", () => { first = true; });
-}
-
-function stop() {
-  source?.close();
-  source = null;
+/** What was written: all that there is (`first`: the beginning, or the line was cut), or what is new. */
+function take(fresh, first) {
+  if (first) {
+    waiting = [];
+    if (paused) return label();
+    lines = fresh;
+    show();
+  } else if (paused) {
+    waiting = [...waiting, ...fresh].slice(-KEPT);
+    label();
+  } else {
+    add(fresh);
+  }
 }
 
 if (box) {
   label();
-  follow();
+  followLog(box.dataset.name, take);
   box.scrollTop = box.scrollHeight;
   search.addEventListener("input", show);
   pause.addEventListener("click", () => {
@@ -103,6 +89,4 @@ if (box) {
     if (!paused && waiting.length) add(waiting.splice(0));
     label();
   });
-  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : follow()));
-  addEventListener("pagehide", stop);
 }

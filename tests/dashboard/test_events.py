@@ -75,6 +75,16 @@ async def test_notices_say_only_that_something_changed(dash: Dash) -> None:
     answer.close()
 
 
+async def test_notices_say_that_the_dashboard_is_there_while_nothing_changes(dash: Dash) -> None:
+    """A page takes a silence of 3.5 s for a dashboard that is away."""
+    answer = await dash.get("/api/v1/events?topics=routes&notices=true")
+    assert (await next_event(answer))[0] == "changed"
+    begun = asyncio.get_running_loop().time()
+    assert await next_event(answer) == ("alive", {})
+    assert asyncio.get_running_loop().time() - begun < 3
+    answer.close()
+
+
 async def test_what_happens_is_an_event_too(dash: Dash) -> None:
     dash.context.journal.add("state", "mail.1", "before")
     answer = await dash.get("/api/v1/events?topics=events")

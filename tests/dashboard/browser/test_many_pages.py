@@ -1,0 +1,93 @@
+"""Many pages of one browser, and a dashboard that goes away and comes back: what the line to the dashboard is good for."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from playwright.sync_api import Page, expect
+
+from tests.dashboard.browser.test_everyone import metric
+from tests.dashboard.live import LiveCluster, go
+
+MANY = 12
+STALE_MS = 5000
+"""A silence of 3.5 s is noticed; the rest is for a busy machine."""
+
+
+def dashboard_pid(cluster: LiveCluster) -> int:
+    (pid,) = [int(p["pid"]) for p in cluster.ask("/api/v1/processes") if p["name"] == "dashboard"]
+    return pid
+
+
+def test_twelve_pages_of_one_browser_all_load_and_all_hear_of_changes(
+    page: Page, cluster: LiveCluster
+) -> None:
+    paths = ["/processes/mail.1", "/processes/mail.2", "/processes/router.1", "/routes", "/", "/processes"]
+    pages = [page, *(page.context.new_page() for _ in range(MANY - 1))]
+    for number, one in enumerate(pages):
+        go(one, cluster, paths[number % len(paths)])
+    watchers = metric(cluster, "luabus_dashboard_watchers")
+    assert watchers == 1
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
+    for number, one in enumerate(pages):
+        if paths[number % len(paths)] == "/":
+            expect(one.locator("h1")).to_contain_text("1 of 3 slots vacant")
+        else:
+            expect(one.locator("#health")).to_contain_text("1 of 3 slots vacant")
+    for one in pages[2::6]:
+        expect(one.locator("#log")).to_contain_text("mail.3 registered by hand: token")
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
+    for one in pages:
+        expect(one.locator("main, #health").filter(has_text="vacant")).to_have_count(0)
+    for one in pages:
+        expect(one.locator("#live")).to_have_attribute("data-state", "live")
+
+
+def test_a_browser_without_shared_workers_is_live_as_well(page: Page, cluster: LiveCluster) -> None:
+    page.add_init_script("delete window.SharedWorker")
+    go(page, cluster, "/processes/router.1")
+    expect(page.locator("#log")).to_contain_text("listens", ignore_case=True)
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
+    expect(page.locator("#health")).to_contain_text("1 of 3 slots vacant")
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
+    expect(page.locator("#health")).not_to_contain_text("vacant")
+
+
+def test_a_dashboard_that_says_nothing_is_soon_said_to_be_stale(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes")
+    pid = dashboard_pid(cluster)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(page.locator("#live")).to_contain_text("Stale since", timeout=STALE_MS)
+        assert "grayscale" in page.locator("#health").evaluate("(e) => getComputedStyle(e).filter")
+        assert float(page.locator("main").evaluate("(e) => getComputedStyle(e).opacity")) < 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    assert page.locator("#health").evaluate("(e) => getComputedStyle(e).filter") == "none"
+
+
+def test_a_dead_dashboard_is_said_at_once_and_a_new_one_found(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/")
+    page.evaluate(
+        """() => {
+            const sign = document.getElementById("live");
+            window.states = [];
+            new MutationObserver(() => states.push([sign.dataset.state, performance.now()]))
+                .observe(sign, { attributeFilter: ["data-state"] });
+        }"""
+    )
+    before = dashboard_pid(cluster)
+    os.kill(before, signal.SIGKILL)
+    # The launcher needs longer to start a new one than the page to find out that there is none.
+    expect(page.locator("#live")).to_have_attribute("data-state", "stale", timeout=STALE_MS)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=30_000)
+    states = dict(reversed(page.evaluate("states")))
+    assert states["stale"] - states["waiting"] < 1500
+    assert dashboard_pid(cluster) != before
+    # The new one counts its versions anew: what it tells is heard all the same.
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
+    expect(page.locator("h1")).to_contain_text("1 of 3 slots vacant")
+    cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
+    expect(page.locator("h1")).to_contain_text("Healthy")
