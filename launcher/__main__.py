@@ -8,12 +8,16 @@ import sys
 
 def main() -> None:
     """Runs one verb and exits with its code; see `cli.py` for the codes and the verbs."""
-    sys.exit(run(sys.argv[1:]))
+    from launcher.stdio import last_word, secure
+
+    stdout = secure()
+    sys.exit(last_word(stdout, run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
     """Runs one verb; its exit code."""
     from launcher.errors import LauncherError
+    from launcher.stdio import OutputLost
     from luabus.errors import LuabusError
 
     try:
@@ -25,10 +29,8 @@ def run(arguments: list[str]) -> int:
         return _complain(f"{type(error).__name__}: {error}", 1)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be flushed into the closed pipe on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OutputLost:
+        return 0  # what was asked for is done; `last_word` tells of the loss, if it is one
 
 
 def _plain_status(arguments: list[str]) -> tuple[str, bool] | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from typing import Any, Protocol, TextIO
 
-from launcher.errors import StartFailed
+from launcher.errors import LauncherError, StartFailed
 from launcher.output import Line
 from launcher.plan import Plan, netloc
 from launcher.screen import Screen
+from launcher.stdio import OutputLost, say_lost
 from launcher.style import NAME_COLOURS, Style
 from launcher.supervisor import Supervisor
 
@@ -67,8 +69,11 @@ class Foreground:
 
     def close(self) -> None:
         """Lets the last words out."""
-        if self._screen is not None:
-            self._screen.close()
+        if self._screen is None:
+            return
+        self._screen.close()
+        if self._screen.lost is not None and self._screen.lost.errno not in (errno.EPIPE, errno.EIO):
+            say_lost(str(self._screen.lost.strerror))  # neither a pipe nor a terminal that was closed
 
     def prepared(self, plan: Plan, ended_leftovers: int) -> None:
         if ended_leftovers:
@@ -122,6 +127,10 @@ class Foreground:
         while lines := await follower.next():
             self._printer.lines(lines)
 
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
+        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {error}\n")
+
     def _say(self, text: str) -> None:
         self._out.write(f"{self._style('luabus-cluster', 'bold')}: {text}\n")
         self._out.flush()
@@ -165,13 +174,18 @@ class Background:
     def stopped(self, code: int) -> None:
         return
 
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
+        kind = type(error).__name__
+        self._tell({"done": "error", "type": kind, "reason": str(error), "code": error.exit_code})
+
     def _tell(self, value: dict[str, Any]) -> None:
         if self._out is None:
             return
         try:
             self._out.write(json.dumps(value) + "\n")
             self._out.flush()
-        except OSError:
+        except (OSError, OutputLost):
             self._out = None  # whoever waited was interrupted; the cluster goes on
 
     def _detach(self) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from launcher.stdio import OutputLost
+
 PATIENCE_S: Final = 0.5
 """Between SIGTERM and SIGKILL, when the launcher is dead: two seconds are promised in all."""
 
@@ -62,7 +64,7 @@ def _run(run: Callable[[int | None], int], lifeline: int) -> int:
         sys.stderr.write(f"luabus-cluster: {describe(error)}\n")
         code = 1
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, OutputLost):
             stream.flush()
     return code
 

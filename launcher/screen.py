@@ -30,6 +30,8 @@ class Screen:
         self._size = 0
         self._missed = 0
         self._closed = False
+        self.lost: OSError | None = None
+        """Why nothing can be written any more."""
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
         self._thread.start()
 
@@ -74,8 +76,9 @@ class Screen:
             try:
                 while data:
                     data = data[os.write(self._descriptor, data) :]
-            except OSError:
+            except OSError as error:
                 with self._changed:
+                    self.lost = error
                     self._closed = True
                     self._pending.clear()
                 return

@@ -14,6 +14,7 @@ from launcher.console import LogPrinter
 from launcher.errors import NotRunning, UsageError, suggest
 from launcher.logs import log_names, read_tail
 from launcher.rundir import RunDir
+from launcher.stdio import OutputLost
 from launcher.style import Style
 
 Show = Callable[[list[dict[str, Any]]], None]
@@ -33,19 +34,30 @@ def show_logs(config: Path, names: Sequence[str], *, follow: bool, lines: int, f
 async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show) -> int:
     early: list[list[dict[str, Any]]] = []
     begun = False
+    unread: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def take(batch: list[dict[str, Any]]) -> None:
-        if begun:
-            show(batch)
-        else:
+        if not begun:
             early.append(batch)
+            return
+        try:
+            show(batch)
+        except OutputLost as error:
+            if not unread.done():
+                unread.set_exception(error)
 
     async with Control(run_dir, take) as control:
         show(await control.request("follow", list(names), lines))
         begun = True
         for batch in early:
             show(batch)
-        await control.closed()
+        closed = asyncio.ensure_future(control.closed())
+        try:
+            await asyncio.wait([closed, unread], return_when=asyncio.FIRST_COMPLETED)
+            if unread.done():
+                unread.result()
+        finally:
+            closed.cancel()
     sys.stderr.write("luabus-cluster: the cluster has stopped\n")
     return 0
 

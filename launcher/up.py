@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from launcher.client import find_run_dir
 from launcher.errors import LauncherError, RunDirError
 from launcher.guard import guarded
 from launcher.rundir import RunDir
+from launcher.stdio import OutputLost
 from launcher.style import Style
 
 
@@ -41,12 +43,7 @@ def _launch(config_file: Path, lifeline: int | None, *, report: bool) -> int:
         finally:
             reporter.close()
     except LauncherError as error:
-        if report:
-            sys.stdout.write(
-                json.dumps({"done": "error", "reason": str(error), "code": error.exit_code}) + "\n"
-            )
-        else:
-            sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {error}\n")
+        reporter.refused(error)
         return error.exit_code
 
 
@@ -123,7 +120,7 @@ class _Watcher:
         self._clear()
         self.code = 0 if done == "ready" else int(report.get("code", 1))
         if self._json:
-            sys.stdout.write(json.dumps(report) + "\n")
+            self._say(json.dumps(report))
         elif done == "ready":
             self._say(
                 self._style(
@@ -155,16 +152,20 @@ class _Watcher:
             self._say(f"{event['name']}: {self._style.clean(event['text'])}")
         elif self._live and "ready" in report:
             bar = "#" * (24 * report["ready"] // max(report["total"], 1))
-            sys.stdout.write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
-            sys.stdout.flush()
+            self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
 
     def _clear(self) -> None:
         if self._live:
-            sys.stdout.write("\r\x1b[K")
+            self._write("\r\x1b[K")
 
     def _say(self, text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        self._write(f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        # The cluster comes up whether or not anybody can read that it does.
+        with contextlib.suppress(OutputLost):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
     def _fail(self, reason: str, tail: list[str]) -> None:
         style = Style.of(sys.stderr)
