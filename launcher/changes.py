@@ -1,4 +1,4 @@
-"""The difference between two plans: what a reload or a scale would do. Pure."""
+"""The difference between what runs and a plan: what a reload or a scale would do. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from launcher.plan import Plan
+from launcher.spec import ProcessSpec
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ class Changes:
         }
 
 
-def compare(old: Plan, new: Plan) -> Changes:
-    """What changes from `old` to `new`. Only what concerns a process counts as a change of it."""
-    before, after = old.by_name(), new.by_name()
+def compare(before: Mapping[str, ProcessSpec], after: Mapping[str, ProcessSpec]) -> Changes:
+    """What changes, by process names. Only what concerns a process counts as a change of it."""
     changed: dict[str, tuple[str, ...]] = {}
     unchanged: list[str] = []
     for name in after:

@@ -17,7 +17,7 @@ import luabus
 from launcher.client import CONTROL_BUFFER
 from launcher.logs import Follower
 from launcher.supervisor import Supervisor
-from launcher.verbs import Verbs
+from launcher.verbs import Names, Verbs
 from launcher.view import View
 from luabus.errors import LuabusError, Refused
 
@@ -101,14 +101,14 @@ class ControlServer:
     ) -> dict[str, Any]:
         return await self._verbs.kill(name, signal, who or {})
 
-    async def start_(self, name: str, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.start(name, who or {}, _wait(who))
+    async def start_(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.start(names, who or {}, _wait(who))
 
-    async def stop(self, name: str, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.stop(name, who or {}, _wait(who))
+    async def stop(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.stop(names, who or {}, _wait(who))
 
-    async def restart(self, name: str, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.restart(name, who or {}, _wait(who))
+    async def restart(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.restart(names, who or {}, _wait(who))
 
     async def scale(
         self, service: str, instances: int, who: Mapping[str, Any] | None = None

@@ -83,6 +83,13 @@ class Machine:
     def crashes_in_a_row(self) -> int:
         return self._crashes.in_a_row
 
+    def adopt(self, rules: Rules, *, wait_again: bool) -> None:
+        """Other rules, from now on. `wait_again`: it depends on something else than before, and waits for that as at first."""
+        self.rules = rules
+        self._crashes.policy = rules.restart
+        if wait_again:
+            self.returning = False
+
     # -- what people want -------------------------------------------------------------------------------------
 
     def start(self, now: float) -> tuple[Action, ...]:
@@ -90,7 +97,7 @@ class Machine:
         self.wanted = True
         if self.state is State.STOPPING:
             self._then = Then.START
-            self._move(Event.START, State.STOPPING, now)
+            self._move(Event.START, State.STOPPING, now, self.detail)
         elif self.state in (State.EXITED, State.FAILED, State.BACKOFF):
             self._crashes.forget()
             self._await_clearance(Event.START, now)
@@ -104,7 +111,7 @@ class Machine:
         if self.state is State.STOPPING:
             self._then = Then.START if again else Then.STAY
             self._verdict = why
-            self._move(Event.STOP, State.STOPPING, now)
+            self._move(Event.STOP, State.STOPPING, now, why)
             return ()
         if self.has_process:
             return self._end(Event.STOP, now, Then.START if again else Then.STAY, why)

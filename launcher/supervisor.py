@@ -151,28 +151,25 @@ class Supervisor:
     # -- the plan ---------------------------------------------------------------------------------------------
 
     def adopt_plan(self, plan: Plan) -> None:
-        """From now on `plan` is what is meant. Makes units for new processes, in the plan's order; starts nothing.
+        """From now on `plan` is what is meant. Makes units for new processes, in the plan's order; starts and stops nothing.
 
-        Units that are not in it stay until `forget`; a unit whose spec is another one keeps the old until `respec`.
+        A process that runs is what it was until its next start. Units that are not in the plan stay until `forget`.
         """
         self.plan = plan
-        present = {spec.name: self.units.get(spec.name) or self._make(spec) for spec in plan.specs}
-        self.units = {**present, **{name: unit for name, unit in self.units.items() if name not in present}}
-
-    async def respec(self, name: str) -> Unit:
-        """Replaces a settled unit by a fresh one made from the plan's spec."""
-        old = self.units[name]
-        await old.close()
-        fresh = self._make(self.plan.by_name()[name])
-        fresh.machine.restarts = old.machine.restarts
-        fresh.verb_lock = old.verb_lock
-        self.units[name] = fresh
-        return fresh
+        self._make_units()
+        for spec in plan.specs:
+            self.units[spec.name].adopt(spec)
+        self._soon()
 
     async def forget(self, name: str) -> None:
-        """Drops a settled unit."""
+        """Drops a settled unit. Should the plan have come back to it meanwhile, a fresh one takes its place."""
         await self.units.pop(name).close()
+        self._make_units()
         self._soon()
+
+    def _make_units(self) -> None:
+        present = {spec.name: self.units.get(spec.name) or self._make(spec) for spec in self.plan.specs}
+        self.units = {**present, **{name: unit for name, unit in self.units.items() if name not in present}}
 
     async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
@@ -243,6 +240,16 @@ class Supervisor:
         if self._advance_soon is None:
             self._advance_soon = self._loop.call_soon(self._advance)
 
+    async def considered(self) -> None:
+        """Returns after it was looked anew at who may start, and who waits for what."""
+        looked = asyncio.Event()
+        unobserve = self.observe(looked.set)
+        self._soon()
+        try:
+            await looked.wait()
+        finally:
+            unobserve()
+
     def _advance(self) -> None:
         self._advance_soon = None
         self._spread_reports()
@@ -284,8 +291,8 @@ class Supervisor:
     def _advance_start(self) -> None:
         now = time.monotonic()
         turns = whose_turn(list(self.units.values()), now)
-        for unit, why in turns.waiting:
-            unit.set_detail(why)
+        for one in turns.waiting:
+            one.unit.set_waiting(one.why, stuck=one.stuck)
         for unit in turns.start:
             unit.clear()
         if turns.again_at is not None and self._slot_timer is None:

@@ -55,6 +55,7 @@ class Unit:
         self, spec: ProcessSpec, host: Host, log: ProcessLog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.spec = spec
+        """What its process was started from; without one, what the next will be."""
         self.machine = Machine(spec.rules, random.random)
         self.log = log
         self.ready = False
@@ -62,8 +63,6 @@ class Unit:
         self.last_exit: dict[str, Any] | None = None
         self.spawned_at = 0.0
         self.first_spawned_at: float | None = None
-        self.verb_lock = asyncio.Lock()
-        """Verbs on one process follow one another."""
         self._host = host
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -78,7 +77,9 @@ class Unit:
         self._spared = False
         self._sweeper: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._told = (self.machine.state, self.machine.detail, False)
+        self._stuck = False
+        self._next_spec = spec
+        self._told = self._present()
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -103,6 +104,11 @@ class Unit:
     @property
     def uptime_s(self) -> float:
         return self._clock() - self.spawned_at if self.pid is not None else 0.0
+
+    @property
+    def stuck(self) -> bool:
+        """It waits to start, for something that does not come by itself; the detail says what a person has to do."""
+        return self._stuck and self.machine.waiting
 
     async def until(self, settled: Callable[[], bool]) -> None:
         """Waits until `settled()`, asked anew at each change of this unit. Cancelling is harmless."""
@@ -139,11 +145,18 @@ class Unit:
             raise ProcessLookupError
         os.kill(self.pid, number)
 
-    def set_detail(self, detail: str) -> None:
-        """What it waits for, while it waits."""
-        if self.machine.waiting and self.machine.detail != detail:
+    def set_waiting(self, detail: str, *, stuck: bool) -> None:
+        """What it waits for, while it waits; see `stuck`."""
+        if self.machine.waiting:
             self.machine.detail = detail
+            self._stuck = stuck
             self._tell()
+
+    def adopt(self, spec: ProcessSpec) -> None:
+        """From its next start on it is run as `spec` says; at once, where that makes no difference to a process."""
+        self._next_spec = spec
+        if not self.machine.has_process or spec.settings == self.spec.settings:
+            self._turn_over()
 
     def set_report(self, ready: bool, *, absent: bool = False) -> None:
         """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them."""
@@ -213,12 +226,21 @@ class Unit:
                 self._terminate()
             else:
                 self._kill()
+        if self._next_spec is not self.spec and not self.machine.has_process:
+            self._turn_over()
         self._arm()
         self._assess()
         self._tell()
 
+    def _turn_over(self) -> None:
+        before, self.spec = self.spec, self._next_spec
+        self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
+
+    def _present(self) -> tuple[State, str, bool, bool, bool]:
+        return self.machine.state, self.machine.detail, self.ready, self.machine.wanted, self.stuck
+
     def _tell(self) -> None:
-        present = (self.machine.state, self.machine.detail, self.ready)
+        present = self._present()
         if present != self._told:
             before, self._told = self._told[0], present
             self._changed.set()

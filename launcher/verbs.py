@@ -2,27 +2,36 @@
 
 Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything before it changes anything (`Refused`), and returns
 `{"ok": bool, "text": str, "processes": {name: state}}`. With `wait` False it returns when the work has begun.
-Verbs on one process follow one another; those that change the set of processes (scale, reload) follow one another too.
+Start, stop and restart take one name of a process or service, or several.
+
+Verbs on one process follow one another (`lanes.py`), except that a stop, by name or because the process is taken out of the
+cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on to a
+unit while it waits for its lane, for the unit may be another one by then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from launcher.changes import Changes, compare
 from launcher.errors import LauncherError, suggest
 from launcher.exits import signal_name, signal_number
+from launcher.lanes import Lanes, Place
 from launcher.plan import Plan, slots_of
 from launcher.ports import check_address
 from launcher.states import SETTLED, State
 from launcher.supervisor import Supervisor
 from launcher.unit import Unit
 from luabus.errors import Refused
+from luabus.ids import MAX_INSTANCE
 
 Who = Mapping[str, Any]
 Report = dict[str, Any]
+Names = str | Sequence[str]
+
+CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
 
 class Verbs:
@@ -32,32 +41,30 @@ class Verbs:
         self._supervisor = supervisor
         self._read_plan = read_plan
         self._scaled: dict[str, int] = {}
+        self._lanes = Lanes()
         self._set_lock = asyncio.Lock()
+        """Held while the plan changes; what comes of it is done in the lanes."""
 
     # -- one process or service -------------------------------------------------------------------------------
 
-    async def start(self, name: str, who: Who, wait: bool = True) -> Report:
-        """Starts what is not up; ready or failed when it returns."""
-        units = self._asked("start", name, who)
-        return await self._carry_out(units, wait, lambda: self._each(units, self._start_one))
+    async def start(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Starts what is not up; when it returns, it is ready, or is known not to become so.
 
-    async def stop(self, name: str, who: Who, wait: bool = True) -> Report:
+        What waits for something that does not come by itself goes on waiting, but the verb does not.
+        """
+        places = self._places(self._asked("start", names, who))
+        return await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
+
+    async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
-        units = self._asked("stop", name, who)[::-1]
-        by = f"stopped by {who.get('by') or 'an admin'}"
+        why = f"stopped by {who.get('by') or 'an admin'}"
+        places = self._halt(self._asked("stop", names, who)[::-1], why, "was stopped meanwhile")
+        return await self._carry_out(places[::-1], wait, lambda: self._each(places, self._stop_one))
 
-        async def stop_one(unit: Unit) -> str:
-            async with unit.verb_lock:
-                unit.stop(by)
-                await unit.until(lambda: unit.state in SETTLED)
-            return ""
-
-        return await self._carry_out(units, wait, lambda: self._each(units, stop_one))
-
-    async def restart(self, name: str, who: Who, wait: bool = True) -> Report:
+    async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
-        units = self._asked("restart", name, who)
-        return await self._carry_out(units, wait, lambda: self._rolling(units, self._restart_one))
+        places = self._places(self._asked("restart", names, who))
+        return await self._carry_out(places, wait, lambda: self._rolling(places, self._restart_one))
 
     async def kill(self, name: str, signal: str | int, who: Who) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after."""
@@ -82,13 +89,13 @@ class Verbs:
                     f"{unit.name} (pid {unit.pid}) runs as another user: no permission to signal it"
                 ) from None
         named = ", ".join(unit.name for unit in living)
-        return self._report(living, f"sent {signal_name(number)} to {named}")
+        return self._report([unit.name for unit in living], f"sent {signal_name(number)} to {named}")
 
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
         self._supervisor.events.add("verb", "", "down", dict(who))
         self._supervisor.stop(f"down, by {who.get('by') or 'an admin'}")
-        return self._report(list(self._supervisor.units.values()), "the cluster stops")
+        return self._report(self._supervisor.units, "the cluster stops")
 
     # -- the set of processes ---------------------------------------------------------------------------------
 
@@ -98,30 +105,30 @@ class Verbs:
         known = supervisor.plan.config.services
         if service not in known:
             raise Refused(f'there is no service "{service}"; {suggest(service, known)}')
-        if not isinstance(instances, int) or not 0 <= instances <= 1000:
-            raise Refused(f"found {instances!r} instances; allowed: 0 to 1000")
+        if not isinstance(instances, int) or not 0 <= instances <= MAX_INSTANCE:
+            raise Refused(f"found {instances!r} instances; allowed: 0 to {MAX_INSTANCE}")
         self._refuse_while_stopping()
         async with self._set_lock:
             scaled = {**self._scaled, service: instances}
             plan = supervisor.plan.scaled(scaled)
-            changes = compare(supervisor.plan, plan)
+            changes = self._compare(plan)
             supervisor.events.add("verb", service, f"scale to {instances}", dict(who))
             self._scaled = scaled
             supervisor.adopt_plan(plan)
-        touched = [supervisor.units[name] for name in (*changes.added, *changes.removed)]
+            removed, added = self._removed(changes), self._places(changes.added)
         warning = _slot_warning(plan, service, instances)
 
         async def work() -> list[str]:
-            for name in changes.added:
-                supervisor.units[name].start()
-            await self._remove(changes.removed)
-            return await self._each(
-                [supervisor.units[n] for n in changes.added if n in supervisor.units], self._start_one
-            )
+            await self._each(removed, self._remove_one)
+            return await self._each(added, self._start_one)
 
-        report = await self._carry_out(touched, wait, work)
+        report = await self._carry_out([*added, *removed[::-1]], wait, work)
         text = f"{service} has {instances} instance{'' if instances == 1 else 's'}"
-        return {**report, "text": f"{text}; {warning}" if warning else text, "warning": warning}
+        return {
+            **report,
+            "text": "; ".join(filter(None, [text, warning, "" if report["ok"] else report["text"]])),
+            "warning": warning,
+        }
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
         """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
@@ -130,7 +137,7 @@ class Verbs:
         async with self._set_lock:
             old = supervisor.plan
             scaled, plan = self._reread(old)
-            changes = compare(old, plan)
+            changes = self._compare(plan)
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused(
                     "cluster.name and cluster.run_dir cannot change while it runs; use down, then up"
@@ -141,108 +148,156 @@ class Verbs:
             supervisor.events.add("verb", "", f"reload: {_summary(changes)}", dict(who))
             self._scaled = scaled
             supervisor.adopt_plan(plan)
+            removed, added = self._removed(changes), self._places(changes.added)
+            changed = self._places(changes.changed)
             if (plan.routers, plan.groups) != (old.routers, old.groups):
                 await supervisor.rewatch()
-        touched = [supervisor.units[n] for n in (*changes.added, *changes.changed, *changes.removed)]
 
         async def work() -> list[str]:
-            await self._remove(changes.removed)
-            for name in changes.added:
-                supervisor.units[name].start()
-            failures = await self._rolling([supervisor.units[n] for n in changes.changed], self._renew)
-            return failures + await self._each([supervisor.units[n] for n in changes.added], self._start_one)
+            await self._each(removed, self._remove_one)
+            # Together, and the new ones first: what changed may depend on them from now on, and they on what changed.
+            both = await asyncio.gather(
+                self._each(added, self._start_one), self._rolling(changed, self._renew_one)
+            )
+            return [failure for failures in both for failure in failures]
 
-        report = await self._carry_out(touched, wait, work)
+        report = await self._carry_out([*added, *changed, *removed[::-1]], wait, work)
         return {
             **report,
             "text": "; ".join(filter(None, [_summary(changes), report["text"]])),
             **changes.as_map(),
         }
 
-    # -- steps ------------------------------------------------------------------------------------------------
+    # -- steps, each on one process and in its lane -----------------------------------------------------------
 
-    async def _start_one(self, unit: Unit) -> str:
-        async with unit.verb_lock:
+    async def _start_one(self, place: Place) -> str:
+        async with place:
+            if void := self._void(place):
+                return void
+            unit = self._supervisor.units[place.name]
             unit.start()
-            return await self._comes_up(unit)
+            return await self._comes_up(unit, place)
 
-    async def _restart_one(self, unit: Unit) -> str:
-        async with unit.verb_lock:
-            unit.stop("restarted", again=True)
-            return await self._comes_up(unit)
+    async def _restart_one(self, place: Place, why: str = "restarted") -> str:
+        async with place:
+            if void := self._void(place):
+                return void
+            unit = self._supervisor.units[place.name]
+            unit.stop(why, again=True)
+            return await self._comes_up(unit, place)
 
-    async def _renew(self, unit: Unit) -> str:
-        async with unit.verb_lock:
-            wanted = unit.machine.wanted
-            unit.stop("reloaded")
-            await unit.until(lambda: unit.state in SETTLED)
-            fresh = await self._supervisor.respec(unit.name)
-            if not wanted:
-                return ""
-            fresh.start()
-            return await self._comes_up(fresh)
+    async def _renew_one(self, place: Place) -> str:
+        unit = self._supervisor.units.get(place.name)
+        if unit is not None and not unit.machine.wanted:
+            return ""  # stopped by hand: what changed holds from its next start on
+        return await self._restart_one(place, "reloaded")
 
-    async def _comes_up(self, unit: Unit) -> str:
-        """Waits until it is up or will not be soon; why not, or an empty text."""
-        done = {State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED}
-        await unit.until(lambda: unit.state in done)
+    async def _stop_one(self, place: Place) -> str:
+        async with place:
+            await self._settled(place)
+        return ""
+
+    async def _remove_one(self, place: Place) -> str:
+        async with place:
+            if await self._settled(place):
+                await self._supervisor.forget(place.name)
+        return ""
+
+    async def _settled(self, place: Place) -> bool:
+        """Waits until a process that was told to stop is gone; False when somebody removed it already."""
+        unit = self._supervisor.units.get(place.name)
+        if unit is None:
+            return False
+        await unit.until(lambda: unit.state in SETTLED)
+        return True
+
+    async def _comes_up(self, unit: Unit, place: Place) -> str:
+        """Waits until it is up, or will not be soon; why not, or an empty text."""
+        await self._supervisor.considered()
+        await unit.until(
+            lambda: (
+                unit.state in CAME_UP_OR_NOT or unit.stuck or not unit.machine.wanted or bool(place.overtaken)
+            )
+        )
+        if void := self._void(place):
+            return void
+        if not unit.machine.wanted:
+            return f"{unit.name} was stopped meanwhile"
         if unit.state is State.RUNNING or (
             unit.state is State.EXITED and not unit.spec.rules.must_report_ready
         ):
             return ""
         return f"{unit.name} did not come up: {unit.machine.detail}"
 
-    async def _each(self, units: Sequence[Unit], step: Callable[[Unit], Awaitable[str]]) -> list[str]:
-        results = await asyncio.gather(*(step(unit) for unit in units))
+    def _void(self, place: Place) -> str:
+        return f"{place.name} {place.overtaken}" if place.overtaken else ""
+
+    async def _each(self, places: Iterable[Place], step: Callable[[Place], Awaitable[str]]) -> list[str]:
+        results = await asyncio.gather(*(step(place) for place in places))
         return [failure for failure in results if failure]
 
-    async def _rolling(self, units: Sequence[Unit], step: Callable[[Unit], Awaitable[str]]) -> list[str]:
-        for index, unit in enumerate(units):
-            failure = await step(unit)
-            left = [other.name for other in units[index + 1 :]]
+    async def _rolling(self, places: Sequence[Place], step: Callable[[Place], Awaitable[str]]) -> list[str]:
+        for index, place in enumerate(places):
+            failure = await step(place)
+            left = [other.name for other in places[index + 1 :]]
             if failure:
                 if left:
                     failure += f"; not touched: {', '.join(left)}"
-                self._supervisor.events.add("verb", unit.name, f"aborted: {failure}")
+                self._supervisor.events.add("verb", place.name, f"aborted: {failure}")
                 return [failure]
         return []
 
-    async def _remove(self, names: Sequence[str]) -> None:
-        supervisor = self._supervisor
-
-        async def remove(unit: Unit) -> None:
-            async with unit.verb_lock:
-                unit.stop("removed")
-                await unit.until(lambda: unit.state in SETTLED)
-                await supervisor.forget(unit.name)
-
-        await asyncio.gather(*(remove(supervisor.units[name]) for name in reversed(names)))
-
     # -- within -----------------------------------------------------------------------------------------------
 
-    def _asked(self, verb: str, name: str, who: Who) -> list[Unit]:
-        units = self._supervisor.resolve(name)
+    def _asked(self, verb: str, names: Names, who: Who) -> list[str]:
+        """The processes meant, each once, in the order they start."""
+        asked = list(dict.fromkeys([names] if isinstance(names, str) else map(str, names)))
+        meant = {unit.name for name in asked for unit in self._supervisor.resolve(name)}
         self._refuse_while_stopping()
-        self._supervisor.events.add("verb", name, verb, dict(who))
-        return units
+        for name in asked:
+            self._supervisor.events.add("verb", name, verb, dict(who))
+        return [name for name in self._supervisor.units if name in meant]
+
+    def _places(self, names: Iterable[str]) -> list[Place]:
+        return [self._lanes.place(name) for name in names]
+
+    def _halt(self, names: Iterable[str], why: str, meanwhile: str) -> list[Place]:
+        """Stops these at once, whoever waits for them, and takes places behind those who do."""
+        places = [self._lanes.overtake(name, meanwhile) for name in names]
+        for place in places:
+            self._supervisor.units[place.name].stop(why)
+        return places
+
+    def _removed(self, changes: Changes) -> list[Place]:
+        return self._halt(reversed(changes.removed), "removed", "was removed meanwhile")
+
+    def _compare(self, plan: Plan) -> Changes:
+        """What `plan` changes: for a process that is meant to run, against what it really runs as."""
+        units = self._supervisor.units
+        before = {
+            name: units[name].spec if name in units else spec
+            for name, spec in self._supervisor.plan.by_name().items()
+        }
+        return compare(before, plan.by_name())
 
     def _refuse_while_stopping(self) -> None:
         if self._supervisor.stopping:
             raise Refused("the cluster is stopping")
 
     async def _carry_out(
-        self, units: Sequence[Unit], wait: bool, work: Callable[[], Awaitable[list[str]]]
+        self, places: Sequence[Place], wait: bool, work: Callable[[], Awaitable[list[str]]]
     ) -> Report:
         # A task of the supervisor's: a caller who goes away does not leave the work half done.
         task = self._supervisor.run_task(work(), "verb")
+        names = [place.name for place in places]
         if not wait:
             await asyncio.sleep(0)
-            return self._report(units, "begun")
+            return self._report(names, "begun")
         failures: list[str] = await asyncio.shield(task)
-        return self._report(units, "; ".join(failures), ok=not failures)
+        return self._report(names, "; ".join(failures), ok=not failures)
 
-    def _report(self, units: Sequence[Unit], text: str, *, ok: bool = True) -> Report:
-        present = {unit.name: self._supervisor.units.get(unit.name) for unit in units}
+    def _report(self, names: Iterable[str], text: str, *, ok: bool = True) -> Report:
+        present = {name: self._supervisor.units.get(name) for name in names}
         return {
             "ok": ok,
             "text": text,

@@ -27,14 +27,14 @@ from tests.launcher.test_plan import BASE, changed, plan
 def test_only_what_concerns_a_process_changes_it(
     tmp_path: Path, path: tuple[str, ...], value: Any, names: set[str]
 ) -> None:
-    changes = compare(plan(tmp_path), plan(tmp_path, changed(BASE, *path, value=value)))
+    changes = compare(plan(tmp_path).by_name(), plan(tmp_path, changed(BASE, *path, value=value)).by_name())
     assert set(changes.changed) == names
     assert all(keys == (".".join(path),) for keys in changes.changed.values())
     assert bool(changes) is bool(names)
 
 
 def test_added_and_removed(tmp_path: Path) -> None:
-    changes = compare(plan(tmp_path), plan(tmp_path, scaled={"mail": 3, "db": 0}))
+    changes = compare(plan(tmp_path).by_name(), plan(tmp_path, scaled={"mail": 3, "db": 0}).by_name())
     assert (changes.added, changes.removed) == (("mail.3",), ("db.1",))
     assert plan(tmp_path).scaled({"mail": 5}).by_name()["mail.5"].env["LUABUS_SLOTS"] == "2"
 
@@ -42,6 +42,6 @@ def test_added_and_removed(tmp_path: Path) -> None:
 def test_a_changed_env_file_is_a_change(tmp_path: Path) -> None:
     config = changed(BASE, "services", "db", "env_file", value="x.env")
     (tmp_path / "x.env").write_text("A=1")
-    before = plan(tmp_path, config)
+    before = plan(tmp_path, config).by_name()
     (tmp_path / "x.env").write_text("A=2")
-    assert compare(before, plan(tmp_path, config)).changed == {"db.1": ("services.db.env_file",)}
+    assert compare(before, plan(tmp_path, config).by_name()).changed == {"db.1": ("services.db.env_file",)}

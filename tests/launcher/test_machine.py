@@ -255,3 +255,24 @@ def test_what_the_table_does_not_allow_does_not_happen() -> None:
     one = machine()
     with pytest.raises(RuntimeError, match="no transition from exited"):
         one.exited(0.0, OK)
+
+
+def test_other_rules_hold_from_now_on() -> None:
+    one = machine(start_timeout=30.0)
+    one.start(0.0)
+    one.clear(0.0)
+    one.adopt(Rules(RestartPolicy(crash_limit=1), start_timeout=5.0), wait_again=False)
+    one.exited(1.0, KILLED)
+    assert (one.state, one.crashes_in_a_row) == (State.FAILED, 1)
+    one.stop(2.0, again=True)
+    one.clear(2.0)
+    assert one.deadline == 7.0
+
+
+def test_what_depends_on_something_else_waits_for_that_also_when_it_comes_back() -> None:
+    one = running()
+    one.stop(2.0, again=True)
+    one.exited(3.0, KILLED)
+    assert one.returning
+    one.adopt(one.rules, wait_again=True)
+    assert not one.returning

@@ -50,7 +50,11 @@ def names(units: Any) -> list[str]:
 
 
 def waits(units: list[Any]) -> dict[str, str]:
-    return {one.name: why for one, why in whose_turn(units, NOW).waiting}
+    return {one.unit.name: one.why for one in whose_turn(units, NOW).waiting}
+
+
+def stuck(units: list[Any]) -> list[str]:
+    return [one.unit.name for one in whose_turn(units, NOW).waiting if one.stuck]
 
 
 def test_routers_first_and_nobody_before_one_is_ready() -> None:
@@ -63,14 +67,46 @@ def test_routers_first_and_nobody_before_one_is_ready() -> None:
 def test_a_service_waits_for_what_it_depends_on() -> None:
     late = unit("mail.1", depends_on=("db",))
     assert waits([router(), late, unit("db.1", spawned_at=99.0)]) == {"mail.1": "waits for db.1 (starting)"}
-    assert waits([router(), late]) == {"mail.1": "waits for db (which has no instances)"}
+    assert waits([router(), late]) == {"mail.1": "waits for db (which has no instances); scale db up first"}
     assert names(whose_turn([router(), late, unit("db.1", State.RUNNING)], NOW).start) == ["mail.1"]
 
 
 def test_an_instance_stopped_on_purpose_is_not_waited_for_while_others_serve() -> None:
     late, stopped = unit("mail.1", depends_on=("db",)), unit("db.1", State.EXITED, wanted=False)
     assert names(whose_turn([router(), late, stopped, unit("db.2", State.RUNNING)], NOW).start) == ["mail.1"]
-    assert waits([router(), late, stopped]) == {"mail.1": "waits for db.1 (exited)"}
+    assert waits([router(), late, stopped]) == {"mail.1": "waits for db.1 (exited); start db.1 first"}
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "lost"),
+    [
+        (State.STARTING, True, False),
+        (State.BACKOFF, True, False),
+        (State.STOPPING, True, False),
+        (State.RUNNING, True, False),
+        (State.STOPPING, False, True),
+        (State.EXITED, False, True),
+        (State.EXITED, True, True),
+        (State.FAILED, True, True),
+    ],
+)
+def test_who_waits_for_what_does_not_come_by_itself_is_stuck(state: State, wanted: bool, lost: bool) -> None:
+    db = unit("db.1", state, wanted=wanted, spawned_at=99.0)
+    db.ready = False
+    late, later = unit("mail.1", depends_on=("db",)), unit("web.1", depends_on=("mail",))
+    units = [router(), db, late, later]
+    assert stuck(units) == (["mail.1", "web.1"] if lost else [])
+    remedy = "; start db.1 first" if lost else ""
+    assert waits(units) == {
+        "mail.1": f"waits for db.1 ({state}){remedy}",
+        "web.1": f"waits for mail.1 (starting){remedy}",
+    }
+
+
+def test_without_any_router_to_come_all_are_stuck() -> None:
+    off = unit("router.1", State.EXITED, Kind.ROUTER, wanted=False)
+    assert waits([off, unit("mail.1")]) == {"mail.1": "waits for a router; start router first"}
+    assert stuck([off, unit("mail.1")]) == ["mail.1"]
 
 
 def test_what_comes_back_does_not_wait_again() -> None:
@@ -88,7 +124,9 @@ def test_only_so_many_start_at_a_time() -> None:
     busy = [unit(f"busy.{n}", spawned_at=NOW - 1) for n in range(START_SLOTS - 1)]
     turns = whose_turn([router(), *busy, unit("mail.1"), unit("mail.2")], NOW)
     assert names(turns.start) == ["mail.1"]
-    assert [(one.name, why) for one, why in turns.waiting] == [("mail.2", "waits for its turn")]
+    assert [(one.unit.name, one.why, one.stuck) for one in turns.waiting] == [
+        ("mail.2", "waits for its turn", False)
+    ]
     assert turns.again_at == NOW - 1 + SLOT_PATIENCE_S
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,40 @@ async def test_unhealthy_is_replaced(host: Host) -> None:
     assert unit.machine.restarts == 1
     unit.stop()
     await reach(unit, *SETTLED)
+    await unit.close()
+
+
+async def test_another_spec_holds_from_its_next_start_on(host: Host) -> None:
+    unit = host.unit("ready", "wait")
+    first = unit.spec
+    unit.start()
+    await reach(unit, State.RUNNING)
+    second = replace(first, argv=tuple(child("ready", "say=other", "wait")), settings={"key": 1})
+    unit.adopt(second)
+    assert unit.spec is first
+    unit.adopt(third := replace(first, depends_on=("db",)))
+    assert unit.spec is third  # makes no difference to a process
+    unit.adopt(second)
+    unit.stop(again=True)
+    await reach(unit, State.STARTING)
+    assert unit.spec is second
+    await reach(unit, State.RUNNING)
+    unit.stop()
+    await reach(unit, *SETTLED)
+    unit.adopt(third)
+    assert unit.spec is third
+    await unit.close()
+
+
+async def test_stuck_is_only_who_waits(host: Host) -> None:
+    unit = host.unit("ready", "wait")
+    unit.set_waiting("waits for db", stuck=True)
+    assert (unit.stuck, unit.machine.detail) == (False, "not started yet")
+    unit.machine.start(0.0)
+    unit.set_waiting("waits for db", stuck=True)
+    assert (unit.stuck, unit.machine.detail) == (True, "waits for db")
+    unit.stop()
+    assert not unit.stuck
     await unit.close()
 
 

@@ -69,7 +69,7 @@ def test_stop_and_start_one_instance(cluster: ClusterRun) -> None:
 
 def test_several_names_at_once_and_json(cluster: ClusterRun) -> None:
     report = cluster.ok("stop", "web.1", "db", "--json").json
-    assert [one["processes"] for one in report] == [{"web.1": "exited"}, {"db.1": "exited"}]
+    assert report["processes"] == {"web.1": "exited", "db.1": "exited"}
     assert cluster.ok("start", "db.1", "--json").json == {
         "ok": True,
         "text": "",
@@ -107,6 +107,13 @@ def test_verbs_on_one_process_follow_one_another(cluster: ClusterRun) -> None:
         done = list(pool.map(lambda _: cluster.request("restart", "db.1", WAIT), range(3)))
     assert all(one["ok"] for one in done)
     assert cluster.process("db.1")["restarts"] == restarts + 3
+
+
+def test_names_that_mean_the_same_process_touch_it_once(cluster: ClusterRun) -> None:
+    seen = len(events(cluster))
+    assert cluster.ok("restart", "web.1", "web", "web.1", "db").out.count("web.1 is running") == 1
+    begun = [e["name"] for e in events(cluster)[seen:] if e["kind"] == "process"]
+    assert begun == ["web.1", "web.2", "web.3", "db.1"]
 
 
 def test_kill_leaves_the_rest_to_the_restart_policy(cluster: ClusterRun) -> None:
@@ -231,7 +238,7 @@ def test_who_did_what_is_written_down(cluster: ClusterRun) -> None:
         (["stop", "web.9"], 'there is no process or service "web.9"'),
         (["kill", "web.1", "-s", "SIGFOO"], "there is no signal 'SIGFOO'; usual are"),
         (["scale", "wbe=2"], 'there is no service "wbe"; did you mean "web"?'),
-        (["scale", "web=100000"], "found 100000 instances; allowed: 0 to 1000"),
+        (["scale", "web=100000"], "found 100000 instances; allowed: 0 to 65535"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_reason(
