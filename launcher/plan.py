@@ -261,15 +261,22 @@ def _instance(
         ready=_probe(service.ready),
         startup=_probe(service.startup),
         liveness=_probe(service.liveness),
-        settings={**shared, **_settings(name, service, env_file)},
+        settings={
+            **(shared if service.group is not None else {"cluster.env": shared["cluster.env"]}),
+            **_settings(name, service, env_file),
+        },
     )
 
 
 def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[str, Any]:
-    """The service's own keys; those which only say how many there are or when they start concern no running process."""
+    """The service's own keys; those which only say how many there are or when they start concern no running process.
+
+    By default there are as many hash slots as instances, which is of interest only where keys are hashed.
+    """
     own = service.model_dump(exclude={"instances", "depends_on", "slots"})
     settings = {f"services.{name}.{key}": value for key, value in own.items()}
-    settings[f"services.{name}.slots"] = slots_of(service)
+    if service.group is not None:
+        settings[f"services.{name}.slots"] = slots_of(service) if service.route == "hash" else service.slots
     if service.env_file:
         settings[f"services.{name}.env_file"] = (service.env_file, dict(env_file))
     return settings
