@@ -100,20 +100,25 @@ class _File:
         return None if found is None else LeaseRow(group, *found)
 
     def swap(self, namespace: str, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
+        # An epoch must outlive a power cut. A renewal need not: who renewed is gone then, like all who saw it. And while the
+        # disk is waited for all others are locked out: for as long as this process is frozen, if it is frozen then.
         values = (new.holder, new.incarnation, new.epoch, new.seq, new.heir, namespace, group)
         # One statement is one transaction, which takes the write lock before it looks at the row.
         if expected is None:
             return self._execute(_INSERT, values).rowcount == 1
-        return self._execute(_UPDATE, (*values, expected.epoch, expected.seq)).rowcount == 1
+        durable = new.epoch != expected.epoch
+        return self._execute(_UPDATE, (*values, expected.epoch, expected.seq), durable=durable).rowcount == 1
 
     def close(self) -> None:
         db, self._db = self._db, None
         if db is not None:
             db.close()
 
-    def _execute(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+    def _execute(self, statement: str, values: tuple[object, ...], *, durable: bool = True) -> sqlite3.Cursor:
         try:
-            return self._connection().execute(statement, values)
+            db = self._connection()
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            return db.execute(statement, values)
         except BaseException:
             self.close()  # the next call starts afresh
             raise
@@ -128,7 +133,6 @@ class _File:
             # A rollback journal which stays and is overwritten. Removing it for each commit costs several times the time
             # (during which all others are locked out), and would need `synchronous = EXTRA` to outlive a power cut.
             self._db.execute("PRAGMA journal_mode = PERSIST")
-            self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(_CREATE)
             self._identity = _identity(self._path)
         return self._db

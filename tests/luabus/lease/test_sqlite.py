@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from luabus.election import LeaseRow
 from luabus.lease import LeaseStore, LeaseStoreError, open_store
+from luabus.lease.sqlite import _File
 from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import SqliteFile
 
@@ -42,6 +44,24 @@ async def test_a_rollback_journal(file: SqliteFile, connect: Opener) -> None:
     check = sqlite3.connect(file.path)
     assert check.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     check.close()
+
+
+def test_an_epoch_outlives_a_power_cut_and_a_renewal_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    file = _File(tmp_path / "lease.db", busy_s=1.0)
+
+    def synchronous() -> int:
+        assert file._db is not None
+        return int(file._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    full, off = 2, 0
+    renewed = replace(FIRST, seq=1)
+    assert file.swap("x", 5, None, FIRST)
+    assert synchronous() == full
+    assert file.swap("x", 5, FIRST, renewed)
+    assert synchronous() == off
+    assert file.swap("x", 5, renewed, replace(OTHER, epoch=2))
+    assert synchronous() == full
+    file.close()
 
 
 async def test_a_writer_waits_for_the_others(file: SqliteFile, connect: Opener) -> None:
