@@ -12,25 +12,31 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from launcher.presses import Echoes
 from launcher.stdio import OutputLost
 
 PATIENCE_S: Final = 0.5
 """Between SIGTERM and SIGKILL, when the launcher is dead: two seconds are promised in all."""
 
-FORWARDED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-"""To the launcher, which has a process group of its own: what a terminal sends (Ctrl-C) comes to the guard alone, so that it
-arrives once, as what is sent to the guard's pid does."""
+TOLD: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Written to the lifeline, a byte each: of two signals of a kind that come while the launcher is busy, the system would keep
+one. The launcher has a process group of its own, so what a terminal sends (Ctrl-C) comes to the guard alone; what comes on
+both ways all the same the launcher knows for one (`presses.py`)."""
+
+FORWARDED: Final = ("SIGQUIT", "SIGUSR1", "SIGUSR2")
+"""Sent on as signals."""
 
 
 def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | None]) -> int:
     """Runs `run(lifeline)` in a forked child and returns its exit code when it, and everything below it, has ended.
 
-    `lifeline` is a descriptor that becomes readable when the guard dies. `find_run_dir` is asked only after an abnormal
-    end. Without fork `run(None)` is called directly.
+    `lifeline` is a descriptor where the number of each signal for the launcher can be read, and the end when the guard dies.
+    `find_run_dir` is asked only after an abnormal end. Without fork `run(None)` is called directly.
     """
     if not hasattr(os, "fork"):
         return run(None)
@@ -49,7 +55,7 @@ def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | 
         )  # it may write to the terminal all the same (`stty tostop`)
         os._exit(_run(run, lifeline))
     os.close(lifeline)
-    return _watch(child, find_run_dir)
+    return _watch(child, kept_open, find_run_dir)
 
 
 def _run(run: Callable[[int | None], int], lifeline: int) -> int:
@@ -69,10 +75,19 @@ def _run(run: Callable[[int | None], int], lifeline: int) -> int:
     return code
 
 
-def _watch(child: int, find_run_dir: Callable[[], Path | None]) -> int:
+def _watch(child: int, lifeline: int, find_run_dir: Callable[[], Path | None]) -> int:
+    echoes = {number: Echoes() for number in (getattr(signal, name) for name in TOLD)}
+
+    def tell(number: int, _: object) -> None:
+        if echoes[number].heard(time.monotonic()):
+            with contextlib.suppress(OSError):  # it ends just now
+                os.write(lifeline, bytes((number,)))
+
     def forward(number: int, _: object) -> None:
         os.kill(child, number)
 
+    for name in TOLD:
+        signal.signal(getattr(signal, name), tell)
     for name in FORWARDED:
         signal.signal(getattr(signal, name), forward)
     code = _wait_for(child)
@@ -94,8 +109,6 @@ def _wait_for(child: int) -> int:
 
 def _clean_up(run_dir: Path | None) -> None:
     # Imported only now: the guard lives as long as the cluster, and should stay small.
-    import time
-
     from launcher import family, leftovers
     from launcher.rundir import RunDir
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ from launcher.errors import AlreadyRunning, RunDirError, StartFailed
 from launcher.load import load
 from launcher.plan import Plan, make_plan
 from launcher.ports import check_ports
+from launcher.presses import Echoes, Presses
 from launcher.rundir import Lock, RunDir
 from launcher.startup import judge
 from launcher.states import State
@@ -27,9 +29,6 @@ from launcher.verbs import Verbs
 
 LOCK_PATIENCE_S: Final = 3.0
 """A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
-
-SAME_SIGNAL_S: Final = 0.25
-"""A second signal this soon is the first once more (sent to a whole group, say), not a person in a hurry."""
 
 STOP_NEWS_S: Final = 0.5
 """How often it is told for what a stop waits."""
@@ -109,9 +108,7 @@ async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int 
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    _hear_signals(loop, supervisor, verbs)
-    if lifeline is not None:
-        loop.add_reader(lifeline, _orphaned, loop, supervisor, lifeline)
+    _hear_signals(loop, supervisor, verbs, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
     starting = supervisor.run_task(_come_up(supervisor, reporter), "startup")
@@ -194,34 +191,43 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
         stop()
 
 
-def _hear_signals(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Verbs) -> None:
-    ended_at = float("-inf")
+def _hear_signals(
+    loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Verbs, lifeline: int | None
+) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
+    presses, echoes = defaultdict[int, Presses](Presses), defaultdict[int, Echoes](Echoes)
 
-    def end(number: int) -> None:
-        nonlocal ended_at
-        if loop.time() - ended_at < SAME_SIGNAL_S:
+    def hear(number: int, forwarded: bool) -> None:
+        if not presses[number].counts(loop.time(), forwarded):
             return
-        ended_at = loop.time()
-        if supervisor.stopping:
-            supervisor.hurry()
+        if number == signal.SIGHUP and not on_terminal:
+            supervisor.run_task(_reload(supervisor, verbs), "reload")
+        elif supervisor.stopping:
+            if number != signal.SIGHUP:  # the system and the shell send one each when a terminal is closed
+                supervisor.hurry()
         else:
             name = signal.Signals(number).name
             supervisor.stop("Ctrl-C" if number == signal.SIGINT else f"the launcher got {name}")
 
-    def hang_up() -> None:
-        if on_terminal:
-            end(signal.SIGHUP)
-        else:
-            supervisor.run_task(_reload(supervisor, verbs), "reload")
+    def direct(number: int) -> None:
+        if echoes[number].heard(loop.time()):
+            hear(number, False)
 
+    def from_guard(lifeline: int) -> None:
+        told = os.read(lifeline, 64)
+        for number in told:
+            hear(number, True)
+        if not told:
+            _orphaned(loop, supervisor, lifeline)
+
+    if lifeline is not None:
+        loop.add_reader(lifeline, from_guard, lifeline)
     if os.name != "posix":
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(end, number))
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(direct, number))
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, direct, number)
 
 
 async def _reload(supervisor: Supervisor, verbs: Verbs) -> None:

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,13 +117,32 @@ def test_a_second_ctrl_c_does_not_wait(cluster: ClusterRun) -> None:
     assert alive(pid)
 
     def press() -> bool:
-        """As often as somebody would who is in a hurry; what comes within a quarter of a second is the first one's echo."""
+        """As often as somebody would who is in a hurry."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(launcher, signal.SIGINT)
         return not alive(launcher)
 
     until(press, "the launcher has ended", 5)
     assert not alive(pid)
+
+
+def test_ctrl_c_twice_at_once_does_not_wait_either(cluster: ClusterRun) -> None:
+    stubborn = {
+        "command": child("ignore=SIGTERM", "ready", "wait"),
+        "ready": {"log": "ready"},
+        "restart": {"stop_timeout": 60},
+    }
+    cluster.write({"stubborn": stubborn})
+    shown = cluster.foreground()
+    pid = cluster.until_state("stubborn.1", "running")["pid"]
+    os.killpg(shown.pid, signal.SIGINT)
+    time.sleep(0.03)  # the gap itself is what is tested: nobody's fingers are quicker
+    os.killpg(shown.pid, signal.SIGINT)
+    said, _ = shown.communicate(timeout=20)
+    assert shown.returncode == 0
+    assert "everything has stopped" in said
+    assert not alive(pid)
+    assert "in a hurry: SIGKILL" in cluster.run_dir.events_file.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
