@@ -420,7 +420,11 @@ class Bus:
     ) -> None:
         """Wait for news about masters or routers until `deadline` (monotonic seconds)."""
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        await self.news(since, left, f"{route} had no master for {timeout} s")
+        text = f"{route} had no master for {timeout} s"
+        try:
+            await self.news(since, left, text)
+        except RequestTimeout:
+            raise RequestTimeout(text, route=route, timeout_s=timeout or 0.0) from None
 
     async def news(self, since: int, timeout: float | None, text: str) -> None:
         """Wait until a router says something about groups, or comes or goes; not if one did since `words` was `since`.

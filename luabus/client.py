@@ -40,7 +40,7 @@ class Connection:
         timeout: float | None,
         frame_limit: int | None,
     ) -> None:
-        self._routers = None if routers is None else list(routers)
+        self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
         self._groups = groups
         self._secret = secret
         self._secret_file = secret_file

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from luabus.bus import Bus, Identity
 from luabus.dispatch import Dispatcher
 from luabus.environment import Environment, read_secret
-from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster
+from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
 from luabus.ids import ServiceId
 from luabus.incoming import Incoming
 from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("luabus.service")
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_SAY_AGAIN_S = 10.0
+"""So often it is said that a service waits for a router."""
 
 
 class Service:
@@ -72,7 +75,7 @@ class Service:
         self.drain_timeout = drain_timeout
         self._group = group
         self._instance = instance
-        self._routers = None if routers is None else list(routers)
+        self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
         self._secret = secret
         self._secret_file = secret_file
         self._slots = slots
@@ -138,11 +141,11 @@ class Service:
 
     # --- life -------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, timeout: float | None = 10.0) -> None:
         """Connect, run `on_start`, register with all routers, stand for election.
 
-        Raises `ConfigError` for what is missing, `NotConnected` when no router can be reached within 10 s, `IdInUse` when a newer
-        process has this id.
+        Raises `ConfigError` for what is missing, `NotConnected` when no router can be reached within `timeout` seconds (None
+        waits for ever, and says so in the log each 10 s), `IdInUse` when a newer process has this id.
         """
         if self._running:
             raise ConfigError("this service has been started already")
@@ -168,7 +171,7 @@ class Service:
                 if self._compress_above is None
                 else self._compress_above,
             )
-            await self.bus.ready(10.0)
+            await self._first_router(timeout)
             await self._run_hooks("start")
             await self.bus.join(identity)
             await self._stand(identity, environment)
@@ -180,6 +183,16 @@ class Service:
             identity.service_id.named({identity.service_id.group: identity.name}),
             identity.service_id,
         )
+
+    async def _first_router(self, timeout: float | None) -> None:
+        while True:
+            try:
+                await self.bus.ready(_SAY_AGAIN_S if timeout is None else timeout)
+                return
+            except NotConnected as error:
+                if timeout is not None:
+                    raise
+                log.warning("%s waits for a router: %s", self.handlers.name, error)
 
     async def stop(self) -> None:
         """Take no more calls, finish those that run (for `drain_timeout` seconds at most), run `on_stop`, leave."""
@@ -206,7 +219,7 @@ class Service:
         await self.stop()
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop."""
+        """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop. A router is waited for without end."""
         environment = Environment.read()
         setup_logging(environment.log_level, supervised=environment.supervised)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -221,7 +234,7 @@ class Service:
             except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
                 break
         self._finish = asyncio.Event()
-        starting = asyncio.create_task(self.start())
+        starting = asyncio.create_task(self.start(timeout=None))
         finishing = asyncio.create_task(self._finish.wait())
         try:
             await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
@@ -254,7 +267,7 @@ class Service:
                 f"the service {name!r} has no group: give group=..., or start it with luabus-cluster",
                 key="group",
             )
-        instance = self._instance or environment.instance or 1
+        instance = self._instance if self._instance is not None else environment.instance or 1
         self.service_id = ServiceId.of(group, instance)
         self.name = self.name or name
         self.handlers.name = f"{name}.{instance}"
@@ -277,8 +290,8 @@ class Service:
             self.bus,
             identity,
             lease,
-            ttl=self._lease_ttl or environment.lease_ttl_s,
-            renew=self._lease_renew or environment.lease_renew_s,
+            ttl=environment.lease_ttl_s if self._lease_ttl is None else self._lease_ttl,
+            renew=environment.lease_renew_s if self._lease_renew is None else self._lease_renew,
             namespace=environment.cluster or DEFAULT_NAMESPACE,
             on_master=lambda: self._run_hooks("master"),
             on_slave=lambda: self._run_hooks("slave"),

@@ -190,8 +190,9 @@ async def test_wait_for_master_ends_with_the_time_out() -> None:
     async with Star() as star:
         bus = await star.client()
         started = time.monotonic()
-        with pytest.raises(RequestTimeout, match=r"master:mail had no master for 0\.05 s"):
+        with pytest.raises(RequestTimeout, match=r"master:mail had no master for 0\.05 s") as caught:
             await bus.master("mail").request("who", timeout=0.05, wait_for_master=True)
+        assert (caught.value.route, caught.value.timeout_s) == ("master:mail", 0.05)
         assert time.monotonic() - started < 2.0
 
 

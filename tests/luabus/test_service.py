@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import luabus
-from luabus.errors import AuthError, ConfigError, IdInUse, NotConnected, RemoteError
+from luabus.errors import AuthError, ConfigError, IdInUse, NotConnected, Refused, RemoteError
+from luabus.router import Router
 from luabus.service import Service
 from tests.support.bus import SECRET, Instance, Star, joined
+from tests.support.fast_time import run_fast
 from tests.support.waiting import until
 
 
@@ -346,6 +348,32 @@ async def test_no_router_within_ten_seconds_is_not_connected(
     monkeypatch.setattr(one.bus, "ready", lambda timeout: real(timeout / 100))
     with pytest.raises(NotConnected, match="Connection refused"):
         await one.start()
+
+
+def test_serving_waits_for_a_router_as_long_as_it_takes_and_says_so(
+    caplog: pytest.LogCaptureFixture, free_port: int
+) -> None:
+    async def main() -> None:
+        one = Service("mail", group=2, routers=f"127.0.0.1:{free_port}", secret=SECRET)
+        serving = asyncio.create_task(one.serve())
+        await asyncio.sleep(60)
+        waits = [record.getMessage() for record in caplog.records if "waits for a router" in record.message]
+        assert len(waits) in (5, 6)
+        assert waits[0].startswith("mail.1 waits for a router: no router is connected")
+        async with Router(port=free_port, secret=SECRET) as router:
+            await until(lambda: router.mgr.switch.table.where(0x0002_0001) is not None)
+            one.finish()
+            await serving
+        for used in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(used)
+
+    run_fast(main())
+
+
+async def test_an_instance_of_0_is_refused() -> None:
+    async with Star() as star:
+        with pytest.raises(Refused, match=r"instance 0 is out of range: 1\.\.65535"):
+            await service(star, instance=0).start()
 
 
 # --- what every service answers -------------------------------------------------------------------------------
