@@ -6,6 +6,7 @@ Only geometry and levels are decided here; the template turns them into SVG, the
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ ROW = 30.0
 HEADER = 30.0
 GAP = 18.0
 ROUTER_HEIGHT = 58.0
+CHARACTER = 8.0
+"""Width of a character of a name at most, as a rule: names are cut to fit their boxes, and their titles say them whole."""
+NOTE = 84.0
+"""Room at the right of a box for its note, such as `12,345/s` or `backoff`."""
 MOST_ROWS = 8
 """Instances drawn one by one in a group; beyond, the sick ones come first and the rest is one line."""
 
@@ -40,6 +45,7 @@ NARROW = Shape(width=380, card=218, router=84, two_sided=False)
 @dataclass(frozen=True, slots=True)
 class RouterNode:
     name: str
+    label: str
     address: str
     x: float
     y: float
@@ -65,7 +71,10 @@ class InstanceNode:
 
 @dataclass(frozen=True, slots=True)
 class GroupCard:
+    """`name` is empty for what is in no group."""
+
     name: str
+    label: str
     note: str
     x: float
     y: float
@@ -107,6 +116,25 @@ class _Instance:
     note: str
 
 
+_Content = tuple[Group | None, list[_Instance]]
+
+
+def shortened(name: str, width: float) -> str:
+    """The name, or as much of it as fits into `width`: without its middle, so that `.12` at its end stays."""
+    most = max(int(width / CHARACTER), 4)
+    # A Chinese character is as wide as two others.
+    widths = [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in name]
+    if sum(widths) <= most:
+        return name
+    stem, dot, number = name.rpartition(".")
+    end = dot + number if stem and len(number) <= 4 else ""
+    room = most - len(end) - 1
+    kept = 0
+    while kept < len(name) and sum(widths[: kept + 1]) <= room:
+        kept += 1
+    return f"{name[:kept]}…{end}"
+
+
 def draw(snapshot: Snapshot, shape: Shape = WIDE) -> Drawing:
     """The drawing for one shape."""
     contents = _contents(snapshot)
@@ -128,13 +156,13 @@ def draw(snapshot: Snapshot, shape: Shape = WIDE) -> Drawing:
     return Drawing(name, shape.width, height + 2, routers, tuple(cards), lines)
 
 
-def _contents(snapshot: Snapshot) -> list[tuple[Group, list[_Instance]]]:
-    """Each group with its instances: what the routers hold, and what the launcher runs besides."""
+def _contents(snapshot: Snapshot) -> list[_Content]:
+    """Each group with its instances: what the routers hold, and what the launcher runs besides; then what is in no group."""
     rates: dict[str, float] = {}
     for row in snapshot.connections if snapshot.routed else ():
         rates[row.name] = rates.get(row.name, 0.0) + row.rate_in + row.rate_out
     known = {process.name: process for process in snapshot.processes}
-    result = []
+    result: list[_Content] = []
     for group in snapshot.groups():
         names = {slot.name: slot.token != 0 for slot in group.slots}
         master = next((slot.name for slot in group.slots if slot.service_id == group.master), None)
@@ -146,7 +174,19 @@ def _contents(snapshot: Snapshot) -> list[tuple[Group, list[_Instance]]]:
             _instance(name, names[name], known.get(name), name == master, rates.get(name)) for name in ordered
         ]
         result.append((group, instances))
+    # The dashboard itself is not drawn: it draws.
+    alone = [
+        one for one in snapshot.processes if not one.service_id and one.service not in ("router", "dashboard")
+    ]
+    if alone:
+        ordered = sorted((process.name for process in alone), key=_natural)
+        result.append((None, [_alone(known[name]) for name in ordered]))
     return result
+
+
+def _alone(process: Process) -> _Instance:
+    state = process.shown_state
+    return _Instance(process.name, process_level(process), state, master=False, note=state)
 
 
 def _natural(name: str) -> tuple[str, int]:
@@ -166,14 +206,12 @@ def _instance(
     return _Instance(name, level, state, master, note)
 
 
-def _columns(
-    contents: Sequence[tuple[Group, list[_Instance]]], shape: Shape
-) -> list[list[tuple[Group, list[_Instance]]]]:
+def _columns(contents: Sequence[_Content], shape: Shape) -> list[list[_Content]]:
     """One column, or two of about the same height, kept in order of group number."""
     if not shape.two_sided:
         return [list(contents)]
-    left: list[tuple[Group, list[_Instance]]] = []
-    right: list[tuple[Group, list[_Instance]]] = []
+    left: list[_Content] = []
+    right: list[_Content] = []
     for item in contents:
         (left if _column_height(left) <= _column_height(right) else right).append(item)
     return [left, right]
@@ -184,7 +222,7 @@ def _card_height(instances: Sequence[_Instance]) -> float:
     return HEADER + ROW * max(shown, 1) + 8
 
 
-def _column_height(column: Sequence[tuple[Group, list[_Instance]]]) -> float:
+def _column_height(column: Sequence[_Content]) -> float:
     return sum(_card_height(instances) + GAP for _, instances in column) - (GAP if column else 0)
 
 
@@ -199,12 +237,23 @@ def _place_routers(snapshot: Snapshot, shape: Shape, height: float) -> tuple[Rou
         note = rate(sum(rates)) if router.connected else "no answer"
         level: Level = "ok" if router.connected else "bad"
         nodes.append(
-            RouterNode(router.name, router.address, x, top + number * pitch, shape.router, level, note)
+            RouterNode(
+                name=router.name,
+                label=shortened(router.name, shape.router - 12),
+                address=router.address,
+                x=x,
+                y=top + number * pitch,
+                width=shape.router,
+                level=level,
+                note=note,
+            )
         )
     return tuple(nodes)
 
 
-def _place_card(group: Group, instances: list[_Instance], x: float, y: float, width: float) -> GroupCard:
+def _place_card(
+    group: Group | None, instances: list[_Instance], x: float, y: float, width: float
+) -> GroupCard:
     hidden = 0
     if len(instances) > MOST_ROWS:
         sick_first = sorted(instances, key=lambda one: -LEVELS.index(one.level))
@@ -216,7 +265,7 @@ def _place_card(group: Group, instances: list[_Instance], x: float, y: float, wi
     nodes = tuple(
         InstanceNode(
             one.name,
-            one.name,
+            shortened(one.name, width - 12 - 26 - NOTE - (16 if one.master else 0)),
             x + 6,
             y + HEADER + ROW * row,
             width - 12,
@@ -227,12 +276,14 @@ def _place_card(group: Group, instances: list[_Instance], x: float, y: float, wi
         )
         for row, one in enumerate(instances_shown)
     )
-    slots = [slot for slot in group.slots if slot.slot is not None]
+    slots = [slot for slot in group.slots if slot.slot is not None] if group else []
     vacant = sum(slot.token == 0 for slot in slots)
     note = f"{len(slots) - vacant}/{len(slots)}" if slots else str(len(instances))
     levels: list[Level] = [one.level for one in instances]
-    level: Level = "bad" if lacks_master(group) else max(levels, key=LEVELS.index, default="ok")
-    return GroupCard(group.name, note, x, y, width, _card_height(instances), level, nodes, hidden)
+    level: Level = "bad" if group and lacks_master(group) else max(levels, key=LEVELS.index, default="ok")
+    name = group.name if group else ""
+    label = shortened(name, width - 28 - NOTE / 2)
+    return GroupCard(name, label, note, x, y, width, _card_height(instances), level, nodes, hidden)
 
 
 def _lines(snapshot: Snapshot, cards: Sequence[GroupCard], routers: Sequence[RouterNode]) -> tuple[Line, ...]:

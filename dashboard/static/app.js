@@ -1,6 +1,7 @@
 // What every page has: the live line, navigation without reload within a page, menus, the theme.
 import "./actions.js";
 import { refresh, start } from "./live.js";
+import { watchScrolls } from "./scrolls.js";
 import { localTimes } from "./times.js";
 
 function go(url, replace) {
@@ -75,6 +76,8 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 
 addEventListener("popstate", refresh);
+addEventListener("luabus:shown", watchScrolls);
+watchScrolls();
 
 localTimes(document);
 // On a phone the names of the pages do not all fit side by side: the one that is shown shall be seen.

@@ -65,6 +65,7 @@ function put(html) {
   }
   for (const element of bottoms) element.scrollTop = element.scrollHeight;
   document.title = fresh.title;
+  dispatchEvent(new Event("luabus:shown"));
 }
 
 function heard() {

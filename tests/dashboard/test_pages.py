@@ -159,3 +159,12 @@ async def test_ten_thousand_rows_are_filtered_sorted_and_shown_in_a_blink(make_d
     html = await page(dash, "/connections?q=player.99&sort=-messages_in")
     assert html.index('data-key="router.1/9999"') < html.index('data-key="router.1/9998"')
     assert len(html) < 150_000
+
+
+async def test_a_long_name_keeps_its_number_and_its_title_says_it_whole(dash: Dash) -> None:
+    name = "a-service-whose-name-was-given-by-someone.12"
+    dash.cluster.processes.append(process(name, "9.12"))
+    await dash.look()
+    html = await page(dash, "/processes")
+    assert f'<span class="cut" title="{name}"><span>{name[:-3]}</span><span>.12</span></span>' in html
+    assert '<span class="cut" title="mail.1">' not in html

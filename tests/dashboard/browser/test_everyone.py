@@ -13,6 +13,11 @@ from tests.dashboard.live import LiveCluster, go
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js"
 MOST_BYTES = 100_000
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Makes a page believe that it is in a tab that nobody sees, or that somebody sees it again."""
 
 
 def complaints(page: Page, options: str) -> list[str]:
@@ -56,11 +61,7 @@ def test_axe_finds_nothing_serious_in_a_dialog_and_at_the_door(page: Page, clust
 def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None:
     go(page, cluster, "/processes/mail.1")
     expect(page.locator("[data-chart] canvas")).to_have_count(2)  # the page has all that it came for
-    hide = """(hidden) => {
-        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    page.evaluate(hide, True)
+    page.evaluate(HIDE, True)
     # Two looks of the feed later: whatever listens would have been told by now.
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -69,7 +70,7 @@ def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None
         page.wait_for_timeout(100)
     assert metric(cluster, "luabus_dashboard_watchers") == 0
     assert asked == []
-    page.evaluate(hide, False)
+    page.evaluate(HIDE, False)
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
     assert asked
 
@@ -89,3 +90,33 @@ def test_the_first_page_is_small(browser: Browser, cluster: LiveCluster) -> None
     expect(page.locator("[data-chart=messages] canvas")).to_have_count(1, timeout=20_000)
     context.close()
     assert sum(sizes) < MOST_BYTES, sizes
+
+
+@pytest.mark.parametrize("path", ["/processes", "/connections", "/routes"])
+def test_actions_stay_in_reach_however_wide_the_rows_are(page: Page, cluster: LiveCluster, path: str) -> None:
+    go(page, cluster, path)
+    page.evaluate(HIDE, True)
+    for width in (1280, 1100, 900, 768, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(WIDENED)
+        assert page.evaluate(OUT_OF_REACH) == [], width
+    # The menu lies above the rows below it.
+    page.locator(".actions summary").first.click()
+    page.locator(".actions .item").first.click(trial=True)
+
+
+WIDENED = """() => {
+    for (const name of document.querySelectorAll("table:has(.actions) tbody th")) {
+        if (!name.textContent.includes("xxx")) name.append("x".repeat(60)); // a fetch under way may have taken it away
+    }
+    dispatchEvent(new Event("luabus:shown"));
+    const { scrollWidth, clientWidth, classList } = document.querySelector(".scroll:has(.actions)");
+    return scrollWidth - clientWidth > 2 === classList.contains("more");
+}"""
+"""Gives each row a long name; whether the table says at its edge that there is more."""
+OUT_OF_REACH = """[...document.querySelectorAll(".actions summary")].filter((one) => {
+    scrollBy(0, one.getBoundingClientRect().top - innerHeight / 2);
+    const { left, right, top, bottom } = one.getBoundingClientRect();
+    const there = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return right > innerWidth || !one.contains(there);
+}).map((one) => one.getAttribute("aria-label"))"""

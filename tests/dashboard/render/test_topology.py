@@ -77,3 +77,45 @@ async def test_without_routers_there_are_no_lines_and_no_rates() -> None:
     assert drawing.lines == ()
     assert [r.note for r in drawing.routers] == ["no answer", "no answer"]
     assert [c.name for c in drawing.groups] == ["director", "mail"]
+
+
+LONG = "a-service-whose-name-was-given-by-someone-with-much-to-say"
+
+
+@pytest.mark.parametrize("shape", [WIDE, NARROW])
+async def test_long_names_stay_inside_their_boxes_and_keep_their_numbers(shape: Shape) -> None:
+    cluster = ScriptedCluster()
+    for one in cluster.tables.values():
+        group = one["groups"][1]
+        group["name"] = LONG
+        for number, held in enumerate(group["slots"], 1):
+            held["name"] = f"{LONG}.{number}"
+    card = topology.draw(await snapshot_of(cluster), shape).groups[1]
+    assert card.name == LONG
+    assert len(card.label) * topology.CHARACTER <= card.width
+    named = [instance for instance in card.instances if instance.name.startswith(LONG)]
+    assert [instance.name for instance in named] == [f"{LONG}.{n}" for n in (1, 2, 3)]
+    for number, instance in enumerate(named, 1):
+        assert instance.label.endswith(f"….{number}")
+        assert len(instance.label) * topology.CHARACTER <= instance.width - topology.NOTE
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "label"),
+    [
+        ("mail.1", 80, "mail.1"), ("mailboxes.12", 80, "mailbo….12"), ("a.longer-end", 80, "a.longer-…"),
+        ("邮件服务器.1", 80, "邮件服….1"), ("abcdefghijkl", 80, "abcdefghi…"),
+    ],
+)  # fmt: skip
+def test_a_name_is_cut_to_the_width(name: str, width: float, label: str) -> None:
+    assert topology.shortened(name, width) == label
+
+
+async def test_a_failed_program_without_a_group_is_drawn() -> None:
+    cluster = ScriptedCluster()
+    cluster.processes.append(process("import.1", None, state="failed"))
+    cluster.processes.append(process("dashboard", None))
+    cards = topology.draw(await snapshot_of(cluster)).groups
+    (alone,) = [card for card in cards if not card.name]
+    assert alone.level == "bad"
+    assert [(one.name, one.state, one.level) for one in alone.instances] == [("import.1", "failed", "bad")]
