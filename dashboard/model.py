@@ -360,7 +360,8 @@ class RegisterAsked(Asked):
 
 
 class Registered(Shown):
-    """What each router answered, and the request that would take it back (null when nothing would)."""
+    """What became of it at each router (`done`, `nothing to remove`, `not connected`, `no answer in time`), and the request that
+    would take it back (null when nothing would)."""
 
     done: str = ""
     service_id: str
@@ -373,6 +374,8 @@ class PromoteAsked(Asked):
 
 
 class KillAsked(Asked):
+    """`signal`: `SIGTERM`, `TERM`, `term` or `15`."""
+
     name: str = Field(examples=["mail.1"], min_length=1, max_length=120)
     signal: str = Field(default="SIGKILL", examples=["SIGKILL", "SIGTERM"], min_length=1, max_length=20)
 
@@ -407,11 +410,13 @@ class CallAsked(Asked):
 
 
 class Done(Shown):
-    """What the launcher or the router answered. `job`: the number of the work that goes on, null when all is done."""
+    """What the launcher or the router answered. `job`: the number of the work that goes on, null when all is done. `undo`: after
+    a promotion, the one that takes it back."""
 
     done: str
     detail: Any = None
     job: int | None = None
+    undo: PromoteAsked | None = None
 
 
 class ProblemDetail(Shown):

@@ -83,6 +83,11 @@ def invalid(found: Sequence[Any]) -> ApiError:
     return ApiError(422, said, invalid=listed)
 
 
+def bad_input(at: str, message: str) -> ApiError:
+    """422 for one thing that came in."""
+    return ApiError(422, f"{at}: {message}", invalid=[{"at": at, "message": message}])
+
+
 def response(error: ApiError, instance: str) -> web.Response:
     document = ProblemDetail(
         title=HTTPStatus(error.status).phrase,

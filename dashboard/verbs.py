@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from dashboard.context import Caller, Context
@@ -17,16 +17,19 @@ from dashboard.model import (
     Registered,
     ScaleAsked,
 )
-from dashboard.problems import ApiError, not_found
-from dashboard.render import consequences
+from dashboard.problems import ApiError, bad_input, not_found
+from dashboard.render import consequences, entries, losses, signals
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
-from luabus.errors import LuabusError
+from luabus import admin
+from luabus.errors import LuabusError, Refused
 
 WORK_TIMEOUT_S: Final = 3600.0
 """A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
 NOTE_TIMEOUT_S: Final = 1.0
 """A launcher that hangs does not hold up what has been done already."""
+
+NEVER_SCALED: Final = ("router", "dashboard")
 
 
 async def register(
@@ -37,25 +40,68 @@ async def register(
     service_id = known_id(snapshot, asked.service_id)
     if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
+    _no_router(service_id, asked.service_id)
     asked = asked.model_copy(update={"service_id": service_id})
     if preview:
         return consequence(consequences.of_register(snapshot, asked), caller)
     name = consequences.name_of(snapshot, service_id)
-    done = {None: "remove", 0: "vacate"}.get(asked.token, "register") if asked.token != "own" else "register"
-    text = f"{'make master' if asked.is_master else done} {name} at {'every router' if asked.router == '*' else asked.router}"
-    async with Written(context, caller, "register", name, text), context.feed.changing:
-        undo = consequences.undo_of(await context.feed.with_tables(), asked)
-        results = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+    text = _register_text(snapshot, asked, name)
+    async with Written(context, caller, "register", name, text) as written, context.feed.changing:
+        undo = entries.undo_of(await context.feed.with_tables(), asked)
+        answers = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+        # A router that has never answered has no name of its own yet.
+        names = {router.address: router.name for router in snapshot.routers}
+        results = {names.get(router, router): said for router, said in answers.items()}
+        written.text = f"{text} at {_where(asked, results)}"
+    return Registered(
+        done=_told(asked, name, results).to(_language(caller)),
+        service_id=service_id,
+        results=results,
+        undo=undo,
+    )
+
+
+def _register_text(snapshot: Snapshot, asked: RegisterAsked, name: str) -> str:
+    """What is written down; of a token, whose connection it is."""
+    if asked.token is None:
+        return f"remove {name}"
+    if asked.token == 0:
+        return f"vacate {name}"
+    text = f"make {name} master" if asked.is_master else f"register {name}"
+    if asked.token == "own":
+        return text
+    rows = (
+        entries.connection(snapshot, one.name, asked.token) for one in entries.meant(snapshot, asked.router)
+    )
+    who = next((f", the connection of {row.name or row.peer}," for row in rows if row is not None), "")
+    return f"{text} with token {asked.token}{who}"
+
+
+def _where(asked: RegisterAsked, results: Mapping[str, str]) -> str:
+    """`every router`, or what became of it at each."""
+    if asked.router == "*" and set(results.values()) == {admin.DONE}:
+        return "every router"
+    return ", ".join(name if said == admin.DONE else f"{name} ({said})" for name, said in results.items())
+
+
+def _told(asked: RegisterAsked, name: str, results: Mapping[str, str]) -> Text:
+    done = [router for router, said in results.items() if said == admin.DONE]
+    silent = [router for router, said in results.items() if said not in (admin.DONE, admin.NOTHING)]
     if asked.is_master:
         what = Text("{name} is master", name=name)
     elif asked.token is None:
         what = Text("{name} is removed", name=name)
     else:
         what = Text("{name} is registered" if asked.token else "{name} is vacant", name=name)
-    where = Text("every router") if asked.router == "*" else asked.router
-    told = Text("{what}: done at {where}", what=what, where=where)
-    language = caller.language if caller else "en"
-    return Registered(done=told.to(language), service_id=service_id, results=results, undo=undo)
+    if done:
+        everywhere = asked.router == "*" and len(done) == len(results)
+        where = Text("every router") if everywhere else ", ".join(done)
+        told = Text("{what}: done at {where}", what=what, where=where)
+    else:
+        told = Text("{name} has no entry: nothing to remove", name=name)
+    for router in silent:
+        told = Text("{told}; {router} did not answer", told=told, router=router)
+    return told
 
 
 async def promote(
@@ -63,12 +109,16 @@ async def promote(
 ) -> Done | Consequence:
     snapshot = context.feed.snapshot
     service_id = known_id(snapshot, asked.service_id)
+    _no_router(service_id, asked.service_id)
     if preview:
         return consequence(consequences.of_promote(snapshot, service_id), caller)
     name = consequences.name_of(snapshot, service_id)
-    async with Written(context, caller, "promote", name, f"promote {name} to master"):
+    async with Written(context, caller, "promote", name, f"promote {name} to master"), context.feed.changing:
+        group = consequences.group_of(await context.feed.with_tables(), service_id)
         detail = await context.feed.source.promote(service_id, _who(caller).get("by", ""))
-    return _done(caller, Text("{name} is asked to be the master", name=name), detail)
+    former = group.master if group is not None else None
+    undo = PromoteAsked(service_id=former) if former not in (None, service_id) else None
+    return _done(caller, Text("{name} is asked to be the master", name=name), detail, undo=undo)
 
 
 async def close(
@@ -84,7 +134,7 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
         raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
     if preview:
-        return consequence(consequences.of_close(snapshot, asked.router, asked.token), caller)
+        return consequence(losses.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
     async with Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
@@ -97,13 +147,15 @@ async def kill(
 ) -> Done | Consequence:
     snapshot = context.feed.snapshot
     known_name(snapshot, asked.name, snapshot.names())
+    try:
+        signal = signals.name_of(asked.signal)
+    except ValueError as error:
+        raise bad_input("signal", str(error)) from None
     if preview:
-        return consequence(consequences.of_kill(snapshot, asked.name, asked.signal), caller)
-    async with Written(
-        context, caller, "kill", asked.name, f"send {asked.signal} to {asked.name}", "launcher"
-    ):
-        detail = await context.feed.source.tell("kill", asked.name, asked.signal, _who(caller))
-    return _done(caller, Text("{signal} was sent to {name}", signal=asked.signal, name=asked.name), detail)
+        return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
+    async with Written(context, caller, "kill", asked.name, f"send {signal} to {asked.name}", "launcher"):
+        detail = await context.feed.source.tell("kill", asked.name, signal, _who(caller))
+    return _done(caller, Text("{signal} was sent to {name}", signal=signal, name=asked.name), detail)
 
 
 async def steer(
@@ -116,7 +168,7 @@ async def steer(
         if verb == "start":
             said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
             return consequence(said, caller)
-        return consequence(consequences.of_stop(snapshot, name, restart=verb == "restart"), caller)
+        return consequence(losses.of_stop(snapshot, name, restart=verb == "restart"), caller)
     async with Written(context, caller, verb, name, f"{verb} {name}", "launcher"):
         return await _work(context, caller, verb, name)
 
@@ -127,9 +179,11 @@ async def scale(
     snapshot = context.feed.snapshot
     services = snapshot.services()
     known_name(snapshot, asked.service, services)
-    now = len(services.get(asked.service, ()))
+    if asked.service in NEVER_SCALED:
+        raise Refused(f"{asked.service} is not scaled: only services are; change cluster.toml, then reload")
+    now = len(services[asked.service])
     if preview:
-        return consequence(consequences.of_scale(snapshot, asked.service, now, asked.instances), caller)
+        return consequence(losses.of_scale(snapshot, asked.service, asked.instances), caller)
     async with Written(
         context,
         caller,
@@ -204,10 +258,15 @@ def known_id(snapshot: Snapshot, given: str) -> str:
     raise not_found("service id", given, [*ids.values(), *ids])
 
 
+def _no_router(service_id: str, given: str) -> None:
+    if service_id.startswith("0."):
+        raise Refused(f"{given} is a router; only services are registered, and have masters")
+
+
 def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
-    """In the language of who asks; English for a program that names none."""
+    """In the language of who asks."""
     title, sentences, danger = said
-    language = caller.language if caller else "en"
+    language = _language(caller)
     return Consequence(
         title=title.to(language),
         sentences=tuple(sentence.to(language) for sentence in sentences),
@@ -215,8 +274,19 @@ def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
     )
 
 
-def _done(caller: Caller | None, text: Text, detail: Any = None, job: int | None = None) -> Done:
-    return Done(done=text.to(caller.language if caller else "en"), detail=detail, job=job)
+def _language(caller: Caller | None) -> str:
+    """English for a program that names none."""
+    return caller.language if caller else "en"
+
+
+def _done(
+    caller: Caller | None,
+    text: Text,
+    detail: Any = None,
+    job: int | None = None,
+    undo: PromoteAsked | None = None,
+) -> Done:
+    return Done(done=text.to(_language(caller)), detail=detail, job=job, undo=undo)
 
 
 def _who(caller: Caller | None) -> dict[str, str]:
@@ -245,10 +315,10 @@ class Written:
         self._context = context
         self._caller = caller
         self._event = (kind, subject)
-        self._text = text
+        self.text = text
 
-    async def __aenter__(self) -> None:
-        return None
+    async def __aenter__(self) -> Written:
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
@@ -256,9 +326,9 @@ class Written:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
         if error is None:
             if self._where == "bus" or (self._where == "routers" and not await self._noted()):
-                self._context.journal.add(*self._event, self._text, by=by, origin=origin)
+                self._context.journal.add(*self._event, self.text, by=by, origin=origin)
         elif isinstance(error, LuabusError):
-            self._context.journal.add(*self._event, f"{self._text}: refused: {error}", "warn", by, origin)
+            self._context.journal.add(*self._event, f"{self.text}: refused: {error}", "warn", by, origin)
         if self._where != "bus":
             await self._context.feed.after_change()
 
@@ -267,7 +337,7 @@ class Written:
         _, subject = self._event
         tell = self._context.feed.source.tell
         try:
-            await tell("note", subject, self._text, _who(self._caller), timeout=NOTE_TIMEOUT_S)
+            await tell("note", subject, self.text, _who(self._caller), timeout=NOTE_TIMEOUT_S)
         except LuabusError:
             return False
         return True

@@ -1,15 +1,17 @@
-"""What an action would do, said in this cluster's terms before it is done; and the request that takes it back."""
+"""What a change of the tables or a request would do, said in this cluster's terms before it is done."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from dashboard.model import CallAsked, Group, RegisterAsked, Slot
+from dashboard.render import entries
 from dashboard.render.tables import hash_slots, place
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
 from luabus import hash_key, key_of
+from luabus.errors import Refused
 
 MOST_ARGUMENTS = 160
 """Characters of a request's arguments that the event log keeps."""
@@ -37,97 +39,179 @@ def name_of(snapshot: Snapshot, service_id: str) -> str:
     return f"{group.name}.{service_id.partition('.')[2]}" if group else service_id
 
 
-def undo_of(snapshot: Snapshot, asked: RegisterAsked) -> RegisterAsked | None:
-    """The request that restores the entry as it was; None when nothing would change, or for a change of master."""
-    if asked.is_master:
-        return None
-    slot = slot_of(snapshot, asked.service_id)
-    before: int | str | None = None if slot is None else ("own" if slot.token else 0)
-    after = asked.token if asked.token in (None, 0) else "own"
-    if before == after:
-        return None
-    return RegisterAsked.model_validate(
-        {"router": asked.router, "service_id": asked.service_id, "token": before}
-    )
+def by_hash(group: Group) -> bool:
+    """Whether callers reach it by key, so that slots matter; one that does not say how may be reached so."""
+    return group.mode in ("hash", "")
 
 
 def of_register(snapshot: Snapshot, asked: RegisterAsked) -> Said:
     """Register, vacate, remove, or name the master."""
     name = name_of(snapshot, asked.service_id)
-    slot = slot_of(snapshot, asked.service_id)
+    group = group_of(snapshot, asked.service_id)
     if asked.is_master:
         title = Text("Make {name} the master?", name=name)
     elif asked.token is None:
         title = Text("Remove {name} from the routing table?", name=name)
+    elif asked.token == 0 and group is not None and not by_hash(group):
+        title = Text("Make the entry of {name} vacant?", name=name)
     elif asked.token == 0:
         title = Text("Make the slot of {name} vacant?", name=name)
     else:
         title = Text("Register {name}?", name=name)
-    sentences = list(_register_sentences(snapshot, asked, name, slot))
-    one_of_several = asked.router != "*" and len(snapshot.routers) > 1
-    if one_of_several:
+    sentences = list(_register_sentences(snapshot, asked, name, group))
+    apart = _apart(snapshot, asked)
+    if apart:
         sentences.append(
             Text(
                 "Only {router} changes: the routers disagree until the others are told the same.",
                 router=asked.router,
             )
         )
-    danger = asked.is_master or asked.token in (None, 0) or one_of_several
+    silent = [one.name for one in snapshot.routers if not one.connected and asked.router in ("*", one.name)]
+    sentences += [
+        Text("{router} does not answer: nothing is changed there until it is told again.", router=router)
+        for router in silent
+    ]
+    danger = asked.is_master or asked.token != "own" or apart or bool(silent)
     return title, sentences, danger
 
 
+def _apart(snapshot: Snapshot, asked: RegisterAsked) -> bool:
+    """Whether the one router that changes then has another entry than the others."""
+    if asked.router == "*":
+        return False
+    after = {entries.becomes(snapshot, one, asked) for one in entries.meant(snapshot, asked.router)}
+    others = {
+        entries.held(snapshot, one, asked.service_id)
+        for one in entries.meant(snapshot, "*")
+        if one.name != asked.router
+    }
+    return bool(others) and others != after
+
+
 def _register_sentences(
-    snapshot: Snapshot, asked: RegisterAsked, name: str, slot: Slot | None
+    snapshot: Snapshot, asked: RegisterAsked, name: str, group: Group | None
 ) -> Iterator[Text]:
-    group = group_of(snapshot, asked.service_id)
-    slots = hash_slots(group) if group else []
-    heir = _heir(group, asked.service_id) if group else None
+    slot = slot_of(snapshot, asked.service_id)
     if asked.token == 0:
-        yield from _without(name, group, slot, heir)
         if slot is None:
             yield Text("{name} has no entry yet: a vacant slot is added for it.", name=name)
+        elif slot.token == 0:
+            yield Text("It is so already: nothing changes.")
+        else:
+            yield from without(name, group, slot)
     elif asked.token is None:
-        if slot is None:
-            yield Text("{name} has no entry: nothing changes.", name=name)
-        elif slot.slot is None:
+        yield from _removed(name, group, slot)
+    else:
+        yield from _over_a_connection(snapshot, asked, name, group, slot)
+        yield from _master_by_hand(snapshot, asked, name, group)
+
+
+def _removed(name: str, group: Group | None, slot: Slot | None) -> Iterator[Text]:
+    if slot is None or group is None:
+        yield Text("{name} has no entry: nothing changes.", name=name)
+        return
+    if slot.slot is None or not by_hash(group):
+        yield Text(
+            "Messages to {name} answer NoRoute; it takes part in random and broadcast no more.", name=name
+        )
+    else:
+        left = len(hash_slots(group)) - 1
+        yield Text("Messages to {name} answer NoRoute.", name=name)
+        if left:
             yield Text(
-                "Messages to {name} answer NoRoute; it takes part in random and broadcast no more.", name=name
+                "The hash array of {group} shrinks from {before} slots to {after}: most keys move to another instance.",
+                group=group.name,
+                before=left + 1,
+                after=left,
             )
         else:
-            left = len(slots) - 1
-            yield Text("Messages to {name} answer NoRoute.", name=name)
-            if left:
-                yield Text(
-                    "The hash array of {group} shrinks from {before} slots to {after}: most keys move to another instance.",
-                    group=group.name if group else "",
-                    before=left + 1,
-                    after=left,
-                )
-            else:
-                yield Text("Nobody is left in group {group}.", group=group.name if group else "")
-    elif slot is not None and slot.token == 0:
+            yield Text("Nobody is left in group {group}.", group=group.name)
+    yield from masterless(name, group, slot.service_id)
+
+
+def _over_a_connection(
+    snapshot: Snapshot, asked: RegisterAsked, name: str, group: Group | None, slot: Slot | None
+) -> Iterator[Text]:
+    """The entry becomes live: over its own connection, or over that of a token."""
+    routers = entries.meant(snapshot, asked.router)
+    if asked.token == "own":
+        without_it = [r.name for r in routers if not entries.has_joined(snapshot, r.name, asked.service_id)]
+        if without_it:
+            yield Text(
+                "No connection at {routers} says it is {name}: this is refused.",
+                routers=", ".join(without_it),
+                name=name,
+            )
+            return
+    else:
+        whose = whose_token(snapshot, asked)
+        yield Text("Token {token} is the connection of {who}.", token=asked.token, who=whose)
+        if whose != name:
+            yield Text("What is sent to {name} goes to {who} from now on.", name=name, who=whose)
+            return
+    if slot is None:
+        yield Text("Messages to {name} go to that connection from now on.", name=name)
+    elif slot.token == 0 and group is not None and slot.slot is not None and by_hash(group):
+        heir = _heir(group, asked.service_id)
         yield Text(
             "{name} takes its slot again: its keys come home from {heir}.",
             name=name,
             heir=heir or Text("nobody"),
         )
-    else:
+    elif slot.token == 0:
+        yield Text("Messages to {name} reach it again.", name=name)
+    elif all(
+        entries.held(snapshot, one, asked.service_id) == entries.becomes(snapshot, one, asked)
+        for one in routers
+    ):
+        yield Text("It is so already: nothing changes.")
+    elif not asked.is_master:
         yield Text("Messages to {name} go to that connection from now on.", name=name)
-    if asked.is_master and group is not None and group.elected:
+
+
+def _master_by_hand(
+    snapshot: Snapshot, asked: RegisterAsked, name: str, group: Group | None
+) -> Iterator[Text]:
+    if group is None:
+        return
+    if asked.is_master and group.elected:
         yield Text(
             "Group {group} elects its master by lease: the routers refuse this. Promote it instead.",
             group=group.name,
         )
-    elif asked.is_master and group is not None and group.master not in (None, asked.service_id):
+    elif asked.is_master and group.master not in (None, asked.service_id):
         yield Text("It takes the place of {old}.", old=name_of(snapshot, group.master or ""))
+    elif not asked.is_master and group.master == asked.service_id and not group.elected:
+        yield Text("{name} is the master of {group} no longer.", name=name, group=group.name)
 
 
-def _without(name: str, group: Group | None, slot: Slot | None, heir: str | None) -> Iterator[Text]:
-    """What happens while this entry is vacant."""
+def whose_token(snapshot: Snapshot, asked: RegisterAsked) -> str:
+    """Who is at the other end of the connection that is asked for. Raises `Refused` as the routers do."""
+    assert isinstance(asked.token, int)
+    routers = [one.name for one in entries.meant(snapshot, asked.router)]
+    rows = {router: entries.connection(snapshot, router, asked.token) for router in routers}
+    found = {router: row.name or row.peer for router, row in rows.items() if row is not None}
+    if routers and not found:
+        raise Refused(
+            f"{'no router has a' if len(routers) > 1 else f'{routers[0]} has no'} connection with token {asked.token};"
+            " see the connections, or use the token 'own'"
+        )
+    if len(set(found.values())) > 1 or len(found) < len(routers):
+        where = ", ".join(f"{router}: {found.get(router, 'nobody')}" for router in routers)
+        raise Refused(
+            f"token {asked.token} is not the same connection everywhere ({where}); name one router, or use the token 'own'"
+        )
+    return next(iter(found.values()), "")
+
+
+def without(name: str, group: Group | None, slot: Slot | None, away: Collection[str] = ()) -> Iterator[Text]:
+    """What happens while this entry is vacant, and those of `away` too."""
     if slot is None or group is None:
         return
     slots = len(hash_slots(group))
-    if slot.slot is not None and slots:
+    if slot.slot is not None and slots and by_hash(group):
+        heir = _heir(group, slot.service_id, away)
         if heir:
             yield Text(
                 "The keys of its slot (1 of {slots}) go to {heir}; everyone else's stay.",
@@ -137,155 +221,54 @@ def _without(name: str, group: Group | None, slot: Slot | None, heir: str | None
         else:
             yield Text("Nobody else is live in group {group}: its callers get NoRoute.", group=group.name)
     yield Text("Messages to {name} answer NoRoute until it registers again.", name=name)
-    if group.master == slot.service_id:
+    yield from masterless(name, group, slot.service_id)
+
+
+def masterless(name: str, group: Group, service_id: str) -> Iterator[Text]:
+    if group.master == service_id:
         yield Text(
-            "It is the master of {group}: calls to the master fail until there is another.", group=group.name
+            "{name} is the master of {group}: calls to the master fail until there is another.",
+            name=name,
+            group=group.name,
         )
 
 
-def _heir(group: Group, service_id: str) -> str | None:
+def _heir(group: Group, service_id: str, away: Collection[str] = ()) -> str | None:
     """Who serves this entry's keys while it is away."""
     slots = hash_slots(group)
     position = next((n for n, slot in enumerate(slots) if slot.service_id == service_id), None)
     if position is None:
         return None
     around = slots[position + 1 :] + slots[:position]
-    return next((slot.name for slot in around if slot.token), None)
+    return next((slot.name for slot in around if slot.token and slot.service_id not in away), None)
 
 
 def of_promote(snapshot: Snapshot, service_id: str) -> Said:
+    """Raises `Refused` as `luabus.admin` does, in a group that elects no master."""
     name = name_of(snapshot, service_id)
+    title = Text("Promote {name} to master?", name=name)
     group = group_of(snapshot, service_id)
-    sentences = []
-    if group and group.master and group.master != service_id:
-        sentences.append(
-            Text(
-                "{old} gives up the lease of {group} and {name} takes it, with a higher epoch.",
-                old=name_of(snapshot, group.master),
-                group=group.name,
-                name=name,
-            )
+    if group is None or not (group.elected or group.epoch):
+        what = f"group {group.name if group else service_id.partition('.')[0]}"
+        raise Refused(f"{what} elects no master; register {name} as master by hand instead")
+    if group.master == service_id:
+        return title, [Text("{name} is the master already: nothing changes.", name=name)], False
+    if group.master is None:
+        return (
+            title,
+            [Text("{group} has no master that could hand over: this fails now.", group=group.name)],
+            True,
         )
-    elif group and group.master == service_id:
-        sentences.append(Text("It is the master already: nothing changes."))
-    sentences.append(Text("Calls to the master fail for a moment in between."))
-    return Text("Promote {name} to master?", name=name), sentences, True
-
-
-def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
-    """Kill one process, or every process of a service."""
-    targets = [process for process in snapshot.processes if name in (process.name, process.service)]
-    title = Text("Send {signal} to {name}?", signal=signal, name=name)
-    sentences: list[Text] = []
-    if signal in ("SIGKILL", "KILL", "9"):
-        sentences.append(
-            Text("It ends at once, without a clean stop: requests it is working on answer PeerLost.")
-        )
-    else:
-        sentences.append(
-            Text("It gets {signal} and may stop cleanly; the launcher does not wait for it.", signal=signal)
-        )
-    for process in targets[:3]:
-        sentences += _loss(snapshot, process.name, process.service_id, process.restarts)
-    if len(targets) > 3:
-        sentences.append(Text("The same goes for {more} more.", more=len(targets) - 3))
-    return title, sentences, True
-
-
-def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
-    """Stop or restart in order."""
-    targets = [process for process in snapshot.processes if name in (process.name, process.service)]
-    if restart:
-        sentences = [
-            Text(
-                "One after the other: each leaves the routing table, finishes what it works on, and starts again."
-            )
-        ]
-        if len(targets) == 1:
-            sentences += _loss(snapshot, targets[0].name, targets[0].service_id, None)
-        return Text("Restart {name}?", name=name), sentences, False
-    sentences = [Text("It finishes what it works on and stays stopped until it is started again.")]
-    for process in targets[:3]:
-        sentences += _loss(snapshot, process.name, process.service_id, None)
-    return Text("Stop {name}?", name=name), sentences, True
-
-
-def _loss(snapshot: Snapshot, name: str, service_id: str | None, restarts: int | None) -> list[Text]:
-    """What the cluster is without this process."""
-    router = next((router for router in snapshot.routers if router.name == name), None)
-    if router is not None:
-        others = [other.name for other in snapshot.routers if other.connected and other.name != name]
-        if others:
-            return [
-                Text(
-                    "Services that send through {name} change over to {others}; messages on their way through it may be lost.",
-                    name=name,
-                    others=", ".join(others),
-                )
-            ]
-        return [Text("It is the only router that answers: nothing is routed until one is back.")]
-    if name.partition(".")[0] == "dashboard":
-        return [Text("This page goes away until the launcher has started it again.")]
-    said: list[Text] = []
-    slot = slot_of(snapshot, service_id) if service_id else None
-    if slot is not None and slot.token and service_id:
-        group = group_of(snapshot, service_id)
-        said += _without(slot.name, group, slot, _heir(group, service_id) if group else None)
-    if restarts is not None:
-        said.append(
-            Text(
-                "The launcher starts {name} again as its restart policy says (restarts so far: {restarts}).",
-                name=name,
-                restarts=restarts,
-            )
-        )
-    return said
-
-
-def of_close(snapshot: Snapshot, router: str, token: int) -> Said:
-    row = next((row for row in snapshot.connections if row.router == router and row.token == token), None)
-    who = (row.name or row.peer) if row else Text("token {token}", token=token)
-    sentences = [
-        Text(
-            "{router} ends the connection; {who} connects again by itself if it is alive.",
-            router=router,
-            who=who,
-        )
-    ]
-    if row is not None and row.service_id:
-        sentences += _loss(snapshot, row.name, row.service_id, None)[:1]
-    return Text("Close the connection of {who} at {router}?", who=who, router=router), sentences, True
-
-
-def of_scale(snapshot: Snapshot, service: str, now: int, wanted: int) -> Said:
-    """More instances, or fewer."""
-    title = Text("Scale {service} from {now} to {wanted}?", service=service, now=now, wanted=wanted)
-    group = next((group for group in snapshot.groups() if group.name == service), None)
-    slots = len(hash_slots(group)) if group else 0
-    if wanted == now:
-        return title, [Text("It has {now} already: nothing changes.", now=now)], False
-    if wanted > now:
-        sentences = [Text("{count} more are started.", count=wanted - now)]
-        if slots and wanted > slots:
-            sentences.append(
-                Text(
-                    "The hash array stays at {slots} slots: those beyond take every route but hash.",
-                    slots=slots,
-                )
-            )
-        return title, sentences, False
-    sentences = [Text("The last {count} finish what they work on and stop.", count=now - wanted)]
-    if wanted == 0:
-        sentences.append(Text("Nobody is left: callers of {service} get NoRoute.", service=service))
-    elif wanted < slots:
-        sentences.append(
-            Text(
-                "{count} of {slots} slots become vacant; their keys go to the next live instance.",
-                count=slots - wanted,
-                slots=slots,
-            )
-        )
-    return title, sentences, True
+    slot = slot_of(snapshot, service_id)
+    if slot is None or not slot.token:
+        return title, [Text("{name} is not registered: this is answered NoRoute.", name=name)], True
+    given = Text(
+        "{old} gives up the lease of {group} and {name} takes it, with a higher epoch.",
+        old=name_of(snapshot, group.master),
+        group=group.name,
+        name=name,
+    )
+    return title, [given, Text("Calls to the master fail for a moment in between.")], True
 
 
 def call_text(asked: CallAsked) -> str:

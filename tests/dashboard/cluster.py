@@ -16,6 +16,7 @@ from typing import Any
 from dashboard.feed import Feed
 from dashboard.snapshot import Snapshot
 from dashboard.source import Answer, RouterLink
+from luabus import admin
 from luabus.errors import NotConnected
 
 GROUPS = {"director": 1, "mail": 2}
@@ -156,7 +157,7 @@ class ScriptedCluster:
     def _register(self, router: str, service_id: str, token: Any, is_master: bool) -> str:
         """As a router does it; its table is a new one, for the snapshots hold the old."""
         if not self.up[router]:
-            return "not connected"
+            return admin.AWAY
         changed = deepcopy(self.tables[router])
         number, _, instance = service_id.partition(".")
         group = next(one for one in changed["groups"] if one["group"] == int(number))
@@ -167,6 +168,8 @@ class ScriptedCluster:
                 if (row["router"], row["service_id"]) == (router, service_id)
             )
         entry = next((one for one in group["slots"] if one["service_id"] == service_id), None)
+        if token is None and entry is None:
+            return admin.NOTHING
         if token is None:
             group["slots"] = [one for one in group["slots"] if one is not entry]
         elif entry is None:
@@ -178,7 +181,7 @@ class ScriptedCluster:
         elif group["master"] == service_id:
             group["master"] = None
         self.tables[router] = changed
-        return "done"
+        return admin.DONE
 
     async def promote(self, service_id: str, by: str) -> Any:
         self._routed()
@@ -237,6 +240,23 @@ class ScriptedCluster:
             return None
         self.done.append((method, *args))
         return {"ok": True, "text": "begun"}
+
+
+def by_hand(master: str) -> ScriptedCluster:
+    """One whose group mail has a master that was named by hand."""
+    cluster = ScriptedCluster()
+    for one in cluster.tables.values():
+        one["groups"][1]["master"] = master
+    return cluster
+
+
+def with_slots(group: str) -> ScriptedCluster:
+    """One in which this group's entries have slots, as every group's have that no configuration fixes."""
+    cluster = ScriptedCluster()
+    for one in cluster.tables.values():
+        for index, entry in enumerate(one["groups"][GROUPS[group] - 1]["slots"]):
+            entry["slot"] = index
+    return cluster
 
 
 class Clock:

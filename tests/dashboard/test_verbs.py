@@ -8,7 +8,7 @@ import pytest
 from dashboard.auth import Role
 from dashboard.verbs import log_texts
 from luabus.errors import Refused
-from tests.dashboard.cluster import ScriptedCluster
+from tests.dashboard.cluster import ScriptedCluster, process
 from tests.dashboard.conftest import Dash, Make
 from tests.support.waiting import until
 
@@ -117,6 +117,70 @@ async def test_unknown_names_are_404_with_a_hint_in_the_preview_too(
         assert answer.status == 404
         assert hint in (await answer.json())["detail"]
     assert dash.cluster.done == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("kill", {"name": "mail.1", "signal": "SIGFOO"}, 422, "signal: there is no signal 'SIGFOO'; usual are SIGTERM"),
+        ("scale", {"service": "dashboard", "instances": 2}, 409, "dashboard is not scaled: only services are"),
+        ("scale", {"service": "router", "instances": 2}, 409, "router is not scaled: only services are"),
+        ("promote", {"service_id": "mail.1"}, 409, "group mail elects no master"),
+        ("promote", {"service_id": "router.1"}, 409, "router.1 is a router"),
+        ("register", {"service_id": "router.1", "token": 0}, 409, "router.1 is a router"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_done_is_refused_in_the_preview_too(
+    dash: Dash, path: str, body: Any, status: int, said: str
+) -> None:
+    dash.cluster.processes.append(process("dashboard", None))
+    await dash.look()
+    answer = await dash.post(f"/api/v1/{path}?preview=true", body)
+    assert (answer.status, (await answer.json())["detail"][: len(said)]) == (status, said)
+    if path != "promote" or body["service_id"] == "router.1":
+        answer = await dash.post(f"/api/v1/{path}", body)
+        assert (answer.status, (await answer.json())["detail"][: len(said)]) == (status, said)
+    assert dash.cluster.done == []
+
+
+async def test_an_unknown_token_is_refused_in_the_preview_in_the_routers_words(dash: Dash) -> None:
+    answer = await dash.post("/api/v1/register?preview=true", {"service_id": "mail.2", "token": 999})
+    assert answer.status == 409
+    assert (await answer.json())["detail"].startswith("no router has a connection with token 999")
+
+
+async def test_a_router_that_does_not_answer_is_named_in_preview_answer_and_log(make_dash: Make) -> None:
+    dash = await make_dash(ScriptedCluster(up={"router.1": False, "router.2": True}))
+    preview = await dash.post("/api/v1/register?preview=true", {"service_id": "mail.1", "token": 0})
+    assert any(one.startswith("router.1 does not answer") for one in (await preview.json())["sentences"])
+    answer = await (await dash.post("/api/v1/register", {"service_id": "mail.1", "token": 0})).json()
+    assert answer["done"] == "mail.1 is vacant: done at router.2; router.1 did not answer"
+    assert answer["results"] == {"router.1": "not connected", "router.2": "done"}
+    assert dash.cluster.events[-1]["text"] == "vacate mail.1 at router.1 (not connected), router.2"
+
+
+async def test_removing_what_is_gone_is_no_error(dash: Dash) -> None:
+    first = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": None})
+    assert (await first.json())["undo"]["token"] == "own"
+    second = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": None})
+    assert second.status == 200
+    told = await second.json()
+    assert (told["done"], told["undo"]) == ("mail.2 has no entry: nothing to remove", None)
+    assert set(told["results"].values()) == {"nothing to remove"}
+
+
+async def test_a_token_is_written_down_with_whose_connection_it_is(dash: Dash) -> None:
+    answer = await dash.post("/api/v1/register", {"service_id": "mail.2", "token": 13})
+    assert (await answer.json())["undo"]["token"] == "own"
+    text = "register mail.2 with token 13, the connection of mail.3, at every router"
+    assert dash.cluster.events[-1]["text"] == text
+
+
+async def test_a_promotion_is_undone_by_promoting_back(dash: Dash) -> None:
+    answer = await dash.post("/api/v1/promote", {"service_id": "director.2"})
+    assert (await answer.json())["undo"] == {"service_id": "1.1"}
+    answer = await dash.post("/api/v1/promote", {"service_id": "director.1"})
+    assert (await answer.json())["undo"] is None
 
 
 async def test_a_client_that_goes_away_leaves_no_change_half_done(dash: Dash) -> None:
