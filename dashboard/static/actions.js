@@ -92,7 +92,7 @@ yes.addEventListener("click", async () => {
     const { verb, args } = asked;
     const done = await post(verb, args, false);
     dialog.close();
-    toast(done.done, done.undo ? () => ask("register", done.undo) : null);
+    toast(done.done, done.undo ? () => ask("token" in done.undo ? "register" : "promote", done.undo) : null);
     refresh();
   } catch (error) {
     yes.disabled = false;
