@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import luabus
 from launcher.errors import AlreadyRunning, ConfigError, LauncherError, NoAnswer, NotRunning, Problem
@@ -62,23 +62,34 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
     Raises as `Control` does, and what the launcher refuses.
     """
     run_dir = find_run_dir(config_file)
-    pid, host, port = _whereabouts(run_dir)
+    where = _whereabouts(run_dir)
     try:
         peer = luabus.Conversation(
-            host, port, run_dir.secret(), timeout=CONNECT_TIMEOUT_MS / 1000, limit=CONTROL_BUFFER
+            where.host, where.port, run_dir.secret(), timeout=CONNECT_TIMEOUT_MS / 1000, limit=CONTROL_BUFFER
         )
     except LuabusError as error:
-        raise _no_connection(run_dir, pid, error) from None
+        raise _no_connection(run_dir, where.pid, error) from None
     with peer:
         return peer.request(method, *args, timeout=timeout)
 
 
-def _whereabouts(run_dir: RunDir) -> tuple[int, str, int]:
-    """The launcher's pid, host and port."""
+class _Where(NamedTuple):
+    """What control.json says of a launcher; `guard` is the pid of its guard, if it has one."""
+
+    pid: int
+    guard: int | None
+    host: str
+    port: int
+
+
+def _whereabouts(run_dir: RunDir) -> _Where:
     where = run_dir.read_control()
     if where is None:
         raise NotRunning(_not_running(run_dir))
-    return int(where["pid"]), str(where["host"]), int(where["port"])
+    guard = where.get("guard")
+    return _Where(
+        where["pid"], guard if isinstance(guard, int) else None, str(where["host"]), int(where["port"])
+    )
 
 
 def _not_running(run_dir: RunDir) -> str:
@@ -113,12 +124,15 @@ class Control:
         self._mgr: Any = None
         self._stream: Any = None
         self.pid = 0
+        self._guard: int | None = None
+        self._stopped = False
 
     async def __aenter__(self) -> Control:
         """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
-        self.pid, host, port = _whereabouts(self._run_dir)
+        where = _whereabouts(self._run_dir)
+        self.pid, self._guard = where.pid, where.guard
         self._mgr = luabus.create_socket_mgr(4, secret=self._run_dir.secret())
-        self._stream = self._mgr.connect(host, port, CONNECT_TIMEOUT_MS)
+        self._stream = self._mgr.connect(where.host, where.port, CONNECT_TIMEOUT_MS)
         self._stream.set_recv_buffer_size(CONTROL_BUFFER)
         self._stream.on_call = self._called
         try:
@@ -139,10 +153,29 @@ class Control:
         return await self._stream.request(method, *args, timeout=timeout)
 
     async def closed(self) -> None:
-        """Waits until the launcher has gone."""
+        """Waits until the launcher closes the connection, which it does when it ends."""
         with contextlib.suppress(LuabusError):
             await self._stream.closed()
 
+    async def gone(self) -> None:
+        """After `closed`: waits until the launcher, its guard and so everything below them has ended.
+
+        Raises `LauncherError` when it was killed: then the guard has ended the rest.
+        """
+        import asyncio
+
+        import psutil
+
+        for pid in (self.pid, self._guard):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.02)
+        if not self._stopped:
+            raise LauncherError(f"the launcher (pid {self.pid}) was killed, and the cluster ended with it")
+
     def _called(self, msg: str, *args: Any) -> None:
-        if msg == "log" and self._on_log is not None:
+        if msg == "stopped":
+            self._stopped = True
+        elif msg == "log" and self._on_log is not None:
             self._on_log(args[0])

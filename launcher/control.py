@@ -37,6 +37,7 @@ class ControlServer:
         self._view = View(supervisor)
         self._verbs = verbs
         self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
+        self._streams: set[luabus.Stream] = set()
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         changes = (self.kill, self.start_, self.stop, self.restart, self.scale, self.reload, self.down)
@@ -48,18 +49,29 @@ class ControlServer:
         listener = self._mgr.listen("127.0.0.1", 0)
         listener.on_accept = self._serve
         run_dir = self._supervisor.run_dir
-        value = {"pid": os.getpid(), "host": "127.0.0.1", "port": listener.port}
+        guard = os.getppid() if hasattr(os, "fork") else None
+        value = {"pid": os.getpid(), "guard": guard, "host": "127.0.0.1", "port": listener.port}
         run_dir.write(run_dir.control_file, json.dumps(value))
 
     async def close(self) -> None:
-        """Ends every connection."""
+        """Ends every connection, each with a last word: without it the launcher was killed."""
         with contextlib.suppress(OSError):
             self._supervisor.run_dir.control_file.unlink()
+        for stream in self._streams:
+            with contextlib.suppress(LuabusError):  # it closes just now
+                stream.call("stopped")
         await self._mgr.close()
 
     def _serve(self, stream: luabus.Stream) -> None:
         stream.set_send_buffer_size(CONTROL_BUFFER)
         self._api.serve(stream)
+        self._streams.add(stream)
+        self._supervisor.run_task(self._forget(stream), "end of a control connection")
+
+    async def _forget(self, stream: luabus.Stream) -> None:
+        with contextlib.suppress(LuabusError):
+            await stream.closed()
+        self._streams.discard(stream)
 
     # -- views ------------------------------------------------------------------------------------------------
 

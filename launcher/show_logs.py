@@ -21,7 +21,7 @@ Show = Callable[[list[dict[str, Any]]], None]
 
 
 def show_logs(config: Path, names: Sequence[str], *, follow: bool, lines: int, form: str) -> int:
-    """`form` is text, raw or json. Following ends with the cluster (exit code 0) or Ctrl-C."""
+    """`form` is text, raw or json. Following ends with the cluster (exit code 0; 1 when it was killed) or Ctrl-C."""
     run_dir = find_run_dir(config)
     show = _shower(form)
     if follow:
@@ -58,6 +58,7 @@ async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show)
                 unread.result()
         finally:
             closed.cancel()
+        await control.gone()
     sys.stderr.write("luabus-cluster: the cluster has stopped\n")
     return 0
 

@@ -57,8 +57,7 @@ def down(config: Path, as_json: bool) -> int:
             if style.on and not as_json:
                 await _show_stopping(control, closed)
             await closed
-            pid = control.pid
-        await _until_gone(pid)
+            await control.gone()
         return {**report, "text": "the cluster has stopped", "processes": {}}
 
     report = asyncio.run(work())
@@ -80,10 +79,3 @@ async def _show_stopping(control: Any, closed: asyncio.Future[None]) -> None:
         sys.stdout.flush()
         await asyncio.wait([closed], timeout=0.2)
     sys.stdout.write("\r\x1b[K")
-
-
-async def _until_gone(pid: int) -> None:
-    from launcher import family
-
-    while family.started_at(pid) is not None:  # noqa: ASYNC110 - no event tells of a stranger's end
-        await asyncio.sleep(0.02)
