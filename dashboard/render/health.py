@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard.model import Group, Level, Process
 from dashboard.render.alarms import TABLES_DIFFER, alarms_of
+from dashboard.render.entries import foreign
 from dashboard.render.tables import differing_groups, hash_slots
 from dashboard.render.words import LEVELS, ordinal, size, span, worst
 from dashboard.snapshot import Snapshot
@@ -162,6 +163,11 @@ def _groups(snapshot: Snapshot) -> Iterator[Trouble]:
         text = Text("{router} has just started: no service is registered there yet", router=router.name)
         yield Trouble("warn", text, router.name, "routes")
     yield from _differing(snapshot)
+    names = {slot.service_id: slot.name for group in snapshot.groups() for slot in group.slots}
+    for service_id, other in sorted({(one, row.name) for _, one, row in foreign(snapshot)}):
+        name = names.get(service_id, service_id)
+        text = Text("the entry of {name} points at the connection of {other}", name=name, other=other)
+        yield Trouble("warn", text, name, "routes")
     for group in snapshot.groups():
         yield from _group(group)
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dashboard.model import Group, KeyPlace, KeyPlaces, RouterTable, Routes, Slot
+from dashboard.render import entries
 from dashboard.snapshot import RouterState, Snapshot
+
+_Foreign = Mapping[tuple[str, str], str]
+"""By router and service id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One slot at one router. `state` is live, vacant, or absent; `differs` when not all live routers have the same."""
+    """One slot at one router. `state` is live, vacant, or absent; `differs` when not all live routers have the same; `foreign`
+    names the service whose connection the entry points at, when that is another one."""
 
     router: str
     state: str
     token: int | None
     master: bool
     differs: bool
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Row:
 
     @property
     def sick(self) -> bool:
-        return any(cell.differs or cell.state == "vacant" for cell in self.cells)
+        return any(cell.differs or cell.foreign or cell.state == "vacant" for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ class GroupTable:
         masterless = self.mastered and all(cell.master is None for cell in self.masters)
         if masterless or (self.rows and self.members == 0):
             return "bad"
-        return "warn" if self.vacant or self.differs else "ok"
+        foreign = any(cell.foreign for row in self.rows for cell in row.cells)
+        return "warn" if self.vacant or self.differs or foreign else "ok"
 
 
 def hash_slots(group: Group) -> list[Slot]:
@@ -113,19 +120,20 @@ def group_tables(snapshot: Snapshot) -> list[GroupTable]:
     """Each group with its entries, one cell per router that ever gave a table."""
     routers = [router for router in snapshot.routers if router.seen is not None]
     numbers = sorted({group.group for router in routers for group in router.groups})
-    return [_table(number, routers) for number in numbers]
+    foreign = {(router, service_id): row.name for router, service_id, row in entries.foreign(snapshot)}
+    return [_table(number, routers, foreign) for number in numbers]
 
 
-def _table(number: int, routers: Sequence[RouterState]) -> GroupTable:
+def _table(number: int, routers: Sequence[RouterState], foreign: _Foreign) -> GroupTable:
     held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
     groups = [group for group in held.values() if group is not None]
     live = [router.name for router in routers if router.connected]
-    entries: dict[str, Slot] = {}
+    found: dict[str, Slot] = {}
     for group in groups:
         for slot in group.slots:
-            entries.setdefault(slot.service_id, slot)
+            found.setdefault(slot.service_id, slot)
     order = sorted(
-        entries.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
+        found.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
     )
     first = groups[0]
     return GroupTable(
@@ -136,7 +144,7 @@ def _table(number: int, routers: Sequence[RouterState]) -> GroupTable:
         vacant=sum(slot.token == 0 for slot in hash_slots(first)),
         members=sum(slot.token != 0 for slot in first.slots),
         masters=_masters(held, live),
-        rows=tuple(_row(slot, held, live) for slot in order),
+        rows=tuple(_row(slot, held, live, foreign) for slot in order),
     )
 
 
@@ -158,7 +166,7 @@ def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[Master
     return tuple(cells)
 
 
-def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str]) -> Row:
+def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str], foreign: _Foreign) -> Row:
     found = {
         router: next((s for s in group.slots if s.service_id == slot.service_id), None) if group else None
         for router, group in held.items()
@@ -172,9 +180,9 @@ def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str]) -> Row:
     for router, entry in found.items():
         group = held[router]
         master = group is not None and group.master == slot.service_id
-        cells.append(
-            Cell(router, states[router], entry.token if entry else None, master, differs and router in live)
-        )
+        token = entry.token if entry else None
+        other = foreign.get((router, slot.service_id), "")
+        cells.append(Cell(router, states[router], token, master, differs and router in live, other))
     return Row(slot.service_id, slot.name, slot.slot, tuple(cells))
 
 

@@ -62,6 +62,12 @@ async def test_a_difference_of_tables_is_said_once_whoever_sees_it() -> None:
     assert str(assess(unseen).sentence) == f"Degraded: {text}."
 
 
+async def test_an_entry_over_anothers_connection_is_named_once() -> None:
+    cluster = ScriptedCluster(tables={n: table(n, mail=(11, 13, 13)) for n in ("router.1", "router.2")})
+    health = assess(await snapshot_of(cluster))
+    assert str(health.sentence) == "Degraded: the entry of mail.2 points at the connection of mail.3."
+
+
 async def test_a_router_that_has_just_started_takes_nobody_away() -> None:
     fresh = table("router.1", mail=(0, 0, 0), master=None)
     fresh["groups"][0]["slots"] = []

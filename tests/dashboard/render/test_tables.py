@@ -91,3 +91,14 @@ async def test_each_router_says_where_a_key_goes() -> None:
         ("router.1", 1, "mail.2", "mail.2", False),
         ("router.2", 1, "mail.3", "mail.2", True),
     ]
+
+
+async def test_an_entry_over_anothers_connection_is_marked() -> None:
+    cluster = ScriptedCluster(
+        tables={"router.1": table("router.1", mail=(11, 13, 13)), "router.2": table("router.2")}
+    )
+    _, mail = tables.group_tables(await snapshot_of(cluster))
+    assert [(row.name, row.sick, [cell.foreign for cell in row.cells]) for row in mail.rows] == [
+        ("mail.1", False, ["", ""]), ("mail.2", True, ["mail.3", ""]), ("mail.3", False, ["", ""]),
+    ]  # fmt: skip
+    assert mail.level == "warn"
