@@ -63,6 +63,8 @@ class LuabusError(Exception):
     """The root. Keyword arguments fill the fields that the class declares by annotation, and no others."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    answered_by: int | None = None
+    """The service that answered with this; known of what `Route.answered` raises, and only there. None: nobody, or a router."""
 
     def __init_subclass__(cls) -> None:
         cls._fields = (*cls._fields, *inspect.get_annotations(cls))

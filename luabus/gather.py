@@ -108,7 +108,7 @@ class Count:
 
 
 class Answer:
-    """One answer, and who gave it. `result` is `(ServiceId, value)`."""
+    """One answer, and who gave it. `result` is `(ServiceId, value)`; of an error, `answered_by` tells."""
 
     def __init__(
         self,
@@ -127,6 +127,7 @@ class Answer:
         """The value, or the error that stands for it."""
         self._done()
         if isinstance(value, LuabusError):
+            value.answered_by = ServiceId(source) if source else None
             self.lost(value)
         elif not self.result.done():
             self.result.set_result((ServiceId(source), value))

@@ -153,6 +153,19 @@ async def test_one_answer_tells_who_gave_it() -> None:
     answer.lost(RouterLost("too late to matter"))
 
 
+async def test_an_error_tells_who_answered_with_it() -> None:
+    future, _, answer = one_answer()
+    answer.answer(TWO, RemoteError("KeyError: 'x'"))
+    with pytest.raises(RemoteError) as raised:
+        future.result()
+    assert raised.value.answered_by == TWO
+    future, _, answer = one_answer()
+    answer.answer(0, NoRoute("nobody is there"))
+    with pytest.raises(NoRoute) as unanswered:
+        future.result()
+    assert unanswered.value.answered_by is None
+
+
 async def test_one_answer_may_be_an_error_or_never_come() -> None:
     future, done, answer = one_answer()
     answer.answer(0, NoRoute("nobody is there"))
