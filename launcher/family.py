@@ -1,8 +1,9 @@
 """Who belongs to a supervised process: its group, its session, its descendants, and those which got away from all three.
 
-A process that double-forks and makes a session of its own is no longer in the group, nor below its parent. It still carries
-the environment it was started with, and in that a marker: `LUABUS_SUPERVISED=<run>/<name>`, where <run> is unique
-per launcher. (One that also cleans its environment is found by being adopted: the launcher is a sub-reaper on Linux.)
+A process that double-forks and makes a session of its own is no longer in the group, nor below its parent. On Linux it
+becomes a child of the launcher (a sub-reaper), and two things tell whose it was: the brand (`brand.py`), which it cannot lose by
+accident, and the environment it was started with, in that a marker: `LUABUS_SUPERVISED=<run>/<name>`, where <run> is
+unique per launcher. Elsewhere there is the marker alone, and what cleans its environment is not found.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Final
 
 import psutil
 
+from launcher import brand
+
 MARKER = "LUABUS_SUPERVISED"
 
 LOOK_FRESH_S: Final = 0.05
@@ -34,6 +37,26 @@ class Relative:
     session: int
     started: float
     zombie: bool
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a process carries of whoever started it: the marker in its environment, and its brand."""
+
+    marker: str | None = None
+    brand: int | None = None
+
+    def shares(self, other: Marks) -> bool:
+        """Whether both were started, directly or not, by the same supervised process."""
+        return (self.marker is not None and self.marker == other.marker) or (
+            self.brand is not None and self.brand == other.brand
+        )
+
+    def of_run(self, run: str) -> bool:
+        """Whether it was started, directly or not, by the launcher with this run id."""
+        if self.brand is not None and brand.is_of(self.brand, run):
+            return True
+        return (self.marker or "").partition("/")[0] == run
 
 
 def look() -> dict[int, Relative]:
@@ -69,7 +92,7 @@ class Census:
     def __init__(self) -> None:
         self._at = float("-inf")
         self._everyone: dict[int, Relative] = {}
-        self._markers: dict[Relative, str | None] = {}
+        self._marks: dict[Relative, Marks] = {}
 
     def everyone(self, *, fresh: bool = False) -> dict[int, Relative]:
         """As `look`, at most LOOK_FRESH_S old."""
@@ -77,14 +100,14 @@ class Census:
             self._everyone = look()
             self._at = time.monotonic()
             there = set(self._everyone.values())
-            self._markers = {one: marker for one, marker in self._markers.items() if one in there}
+            self._marks = {one: marks for one, marks in self._marks.items() if one in there}
         return self._everyone
 
-    def marker_of(self, relative: Relative) -> str | None:
+    def marks_of(self, relative: Relative) -> Marks:
         """As the function, read once per process and parent."""
-        if relative not in self._markers:
-            self._markers[relative] = marker_of(relative.pid)
-        return self._markers[relative]
+        if relative not in self._marks:
+            self._marks[relative] = marks_of(relative.pid)
+        return self._marks[relative]
 
 
 def members(
@@ -93,13 +116,13 @@ def members(
     started: float | None,
     marker: str | None = None,
     adopter: int | None = None,
-    read_marker: Callable[[Relative], str | None] | None = None,
+    read_marks: Callable[[Relative], Marks] | None = None,
 ) -> set[int]:
     """The living family of the process `root` that started at `started`, itself included; no zombies.
 
     Should the pid belong to another process by now, then nothing of that one's is ours. `marker` is looked for in processes
-    whose parent is `adopter` (the launcher: it adopts orphans), and in none otherwise, because reading the environment of
-    every process costs.
+    whose parent is `adopter` (the launcher: it adopts orphans), and in none otherwise, because reading the marks of every
+    process costs.
     """
     children: dict[int, list[int]] = {}
     for relative in everyone.values():
@@ -109,8 +132,9 @@ def members(
     reused = present is not None and started is not None and present.started != started
     fresh = [] if reused else [r.pid for r in everyone.values() if root in (r.pid, r.group, r.session)]
     if marker is not None and adopter is not None:
-        read = read_marker or (lambda relative: marker_of(relative.pid))
-        fresh += [pid for pid in children.get(adopter, ()) if read(everyone[pid]) == marker]
+        read = read_marks or (lambda relative: marks_of(relative.pid))
+        wanted = Marks(marker, brand.number(marker))
+        fresh += [pid for pid in children.get(adopter, ()) if read(everyone[pid]).shares(wanted)]
     while fresh:
         pid = fresh.pop()
         if pid not in found:
@@ -138,9 +162,14 @@ def marked(run: str) -> set[int]:
     """Every living process that a launcher with this run id started, directly or not."""
     found: set[int] = set()
     for pid, relative in look().items():
-        if not relative.zombie and (marker_of(pid) or "").partition("/")[0] == run:
+        if not relative.zombie and marks_of(pid).of_run(run):
             found.add(pid)
     return found
+
+
+def marks_of(pid: int) -> Marks:
+    """What a process carries."""
+    return Marks(marker_of(pid), brand.of(pid))
 
 
 def marker_of(pid: int) -> str | None:

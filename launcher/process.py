@@ -15,9 +15,10 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
-from launcher import family, native, users
+from launcher import brand, family, native, users
 from launcher.exits import ExitStatus
 
 READ_SIZE: Final = 64 * 1024
@@ -104,23 +105,26 @@ class PosixSpawner:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         try:
-            process = subprocess.Popen(
-                order.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out_write,
-                stderr=err_write,
-                cwd=order.cwd,
-                env=order.env,
-                start_new_session=True,
-                preexec_fn=prepare,
-            )
+            try:
+                process = subprocess.Popen(
+                    order.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out_write,
+                    stderr=err_write,
+                    cwd=order.cwd,
+                    env=order.env,
+                    start_new_session=True,
+                    preexec_fn=prepare,
+                )
+            finally:
+                os.close(out_write)
+                os.close(err_write)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
+            said = os.read(err_read, READ_SIZE).decode(errors="replace")
             os.close(out_read)
             os.close(err_read)
-            raise SpawnError(_why(order, error)) from None
-        finally:
-            os.close(out_write)
-            os.close(err_write)
+            reason = f"{order.argv[0]!r} could not be given {said}" if said else _why(order, error)
+            raise SpawnError(reason) from None
         child = _PosixChild(self._loop, process, sink, out_read, err_read)
         self._children[process.pid] = child
         return child
@@ -326,22 +330,29 @@ def _why(order: Order, error: Exception) -> str:
     return f"{program!r} could not be started: {getattr(error, 'strerror', None) or error}"
 
 
-def _preparation(order: Order) -> Callable[[], None] | None:
-    """What the forked child does before it becomes the program. Everything that can fail is looked up here."""
-    limits = []
-    if order.rlimits:
-        import resource
+def _preparation(order: Order) -> Callable[[], None]:
+    """What the forked child does before it becomes the program. What can be looked up is looked up here.
 
-        for name, limit in order.rlimits.items():
-            number = getattr(resource, f"RLIMIT_{name.upper()}", None)
-            if number is None:
-                known = sorted(key[7:].lower() for key in dir(resource) if key.startswith("RLIMIT_"))
-                raise SpawnError(f"there is no resource limit {name!r}; allowed: {', '.join(known)}")
-            limits.append((number, limit))
-    try:
-        identity = users.identity(order.user) if order.user is not None else None
-    except users.UserError as error:
-        raise SpawnError(str(error)) from None
+    The child says on stderr what it could not do: of its exception the parent hears no more than that there was one.
+    """
+    import resource
+
+    steps: list[tuple[str, Callable[[], None]]] = [
+        (f"rlimits: {name} = {list(limit)}", partial(resource.setrlimit, _limit_number(name), limit))
+        for name, limit in order.rlimits.items()
+    ]
+    if order.nice is not None:
+        steps.append((f"nice = {order.nice}", partial(os.setpriority, os.PRIO_PROCESS, 0, order.nice)))
+    if order.user is not None:
+        try:
+            identity = users.identity(order.user)
+        except users.UserError as error:
+            raise SpawnError(str(error)) from None
+        if identity is not None:
+            steps.append((f"user = {order.user!r}", identity.take_on))
+    marker = order.env.get(family.MARKER)
+    if marker and (branding := brand.limit(marker)) is not None:
+        steps.insert(0, ("its brand", partial(resource.setrlimit, *branding)))
     parent = os.getpid()
     # A shell's background job ignores SIGINT and SIGQUIT, under nohup SIGHUP: what is started here shall not inherit that.
     ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
@@ -350,15 +361,22 @@ def _preparation(order: Order) -> Callable[[], None] | None:
         for number in ignored:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if limits:
-            import resource
-
-            for number, limit in limits:
-                resource.setrlimit(number, limit)
-        if order.nice is not None:
-            os.setpriority(os.PRIO_PROCESS, 0, order.nice)
-        if identity is not None:
-            identity.take_on()
+        for what, step in steps:
+            try:
+                step()
+            except (OSError, ValueError) as error:
+                os.write(2, f"{what}: {getattr(error, 'strerror', None) or error}".encode())
+                raise
         native.die_with(parent)  # last: a change of user takes it back
 
     return prepare
+
+
+def _limit_number(name: str) -> int:
+    import resource
+
+    number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+    if number is None:
+        known = sorted(key[7:].lower() for key in dir(resource) if key.startswith("RLIMIT_"))
+        raise SpawnError(f"there is no resource limit {name!r}; allowed: {', '.join(known)}")
+    return int(number)

@@ -369,7 +369,7 @@ class Unit:
         census = spawner.census
         everyone = census.everyone(fresh=fresh)
         return family.members(
-            everyone, self._child.pid, self._child.started, marker, adopter, census.marker_of
+            everyone, self._child.pid, self._child.started, marker, adopter, census.marks_of
         )
 
     async def _sweep(self) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from launcher import family
-from launcher.family import Relative, members
+from launcher import brand, family
+from launcher.family import Marks, Relative, members
 from tests.launcher.harness import alive, child, until
 
 
@@ -83,6 +83,27 @@ def test_a_daemon_is_found_by_its_marker(tmp_path: Path) -> None:
     until(lambda: not alive(daemon), "it is gone")
 
 
+def test_marks_are_shared_by_what_one_process_started_and_by_a_run() -> None:
+    both = Marks("r/x", brand.number("r/x"))
+    for one in (both, Marks("r/x"), Marks(brand=brand.number("r/x"))):
+        assert one.shares(both)
+        assert one.of_run("r")
+        assert not one.of_run("q")
+    for other in (Marks(), Marks("r/y", brand.number("r/y")), Marks("q/x", brand.number("q/x"))):
+        assert not other.shares(both)
+    assert not Marks().shares(Marks())
+
+
+def test_an_orphan_is_its_who_marked_it() -> None:
+    marks = {11: Marks("r/x"), 12: Marks(brand=brand.number("r/x")), 13: Marks("r/y"), 14: Marks("r/x")}
+    everyone = world(relative(11, 5), relative(12, 5), relative(13, 5), relative(14, 6), relative(15, 12))
+
+    def read(one: Relative) -> Marks:
+        return marks[one.pid]
+
+    assert members(everyone, 10, 1.0, "r/x", 5, read) == {11, 12, 15}
+
+
 def test_a_look_is_cheap() -> None:
     began = time.perf_counter()
     everyone = family.look()
@@ -116,5 +137,5 @@ def test_a_census_reads_a_marker_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "marker_of", lambda pid: str(read.append(pid)))
     census = family.Census()
     one = relative(10, 1)
-    assert census.marker_of(one) == census.marker_of(one)
+    assert census.marks_of(one) == census.marks_of(one)
     assert read == [10]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from launcher import family, leftovers
+from launcher import brand, family, leftovers
 from launcher.rundir import RunDir
 from tests.launcher.harness import alive, child
 
@@ -36,6 +38,20 @@ def test_recorded_and_marked_processes_are_ended(tmp_path: Path, word: str) -> N
     for process in started:
         process.wait()
     assert leftovers.end(run_dir, 0.2) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no brands")
+def test_what_cleaned_its_environment_is_ended(tmp_path: Path) -> None:
+    run = f"r{os.getpid()}"
+    branding = brand.limit(f"{run}/x")
+    assert branding is not None
+    with subprocess.Popen(
+        ["setsid", "env", "-i", "sleep", "1000"], preexec_fn=lambda: resource.setrlimit(*branding)
+    ) as process:
+        run_dir = RunDir(tmp_path)
+        run_dir.processes_file.write_text(json.dumps({"run": run, "processes": []}))
+        assert leftovers.find(run_dir) == {process.pid}
+        assert leftovers.end(run_dir, 0.2) == 1
 
 
 def test_nothing_recorded_nothing_ended(tmp_path: Path) -> None:

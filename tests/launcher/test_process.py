@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from launcher import brand, family
 from launcher.exits import ExitStatus
 from launcher.process import OUTPUT_RATE, Order, PosixSpawner, Spawner, SpawnError, ThreadSpawner
 from tests.launcher.harness import CHILD, child
@@ -79,6 +80,10 @@ async def test_an_end_by_signal_has_its_name(spawner: Spawner) -> None:
         ({"argv": (str(CHILD.parent),)}, "may not be executed"),
         ({"cwd": "/no/such/folder"}, "its folder /no/such/folder does not exist"),
         ({"rlimits": {"nofiles": (1, 1)}}, "there is no resource limit 'nofiles'; allowed: "),
+        (
+            {"rlimits": {"core": (0, 0), "nofile": (300, 200)}},
+            r"could not be given rlimits: nofile = \[300, 200\]: current limit exceeds maximum limit",
+        ),
         ({"user": "no-such-user"}, "there is no user 'no-such-user' on this machine"),
     ],
 )
@@ -104,6 +109,15 @@ async def test_limits_and_priority() -> None:
     heard, _ = await run(spawner, what)
     spawner.close()
     assert heard.lines == ["nofile (100, 200)", "core (0, 0)", "nice 7"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no brands")
+async def test_what_it_starts_is_branded(spawner: Spawner) -> None:
+    marked = order("exit=0", argv=("sh", "-c", "env -i setsid grep locks /proc/self/limits"))
+    env = {**marked.env, family.MARKER: "run/x"}
+    heard, _ = await run(spawner, replace(marked, env=env))
+    branded = str(brand.number("run/x")) in heard.lines[0]
+    assert branded is isinstance(spawner, PosixSpawner)
 
 
 async def test_another_user() -> None:
