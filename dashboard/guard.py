@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from dashboard.auth import RENEW_AFTER_S, SESSION_S, Role
 from dashboard.context import CALLER, CONTEXT, Caller, Context
 from dashboard.problems import ApiError, response
-from dashboard.texts import choose_language
+from dashboard.refusals import refusal
+from dashboard.texts import Text, choose_language
 
 log = logging.getLogger("dashboard.http")
 
@@ -38,28 +40,23 @@ HEADERS: Final = {
 }
 
 
-def wants_page(request: web.Request) -> bool:
-    """Whether a person's browser asks for a page, rather than a program for data."""
-    return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
-
-
 @web.middleware
 async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Outermost: every error becomes a problem document (or the login page), every answer gets the headers."""
+    """Outermost: every error becomes a problem document or a page, every answer gets the headers."""
     try:
         result = await handler(request)
     except ApiError as error:
-        result = _refusal(request, error)
+        result = refusal(request, error)
     except web.HTTPException as error:
         if error.status < 400:
             error.headers.update(HEADERS)
             raise
-        result = response(_from_aiohttp(request, error), request.path)
+        result = refusal(request, _from_aiohttp(request, error))
     except ConnectionResetError:
         raise
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
-        result = response(ApiError(500, "an error in the dashboard; its log has the traceback"), request.path)
+        result = _failed(request)
     if not result.prepared:
         result.headers.update(HEADERS)
         if not request.path.startswith("/static/"):
@@ -71,22 +68,31 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
     return result
 
 
-def _refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
-    if error.status == 401 and wants_page(request):
-        prefix = request.app[CONTEXT].options.prefix
-        where = f"{prefix}/login?next={quote(request.path_qs, safe='')}"
-        return web.Response(status=303, headers={"Location": where})
-    return response(error, request.path)
+def _failed(request: web.Request) -> web.StreamResponse:
+    error = ApiError(500, Text("an error in the dashboard; its log has the traceback"))
+    try:
+        return refusal(request, error)
+    except Exception:  # what failed may be what every page is made of
+        log.exception("the page that tells of it failed as well")
+        return response(error, request.path)
 
 
 def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return ApiError(
-            405, f"{request.method} is not for {request.path}; allowed: {allowed}", headers={"Allow": allowed}
+            405,
+            Text(
+                "{method} is not for {path}; allowed: {allowed}",
+                method=request.method,
+                path=request.path,
+                allowed=allowed,
+            ),
+            headers={"Allow": allowed},
         )
     if error.status == 404:
-        return ApiError(404, f"there is nothing at {request.path}; /api/v1/openapi.json lists what there is")
+        said = Text("there is nothing at {path}; /api/v1/openapi.json lists what there is", path=request.path)
+        return ApiError(404, said)
     return ApiError(error.status, error.reason)
 
 
@@ -98,9 +104,14 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
     """
     name = urlsplit(f"//{request.host}").hostname or ""
     if name != "localhost" and not _is_address(name) and name not in request.app[CONTEXT].options.hosts:
-        raise ApiError(
-            421, f"this dashboard is not called {name!r}; start it with --allow-host {name} if it should be"
+        said = Text(
+            "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
+            " cluster.toml, or start it with --allow-host {plain}",
+            name=repr(name),
+            quoted=json.dumps(name),
+            plain=name,
         )
+        raise ApiError(421, said)
     return await handler(request)
 
 

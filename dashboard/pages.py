@@ -93,12 +93,25 @@ class Pages:
         name = request.match_info["name"]
         snapshot = await self._context.feed.recent()
         process = snapshot.process(name)
+        opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+        topics = ("status", "processes")
         if process is None:
-            raise not_found("process", name, [one.name for one in snapshot.processes])
+            known = [one.name for one in snapshot.processes]
+            found: dict[str, Any] = {
+                "name": name,
+                "opened": opened,
+                "said": not_found("process", name, known).said,
+            }
+            # A page that is open and asks what it is to show now is told so; for it, this is no failure.
+            return web.Response(
+                text=self._render("gone.html", request, snapshot, topics, found),
+                status=404 if opened else 200,
+                content_type="text/html",
+            )
         problem = ""
         lines: tuple[str, ...] = ()
         # The page's script follows the log by itself: only the first paint needs the lines here.
-        if request.headers.get("Sec-Fetch-Dest", "document") == "document":
+        if opened:
             try:
                 lines = (await verbs.logs(self._context, name, LOG_LINES)).lines
             except LuabusError as error:
@@ -107,7 +120,6 @@ class Pages:
                 problem = error.detail
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
         found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
-        topics = ("status", "processes")
         return web.Response(
             text=self._render("process.html", request, snapshot, topics, found), content_type="text/html"
         )

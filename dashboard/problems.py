@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from dashboard.model import ProblemDetail
+from dashboard.texts import Text
 from luabus import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -35,20 +36,22 @@ STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
 
 
 class ApiError(Exception):
-    """Ends a request with a problem document."""
+    """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Text` in
+    the person's language."""
 
     def __init__(
         self,
         status: int,
-        detail: str,
+        detail: str | Text,
         *,
         invalid: Sequence[dict[str, str]] = (),
         headers: dict[str, str] | None = None,
         error: str = "",
     ) -> None:
-        super().__init__(detail)
+        super().__init__(str(detail))
         self.status = status
-        self.detail = detail
+        self.detail = str(detail)
+        self.said = detail
         self.invalid = tuple(invalid)
         self.headers = headers or {}
         self.error = error
@@ -65,12 +68,14 @@ def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
-        hint = f"did you mean {close[0]!r}?"
+        hint = Text("did you mean {name}?", name=repr(close[0]))
     elif names:
-        hint = f"there are: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
+        hint = Text("there are: {names}", names=", ".join(names[:12]) + (" ..." if len(names) > 12 else ""))
     else:
-        hint = "none is known now"
-    return ApiError(404, f"there is no {what} {name!r}; {hint}")
+        hint = Text("none is known now")
+    return ApiError(
+        404, Text("there is no {what} {name}; {hint}", what=Text(what), name=repr(name), hint=hint)
+    )
 
 
 def invalid(found: Sequence[Any]) -> ApiError:

@@ -58,6 +58,11 @@ export async function refresh() {
 function put(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
   localTimes(fresh);
+  // What was gone and is back, is a page with scripts of its own.
+  if (main.dataset.view !== "page" && fresh.getElementById("main")?.dataset.view === "page") {
+    location.reload();
+    return;
+  }
   const bottoms = [...document.querySelectorAll("[data-bottom]")].filter((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 8);
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
@@ -66,6 +71,10 @@ function put(html) {
   for (const element of bottoms) element.scrollTop = element.scrollHeight;
   document.title = fresh.title;
   dispatchEvent(new Event("luabus:shown"));
+  if (log && !document.getElementById("log")) {
+    log = null;
+    here();
+  }
 }
 
 function heard() {

@@ -91,3 +91,35 @@ def test_a_dead_dashboard_is_said_at_once_and_a_new_one_found(page: Page, cluste
     expect(page.locator("h1")).to_contain_text("1 of 3 slots vacant")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
     expect(page.locator("h1")).to_contain_text("Healthy")
+
+
+def test_the_page_of_a_process_that_was_removed_says_so_and_comes_back_with_it(
+    page: Page, cluster: LiveCluster
+) -> None:
+    def scale(instances: int) -> None:
+        cluster.ask("/api/v1/scale", {"service": "mail", "instances": instances})
+
+    scale(4)
+    go(page, cluster, "/processes")
+    expect(page.locator("tr[data-key='mail.4']")).to_contain_text("running")
+    go(page, cluster, "/processes/mail.4")
+    expect(page.locator("#log")).to_contain_text("is ready")
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    scale(3)
+    expect(page.locator("h1")).to_have_text("The process mail.4 is gone")
+    expect(page.locator("main").get_by_role("link", name="To the processes")).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    scale(4)
+    expect(page.locator("h1")).to_have_text("mail.4")
+    expect(page.locator("#log")).to_contain_text("is ready")
+    assert said == []
+    scale(3)
+    expect(page.locator("h1")).to_have_text("The process mail.4 is gone")
+
+
+def test_an_address_that_does_not_exist_leads_back(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/nope")
+    expect(page.locator("main")).to_contain_text("there is nothing at /nope")
+    page.get_by_role("link", name="Routes").click()
+    expect(page.locator("h1")).to_have_text("Routes")
