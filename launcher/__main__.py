@@ -24,9 +24,9 @@ def run(arguments: list[str]) -> int:
         plain = _plain_status(arguments)
         return _with_click(arguments) if plain is None else _status(*plain)
     except LauncherError as error:
-        return _complain(str(error), error.exit_code)
+        return _complain(arguments, error, str(error), error.exit_code)
     except LuabusError as error:
-        return _complain(f"{type(error).__name__}: {error}", 1)
+        return _complain(arguments, error, f"{type(error).__name__}: {error}", 1)
     except KeyboardInterrupt:
         return 130
     except OutputLost:
@@ -62,15 +62,30 @@ def _with_click(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
+        _answer(arguments, "UsageError", error.format_message())
         error.show()
         return error.exit_code
 
 
-def _complain(text: str, code: int) -> int:
+def _complain(arguments: list[str], error: Exception, text: str, code: int) -> int:
     from launcher.style import Style
 
+    _answer(arguments, type(error).__name__, str(error))
     sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {text}\n")
     return code
+
+
+def _answer(arguments: list[str], kind: str, message: str) -> None:
+    """Who asked for JSON gets the error as JSON; `call` has no such option, what looks like one is an argument to the call."""
+    if "--json" in arguments and "call" not in arguments:
+        import contextlib
+        import json
+
+        from launcher.stdio import OutputLost
+
+        with contextlib.suppress(OutputLost):
+            sys.stdout.write(json.dumps({"error": {"type": kind, "message": message}}) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,12 @@
 """The command line: `luabus-cluster [-c cluster.toml] VERB`. Which verbs there are; what each does is in its module.
 
-Exit codes: 0 done or healthy, 1 failed or degraded, 2 bad usage or configuration, 3 not running.
+    0    done, or healthy
+    1    failed, degraded, or the answer could not be written
+    2    bad usage or configuration; a name that no process, service, group or router has is bad usage
+    3    not running
+    130  Ctrl-C
+
+With `--json` an error is an answer, too: `{"error": {"type", "message"}}` on stdout, and the message on stderr as always.
 """
 
 from __future__ import annotations
@@ -80,6 +86,12 @@ def cli(context: click.Context, config: Path) -> None:
 
     NAME is a service (mail: all its instances) or one instance (mail.2). Every verb that prints state has --json.
 
-    Exit codes: 0 done or healthy, 1 failed or degraded, 2 bad usage or configuration, 3 not running.
+    \b
+    Exit codes:
+    0    done, or healthy
+    1    failed, degraded, or the answer could not be written
+    2    bad usage or configuration; a name that nobody has is bad usage
+    3    not running
+    130  Ctrl-C
     """
     context.obj = config

@@ -119,7 +119,11 @@ class _Watcher:
             return False
         self._clear()
         self.code = 0 if done == "ready" else int(report.get("code", 1))
-        if self._json:
+        if self._json and self.code:
+            error = {"type": report.get("type", "StartFailed"), "message": report["reason"]}
+            self._say(json.dumps({"error": error, "tail": report.get("tail", [])}))
+            self._fail(report["reason"], [])
+        elif self._json:
             self._say(json.dumps(report))
         elif done == "ready":
             self._say(
@@ -139,7 +143,10 @@ class _Watcher:
     def died(self, code: int, said: str) -> None:
         """The launcher ended without a last report."""
         self.code = code if code > 0 else 1
-        self._fail(f"the launcher ended with exit code {code}", said.splitlines()[-20:])
+        reason, tail = f"the launcher ended with exit code {code}", said.splitlines()[-20:]
+        if self._json:
+            self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
+        self._fail(reason, tail)
 
     def _progress(self, report: dict[str, Any]) -> None:
         if self._json:
@@ -169,5 +176,8 @@ class _Watcher:
 
     def _fail(self, reason: str, tail: list[str]) -> None:
         style = Style.of(sys.stderr)
-        lines = [style(reason, "bold", "red"), *("    " + style.clean(line) for line in tail)]
+        lines = [
+            f"{style('luabus-cluster', 'bold')}: {style(reason, 'bold', 'red')}",
+            *("    " + style.clean(line) for line in tail),
+        ]
         sys.stderr.write("\n".join(lines) + "\n")

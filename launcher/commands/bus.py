@@ -7,8 +7,8 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import click
 
 import luabus
 import luabus.admin
-from launcher.commands.shared import as_json, complete_names, who
+from launcher.commands.shared import as_json, complete_names, unknown_is_usage, who
 from launcher.errors import LauncherError, NotRunning, UsageError
 from launcher.load import load
 from launcher.plan import Plan, make_plan
@@ -27,6 +27,9 @@ from luabus.errors import AuthError, LuabusError, NotConnected
 OTHERS_S: Final = 0.5
 """How long the other routers are waited for when one is connected."""
 
+REFUSED_S: Final = 1.0
+"""How long an address may take to refuse a connection."""
+
 logging.getLogger("luabus").addHandler(logging.NullHandler())  # what matters comes as an error
 
 
@@ -36,6 +39,10 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
     plan = make_plan(load(config), config)
     if not plan.secret_file.exists():
         raise NotRunning(f"no cluster has run in {plan.run_dir}; `luabus-cluster up` starts it")
+    if await _nobody_listens(plan):
+        raise NotRunning(
+            f"no router answers at {', '.join(plan.routers)}, and there is no launcher; `luabus-cluster up` starts it"
+        )
     try:
         async with luabus.connect(
             list(plan.routers), groups=dict(plan.groups), secret_file=str(plan.secret_file)
@@ -49,6 +56,33 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
         ) from None
     except NotConnected as error:
         raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What is no id or no route, or names a group that nobody has, is found out before anything is sent: bad usage."""
+    try:
+        yield
+    except LuabusError as error:
+        raise UsageError(str(error)) from None
+
+
+async def _nobody_listens(plan: Plan) -> bool:
+    """True when there is no launcher and each router's address refuses: nobody is about to start, nothing to wait for."""
+    if RunDir(plan.run_dir).read_control() is not None:
+        return False
+    section = plan.config.routers
+    for port in range(section.port, section.port + section.count):
+        try:
+            async with asyncio.timeout(REFUSED_S):
+                _, writer = await asyncio.open_connection(section.host, port)
+        except ConnectionRefusedError:
+            continue
+        except OSError:  # also a timeout: somebody may be there
+            return False
+        writer.close()
+        return False
+    return True
 
 
 async def _others(bus: luabus.Bus) -> None:
@@ -106,8 +140,10 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
 
     async def work() -> dict[str, str]:
         async with _bus(config) as (bus, plan):
-            target = luabus.ServiceId.parse(service_id, plan.groups)
-            done = await luabus.admin.register(bus, target, value, is_master=master, router=router)
+            with _usage():
+                target = luabus.ServiceId.parse(service_id, plan.groups)
+            with unknown_is_usage():
+                done = await luabus.admin.register(bus, target, value, is_master=master, router=router)
             where = ", ".join(name for name, said in done.items() if said != luabus.admin.AWAY)
             what = f"register with token {token}{' as master' if master else ''} at {where}"
             await _note(plan, target.named(bus.names), what)
@@ -130,7 +166,8 @@ def promote(config: Path, name: str, as_json: bool) -> int:
 
     async def work() -> tuple[dict[str, Any], str]:
         async with _bus(config) as (bus, plan):
-            target = luabus.ServiceId.parse(name, plan.groups)
+            with _usage():
+                target = luabus.ServiceId.parse(name, plan.groups)
             done = await luabus.admin.promote(bus, target, by=who()["by"])
             label = target.named(bus.names)
             if done["changed"]:
@@ -165,7 +202,8 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
 
     async def work() -> tuple[Any, bool]:
         async with _bus(config) as (bus, _):
-            target = bus.route(route)
+            with _usage():
+                target = bus.route(route)
             if not route.startswith("broadcast:"):
                 return await target.request(msg, *values, timeout=timeout), False
             replies = await target.gather(msg, *values, timeout=timeout)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -35,7 +37,14 @@ def top(config: Path, interval: float) -> int:
     l           follow its log           s    stop it, or start it again
     q           leave                    ?    all keys
     """
+    from launcher.errors import UsageError
     from launcher.top.app import run_top
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "top needs a terminal that can move its cursor (this is a pipe, or TERM is dumb);"
+            " `luabus-cluster status --json` is the same for programs"
+        )
 
     return run_top(config, interval)
 

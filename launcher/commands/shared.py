@@ -6,12 +6,16 @@ import getpass
 import json
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from launcher.errors import UsageError
 from launcher.style import Style
+from luabus.errors import Refused
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -23,6 +27,17 @@ def who(*, wait: bool = False) -> dict[str, Any]:
     except (KeyError, OSError):
         user = "somebody"
     return {"by": user, "from": "command line", "wait": wait}
+
+
+@contextmanager
+def unknown_is_usage() -> Iterator[None]:
+    """A name that nobody has is bad usage, whoever found it out."""
+    try:
+        yield
+    except Refused as error:
+        if str(error).startswith("there is no "):
+            raise UsageError(str(error)) from None
+        raise
 
 
 def report(reports: list[dict[str, Any]], as_json: bool) -> int:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from launcher.client import ask
-from launcher.commands.shared import as_json, complete_names, names_in, report, who
+from launcher.commands.shared import as_json, complete_names, names_in, report, unknown_is_usage, who
 from launcher.errors import ConfigError, UsageError
+from launcher.exits import signal_name, signal_number
 from luabus.errors import Refused
+
+ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
+"""Signals that end a process which does nothing against it."""
+
+DEATH_S: Final = 0.5
+"""How long a signal is given to do so, before the process' state is told."""
+
+MOST_INSTANCES: Final = 1000
 
 names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
 
@@ -61,7 +72,26 @@ def kill(config: Path, name: str, signal: str, as_json: bool) -> int:
 
     What comes after is up to its restart policy: by default it is started again.
     """
-    return report([ask(config, "kill", name, signal, who())], as_json)
+    try:
+        number = signal_number(signal)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    before = {row["name"]: row["pid"] for row in ask(config, "processes")}
+    done = _ask(config, "kill", name, signal, who())
+    if signal_name(number) in ENDING:
+        done["processes"] = _states_after(config, {name: before.get(name) for name in done["processes"]})
+    return report([done], as_json)
+
+
+def _states_after(config: Path, killed: dict[str, int | None]) -> dict[str, str]:
+    """The states of these processes, each given with the pid that it is to lose; one that takes its time has not changed yet."""
+    deadline = time.monotonic() + DEATH_S
+    while True:
+        rows = [row for row in ask(config, "processes") if row["name"] in killed]
+        left = [row for row in rows if row["pid"] is not None and row["pid"] == killed[row["name"]]]
+        if not left or time.monotonic() >= deadline:
+            return {row["name"]: row["state"] for row in rows}
+        time.sleep(0.02)
 
 
 def _complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -82,7 +112,9 @@ def scale(config: Path, target: str, as_json: bool) -> int:
     service, equals, number = target.partition("=")
     if not equals or not number.isascii() or not number.isdigit():
         raise UsageError(f"found {target!r}; allowed: SERVICE=N, such as mail=5")
-    return report([ask(config, "scale", service, int(number), who(wait=True), timeout=None)], as_json)
+    if len(number) > 4 or int(number) > MOST_INSTANCES:
+        raise UsageError(f"found {number} instances; allowed: 0 to {MOST_INSTANCES}")
+    return report([_ask(config, "scale", service, int(number), who(wait=True), timeout=None)], as_json)
 
 
 @click.command()
@@ -113,4 +145,11 @@ def reload(config: Path, dry_run: bool, as_json: bool) -> int:
 def _each(config: Path, verb: str, names: tuple[str, ...], as_json: bool) -> int:
     """One request for all names: a process that is meant by two of them is touched once."""
     asked = names[0] if len(names) == 1 else list(names)
-    return report([ask(config, verb, asked, who(wait=True), timeout=None)], as_json)
+    return report([_ask(config, verb, asked, who(wait=True), timeout=None)], as_json)
+
+
+def _ask(config: Path, verb: str, *args: Any, timeout: float | None = 10.0) -> dict[str, Any]:
+    """As `ask`; a name that nobody has is bad usage."""
+    with unknown_is_usage():
+        answer: dict[str, Any] = ask(config, verb, *args, timeout=timeout)
+    return answer

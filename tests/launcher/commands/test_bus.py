@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -78,8 +80,6 @@ def test_a_call_prints_its_reply(cluster: ClusterRun, words: list[str], reply: o
         (["target:mail.1", "hello"], "BadArguments: hello(name) got 0 arguments; missing: name"),
         (["target:mail.9", "hello"], "NoRoute: nobody is there for target 2.9"),
         (["master:mail", "hello"], "NoMaster: "),
-        (["random:mial", "hello"], "there is no group named 'mial'"),
-        (["mail.1", "hello"], "'mail.1' is not a route. Write target:mail.2"),
         (["-t", "0.1", "target:mail.1", "slow"], "RequestTimeout: "),
     ],
 )
@@ -89,6 +89,38 @@ def test_an_error_prints_its_type_and_text(cluster: ClusterRun, words: list[str]
     assert said in done.err
     assert done.err.startswith("luabus-cluster: ")
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("random:mial", "there is no group named 'mial'"),
+        ("mail.1", "'mail.1' is not a route. Write target:mail.2"),
+        ("target:2.70000", "instance 70000 is out of range"),
+        ("hash:mail", "a hash needs a key"),
+    ],
+)
+def test_what_is_no_route_is_bad_usage(cluster: ClusterRun, route: str, said: str) -> None:
+    done = cluster("call", route, "hello")
+    assert (done.code, done.out, said in done.err) == (2, "", True), done
+
+
+def test_an_error_as_json(cluster: ClusterRun) -> None:
+    done = cluster("promote", "direktor.1", "--json")
+    text = "there is no group named 'direktor'; did you mean 'director'?"
+    assert (done.code, done.json) == (2, {"error": {"type": "UsageError", "message": text}})
+    assert done.err == f"luabus-cluster: {text}\n"
+
+
+def test_without_a_cluster_that_is_said_at_once(tmp_path: Path) -> None:
+    run = ClusterRun(tmp_path / "none")
+    run.write({}, routers=2)
+    run.run_dir.prepare()
+    began = time.monotonic()
+    for verb in (["routes"], ["call", "random:x", "y"]):
+        done = run(*verb)
+        assert (done.code, "no router answers" in done.err) == (3, True), done
+    assert time.monotonic() - began < 3, "a client's own patience is 5 s"
 
 
 def test_a_broadcast_tells_whose_reply_is_an_error(cluster: ClusterRun) -> None:
@@ -122,17 +154,17 @@ def test_promote_moves_the_master_and_is_written_down(cluster: ClusterRun) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "code", "said"),
     [
-        ("mail.1", "elects no master"),
-        ("director.9", "nobody is there"),
-        ("nonsense", "is not a service id: write GROUP.INSTANCE"),
-        ("direktor.1", "there is no group named 'direktor'; did you mean 'director'?"),
+        ("mail.1", 1, "elects no master"),
+        ("director.9", 1, "nobody is there"),
+        ("nonsense", 2, "is not a service id: write GROUP.INSTANCE"),
+        ("direktor.1", 2, "there is no group named 'direktor'; did you mean 'director'?"),
     ],
 )
-def test_what_cannot_be_promoted(cluster: ClusterRun, name: str, said: str) -> None:
+def test_what_cannot_be_promoted(cluster: ClusterRun, name: str, code: int, said: str) -> None:
     done = cluster("promote", name)
-    assert done.code == 1
+    assert done.code == code
     assert said in done.err
     assert "Traceback" not in done.err
 
@@ -165,9 +197,10 @@ def test_routers_that_disagree_are_an_alarm_in_the_status(cluster: ClusterRun) -
         (["2.1", "-1"], 2, "found the token '-1'; allowed: a number"),
         (["2.1", "foo"], 2, "found the token 'foo'; allowed: a number"),
         (["0.1", "0"], 1, "is a router; only services are registered"),
-        (["300.1", "0"], 1, "group 300 is out of range"),
-        (["mial.1", "0"], 1, "did you mean 'mail'?"),
-        (["2.1", "own", "--router", "router.7"], 1, "there is no router 'router.7'"),
+        (["300.1", "0"], 2, "group 300 is out of range"),
+        (["2.70000", "0"], 2, "instance 70000 is out of range"),
+        (["mial.1", "0"], 2, "did you mean 'mail'?"),
+        (["2.1", "own", "--router", "router.7"], 2, "there is no router 'router.7'"),
     ],
 )
 def test_what_cannot_be_registered(cluster: ClusterRun, words: list[str], code: int, said: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.launcher.harness import ClusterRun
 
 
@@ -24,6 +26,20 @@ def test_check_lists_every_fault(cluster: ClusterRun) -> None:
     ]
     assert all(problem["line"] for problem in done.json["problems"])
     assert "did you mean" in cluster("check").err
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb", None])
+def test_top_without_a_terminal(
+    cluster: ClusterRun, monkeypatch: pytest.MonkeyPatch, term: str | None
+) -> None:
+    cluster.write({})
+    monkeypatch.delenv("TERM", raising=False)
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    done = cluster("top")
+    assert (done.code, done.out) == (2, "")
+    assert "top needs a terminal" in done.err
+    assert "`luabus-cluster status --json`" in done.err
 
 
 def test_token_is_the_login_url(cluster: ClusterRun) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.launcher.harness import ClusterRun
+from tests.launcher.harness import ClusterRun, child
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "kill", "scale", "reload"])
@@ -20,6 +20,29 @@ def test_scale_wants_service_and_number(cluster: ClusterRun, target: str) -> Non
     cluster.write({})
     done = cluster("scale", target)
     assert (done.code, "allowed: SERVICE=N, such as mail=5" in done.err) == (2, True)
+
+
+def test_numbers_and_signals_are_checked_first(cluster: ClusterRun) -> None:
+    cluster.write({})
+    done = cluster("scale", "mail=70000")
+    assert (done.code, "found 70000 instances; allowed: 0 to 1000" in done.err) == (2, True)
+    done = cluster("kill", "mail", "--signal", "SIGUSR9")
+    assert (done.code, "there is no signal 'SIGUSR9'; usual are" in done.err) == (2, True)
+
+
+def test_names_that_nobody_has_and_what_a_kill_did(cluster: ClusterRun) -> None:
+    quick = {"command": child("ready", "wait"), "restart": {"backoff": 0.01, "backoff_max": 0.01}}
+    cluster.write({"web": {**quick, "restart": {"policy": "never"}}})
+    cluster.ok("up", "-d")
+    for verb in (["start"], ["stop"], ["restart"], ["kill"], ["scale"], ["logs"], ["stop", "web"]):
+        name = "wbe=2" if verb == ["scale"] else "wbe"
+        done = cluster(*verb, name)
+        assert (done.code, 'did you mean "web"' in done.err) == (2, True), done
+        assert cluster(*verb, name, "--json").json["error"]["type"] == "UsageError"
+    assert cluster.ok("kill", "web").out == "sent SIGKILL to web.1\nweb.1 is failed\n"
+    assert cluster("down", "--json").code == 0
+    done = cluster("down", "--json")
+    assert (done.code, done.json["error"]["type"]) == (3, "NotRunning")
 
 
 @pytest.mark.parametrize("fault", ["name =", "[services.x]\nnonsense = 1"])
