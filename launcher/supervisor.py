@@ -124,7 +124,7 @@ class Supervisor:
             self.run_dir.processes_file.unlink()
 
     def _end_strays(self) -> None:
-        """Orphans that cannot be told whose they were (they cleaned their environment): none may outlive the cluster."""
+        """Orphans of which nothing tells whose they were: none may outlive the cluster."""
         if not self.spawner.adopts:
             return
         while strays := family.descendants(family.look(), os.getpid()):

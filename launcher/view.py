@@ -73,12 +73,17 @@ class View:
         return found
 
 
-def verdict(units: Iterable[Unit], wrong: Sequence[Any]) -> str:
-    """healthy when nothing is wrong; starting while that is only because some are not up yet; else degraded."""
+def verdict(units: Sequence[Unit], wrong: Sequence[Any]) -> str:
+    """healthy when nothing is wrong; starting while that is only because some are not up yet; else degraded.
+
+    One that stops and is wanted up is being replaced or restarted: until it starts again, that is degraded.
+    """
     if not wrong:
         return "healthy"
     states = {unit.state for unit in units}
-    worse = states & {State.BACKOFF, State.FAILED}
+    worse = states & {State.BACKOFF, State.FAILED} or any(
+        unit.state is State.STOPPING and unit.machine.wanted for unit in units
+    )
     return "starting" if State.STARTING in states and not worse else "degraded"
 
 
@@ -123,8 +128,8 @@ def problems(units: Iterable[Unit]) -> list[str]:
             found.append(f"{unit.name} is {machine.state}: {machine.detail}")
         elif machine.state is State.RUNNING and not unit.ready:
             found.append(f"{unit.name} runs, but is not ready")
-        elif machine.state is State.STARTING and machine.wanted:
-            found.append(f"{unit.name} is starting: {machine.detail}")
+        elif machine.state in (State.STARTING, State.STOPPING) and machine.wanted:
+            found.append(f"{unit.name} is {machine.state}: {machine.detail}")
         if unit.log.file.problem:
             found.append(
                 f"the log of {unit.name} cannot be written ({unit.log.file.lost_lines} lines lost): {unit.log.file.problem}"

@@ -29,6 +29,9 @@ def unit(state: State, **more: Any) -> Any:
         (unit(State.RUNNING), []),
         (unit(State.RUNNING, ready=False), ["x.1 runs, but is not ready"]),
         (unit(State.STARTING), ["x.1 is starting: why"]),
+        (unit(State.STARTING, wanted=False), []),
+        (unit(State.STOPPING), ["x.1 is stopping: why"]),
+        (unit(State.STOPPING, wanted=False), []),
         (unit(State.BACKOFF), ["x.1 is backoff: why"]),
         (unit(State.FAILED), ["x.1 is failed: why"]),
         (unit(State.EXITED), ["x.1 is exited: why"]),
@@ -51,6 +54,7 @@ def test_problems(one: Any, found: list[str]) -> None:
         ([State.RUNNING, State.STARTING], ["x"], "starting"),
         ([State.STARTING, State.BACKOFF], ["x"], "degraded"),
         ([State.STARTING, State.FAILED], ["x"], "degraded"),
+        ([State.STARTING, State.STOPPING], ["x"], "degraded"),
         ([State.RUNNING], ["an alarm"], "degraded"),
     ],
 )
