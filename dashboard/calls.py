@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dashboard import verbs
 from dashboard.api import Preview
+from dashboard.audit import Written
 from dashboard.auth import Role
 from dashboard.context import Caller, Context
 from dashboard.endpoints import Call, endpoint
@@ -26,7 +27,8 @@ from dashboard.problems import ApiError, not_found
 from dashboard.render import consequences, methods
 from dashboard.snapshot import Snapshot
 from dashboard.source import Answer
-from luabus.errors import LuabusError, RemoteError
+from luabus import ServiceId
+from luabus.errors import BadArguments, LuabusError, RemoteError, UnknownMethod
 
 PATIENCE_S = 2.0
 
@@ -88,17 +90,22 @@ async def call_route(call: Call) -> Called | Consequence:
 
 
 async def send(context: Context, caller: Caller | None, asked: CallAsked) -> Called:
-    """What the handlers raise is an answer, and so is a time-out; it is an error that nobody could be asked."""
+    """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
     snapshot = context.feed.snapshot
     text = consequences.call_text(asked)
-    async with verbs.Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
+    async with Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
         begun = time.perf_counter()
         try:
             found = await context.feed.source.call(
                 asked.route, asked.method, asked.args, asked.timeout_s, asked.one_way
             )
-        except RemoteError as error:
-            found = [Answer(None, None, error)]
+        except LuabusError as error:
+            by = error.answered_by
+            # Arguments that do not fit, and a method that is not there, are faults of the request: no handler has run.
+            raised = by is not None and not isinstance(error, BadArguments | UnknownMethod)
+            if not (raised or isinstance(error, RemoteError)):
+                raise
+            found = [Answer(None if by is None else str(ServiceId(by)), None, error)]
         elapsed_ms = (time.perf_counter() - begun) * 1000
     return Called(
         route=asked.route,

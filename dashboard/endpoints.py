@@ -167,11 +167,20 @@ async def _body(one: Endpoint, request: web.Request) -> Any:
     try:
         return one.body.model_validate_json(raw)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)) from None
+        raise invalid(_faults(error)) from None
+
+
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    """One per field, by the field's name alone: what follows it are pydantic's names for the members of a union."""
+    found: dict[Any, dict[str, Any]] = {}
+    for one in error.errors(include_url=False, include_context=False):
+        at = one["loc"][:1]
+        found.setdefault(at, {"loc": at, "msg": one["msg"].removeprefix("Value error, ")})
+    return list(found.values())
 
 
 def _checked(model: type[Made], given: dict[str, str]) -> Made:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)) from None
+        raise invalid(_faults(error)) from None

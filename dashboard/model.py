@@ -7,9 +7,10 @@ launcher, so that a newer one may say more than this dashboard knows. Units are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 ServiceIdText = Annotated[str, BeforeValidator(str), Field(examples=["2.1"])]
 ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
@@ -349,6 +350,14 @@ class Consequence(Shown):
 # --- what one can ask ------------------------------------------------------------------------------------------
 
 
+def _in_words(value: Any, check: Callable[[Any], Any], allowed: str) -> Any:
+    """`check(value)`; raises ValueError that says what is allowed instead of how it is checked."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError(f"found {value!r:.80}; allowed: {allowed}") from None
+
+
 class RegisterAsked(Asked):
     """`token`: of a live connection; 0 keeps a vacant slot; null removes the entry; "own": at each router the connection
     that says it is this id."""
@@ -357,6 +366,11 @@ class RegisterAsked(Asked):
     service_id: str = Field(examples=["2.1", "mail.1"], min_length=1, max_length=80)
     token: Annotated[int, Field(ge=0, lt=1 << 32, strict=True)] | Literal["own"] | None
     is_master: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("token", mode="wrap")
+    @classmethod
+    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        return _in_words(value, check, 'a connection\'s token (a number below 2^32), 0, null or "own"')
 
 
 class Registered(Shown):
@@ -399,7 +413,7 @@ class CallAsked(Asked):
     waited for."""
 
     route: str = Field(
-        pattern=r"^(target|hash|random|broadcast|master):[^\x00-\x1f]+$",
+        pattern=r"^(hash:[^\x00-\x1f:]+:|(target|random|broadcast|master):)[^\x00-\x1f]+$",
         max_length=1100,
         examples=["random:mail"],
     )
@@ -407,6 +421,13 @@ class CallAsked(Asked):
     args: tuple[Any, ...] = Field(default=(), max_length=64)
     timeout_s: float = Field(default=5.0, ge=0.05, le=20.0)
     one_way: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("route", mode="wrap")
+    @classmethod
+    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        return _in_words(
+            value, check, "target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director"
+        )
 
 
 class Done(Shown):

@@ -1,10 +1,11 @@
-"""The verbs: check the names, say what would happen or do it, write down who did it, look again."""
+"""The verbs: check the names, say what would happen or do it, have it written down."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from dashboard.audit import Written, who
 from dashboard.context import Caller, Context
 from dashboard.model import (
     CloseAsked,
@@ -22,13 +23,10 @@ from dashboard.render import consequences, entries, losses, signals
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text
 from luabus import admin
-from luabus.errors import LuabusError, Refused
+from luabus.errors import Refused
 
 WORK_TIMEOUT_S: Final = 3600.0
 """A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
-NOTE_TIMEOUT_S: Final = 1.0
-"""A launcher that hangs does not hold up what has been done already."""
-
 NEVER_SCALED: Final = ("router", "dashboard")
 
 
@@ -115,7 +113,7 @@ async def promote(
     name = consequences.name_of(snapshot, service_id)
     async with Written(context, caller, "promote", name, f"promote {name} to master"), context.feed.changing:
         group = consequences.group_of(await context.feed.with_tables(), service_id)
-        detail = await context.feed.source.promote(service_id, _who(caller).get("by", ""))
+        detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
     former = group.master if group is not None else None
     undo = PromoteAsked(service_id=former) if former not in (None, service_id) else None
     return _done(caller, Text("{name} is asked to be the master", name=name), detail, undo=undo)
@@ -154,7 +152,7 @@ async def kill(
     if preview:
         return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
     async with Written(context, caller, "kill", asked.name, f"send {signal} to {asked.name}", "launcher"):
-        detail = await context.feed.source.tell("kill", asked.name, signal, _who(caller))
+        detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
     return _done(caller, Text("{signal} was sent to {name}", signal=signal, name=asked.name), detail)
 
 
@@ -199,8 +197,8 @@ async def _work(
     context: Context, caller: Caller | None, verb: str, name: str, wanted: int | None = None
 ) -> Done:
     """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
-    who = {**_who(caller), "wait": True}
-    args = (name, who) if wanted is None else (name, wanted, who)
+    asked_by = {**who(caller), "wait": True}
+    args = (name, asked_by) if wanted is None else (name, wanted, asked_by)
     work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
     number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
     if result is None:
@@ -287,57 +285,3 @@ def _done(
     undo: PromoteAsked | None = None,
 ) -> Done:
     return Done(done=text.to(_language(caller)), detail=detail, job=job, undo=undo)
-
-
-def _who(caller: Caller | None) -> dict[str, str]:
-    return {"by": f"{caller} (dashboard)", "from": caller.address} if caller else {}
-
-
-class Written:
-    """Has the event written whether the verb succeeds or not, and has the feed look again: what is asked after the answer
-    shows the change.
-
-    Changes of the cluster are in one log, the launcher's: what it did it writes down itself, with who asked; what was done at
-    the routers it is told; and the journal gets both from there. Refusals, requests that were sent, and what no launcher can
-    be told are in the journal alone.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        caller: Caller | None,
-        kind: str,
-        subject: str,
-        text: str,
-        where: Literal["launcher", "routers", "bus"] = "routers",
-    ) -> None:
-        self._where = where
-        self._context = context
-        self._caller = caller
-        self._event = (kind, subject)
-        self.text = text
-
-    async def __aenter__(self) -> Written:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
-        by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
-        if error is None:
-            if self._where == "bus" or (self._where == "routers" and not await self._noted()):
-                self._context.journal.add(*self._event, self.text, by=by, origin=origin)
-        elif isinstance(error, LuabusError):
-            self._context.journal.add(*self._event, f"{self.text}: refused: {error}", "warn", by, origin)
-        if self._where != "bus":
-            await self._context.feed.after_change()
-
-    async def _noted(self) -> bool:
-        """Whether the launcher took it into its event log."""
-        _, subject = self._event
-        tell = self._context.feed.source.tell
-        try:
-            await tell("note", subject, self.text, _who(self._caller), timeout=NOTE_TIMEOUT_S)
-        except LuabusError:
-            return False
-        return True

@@ -12,6 +12,14 @@ from dashboard.snapshot import Snapshot
 
 _BAD_STATES = ("failed",)
 _WARN_STATES = ("backoff", "exited")
+_VERBS = {
+    **{
+        verb: verb
+        for verb in ("kill", "start", "stop", "restart", "scale", "reload", "down", "promote", "close")
+    },
+    **dict.fromkeys(("register", "vacate", "remove", "make"), "register"),
+}
+"""By the first word of what the launcher writes down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ def of_launcher(event: Mapping[str, Any]) -> Draft:
     state = str(event.get("state", ""))
     level: Level = "bad" if state in _BAD_STATES else "warn" if state in _WARN_STATES else "ok"
     return Draft(
-        kind=str(event.get("kind", "")),
+        kind=_kind(str(event.get("kind", "")), str(event.get("text", ""))),
         subject=str(event.get("name", "")),
         text=_sentence(str(event.get("name", "")), str(event.get("text", ""))),
         level=level,
@@ -83,6 +91,12 @@ def of_launcher(event: Mapping[str, Any]) -> Draft:
         at=float(event["at"]) if isinstance(event.get("at"), int | float) else None,
         source="launcher",
     )
+
+
+def _kind(kind: str, text: str) -> str:
+    """What a person did goes by the verb, as it does when it is refused: `kill`, not `verb`."""
+    words = text.replace(":", " ").split()
+    return _VERBS.get(words[0], kind) if kind == "verb" and words else kind
 
 
 def _sentence(name: str, text: str) -> str:

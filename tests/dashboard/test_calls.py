@@ -6,7 +6,7 @@ import pytest
 
 from dashboard.auth import Role
 from dashboard.source import Answer
-from luabus.errors import NoRoute, RemoteError
+from luabus.errors import LuabusError, NoRoute, Refused, RemoteError, UnknownMethod
 from tests.dashboard.conftest import Dash
 
 
@@ -57,6 +57,10 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
     monkeypatch.setattr(dash.cluster, "call", call)
     told = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
     assert told["answers"][0]["error"] == {"type": "KeyError", "text": "'x'", "traceback": "Traceback ..."}
+    assert (told["answers"][0]["service_id"], told["answers"][0]["name"]) == (None, "")
+    raised.answered_by = 0x0002_0003
+    told = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
+    assert (told["answers"][0]["service_id"], told["answers"][0]["name"]) == ("2.3", "mail.3")
     dash.cluster.fails = NoRoute("nobody")
     monkeypatch.undo()
     answer = await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})
@@ -85,7 +89,41 @@ async def test_a_preview_tells_who_would_get_it(dash: Dash, route: str, said: st
 
 
 @pytest.mark.parametrize(
-    "body", [{"route": "mail", "method": "x"}, {"route": "random:mail", "method": "luabus.hand_over"}]
+    ("body", "said"),
+    [
+        (
+            {"route": "mail", "method": "x"},
+            "route: found 'mail'; allowed: target:mail.2, hash:mail:alice, random:mail",
+        ),
+        (
+            {"route": "hash:mail", "method": "x"},
+            "route: found 'hash:mail'; allowed: target:mail.2, hash:mail:alice",
+        ),
+        ({"route": "hash:mail:", "method": "x"}, "route: found 'hash:mail:'; allowed: "),
+        ({"route": 5, "method": "x"}, "route: found 5; allowed: "),
+        ({"route": "random:mail", "method": "luabus.hand_over"}, "method: 'luabus.hand_over' is luabus' own"),
+    ],
 )
-async def test_what_is_no_request_is_refused(dash: Dash, body: Any) -> None:
-    assert (await dash.post("/api/v1/call", body)).status == 422
+async def test_what_is_no_request_is_refused_in_words(dash: Dash, body: Any, said: str) -> None:
+    for preview in ("", "?preview=true"):
+        answer = await dash.post(f"/api/v1/call{preview}", body)
+        assert answer.status == 422
+        assert (await answer.json())["detail"].startswith(said)
+
+
+async def test_what_a_handler_raises_of_luabus_own_kind_is_an_answer_too(
+    dash: Dash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: LuabusError = Refused("not today")
+    raised.answered_by = 0x0002_0001
+
+    async def call(*args: Any) -> list[Answer]:
+        raise raised
+
+    monkeypatch.setattr(dash.cluster, "call", call)
+    answer = await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})
+    assert (answer.status, (await answer.json())["answers"][0]["error"]["type"]) == (200, "Refused")
+    raised = UnknownMethod("mail.1 has no method 'echo'")
+    raised.answered_by = 0x0002_0001
+    answer = await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})
+    assert (answer.status, (await answer.json())["error"]) == (404, "UnknownMethod")

@@ -91,7 +91,7 @@ async def test_what_happens_is_an_event_too(dash: Dash) -> None:
     assert [e["text"] for e in (await next_event(answer))[1]] == ["before"]
     await dash.post("/api/v1/close", {"router": "router.1", "token": 11})
     event, news = await next_event(answer)
-    assert (event, [e["kind"] for e in news]) == ("events", ["verb"])
+    assert (event, [e["kind"] for e in news]) == ("events", ["close"])
     answer.close()
 
 

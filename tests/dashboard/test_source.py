@@ -15,7 +15,7 @@ import pytest
 import luabus
 from dashboard.feed import Feed
 from dashboard.source import ClusterSource
-from luabus.errors import ConfigError, LuabusError, NotConnected, Refused
+from luabus.errors import ConfigError, LuabusError, NotConnected, Refused, RemoteError
 
 SECRET = "a secret of this test"
 
@@ -209,6 +209,7 @@ async def test_requests_go_to_every_route_and_tell_who_answered(
     services = [luabus.Service("mail", group=2, instance=n, routers=addresses, secret=SECRET) for n in (1, 2)]
     for service in services:
         service.rpc(lambda box="": f"opened {box}", name="open")
+        service.rpc(lambda: {}["x"], name="fail")
     source = ClusterSource(environ(routers, tmp_path))
     feed = Feed(source)
     await feed.start()
@@ -225,8 +226,12 @@ async def test_requests_go_to_every_route_and_tell_who_answered(
         both = await source.call("broadcast:mail", "open", ["b"], 5.0, False)
         assert [(one.service_id, one.value) for one in both] == [("2.1", "opened b"), ("2.2", "opened b")]
         assert await source.call("hash:mail:alice", "open", [], 5.0, True) == []
-        with pytest.raises(LuabusError):
+        with pytest.raises(LuabusError) as raised:
             await source.call("random:nobody", "open", [], 5.0, False)
+        assert raised.value.answered_by is None
+        with pytest.raises(RemoteError) as failed:
+            await source.call("target:mail.2", "fail", [], 5.0, False)
+        assert failed.value.answered_by == 0x0002_0002
         declared = await source.methods(2, 5.0)
         assert set(declared) == {"2.1", "2.2"}
         assert "open" in [one["name"] for one in declared["2.1"]]

@@ -60,7 +60,8 @@ async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> N
     ]
     await dash.look()
     assert [(e.kind, e.text, e.by, e.origin, e.source) for e in dash.context.journal.find()] == [
-        ("verb", told["text"], WHO["by"], "127.0.0.1", "launcher") for told in dash.cluster.events
+        (kind, told["text"], WHO["by"], "127.0.0.1", "launcher")
+        for kind, told in zip(("register", "promote", "close"), dash.cluster.events, strict=True)
     ]
 
 
