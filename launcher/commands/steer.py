@@ -13,14 +13,13 @@ from launcher.commands.shared import as_json, complete_names, names_in, report, 
 from launcher.errors import ConfigError, UsageError
 from launcher.exits import signal_name, signal_number
 from luabus.errors import Refused
+from luabus.ids import MAX_INSTANCE
 
 ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
 """Signals that end a process which does nothing against it."""
 
 DEATH_S: Final = 0.5
 """How long a signal is given to do so, before the process' state is told."""
-
-MOST_INSTANCES: Final = 1000
 
 names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
 
@@ -103,17 +102,16 @@ def _complete_services(context: click.Context, _: click.Parameter, incomplete: s
 @as_json
 @click.pass_obj
 def scale(config: Path, target: str, as_json: bool) -> int:
-    """Change a service's number of instances.
+    """Change a service's number of instances: 0 to 65535.
 
     Those that run on are not touched. Hash slots stay as configured, so an instance beyond them takes every route but
-    hash. The number holds until the cluster is
-    stopped, or until `reload` finds another one in the file.
+    hash. The number holds until the cluster is stopped, or until `reload` finds another one in the file.
     """
     service, equals, number = target.partition("=")
     if not equals or not number.isascii() or not number.isdigit():
         raise UsageError(f"found {target!r}; allowed: SERVICE=N, such as mail=5")
-    if len(number) > 4 or int(number) > MOST_INSTANCES:
-        raise UsageError(f"found {number} instances; allowed: 0 to {MOST_INSTANCES}")
+    if len(number) > len(str(MAX_INSTANCE)) or int(number) > MAX_INSTANCE:
+        raise UsageError(f"found {number} instances; allowed: 0 to {MAX_INSTANCE}")
     return report([_ask(config, "scale", service, int(number), who(wait=True), timeout=None)], as_json)
 
 

@@ -245,9 +245,14 @@ def test_what_cannot_be_done_is_refused_with_the_reason(
     cluster: ClusterRun, words: list[str], text: str
 ) -> None:
     done = cluster(*words)
-    assert done.code == 1
+    assert done.code == 2
     assert text in done.err
     assert "Traceback" not in done.err
+
+
+def test_what_only_the_launcher_knows_is_refused_there(cluster: ClusterRun) -> None:
+    with pytest.raises(Refused, match="found 70000 instances; allowed: 0 to 65535"):
+        cluster.request("scale", "web", 70000, WAIT)
 
 
 def test_kill_of_what_has_no_process(cluster: ClusterRun) -> None:

@@ -25,7 +25,7 @@ def test_scale_wants_service_and_number(cluster: ClusterRun, target: str) -> Non
 def test_numbers_and_signals_are_checked_first(cluster: ClusterRun) -> None:
     cluster.write({})
     done = cluster("scale", "mail=70000")
-    assert (done.code, "found 70000 instances; allowed: 0 to 1000" in done.err) == (2, True)
+    assert (done.code, "found 70000 instances; allowed: 0 to 65535" in done.err) == (2, True)
     done = cluster("kill", "mail", "--signal", "SIGUSR9")
     assert (done.code, "there is no signal 'SIGUSR9'; usual are" in done.err) == (2, True)
 
