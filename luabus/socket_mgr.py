@@ -238,7 +238,9 @@ class SocketMgr:
         return self._loop
 
     def _check_loop(self) -> None:
-        """Bind the loop, before anything makes timers on it. Raises `Refused` where another one runs: ours never would."""
+        """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
+        if self._loop is not None and self._loop.is_closed():
+            raise Refused("the event loop of this manager has ended; make a new one")
         running = _running_loop()
         if running is not None and running is not self.loop and running not in _own_loops:
             raise Refused(

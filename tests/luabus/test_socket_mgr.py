@@ -190,6 +190,20 @@ def test_a_manager_from_outside_of_the_running_loop_says_so_instead_of_never_doi
         asyncio.run(inside())
 
 
+def test_a_manager_whose_loop_has_ended_says_so() -> None:
+    mgr = create_socket_mgr(2)
+
+    async def inside() -> None:
+        mgr.listen("127.0.0.1", 0)
+        await mgr.close()
+
+    asyncio.run(inside())
+    with pytest.raises(Refused, match="the event loop of this manager has ended"):
+        mgr.listen("127.0.0.1", 0)
+    with pytest.raises(Refused, match="the event loop of this manager has ended"):
+        mgr.connect("127.0.0.1", 1)
+
+
 def test_in_a_plain_loop_one_managers_callback_may_use_another_manager() -> None:
     with Game() as game:
         game.frames(until=("connect", "ok"))
