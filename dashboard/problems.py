@@ -66,9 +66,9 @@ def from_luabus(error: errors.LuabusError) -> ApiError:
 def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
     """404 that says what there is, or what was probably meant."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = likely(name, names)
     if close:
-        hint = Text("did you mean {name}?", name=repr(close[0]))
+        hint = Text("did you mean {name}?", name=repr(close))
     elif names:
         hint = Text("there are: {names}", names=", ".join(names[:12]) + (" ..." if len(names) > 12 else ""))
     else:
@@ -76,6 +76,21 @@ def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
     return ApiError(
         404, Text("there is no {what} {name}; {hint}", what=Text(what), name=repr(name), hint=hint)
     )
+
+
+def likely(name: str, known: Sequence[str]) -> str:
+    """The one that was probably meant; "" when none is like it. Of `mial.7` the name counts, and then the nearest number: that
+    two end in `.1`, or are numbers, makes them not alike."""
+    stem, _, number = name.partition(".")
+    stems = {one.partition(".")[0] for one in known}
+    close = difflib.get_close_matches(stem, [one for one in stems if not one.isdigit()], n=1)
+    found = [one for one in known if close and one.partition(".")[0] == close[0]]
+    return min(found, key=lambda one: ((one == close[0]) == bool(number), _apart(one, number)), default="")
+
+
+def _apart(name: str, number: str) -> int:
+    numbers = [name.partition(".")[2], number]
+    return abs(int(numbers[0]) - int(numbers[1])) if all(one.isdecimal() for one in numbers) else 0
 
 
 def invalid(found: Sequence[Any]) -> ApiError:

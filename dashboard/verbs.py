@@ -213,7 +213,14 @@ async def _work(
 async def logs(context: Context, name: str, lines: int) -> LogLines:
     """The newest lines of one process."""
     snapshot = context.feed.snapshot
-    known_name(snapshot, name, [process.name for process in snapshot.processes])
+    names = [process.name for process in snapshot.processes]
+    of_service = [process.name for process in snapshot.services().get(name, ())]
+    if name not in names and of_service:
+        said = Text(
+            "{name} is a service; name one of its processes: {names}", name=name, names=", ".join(of_service)
+        )
+        raise ApiError(404, said)
+    known_name(snapshot, name, names)
     answer = await context.feed.source.ask("logs", [name], lines)
     return LogLines(name=name, lines=tuple(log_texts(answer)))
 
@@ -253,7 +260,7 @@ def known_id(snapshot: Snapshot, given: str) -> str:
             f"no router answers: {snapshot.bus_error or 'all connections are lost'}",
             error="NotConnected",
         )
-    raise not_found("service id", given, [*ids.values(), *ids])
+    raise not_found("service id", given, ids.values())
 
 
 def _no_router(service_id: str, given: str) -> None:

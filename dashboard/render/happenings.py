@@ -74,7 +74,8 @@ def _masters(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
             yield Draft("master", group.name, f"{group.name} has no master: it was {lost}", "warn")
         else:
             name = names.get(group.master, group.master)
-            yield Draft("master", group.name, f"{name} is master of {group.name} with epoch {group.epoch}")
+            how = f"with epoch {group.epoch}" if group.elected or group.epoch else "by hand"
+            yield Draft("master", group.name, f"{name} is master of {group.name} {how}")
 
 
 def of_launcher(event: Mapping[str, Any]) -> Draft:

@@ -29,7 +29,12 @@ def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
         return title, [Text("{name} has no process now: this is refused.", name=name)], False
     match signals.effect_of(signal):
         case Effect.ENDS:
-            first = Text("It ends at once, without a clean stop: requests it is working on answer PeerLost.")
+            serves = any(_is_service(process) for process in targets)
+            first = (
+                Text("It ends at once, without a clean stop: requests it is working on answer PeerLost.")
+                if serves
+                else Text("It ends at once, without a clean stop.")
+            )
         case Effect.STOPS_CLEANLY:
             first = Text(
                 "It gets {signal} and may stop cleanly; the launcher does not wait for it.", signal=signal
@@ -60,6 +65,8 @@ def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
             Text(
                 "One after the other: each leaves the routing table, finishes what it works on, and starts again."
             )
+            if any(_is_service(process) for process in targets)
+            else Text("One after the other: each stops in order, and starts again.")
         ]
         if len(targets) == 1:
             sentences += _losses(snapshot, targets, "again")
@@ -94,7 +101,10 @@ def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Said:
     if wanted == now:
         return title, [Text("It has {now} already: nothing changes.", now=now)], False
     if wanted > now:
-        sentences = [Text("{count} more are started.", count=wanted - now)]
+        count = wanted - now
+        sentences = [
+            Text("One more is started.") if count == 1 else Text("{count} more are started.", count=count)
+        ]
         if slots and wanted > slots:
             sentences.append(
                 Text(
@@ -103,7 +113,11 @@ def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Said:
                 )
             )
         return title, sentences, False
-    sentences = [Text("The last {count} finish what they work on and stop.", count=now - wanted)]
+    sentences = [
+        Text("{name} finishes what it works on and stops.", name=processes[-1].name)
+        if wanted == now - 1
+        else Text("The last {count} finish what they work on and stop.", count=now - wanted)
+    ]
     if wanted == 0:
         sentences.append(Text("Nobody is left: callers of {service} get NoRoute.", service=service))
     elif wanted < slots:

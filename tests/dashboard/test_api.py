@@ -87,7 +87,7 @@ async def test_history_pages_forward(dash: Dash) -> None:
     for name in ("mail.1", "mail.2", "mail.3"):
         await dash.post("/api/v1/close", {"router": "router.1", "token": 10 + int(name[-1])})
     await dash.look()
-    first = await dash.json("/api/v1/history?after=1&limit=1&kind=verb")
+    first = await dash.json("/api/v1/history?after=1&limit=1&kind=close")
     assert [e["subject"] for e in first["events"]] == ["mail.2"]
     rest = await dash.json(f"/api/v1/history?after={first['next']}")
     assert [e["subject"] for e in rest["events"]] == ["mail.3"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dashboard.problems import ApiError, from_luabus, not_found, response
+from dashboard.problems import ApiError, from_luabus, likely, not_found, response
 from luabus import errors
 
 
@@ -33,6 +33,18 @@ def test_an_unknown_name_gets_a_suggestion_or_a_list() -> None:
     assert "did you mean 'mail.1'?" in not_found("process", "mial.1", ["mail.1", "gate.1"]).detail
     assert "there are: gate, mail" in not_found("process", "zzz", ["mail", "gate"]).detail
     assert "none is known now" in not_found("process", "zzz", []).detail
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mial.1", "mail.1"), ("mail.7", "mail.3"), ("mail.x", "mail.1"), ("mal", "mail"), ("router.3", "router.1"),
+        ("directr.2", "director.2"), ("nope.1", ""), ("999.1", ""), ("4.9", ""), ("999", ""), ("zzz", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_was_probably_meant(name: str, meant: str) -> None:
+    known = ["mail", "mail.1", "mail.2", "mail.3", "router.1", "director.1", "director.2", "4.1", "98"]
+    assert likely(name, known) == meant
 
 
 def test_the_document() -> None:

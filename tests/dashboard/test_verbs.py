@@ -216,6 +216,14 @@ async def test_without_routers_or_launcher_verbs_are_503(make_dash: Make) -> Non
     assert (await dash.post("/api/v1/kill", {"name": "mail.1"})).status == 503
 
 
+async def test_the_log_is_that_of_one_process(dash: Dash) -> None:
+    answer = await dash.get("/api/v1/processes/mail/logs")
+    assert (answer.status, (await answer.json())["detail"]) == (
+        404, "mail is a service; name one of its processes: mail.1, mail.2, mail.3",
+    )  # fmt: skip
+    assert (await dash.get("/api/v1/processes/mail.1/logs")).status == 200
+
+
 async def test_operators_steer_processes_but_not_the_tables(dash: Dash) -> None:
     assert (await dash.post("/api/v1/kill", {"name": "mail.1"}, Role.operator)).status == 200
     assert (

@@ -27,6 +27,9 @@ async def test_killing_the_master_tells_that_calls_fail() -> None:
 async def test_without_one_router_services_change_over_and_without_all_nothing_is_routed() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
     assert "change over to router.2" in texts(losses.of_kill(snapshot, "router.1", "SIGKILL"))[1]
+    assert (
+        texts(losses.of_kill(snapshot, "router.1", "SIGKILL"))[0] == "It ends at once, without a clean stop."
+    )
     back = "No other router answers: nothing is routed until one is back."
     alone = await snapshot_of(ScriptedCluster(up={"router.1": True}))
     assert back in texts(losses.of_kill(alone, "router.1", "SIGKILL"))
@@ -112,6 +115,9 @@ async def test_scaling() -> None:
         "2 more are started.",
         "The hash array stays at 3 slots: those beyond take every route but hash.",
     ]
+    assert texts(losses.of_scale(snapshot, "mail", 4))[0] == "One more is started."
+    assert texts(losses.of_scale(snapshot, "mail", 2))[0] == "mail.3 finishes what it works on and stops."
+    assert texts(losses.of_scale(snapshot, "mail", 1))[0] == "The last 2 finish what they work on and stop."
     assert "1 of 3 slots become vacant" in texts(losses.of_scale(snapshot, "mail", 2))[1]
     assert "NoRoute" in texts(losses.of_scale(snapshot, "mail", 0))[1]
     assert texts(losses.of_scale(snapshot, "mail", 3)) == ["It has 3 already: nothing changes."]
