@@ -32,7 +32,7 @@ def find_run_dir(config_file: Path) -> RunDir:
     Raises `ConfigError` when the file is missing, or is no TOML and no cluster runs where a look at its lines leads to.
     """
     try:
-        text = config_file.read_text("utf-8")
+        text = config_file.read_text("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             str(config_file), [Problem("", "there is no such file; -c names another")]

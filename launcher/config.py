@@ -42,7 +42,9 @@ Level = Annotated[LogLevel, BeforeValidator(_level)]
 class Section(BaseModel):
     """Unknown keys are errors; numbers are not made from strings, nor strings from numbers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Cluster(Section):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from launcher.errors import ConfigError, Problem
+from launcher.value_rules import variable_fault
 
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
@@ -25,6 +26,8 @@ def read_env_file(config_file: Path, key: str, path: Path) -> dict[str, str]:
         match = _LINE.fullmatch(stripped)
         if match is None:
             raise ConfigError(str(path), [Problem(key, "allowed: KEY=value, or a comment", number)])
+        if (fault := variable_fault(match[1])) is not None:
+            raise ConfigError(str(path), [Problem(f"{key}: {match[1]}", fault, number)])
         variables[match[1]] = _unquote(match[2])
     return variables
 

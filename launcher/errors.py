@@ -38,7 +38,7 @@ class Problem:
     def render(self, file: str) -> str:
         """`cluster.toml:14: services.mail.group: found 'x'; allowed: ...`."""
         place = file if self.line is None else f"{file}:{self.line}"
-        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+        return visible(f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}")
 
 
 class ConfigError(LauncherError):
@@ -112,6 +112,13 @@ def describe(error: BaseException) -> str:
     import traceback
 
     return f"this should not happen:\n{''.join(traceback.format_exception(error)).rstrip()}"
+
+
+def visible(text: str) -> str:
+    """Text of unknown origin in one line; what would move the cursor or worse is written as `\\x1b`."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
 
 
 def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:

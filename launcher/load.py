@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from launcher.config import ClusterConfig
 from launcher.errors import ConfigError, Problem, suggest
+from launcher.host import host_faults
 from launcher.rules import faults
 from launcher.toml_lines import key_lines, locate
+from launcher.value_rules import value_faults
 
 
-def load(path: Path) -> ClusterConfig:
-    """Reads and checks the file. Raises `ConfigError` (exit code 2); nothing else was touched."""
+def load(path: Path, *, here: bool = False) -> ClusterConfig:
+    """Reads and checks the file. Raises `ConfigError` (exit code 2); nothing else was touched.
+
+    `here`: the cluster is to run on this machine now, so users and folders must be there.
+    """
     text = read_text(path)
     data = parse(path, text)
     lines = key_lines(text)
@@ -25,16 +31,19 @@ def load(path: Path) -> ClusterConfig:
     except ValidationError as error:
         problems = [_problem(dict(item), lines) for item in error.errors()]
         raise ConfigError(str(path), sorted(_merge(problems), key=_by_line)) from None
-    found = [Problem(_dotted(key), message, locate(lines, key)) for key, message in faults(config)]
+    found = [*faults(config), *value_faults(config)]
+    if here and not found:
+        found = list(host_faults(config, path.resolve().parent))
     if found:
-        raise ConfigError(str(path), found)
+        problems = [Problem(_dotted(key), message, locate(lines, key)) for key, message in found]
+        raise ConfigError(str(path), sorted(problems, key=_by_line))
     return config
 
 
 def read_text(path: Path) -> str:
     """The file's text. Raises `ConfigError` that says what to do when there is none."""
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         hint = f"there is no such file; `luabus-cluster init {path.parent}` writes one, -c names another"
         raise ConfigError(str(path), [Problem("", hint)]) from None
@@ -82,6 +91,7 @@ _KINDS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": 'a text in quotes, such as "mail"',
     "list_type": "a list, such as [ ... ]",
@@ -105,6 +115,8 @@ def _allowed(kind: str, context: dict[str, Any]) -> str:
     if kind in limits:
         name = limits[kind]
         return f"{words[name]} {context[name]:g}"
+    if kind == "too_long":
+        return f"a list of at most {context['max_length']}"
     if kind in ("too_short", "string_too_short"):
         return f"at least {context['min_length']} of them" if kind == "too_short" else "not an empty text"
     return ""
@@ -155,6 +167,8 @@ def _show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from launcher.config import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
 
-RESERVED = ("router", "dashboard")
-"""Names the launcher gives to its own processes."""
+RESERVED = ("router", "dashboard", "launcher")
+"""Names of the launcher's own processes and of its log."""
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]

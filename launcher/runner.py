@@ -64,7 +64,7 @@ class Reporter(Protocol):
 
 def run(config_file: Path, reporter: Reporter, lifeline: int | None) -> int:
     """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts."""
-    plan = make_plan(load(config_file), config_file)
+    plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
     lock = _lock(run_dir)
@@ -100,7 +100,7 @@ async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int 
     own_log = _OwnLog(supervisor)
 
     def reread(scaled: Mapping[str, int]) -> Plan:
-        return make_plan(load(plan.file), plan.file, scaled)
+        return make_plan(load(plan.file, here=True), plan.file, scaled)
 
     verbs = Verbs(supervisor, reread)
     control = ControlServer(supervisor, verbs)

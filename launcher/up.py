@@ -59,7 +59,7 @@ def detached(config_file: Path, *, as_json: bool) -> int:
     from launcher.load import load
     from launcher.plan import make_plan
 
-    plan = make_plan(load(config_file), config_file)
+    plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
     stderr_file = run_dir.log_dir / "launcher.stderr"

@@ -86,7 +86,7 @@ def check(config: Path, as_json: bool) -> int:
     from launcher.plan import make_plan
 
     try:
-        plan = make_plan(load(config), config)
+        plan = make_plan(load(config, here=True), config)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]

@@ -66,7 +66,7 @@ def names_in(context: click.Context, *, instances: bool) -> list[str]:
     root = context.find_root()
     file = root.obj or root.params.get("config") or Path("cluster.toml")
     try:
-        data = tomllib.loads(Path(file).read_text("utf-8"))
+        data = tomllib.loads(Path(file).read_text("utf-8-sig"))
         services = {name: int(keys.get("instances", 1)) for name, keys in data.get("services", {}).items()}
         routers = int(data.get("routers", {}).get("count", 2))
     except (OSError, ValueError, AttributeError, TypeError):

@@ -133,7 +133,7 @@ def reload(config: Path, dry_run: bool, as_json: bool) -> int:
         from launcher.plan import make_plan
 
         try:
-            make_plan(load(config), config)
+            make_plan(load(config, here=True), config)
         except ConfigError:
             click.echo("nothing was changed", err=True)
             raise

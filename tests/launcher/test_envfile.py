@@ -47,3 +47,10 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read(tmp_path, b"\xff\xfe")
     with pytest.raises(ConfigError, match="No such file"):
         read_env_file(tmp_path / "cluster.toml", "key", tmp_path / "none.env")
+
+
+def test_the_launchers_own_variables_are_not_for_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"x\.env:3: services\.a\.env_file: LUABUS_ROUTERS: is set by the launcher"
+    ):
+        read(tmp_path, b"A=1\nLUABUS_LEASE_PASSWORD=x\nLUABUS_ROUTERS=y\n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from launcher import errors
-from launcher.errors import ConfigError, Problem, suggest
+from launcher.errors import ConfigError, Problem, describe, suggest, visible
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,15 @@ def test_every_refusal_has_the_exit_code_its_tree_says(name: str, code: int) -> 
 def test_a_problem_has_its_place(problem: Problem, text: str) -> None:
     assert problem.render("f") == text
     assert str(ConfigError("f", [problem, problem])) == f"{text}\n{text}"
+
+
+def test_what_moves_the_cursor_is_escaped() -> None:
+    assert visible("é\x1b[31m\n\u202e") == "é\\x1b[31m\\n\\u202e"
+
+
+def test_what_nobody_expected() -> None:
+    assert describe(OSError(errno.ENOSPC, "No space left on device", "/x")) == "/x: No space left on device"
+    assert describe(OSError(errno.ENOENT, "No such file", "/x")).startswith("this should not happen:\n")
 
 
 def test_suggestions() -> None:

@@ -21,6 +21,12 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     return [problem.render("cluster.toml") for problem in caught.value.problems]
 
 
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text('[cluster]\nname = "x"', "utf-8-sig")
+    assert load(path).cluster.name == "x"
+
+
 def test_the_demo_is_right() -> None:
     config = load(ROOT / "cluster.toml")
     assert config.cluster.name == "demo"
@@ -68,6 +74,11 @@ CASES = [
     ('[routers]\nhost = "0.0.0.0"', '2: routers.host: found "0.0.0.0", which others can reach, unencrypted'),
     ('[lease]\nstore = "mysql://x"', '2: lease.store: found "mysql://x"; allowed: sqlite, sqlite:///PATH'),
     ("[lease]\nrenew = 6.0", "2: lease.renew: found 6 with ttl = 10; allowed: at most half of ttl"),
+    ('[services.launcher]\ncommand = ["x"]', '1: services.launcher: "launcher" is a name of the launcher\'s own'),
+    ("[lease]\nttl = inf", "2: lease.ttl: found inf; allowed: a finite number"),
+    ("[lease]\nttl = 2026-01-31", "2: lease.ttl: found 2026-01-31; allowed: a number"),
+    ('[services.a]\ncommand = ["x"]\nrlimits = {nofile = [1, 2, 3]}', "allowed: a whole number; or a list of at most 2"),
+    ('[cluster]\nname = "\\u001b[31m"', '2: cluster.name: found "\\x1b[31m"; allowed: a letter, then'),
     ('[cluster]\nlog_level = "LOUD"', "2: cluster.log_level: found"),
 ]  # fmt: skip
 
