@@ -22,7 +22,7 @@ from launcher.plan import Plan, make_plan
 from launcher.ports import check_ports
 from launcher.presses import Echoes, Presses
 from launcher.rundir import Lock, RunDir
-from launcher.startup import judge
+from launcher.startup import Verdict, judge, out_of_time
 from launcher.states import State
 from launcher.supervisor import Supervisor
 from launcher.verbs import Verbs
@@ -62,8 +62,11 @@ class Reporter(Protocol):
         """Nothing is left."""
 
 
-def run(config_file: Path, reporter: Reporter, lifeline: int | None) -> int:
-    """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts."""
+def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: float | None = None) -> int:
+    """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts.
+
+    It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try).
+    """
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
@@ -72,7 +75,7 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None) -> int:
         ended = leftovers.end(run_dir)
         check_ports(plan)
         reporter.prepared(plan, ended)
-        return asyncio.run(_serve(plan, run_dir, reporter, lifeline))
+        return asyncio.run(_serve(plan, run_dir, reporter, lifeline, timeout_s))
     finally:
         lock.release()
 
@@ -94,7 +97,9 @@ def _lives(pid: int) -> bool:
     return family.started_at(pid) is not None
 
 
-async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None) -> int:
+async def _serve(
+    plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None, timeout_s: float | None
+) -> int:
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(plan, run_dir)
     own_log = _OwnLog(supervisor)
@@ -111,7 +116,7 @@ async def _serve(plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int 
     _hear_signals(loop, supervisor, verbs, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
-    starting = supervisor.run_task(_come_up(supervisor, reporter), "startup")
+    starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
     ending = supervisor.run_task(_tell_stopping(supervisor, reporter), "stop progress")
     try:
         code = await supervisor.stopped()
@@ -141,14 +146,18 @@ class _OwnLog(logging.Handler):
         self._log.say(self.format(record))
 
 
-async def _come_up(supervisor: Supervisor, reporter: Reporter) -> None:
+async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float | None) -> None:
     changed = asyncio.Event()
     stop = supervisor.observe(changed.set)
     began = time.monotonic()
     try:
         while not supervisor.stopping:
             now = time.monotonic()
-            verdict = judge(supervisor.units.values(), now)
+            units = supervisor.units.values()
+            verdict = judge(units)
+            left_s = None if timeout_s is None else began + timeout_s - now
+            if timeout_s is not None and now - began >= timeout_s and verdict == Verdict():
+                verdict = out_of_time(units, timeout_s)
             if verdict.ready:
                 supervisor.events.add(
                     "cluster",
@@ -164,9 +173,8 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter) -> None:
                 supervisor.stop(verdict.reason, 1)
                 return
             changed.clear()
-            timeout = None if verdict.ask_again_at is None else max(verdict.ask_again_at - now, 0) + 0.01
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), timeout)
+                await asyncio.wait_for(changed.wait(), left_s)
     finally:
         stop()
 

@@ -62,7 +62,6 @@ class Unit:
         """Ready at this moment; `running` means it was ready once in this run."""
         self.last_exit: dict[str, Any] | None = None
         self.spawned_at = 0.0
-        self.first_spawned_at: float | None = None
         self._host = host
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -282,7 +281,6 @@ class Unit:
             return
         self._main_alive = True
         self.spawned_at = self._clock()
-        self.first_spawned_at = self.first_spawned_at or self.spawned_at
         self._host.spawned(self)
         self._started_up = spec.startup is None
         if spec.startup or spec.ready or spec.liveness:

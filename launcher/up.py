@@ -18,28 +18,29 @@ from launcher.stdio import OutputLost
 from launcher.style import Style
 
 
-def foreground(config_file: Path) -> int:
-    """Runs the cluster until it is stopped; the exit code."""
+def foreground(config_file: Path, timeout_s: float | None) -> int:
+    """Runs the cluster until it is stopped; the exit code. `timeout_s` for coming up, see `runner.run`."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, report=False), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=False),
+        lambda: _run_dir(config_file),
     )
 
 
-def background(config_file: Path) -> int:
+def background(config_file: Path, timeout_s: float | None) -> int:
     """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, report=True), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=True), lambda: _run_dir(config_file)
     )
 
 
-def _launch(config_file: Path, lifeline: int | None, *, report: bool) -> int:
+def _launch(config_file: Path, lifeline: int | None, timeout_s: float | None, *, report: bool) -> int:
     from launcher.console import Background, Foreground
     from launcher.runner import run
 
     reporter = Background(sys.stdout) if report else Foreground()
     try:
         try:
-            return run(config_file, reporter, lifeline)
+            return run(config_file, reporter, lifeline, timeout_s)
         finally:
             reporter.close()
     except LauncherError as error:
@@ -54,7 +55,7 @@ def _run_dir(config_file: Path) -> Path | None:
         return None
 
 
-def detached(config_file: Path, *, as_json: bool) -> int:
+def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> int:
     """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be."""
     from launcher.load import load
     from launcher.plan import make_plan
@@ -67,9 +68,20 @@ def detached(config_file: Path, *, as_json: bool) -> int:
         stderr_to = stderr_file.open("wb")
     except OSError as error:
         raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
+    patience = [] if timeout_s is None else ["--timeout", str(timeout_s)]
     with stderr_to as stderr:
         launcher = subprocess.Popen(
-            [sys.executable, "-P", "-m", "launcher", "-c", str(config_file.resolve()), "up", "--report"],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "launcher",
+                "-c",
+                str(config_file.resolve()),
+                "up",
+                "--report",
+                *patience,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -16,25 +16,35 @@ from launcher.style import Style
 
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Return when every process is ready; the cluster runs on.")
+@click.option(
+    "-t",
+    "--timeout",
+    type=click.FloatRange(0.001),
+    metavar="SECONDS",
+    help="Stop again what is not all ready by then; without it, as long as the restart policies try.",
+)
 @click.option("--report", is_flag=True, hidden=True)
 @as_json
 @click.pass_obj
-def up(config: Path, detach: bool, report: bool, as_json: bool) -> int:
+def up(config: Path, detach: bool, timeout: float | None, report: bool, as_json: bool) -> int:
     """Start the cluster.
 
     In the foreground: progress, the dashboard's login URL, then everybody's output, each line with its process' name.
     Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more.
 
-    With -d: returns when every process is ready. When one fails for good, the cluster is stopped again, the end of that
-    process' log is shown, and the exit code is 1.
+    With -d: returns when every process is ready.
+
+    A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
+    fails for good while the cluster comes up, the cluster is stopped again, the end of that process' log is shown, and the
+    exit code is 1.
 
     Should the launcher be killed, its processes end with it (Linux), or the next `up` ends them.
     """
     from launcher import up as start
 
     if report:
-        return start.background(config)
-    return start.detached(config, as_json=as_json) if detach else start.foreground(config)
+        return start.background(config, timeout)
+    return start.detached(config, timeout, as_json=as_json) if detach else start.foreground(config, timeout)
 
 
 @click.command()

@@ -5,39 +5,49 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from launcher.startup import Verdict, judge
+from launcher.startup import Verdict, judge, out_of_time
 from launcher.states import State
 
 
 def unit(state: State, **more: Any) -> Any:
-    rules = SimpleNamespace(must_report_ready=more.get("must", True), start_timeout=30.0)
+    rules = SimpleNamespace(must_report_ready=more.get("must", True))
     return SimpleNamespace(
-        name="x.1",
+        name=more.get("name", "x.1"),
         state=state,
         ready=state is State.RUNNING,
         spec=SimpleNamespace(rules=rules),
-        machine=SimpleNamespace(wanted=more.get("wanted", True), detail="why"),
-        first_spawned_at=more.get("spawned"),
+        machine=SimpleNamespace(
+            wanted=more.get("wanted", True), detail="why", waiting=more.get("waiting", False)
+        ),
+        stuck=more.get("stuck", False),
     )
 
 
 def test_all_ready() -> None:
     assert judge(
-        [unit(State.RUNNING), unit(State.EXITED, must=False), unit(State.EXITED, wanted=False)], 0.0
+        [unit(State.RUNNING), unit(State.EXITED, must=False), unit(State.EXITED, wanted=False)]
     ) == Verdict(ready=True)
 
 
 def test_one_that_failed_or_ended_is_the_end() -> None:
-    assert judge([unit(State.FAILED)], 0.0) == Verdict(failed="x.1", reason="x.1 has failed: why")
-    assert judge([unit(State.EXITED)], 0.0).reason == "x.1 has ended: why"
+    assert judge([unit(State.FAILED)]) == Verdict(failed="x.1", reason="x.1 has failed: why")
+    assert judge([unit(State.EXITED)]).reason == "x.1 has ended: why"
 
 
-def test_start_timeout_counts_from_its_first_start_across_crashes() -> None:
-    assert judge([unit(State.STARTING)], 1000.0) == Verdict()  # waits for others
-    assert judge([unit(State.BACKOFF, spawned=10.0), unit(State.STARTING, spawned=5.0)], 20.0) == Verdict(
-        ask_again_at=35.0
+def test_what_its_policy_tries_again_is_waited_for() -> None:
+    assert judge([unit(State.STARTING), unit(State.BACKOFF), unit(State.STOPPING)]) == Verdict()
+
+
+def test_one_that_waits_for_what_does_not_come_is_the_end() -> None:
+    verdict = judge([unit(State.STARTING), unit(State.STARTING, name="y.1", stuck=True)])
+    assert verdict == Verdict(failed="y.1", reason="y.1 cannot start: why")
+
+
+def test_out_of_time_names_those_that_are_late() -> None:
+    late = [unit(State.STARTING, waiting=True), unit(State.BACKOFF, name="y.1")]
+    verdict = out_of_time([unit(State.RUNNING, name="z.1"), *late], 5.0)
+    assert verdict == Verdict(
+        failed="y.1", reason="not ready after 5 s: x.1 is starting: why; y.1 is backoff: why"
     )
-    assert (
-        judge([unit(State.BACKOFF, spawned=10.0)], 40.0).reason
-        == "x.1 is not ready after 30 s (backoff: why)"
-    )
+    many = out_of_time([unit(State.STARTING, waiting=True, name=f"x.{n}") for n in range(1, 9)], 5.0)
+    assert (many.failed, many.reason[-25:]) == ("x.1", "x.5 is starting: why; and 3 more"[-25:])

@@ -241,14 +241,41 @@ def test_a_program_that_does_not_exist_fails_the_start(cluster: ClusterRun) -> N
     assert "there is no program './no-such-program'" in up.err
 
 
-def test_one_that_is_never_ready_fails_the_start_in_time(cluster: ClusterRun) -> None:
-    cluster.write(
-        {"shy": {"command": child("say=almost", "wait"), "ready": {"log": "ready"}, "start_timeout": 1.0}}
-    )
+SHY = {"command": child("say=almost", "wait"), "ready": {"log": "ready"}}
+
+
+def test_one_that_is_not_ready_in_time_is_tried_again(cluster: ClusterRun) -> None:
+    late = ["sh", "-c", "test -e late && echo ready; touch late; exec sleep 1000"]
+    policy = {"start_timeout": 1.0, "restart": {"backoff": 0.05}}
+    cluster.write({"late": {"command": late, "ready": {"log": "ready"}, "cwd": ".", **policy}})
+    up = cluster.ok("up", "-d")
+    assert "not ready within 1 s; starts again in" in up.out
+    assert cluster.process("late.1")["restarts"] == 1
+
+
+def test_one_that_is_never_ready_fails_the_start_when_it_is_given_up(cluster: ClusterRun) -> None:
+    policy = {"backoff": 0.05, "crash_limit": 2}
+    cluster.write({"shy": {**SHY, "start_timeout": 0.5, "restart": policy}})
     up = cluster("up", "-d")
     assert up.code == 1
-    assert "shy.1 is not ready after 1 s" in up.err
+    assert "shy.1 has failed: not ready within 0.5 s; given up: 2 crashes within 60 s" in up.err
     assert "almost" in up.err
+
+
+@pytest.mark.parametrize("detach", [["-d"], []])
+def test_nobody_waits_longer_than_the_timeout(cluster: ClusterRun, detach: list[str]) -> None:
+    cluster.write({"shy": SHY})
+    up = cluster("up", *detach, "--timeout", "1")
+    assert up.code == 1
+    assert "not ready after 1 s: shy.1 is starting: not ready yet" in up.err + up.out
+    assert "almost" in up.err + up.out
+
+
+def test_what_depends_on_a_service_without_instances_fails_the_start(cluster: ClusterRun) -> None:
+    cluster.write({"web": {**READY, "depends_on": ["db"]}, "db": {**READY, "instances": 0}})
+    up = cluster("up", "-d")
+    assert up.code == 1
+    assert "web.1 cannot start: waits for db (which has no instances); scale db up first" in up.err
 
 
 def test_one_that_ends_with_success_before_it_is_ready_has_not_started(cluster: ClusterRun) -> None:
