@@ -9,6 +9,7 @@ const problem = document.getElementById("confirm-problem");
 const more = document.getElementById("confirm-more");
 const SIGNALS = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGSTOP", "SIGCONT"];
 let asked = null;
+let opener = null;
 
 async function post(verb, args, preview) {
   const answer = await fetch(`${base}/api/v1/${verb}${preview ? "?preview=true" : ""}`, {
@@ -21,9 +22,10 @@ async function post(verb, args, preview) {
   return body;
 }
 
-/** Say what `verb` with `args` would do, and do it when the person agrees. */
-export async function ask(verb, args) {
+/** Say what `verb` with `args` would do, and do it when the person agrees. The keyboard is then back at `from`. */
+async function ask(verb, args, from) {
   asked = { verb, args };
+  opener = from;
   yes.disabled = true;
   fail("");
   more.replaceChildren();
@@ -90,37 +92,53 @@ yes.addEventListener("click", async () => {
   fail("");
   try {
     const { verb, args } = asked;
+    const from = opener;
     const done = await post(verb, args, false);
     dialog.close();
-    toast(done.done, done.undo ? () => ask("token" in done.undo ? "register" : "promote", done.undo) : null);
+    opener = toast(done.done, from, done.undo ? () => ask(verb, done.undo, from) : null);
     refresh();
   } catch (error) {
     yes.disabled = false;
+    yes.focus();
     fail(error.message);
   }
 });
 
-/** A short message that goes away by itself; with `undo` it offers to take the action back, and stays longer. */
-export function toast(text, undo) {
+// A browser gives the keyboard back as well, but to the button in the menu, which is closed by then.
+dialog.addEventListener("close", () => backTo(opener));
+
+/** The keyboard goes on where it was; where that is gone, at the beginning of the content. */
+function backTo(place) {
+  (place?.checkVisibility() ? place : document.getElementById("main")).focus();
+}
+
+/** A short message that goes away by itself; with `undo` it offers to take the action back, and stays longer. Returns where the
+ * keyboard goes on: at the button for that, or at `from`. */
+function toast(text, from, undo) {
   const box = Object.assign(document.createElement("div"), { className: "toast" });
   box.append(Object.assign(document.createElement("span"), { textContent: text }));
-  if (undo) {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: say("Undo") });
-    button.addEventListener("click", () => {
-      box.remove();
-      undo();
-    });
-    box.append(button);
-  }
+  const away = () => {
+    const had = box.contains(document.activeElement);
+    box.remove();
+    if (had) backTo(from);
+  };
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: say("Undo") });
+  button.addEventListener("click", () => {
+    away();
+    undo();
+  });
+  if (undo) box.append(button);
   document.getElementById("toasts").append(box);
-  setTimeout(() => box.remove(), undo ? 20000 : 6000);
+  setTimeout(away, undo ? 20000 : 6000);
+  return undo ? button : from;
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-verb]");
   if (button) {
-    button.closest("details")?.removeAttribute("open");
-    ask(button.dataset.verb, JSON.parse(button.dataset.args));
+    const menu = button.closest("details");
+    menu?.removeAttribute("open");
+    ask(button.dataset.verb, JSON.parse(button.dataset.args), menu?.querySelector("summary") ?? button);
   }
   const opener = event.target.closest("[data-open]");
   if (opener) document.getElementById(opener.dataset.open).showModal();
@@ -141,6 +159,7 @@ if (form) {
     if (event.submitter?.value !== "yes") return;
     const { service_id, router, token, number, is_master } = form.elements;
     const chosen = { own: "own", 0: 0, none: null, number: Number(number.value) }[token.value];
-    ask("register", { service_id: service_id.value.trim(), router: router.value, token: chosen, is_master: is_master.checked });
+    const opened = document.querySelector("[data-open=register]");
+    ask("register", { service_id: service_id.value.trim(), router: router.value, token: chosen, is_master: is_master.checked }, opened);
   });
 }

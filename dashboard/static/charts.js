@@ -90,13 +90,15 @@ function draw(uPlot, figure, chart) {
   const names = chart.series.map((one) => one.name).join() + chart.unit;
   const data = [chart.at, ...chart.series.map((one) => bridged(one.values))];
   const known = plots.get(figure);
-  if (known && known.names === names) {
+  if (known && known.names === names && !empty) {
     known.chart = Object.assign(known.chart, chart);
     known.plot.setData(data);
-  } else if (!empty) {
+  } else {
+    // A dashboard that was started anew knows nothing yet: what was drawn goes, so that the message lies over nothing.
     known?.plot.destroy();
+    plots.delete(figure);
     const place = figure.querySelector(".plot");
-    plots.set(figure, { plot: new uPlot(options(uPlot, figure, chart), data, place), names, chart });
+    if (!empty) plots.set(figure, { plot: new uPlot(options(uPlot, figure, chart), data, place), names, chart });
   }
   const shown = plots.get(figure)?.chart ?? chart;
   legend(figure, shown, null);

@@ -173,3 +173,67 @@ def test_the_keyboard_alone_is_enough(page: Page, cluster: LiveCluster) -> None:
     expect(dialog).to_contain_text("Send SIGKILL to mail.2?")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+    expect(summary).to_be_focused()
+
+
+def test_the_keyboard_goes_on_where_it_was_after_a_yes_and_after_a_refusal(
+    page: Page, cluster: LiveCluster
+) -> None:
+    go(page, cluster, "/routes")
+    summary = page.locator("#group-2").get_by_label("Actions for mail.2")
+    dialog = page.get_by_role("dialog")
+
+    def choose(number: int) -> None:
+        summary.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("details[open] .item").first).to_be_focused()
+        for _ in range(number):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(dialog).to_be_visible()
+
+    # Refused, and given up: back at the menu.
+    choose(1)
+    page.route("**/api/v1/register", lambda route: route.fulfill(status=409, json={"detail": "not today"}))
+    dialog.get_by_role("button", name="Do it").press("Enter")
+    expect(dialog).to_contain_text("not today")
+    expect(dialog.get_by_role("button", name="Do it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(summary).to_be_focused()
+    page.unroute("**/api/v1/register")
+
+    # Done: at the button that takes it back, and then at the menu again.
+    choose(1)
+    dialog.get_by_role("button", name="Do it").press("Enter")
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_be_focused()
+    undo.press("Enter")
+    expect(dialog).to_contain_text("its keys come home")
+    dialog.get_by_role("button", name="Do it").press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#group-2")).not_to_contain_text("vacant")
+
+    go(page, cluster, "/processes/mail.2")
+    restart = page.get_by_role("button", name="Restart")
+    restart.press("Enter")
+    dialog.get_by_role("button", name="Do it").press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(restart).to_be_focused()
+
+
+def test_a_chart_that_has_lost_its_figures_shows_its_message_over_no_line(
+    page: Page, cluster: LiveCluster
+) -> None:
+    go(page, cluster, "/")
+    chart = page.locator("[data-chart=messages]")
+    expect(chart.locator("canvas")).to_have_count(1, timeout=20_000)
+    page.route(
+        "**/api/v1/series?kind=messages**",
+        lambda route: route.fulfill(json={"kind": "messages", "unit": "/s", "at": [], "series": []}),
+    )
+    page.evaluate("dispatchEvent(new Event('luabus:series'))")
+    expect(chart).to_contain_text("Two values are needed")
+    expect(chart.locator("canvas")).to_have_count(0)
+    page.unroute("**/api/v1/series?kind=messages**")
+    page.evaluate("dispatchEvent(new Event('luabus:series'))")
+    expect(chart.locator("canvas")).to_have_count(1)
