@@ -130,7 +130,7 @@ def test_a_closed_connection_is_listed_with_its_reason(page: Page, cluster: Live
     page.get_by_role("dialog").get_by_role("button", name="Do it").click()
     expect(page.locator("section", has_text="Recently closed")).to_contain_text("closed by an administrator")
     # From the launcher's event log, which the command line's changes are in as well.
-    go(page, cluster, "/events?kind=verb&q=close")
+    go(page, cluster, "/events?kind=close")
     event = page.locator(".events .event").first
     expect(event).to_contain_text("close the connection of director.1 at router.")
     expect(event).to_contain_text("admin by session (dashboard) · 127.0.0.1")
