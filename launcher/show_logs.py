@@ -14,7 +14,7 @@ from launcher.console import LogPrinter
 from launcher.errors import NotRunning, UsageError, suggest
 from launcher.logs import log_names, read_tail
 from launcher.rundir import RunDir
-from launcher.stdio import OutputLost
+from launcher.stdio import OutputLost, reader_watched
 from launcher.style import Style
 
 Show = Callable[[list[dict[str, Any]]], None]
@@ -34,7 +34,7 @@ def show_logs(config: Path, names: Sequence[str], *, follow: bool, lines: int, f
 async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show) -> int:
     early: list[list[dict[str, Any]]] = []
     begun = False
-    unread: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    unread = asyncio.Event()
 
     def take(batch: list[dict[str, Any]]) -> None:
         if not begun:
@@ -42,22 +42,23 @@ async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show)
             return
         try:
             show(batch)
-        except OutputLost as error:
-            if not unread.done():
-                unread.set_exception(error)
+        except OutputLost:
+            unread.set()
 
     async with Control(run_dir, take) as control:
         show(await control.request("follow", list(names), lines))
         begun = True
         for batch in early:
             show(batch)
-        closed = asyncio.ensure_future(control.closed())
+        ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
         try:
-            await asyncio.wait([closed, unread], return_when=asyncio.FIRST_COMPLETED)
-            if unread.done():
-                unread.result()
+            with reader_watched(unread.set):
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            closed.cancel()
+            for end in ends:
+                end.cancel()
+        if unread.is_set():
+            return 0
         await control.gone()
     sys.stderr.write("luabus-cluster: the cluster has stopped\n")
     return 0

@@ -11,7 +11,9 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 STREAMS: Final = 3
@@ -88,6 +90,30 @@ def last_word(stdout: Stdout, code: int) -> int:
         return code
     say_lost(str(stdout.lost))
     return code or 1
+
+
+@contextlib.contextmanager
+def reader_watched(gone: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile calls `gone`, in the running loop, when whoever reads stdout goes away, also while nothing is written (Linux)."""
+    try:
+        poll = select.epoll()
+    except AttributeError:
+        yield
+        return
+    import asyncio  # not for every verb
+
+    loop = asyncio.get_running_loop()
+    with poll:
+        try:
+            poll.register(sys.stdout.fileno(), 0)  # that the other end is closed is reported in any case
+        except OSError:  # a file, which has no other end
+            yield
+            return
+        loop.add_reader(poll.fileno(), gone)
+        try:
+            yield
+        finally:
+            loop.remove_reader(poll.fileno())
 
 
 def say_lost(why: str) -> None:
