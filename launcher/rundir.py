@@ -50,6 +50,11 @@ class RunDir:
                 f"run_dir {self.path} cannot be made: {error.strerror}; allowed: a folder this user may write"
                 " (cluster.run_dir in cluster.toml)"
             ) from None
+        except UnicodeEncodeError as error:
+            raise RunDirError(
+                f"run_dir {self.path} cannot be named in this locale's encoding ({error.encoding}); "
+                "set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or choose another cluster.run_dir"
+            ) from None
         for file in (self.secret_file, self.token_file):
             self._make_secret(file)
 

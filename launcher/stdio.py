@@ -63,9 +63,7 @@ class Stdout(io.RawIOBase):
 def secure() -> Stdout:
     """Puts the process' standard streams in order; what stands behind `sys.stdout` from now on."""
     stdout_closed = sys.stdout is None
-    encoding, errors = (
-        ("utf-8", "backslashreplace") if stdout_closed else (sys.stdout.encoding, sys.stdout.errors)
-    )
+    encoding = "utf-8" if stdout_closed else sys.stdout.encoding
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < STREAMS:
         pass  # a closed stream's number is taken now
     os.close(descriptor)
@@ -73,7 +71,7 @@ def secure() -> Stdout:
     if not stdout_closed:
         sys.stdout.flush()
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(stdout), encoding, errors or "strict", line_buffering=stdout.isatty()
+        io.BufferedWriter(stdout), encoding, "backslashreplace", line_buffering=stdout.isatty()
     )
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -214,7 +215,7 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
             }, failed
 
     answer, failed = asyncio.run(work())
-    click.echo(json.dumps(answer, ensure_ascii=False, default=_plain))
+    click.echo(json.dumps(_plain(answer), ensure_ascii=False))
     return 1 if failed else 0
 
 
@@ -237,13 +238,32 @@ def _token(text: str) -> int | str | None:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_json, parse_float=_finite)
     except ValueError:
         return text
 
 
+def _no_json(name: str) -> Any:
+    raise ValueError(name)  # NaN and Infinity are Python's additions: for JSON they are words
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise UsageError(f"found {text}; allowed: numbers up to 1.7e308")
+    return number
+
+
 def _plain(value: Any) -> Any:
-    """What JSON has no form for: bytes as text, times in ISO form."""
+    """In what JSON has a form for: bytes and numbers without end as text, times in ISO form."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

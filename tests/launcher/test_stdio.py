@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,23 @@ def test_up_and_down_do_their_work_and_tell_that_the_answer_is_lost(
     down = shell(cluster, "down", redirection)
     assert (down.code, down.out, down.err) == lost
     assert not alive(pid)
+
+
+def test_a_folder_that_the_locale_cannot_name(cluster: ClusterRun) -> None:
+    cluster.write({}, cluster='run_dir = "\u00fc"')
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "launcher", "-c", str(cluster.file)]
+    for verb in (["up", "-d"], ["up"]):
+        done = subprocess.run(
+            [*command, *verb], env={**os.environ, **locale}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "cannot be named in this locale's encoding (ascii); set PYTHONUTF8=1" in done.stderr
+        assert "Traceback" not in done.stderr
+    done = subprocess.run(
+        [*command, "status"], env={**os.environ, **locale}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done
 
 
 def test_all_three_closed(cluster: ClusterRun) -> None:

@@ -33,6 +33,10 @@ def binary():
     return b"\\xff"
 
 @service.rpc
+def numbers():
+    return {1: [float("inf"), float("nan"), 1.5], b"\\xff": None}
+
+@service.rpc
 async def slow():
     import asyncio
     await asyncio.sleep(60)
@@ -66,6 +70,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
         (["master:director", "add", "[1]", "[2]"], [1, 2]),
         (["broadcast:mail", "hello", "1"], {"2.1": "hello 1", "2.2": "hello 1"}),
         (["random:mail", "binary"], "\\xff"),
+        (["random:mail", "hello", "NaN"], "hello NaN"),
+        (["random:mail", "numbers"], {"1": ["inf", "nan", 1.5], "\\xff": None}),
     ],
 )
 def test_a_call_prints_its_reply(cluster: ClusterRun, words: list[str], reply: object) -> None:
@@ -103,6 +109,11 @@ def test_an_error_prints_its_type_and_text(cluster: ClusterRun, words: list[str]
 def test_what_is_no_route_is_bad_usage(cluster: ClusterRun, route: str, said: str) -> None:
     done = cluster("call", route, "hello")
     assert (done.code, done.out, said in done.err) == (2, "", True), done
+
+
+def test_a_number_beyond_all_is_bad_usage(cluster: ClusterRun) -> None:
+    done = cluster("call", "random:mail", "hello", "[1e400]")
+    assert (done.code, "found 1e400; allowed: numbers up to 1.7e308" in done.err) == (2, True)
 
 
 def test_an_error_as_json(cluster: ClusterRun) -> None:
