@@ -91,10 +91,15 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
         )
     assert launcher.stdout is not None
     watcher = _Watcher(as_json)
-    with launcher.stdout as reports:
-        for line in reports:
-            if watcher.take(json.loads(line)):
-                break
+    try:
+        with launcher.stdout as reports:
+            for line in reports:
+                if watcher.take(json.loads(line)):
+                    break
+    except KeyboardInterrupt:
+        launcher.returncode = 0
+        watcher.interrupted()
+        raise
     if watcher.code is None:
         code = launcher.wait()
         said = stderr_file.read_text("utf-8", "replace").strip()
@@ -151,6 +156,14 @@ class _Watcher:
         else:
             self._fail(report["reason"], report.get("tail", []))
         return True
+
+    def interrupted(self) -> None:
+        """Somebody does not want to wait: Ctrl-C ends the waiting, and nothing else."""
+        self._clear()
+        self._fail(
+            "the cluster goes on starting; `luabus-cluster status` shows it, `luabus-cluster down` stops it",
+            [],
+        )
 
     def died(self, code: int, said: str) -> None:
         """The launcher ended without a last report."""

@@ -32,7 +32,9 @@ def up(config: Path, detach: bool, timeout: float | None, report: bool, as_json:
     In the foreground: progress, the dashboard's login URL, then everybody's output, each line with its process' name.
     Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more.
 
-    With -d: returns when every process is ready.
+    With -d: returns when every process is ready. Ctrl-C ends the waiting, not the cluster.
+
+    SIGTERM stops it in order, too. SIGHUP reloads the file, but stops a cluster in a terminal, which was closed then.
 
     A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
     fails for good while the cluster comes up, the cluster is stopped again, the end of that process' log is shown, and the

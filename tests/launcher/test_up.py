@@ -145,6 +145,23 @@ def test_ctrl_c_twice_at_once_does_not_wait_either(cluster: ClusterRun) -> None:
     assert "in a hurry: SIGKILL" in cluster.run_dir.events_file.read_text()
 
 
+def test_ctrl_c_ends_the_waiting_and_not_the_cluster(cluster: ClusterRun) -> None:
+    cluster.write({"slow": {"command": child("pid=pids", "wait"), "ready": {"log": "never"}, "cwd": "."}})
+    words = [sys.executable, "-m", "launcher", "-c", str(cluster.file), "up", "-d"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        (pid,) = until(lambda: cluster.pids("pids"), "the process has begun")
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert (
+        "the cluster goes on starting; `luabus-cluster status` shows it, `luabus-cluster down` stops it"
+        in said
+    )
+    assert alive(pid)
+    assert cluster.status()["state"] == "starting"
+    cluster.ok("down")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_background_job_of_a_script_stops_in_order(cluster: ClusterRun, number: signal.Signals) -> None:
     """A shell without job control has its background jobs ignore SIGINT; whoever sends one to the pid means it all the same,
