@@ -17,6 +17,10 @@ from luabus.limits import DEFAULT_FRAME_LIMIT
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
 
+PREFIX_PATTERN = r"^(/[A-Za-z0-9._~-]+)*$"
+"""A path without a slash at its end, or nothing."""
+HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -104,7 +108,15 @@ class Dashboard(Section):
     port: Port = 8070
     """Port it listens at."""
     allow_plaintext: bool = False
-    """Must be true to listen beyond loopback: the dashboard speaks HTTP without TLS."""
+    """Must be true to listen beyond loopback without `tls_cert` and `tls_key`: whoever reads the network reads tokens."""
+    tls_cert: Annotated[str, Field(min_length=1)] | None = None
+    """Certificate chain (PEM), relative to this file; with it and `tls_key` the dashboard serves https."""
+    tls_key: Annotated[str, Field(min_length=1)] | None = None
+    """The certificate's private key (PEM), relative to this file."""
+    prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] = ""
+    """The path under which a reverse proxy shows it, such as `"/luabus"`; the proxy takes it away again."""
+    allow_host: list[Annotated[str, Field(pattern=HOST_PATTERN)]] = []
+    """Further names by which it may be called, such as `["luabus.example.org"]`: a proxy's, or this machine's."""
 
 
 class Logs(Section):

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from launcher.errors import LauncherError, StartFailed
 from launcher.output import Line
-from launcher.plan import Plan, netloc
+from launcher.plan import Plan, dashboard_url
 from launcher.screen import Screen
 from launcher.stdio import OutputLost, say_lost
 from launcher.style import NAME_COLOURS, Style
@@ -201,10 +201,4 @@ class Background:
 def login_url(plan: Plan, token: str) -> str | None:
     """Where a browser logs in to the dashboard; None without a dashboard."""
     section = plan.config.dashboard
-    return dashboard_url(section.host, section.port, token) if section.enabled else None
-
-
-def dashboard_url(host: str, port: int, token: str) -> str:
-    """The login URL; an address that means "everywhere" is shown as this machine's own."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://{netloc(shown, port)}/login?token={token}"
+    return f"{dashboard_url(section)}/login?token={token}" if section.enabled else None

@@ -17,6 +17,10 @@ def host_faults(config: ClusterConfig, base: Path) -> Iterator[Fault]:
     run_dir = base / Path(config.cluster.run_dir).expanduser()
     if run_dir.exists() and not run_dir.is_dir():
         yield ("cluster", "run_dir"), f'found "{config.cluster.run_dir}", which is a file; allowed: a folder'
+    for key, given in (("tls_cert", config.dashboard.tls_cert), ("tls_key", config.dashboard.tls_key)):
+        if given is not None and not (file := base / Path(given).expanduser()).is_file():
+            what = "which is no file" if file.exists() else "which does not exist"
+            yield ("dashboard", key), f'found "{given}", {what} ({file}); allowed: a PEM file that is there'
     for name, service in config.services.items():
         if service.cwd is not None and not (folder := base / service.cwd).is_dir():
             what = "which is no folder" if folder.exists() else "which does not exist"

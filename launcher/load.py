@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from launcher.config import ClusterConfig
+from launcher.config import HOST_PATTERN, NAME_PATTERN, PREFIX_PATTERN, ClusterConfig
 from launcher.errors import ConfigError, Problem, suggest
 from launcher.host import host_faults
 from launcher.rules import faults
@@ -101,7 +101,9 @@ _KINDS = {
 }
 
 _PATTERNS = {
-    "^[A-Za-z][A-Za-z0-9_-]{0,62}$": "a letter, then letters, digits, _ and -",
+    NAME_PATTERN: "a letter, then letters, digits, _ and -",
+    PREFIX_PATTERN: 'a path such as "/luabus", with a slash before and none after',
+    HOST_PATTERN: 'a name such as "luabus.example.org", without scheme and port',
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.config import ClusterConfig, Probe, Restart, Service
+from launcher.config import ClusterConfig, Dashboard, Probe, Restart, Service
 from launcher.envfile import read_env_file
 from launcher.exits import signal_number
 from launcher.machine import Rules
@@ -90,6 +90,13 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
 def netloc(host: str, port: int) -> str:
     """`host:port`, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def dashboard_url(section: Dashboard) -> str:
+    """Where it is found, without a slash at the end; an address that means "everywhere" is shown as this machine's own."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(section.host, section.host)
+    scheme = "https" if section.tls_cert is not None else "http"
+    return f"{scheme}://{netloc(shown, section.port)}{section.prefix}"
 
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
@@ -193,17 +200,30 @@ def _dashboard(
 ) -> ProcessSpec:
     section = config.dashboard
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)
+    argv = [sys.executable, "-m", "dashboard", "--host", section.host, "--port", str(section.port)]
+    if section.allow_plaintext:
+        argv.append("--allow-plaintext")
+    if section.prefix:
+        argv += ["--prefix", section.prefix]
+    for name in section.allow_host:
+        argv += ["--allow-host", name]
+    for flag, file in (("--tls-cert", section.tls_cert), ("--tls-key", section.tls_key)):
+        if file is not None:
+            argv += [flag, str(base / Path(file).expanduser())]
+    at = netloc(host, section.port)
+    # Over TLS only that it listens is asked: the certificate has the name by which people call it.
+    ready = ("tcp", at) if section.tls_cert is not None else ("http", f"http://{at}/healthz")
     return ProcessSpec(
         name="dashboard",
         service="dashboard",
         kind=Kind.DASHBOARD,
-        argv=(sys.executable, "-m", "dashboard", "--host", section.host, "--port", str(section.port)),
+        argv=tuple(argv),
         env={**common, "LUABUS_SERVICE": "dashboard"},
         cwd=str(base),
         rules=Rules(restart=RestartPolicy(policy="always"), stop_timeout=5.0),
         ready_by=ReadyBy.PROBE,
         address=(section.host, section.port),
-        ready=ProbeSpec("http", f"http://{netloc(host, section.port)}/healthz", period=5.0, timeout=2.0),
+        ready=ProbeSpec(*ready, period=5.0, timeout=2.0),
         settings={**shared, **{f"dashboard.{key}": value for key, value in section.model_dump().items()}},
     )
 

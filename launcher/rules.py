@@ -132,12 +132,20 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _listening(config: ClusterConfig) -> Iterator[Fault]:
-    for key, section in (("routers", config.routers), ("dashboard", config.dashboard)):
-        if not section.allow_plaintext and not is_loopback(section.host):
+    dashboard = config.dashboard
+    if (dashboard.tls_cert is None) != (dashboard.tls_key is None):
+        given, missing = ("tls_cert", "tls_key") if dashboard.tls_key is None else ("tls_key", "tls_cert")
+        yield ("dashboard", given), f"found without {missing}; allowed: both or neither"
+    for key, section, tls in (
+        ("routers", config.routers, False),
+        ("dashboard", dashboard, dashboard.tls_cert is not None),
+    ):
+        if not (tls or section.allow_plaintext or is_loopback(section.host)):
+            also = " or with tls_cert and tls_key" if key == "dashboard" else ""
             yield (
                 (key, "host"),
                 f'found "{section.host}", which others can reach, unencrypted; allowed: 127.0.0.1, ::1, localhost,'
-                f" or any address with allow_plaintext = true",
+                f" or any address with allow_plaintext = true{also}",
             )
 
 

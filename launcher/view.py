@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from launcher.alarms import sentences
+from launcher.plan import dashboard_url
 from launcher.spec import Kind
 from launcher.states import State
 from launcher.stats import Meter, Usage
@@ -55,7 +56,7 @@ class View:
                 for number, address in enumerate(plan.routers, 1)
             ],
             "masters": self.masters(),
-            "dashboard": f"http://{dashboard.host}:{dashboard.port}" if dashboard.enabled else None,
+            "dashboard": dashboard_url(dashboard) if dashboard.enabled else None,
             "processes": self.processes(),
         }
 

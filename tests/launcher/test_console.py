@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from launcher.console import Background, LogPrinter, dashboard_url
+from launcher.console import Background, LogPrinter
 from launcher.errors import StartFailed
 from launcher.output import Line
 from launcher.style import Style
@@ -38,14 +38,6 @@ def test_instances_of_a_service_have_its_colour() -> None:
     )
     first, second, third = (line.partition("m")[0] for line in out.getvalue().splitlines())
     assert first == third != second
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [("127.0.0.1", "http://127.0.0.1:80/login?token=t"), ("0.0.0.0", "http://127.0.0.1:80/login?token=t"), ("::", "http://[::1]:80/login?token=t")],
-)  # fmt: skip
-def test_an_address_that_means_everywhere_is_shown_as_this_machine(host: str, url: str) -> None:
-    assert dashboard_url(host, 80, "t") == url
 
 
 def test_the_background_reports_in_json_and_then_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:

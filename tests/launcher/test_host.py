@@ -27,3 +27,14 @@ def test_users_and_folders_must_be_there(cluster: ClusterRun, verb: list[str]) -
 def test_other_verbs_do_not_ask(cluster: ClusterRun) -> None:
     cluster.write({"b": {**WEB, "cwd": "none"}})
     assert cluster("routes").code == 3
+
+
+def test_the_dashboards_certificate_must_be_there(cluster: ClusterRun) -> None:
+    (cluster.folder / "key.pem").write_text("")
+    text = '[dashboard]\ntls_cert = "tls/cert.pem"\ntls_key = "key.pem"\n'
+    (cluster.folder / "cluster.toml").write_text(text)
+    done = cluster("check")
+    assert done.code == 2
+    file = cluster.folder / "tls" / "cert.pem"
+    assert f'2: dashboard.tls_cert: found "tls/cert.pem", which does not exist ({file})' in done.err
+    assert "tls_key" not in done.err

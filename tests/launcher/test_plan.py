@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from launcher.config import ClusterConfig
-from launcher.plan import Plan, lease_url, make_plan, netloc, start_order
+import pytest
+
+from launcher.config import ClusterConfig, Dashboard
+from launcher.plan import Plan, dashboard_url, lease_url, make_plan, netloc, start_order
 from launcher.spec import ReadyBy
 
 BASE: dict[str, Any] = {
@@ -97,3 +99,32 @@ def test_addresses_and_stores() -> None:
     assert lease_url("sqlite:///x.db", run_dir, base) == "sqlite:////b/x.db"
     assert lease_url("sqlite:////abs/x.db", run_dir, base) == "sqlite:////abs/x.db"
     assert lease_url("redis://h", run_dir, base) == "redis://h"
+
+
+def test_the_dashboard_gets_what_it_needs_behind_a_proxy(tmp_path: Path) -> None:
+    section = {
+        "host": "0.0.0.0", "prefix": "/luabus", "allow_host": ["luabus.example.org", "box"],
+        "tls_cert": "tls/cert.pem", "tls_key": "/etc/key.pem",
+    }  # fmt: skip
+    (spec,) = [one for one in plan(tmp_path, {"dashboard": section}).specs if one.name == "dashboard"]
+    assert spec.argv[spec.argv.index("--prefix") :] == (
+        "--prefix", "/luabus", "--allow-host", "luabus.example.org", "--allow-host", "box",
+        "--tls-cert", str(tmp_path / "tls" / "cert.pem"), "--tls-key", "/etc/key.pem",
+    )  # fmt: skip
+    assert spec.ready is not None
+    assert (spec.ready.kind, spec.ready.target) == ("tcp", "127.0.0.1:8070")
+    plain = plan(tmp_path, {"dashboard": {"host": "0.0.0.0", "allow_plaintext": True}})
+    (spec,) = [one for one in plain.specs if one.name == "dashboard"]
+    assert spec.argv[-1] == "--allow-plaintext"
+
+
+@pytest.mark.parametrize(
+    ("section", "url"),
+    [
+        ({}, "http://127.0.0.1:8070"), ({"host": "0.0.0.0"}, "http://127.0.0.1:8070"),
+        ({"host": "::", "prefix": "/bus"}, "http://[::1]:8070/bus"),
+        ({"host": "box", "tls_cert": "c", "tls_key": "k"}, "https://box:8070"),
+    ],
+)  # fmt: skip
+def test_where_the_dashboard_is_found(section: dict[str, Any], url: str) -> None:
+    assert dashboard_url(Dashboard.model_validate(section)) == url

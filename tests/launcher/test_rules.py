@@ -45,3 +45,12 @@ def test_beyond_loopback_only_if_the_file_says_so() -> None:
         assert [path for path, _ in faults(ClusterConfig.model_validate(open_to_all))] == [(section, "host")]
         open_to_all[section]["allow_plaintext"] = True  # type: ignore[assignment]
         assert list(faults(ClusterConfig.model_validate(open_to_all))) == []
+
+
+def test_the_dashboard_may_listen_beyond_loopback_with_a_certificate_and_its_key() -> None:
+    section = {"host": "0.0.0.0", "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    assert list(faults(ClusterConfig.model_validate({"dashboard": section}))) == []
+    half = ClusterConfig.model_validate({"dashboard": {"tls_key": "key.pem"}})
+    assert list(faults(half)) == [
+        (("dashboard", "tls_key"), "found without tls_cert; allowed: both or neither")
+    ]
