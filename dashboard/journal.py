@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -108,16 +109,25 @@ class Journal:
         try:
             if self._lines >= 2 * self._kept:
                 fresh = self._path.with_suffix(".new")
-                fresh.write_text("".join(_line(one) for one in self._events), "utf-8")
+                with open(fresh, "w", encoding="utf-8", opener=_private) as file:
+                    file.writelines(_line(one) for one in self._events)
                 fresh.replace(self._path)
                 self._lines = len(self._events)
             else:
-                with self._path.open("a", encoding="utf-8") as file:
+                with open(self._path, "a", encoding="utf-8", opener=_private) as file:
                     file.write(_line(event))
                 self._lines += 1
         except OSError as error:
             self._file_broken = True
             log.error("events are kept in memory only from now on: %s", error)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens for the owner alone: who did what, and what services say of themselves, is not for every user of the machine."""
+    number = os.open(path, flags, 0o600)
+    if os.name == "posix":
+        os.fchmod(number, 0o600)  # one that an earlier version made
+    return number
 
 
 def time_text(at: float) -> str:

@@ -49,6 +49,7 @@ def environment() -> Environment:
             lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
         ),
         "rate": words.rate,
+        "unstyled": words.unstyled,
         "percent": words.percent,
         "ms": words.milliseconds,
         "exit_text": health.exit_text,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dashboard.model import Level
 from dashboard.texts import Text
 
@@ -76,3 +78,11 @@ def ordinal(number: int) -> str:
 
 def worst(levels: list[Level]) -> Level:
     return max(levels, key=LEVELS.index, default="ok")
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-~])")
+
+
+def unstyled(line: str) -> str:
+    """A line of a log without what colours a terminal or moves its cursor."""
+    return _ESCAPES.sub("", line)

@@ -7,6 +7,8 @@ const box = document.getElementById("log");
 const search = document.getElementById("log-search");
 const found = document.getElementById("log-found");
 const pause = document.getElementById("log-pause");
+// What colours a terminal, or moves its cursor, is no text.
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-~])/g;
 let lines = [];
 let waiting = [];
 let paused = false;
@@ -65,7 +67,8 @@ function label() {
 }
 
 /** What was written: all that there is (`first`: the beginning, or the line was cut), or what is new. */
-function take(fresh, first) {
+function take(written, first) {
+  const fresh = written.map((text) => text.replace(ESCAPES, ""));
   if (first) {
     waiting = [];
     if (paused) return label();

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from dashboard.journal import Journal
 from tests.dashboard.cluster import Clock
@@ -57,3 +60,14 @@ def test_listeners_hear_of_each(tmp_path: Path) -> None:
     journal.on_event = lambda event: heard.append(event.text)
     journal.add("kill", "mail.1", "gone")
     assert heard == ["gone"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("")
+    file.chmod(0o644)
+    journal = Journal(file, lambda: 0.0, kept=2)
+    for number in range(6):  # it is written anew in between
+        journal.add("state", "mail.1", f"{number}")
+        assert file.stat().st_mode & 0o777 == 0o600

@@ -168,3 +168,21 @@ async def test_a_long_name_keeps_its_number_and_its_title_says_it_whole(dash: Da
     html = await page(dash, "/processes")
     assert f'<span class="cut" title="{name}"><span>{name[:-3]}</span><span>.12</span></span>' in html
     assert '<span class="cut" title="mail.1">' not in html
+
+
+async def test_only_slots_that_keys_go_to_count_as_hash_slots(dash: Dash) -> None:
+    """A group that is reached at random has slots as well, and which of them are held changes nothing."""
+    for one in dash.cluster.tables.values():
+        director = one["groups"][0]
+        director["mode"] = "random"
+        for number, held in enumerate(director["slots"]):
+            held["slot"] = number
+    await dash.look()
+    html = await page(dash, "/")
+    tile = html[html.index("Hash slots") :].partition("</a>")[0]
+    assert "<b>3<small> / 3</small></b>" in tile
+
+
+async def test_a_log_is_shown_without_what_styles_a_terminal(dash: Dash) -> None:
+    dash.cluster.logs = [{"line": "\x1b[31mred\x1b[0m words"}]
+    assert "<div>red words</div>" in await page(dash, "/processes/mail.1")

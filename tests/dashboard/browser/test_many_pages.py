@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -52,6 +53,17 @@ def test_a_browser_without_shared_workers_is_live_as_well(page: Page, cluster: L
     expect(page.locator("#health")).to_contain_text("1 of 3 slots vacant")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
     expect(page.locator("#health")).not_to_contain_text("vacant")
+
+
+def test_what_styles_a_terminal_is_left_out_of_a_followed_log(page: Page, cluster: LiveCluster) -> None:
+    page.add_init_script("delete window.SharedWorker")  # so that the test can answer in the dashboard's place
+    lines = json.dumps({"name": "mail.1", "lines": ["\x1b[1;31mERROR\x1b[0m \x1b]0;t\x07in a[0]"]})
+    stream = f"event: lines\ndata: {lines}\n\n"
+    page.route(
+        "**/api/v1/follow?**", lambda route: route.fulfill(content_type="text/event-stream", body=stream)
+    )
+    go(page, cluster, "/processes/mail.1")
+    expect(page.locator("#log")).to_have_text("ERROR in a[0]")
 
 
 def test_a_dashboard_that_says_nothing_is_soon_said_to_be_stale(page: Page, cluster: LiveCluster) -> None:

@@ -55,3 +55,7 @@ def test_ordinals() -> None:
 def test_the_worst_level_counts() -> None:
     assert words.worst([]) == "ok"
     assert words.worst(["ok", "bad", "warn"]) == "bad"
+
+
+def test_what_styles_a_terminal_is_left_out_of_a_line() -> None:
+    assert words.unstyled("\x1b[1;31mERROR\x1b[0m \x1b]0;title\x07in \x1b[2Ka[0]\x1b(B") == "ERROR in a[0]"
