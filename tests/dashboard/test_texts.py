@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import dashboard.app  # noqa: F401 - enters the endpoints into the table
+from dashboard.openapi import document
+from dashboard.render import operations
 from dashboard.texts import CATALOGUES, Text, choose_language
 
 SOURCES = Path(__file__).parents[2] / "dashboard"
@@ -69,3 +72,13 @@ def test_everything_is_said_in_every_language() -> None:
     assert len(texts) > 200
     for language, catalogue in CATALOGUES.items():
         assert texts - catalogue.keys() == set(), language
+
+
+@pytest.mark.parametrize("language", sorted(CATALOGUES))
+def test_what_the_api_page_says_is_said_in_every_language(language: str) -> None:
+    said: set[str] = set()
+    for tag, found in operations.by_tag(document()):
+        said |= {tag, *(one.summary for one in found), *(text for one in found for _, text in one.answers)}
+        parameters = [parameter for one in found for parameter in one.parameters]
+        said |= {text for one in parameters for text in (one.text, one.type, one.where) if text}
+    assert said - CATALOGUES[language].keys() == set()
