@@ -68,10 +68,12 @@ def _with_click(arguments: list[str]) -> int:
 
 
 def _complain(arguments: list[str], error: Exception, text: str, code: int) -> int:
+    from launcher.errors import visible
     from launcher.style import Style
 
     _answer(arguments, type(error).__name__, str(error))
-    sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {text}\n")
+    lines = "\n".join(visible(line) for line in text.split("\n"))
+    sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {lines}\n")
     return code
 
 

@@ -37,8 +37,10 @@ def find_run_dir(config_file: Path) -> RunDir:
         raise ConfigError(
             str(config_file), [Problem("", "there is no such file; -c names another")]
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(config_file), [Problem("", "is not UTF-8 text")]) from None
+    except OSError as error:
+        raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error.strerror}")]) from None
     base = config_file.resolve().parent
     try:
         cluster = tomllib.loads(text).get("cluster")
@@ -53,7 +55,12 @@ def find_run_dir(config_file: Path) -> RunDir:
 
 
 def _run_dir(base: Path, value: str) -> RunDir:
-    return RunDir((base / Path(value).expanduser()).absolute())
+    try:
+        return RunDir((base / Path(value).expanduser()).absolute())
+    except RuntimeError:
+        raise ConfigError(
+            str(base), [Problem("cluster.run_dir", f'found "{value}": there is no such home')]
+        ) from None
 
 
 def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0) -> Any:

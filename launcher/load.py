@@ -48,7 +48,10 @@ def read_text(path: Path) -> str:
         hint = f"there is no such file; `luabus-cluster init {path.parent}` writes one, -c names another"
         raise ConfigError(str(path), [Problem("", hint)]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [Problem("", f"is not UTF-8 text: {error}")]) from None
+        raise ConfigError(
+            str(path),
+            [Problem("", f"is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}")],
+        ) from None
     except OSError as error:
         raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
 

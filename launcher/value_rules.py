@@ -1,9 +1,10 @@
-"""Rules of cluster.toml for values that the system gets as they are: words, environment variables, resource limits. Pure."""
+"""Rules of cluster.toml for values that the system gets as they are: words, environment variables, resource limits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path as Folder
 from typing import Any, Final
 
 from launcher.config import ClusterConfig, Probe, Service
@@ -15,10 +16,17 @@ Fault = tuple[Path, str]
 GIVEN: Final = frozenset({"LUABUS_LEASE_USER", "LUABUS_LEASE_PASSWORD", "LUABUS_LEASE_PASSWORD_FILE"})
 """What of luabus' own variables the launcher leaves to whoever writes the file."""
 
+MOST: Final = 2**63 - 1
+"""The highest limit that a system knows; Linux takes it for none at all."""
+
 
 def value_faults(config: ClusterConfig) -> Iterator[Fault]:
     """Every fault as `(key path, text)`."""
     yield from _nul_characters((), config.model_dump(exclude_unset=True))
+    dashboard = config.dashboard
+    yield from _home(("cluster", "run_dir"), config.cluster.run_dir)
+    yield from _home(("dashboard", "tls_cert"), dashboard.tls_cert)
+    yield from _home(("dashboard", "tls_key"), dashboard.tls_key)
     yield from _variables(("cluster", "env"), config.cluster.env)
     for name, service in config.services.items():
         yield from _service(("services", name), service)
@@ -55,6 +63,16 @@ def _nul_characters(path: Path, value: Any) -> Iterator[Fault]:
             yield from _nul_characters((*path, index), inner)
 
 
+def _home(path: Path, folder: str | None) -> Iterator[Fault]:
+    try:
+        Folder(folder or "").expanduser()
+    except RuntimeError:
+        yield (
+            path,
+            f'found "{folder}": there is no such home; allowed: ~/..., or the home of a user of this machine',
+        )
+
+
 def _variables(path: Path, variables: Mapping[str, str]) -> Iterator[Fault]:
     for name in variables:
         if (fault := variable_fault(name)) is not None:
@@ -84,8 +102,9 @@ def _limits(path: Path, limits: Mapping[str, int | list[int]]) -> Iterator[Fault
             yield (*path, name), f"there is no such limit on this system; {suggest(name, known, limit=20)}"
             continue
         pair = [value] if isinstance(value, int) else value
-        if min(pair) < 0:
-            yield (*path, name), f"found {min(pair)}; allowed: 0 or more"
+        if not 0 <= min(pair) <= max(pair) <= MOST:
+            found = min(pair) if min(pair) < 0 else max(pair)
+            yield (*path, name), f"found {found}; allowed: 0 to {MOST}"
         elif len(pair) == 2 and pair[0] > pair[1]:
             yield (*path, name), f"found {pair}; allowed: [soft, hard], the soft limit at most the hard one"
 

@@ -36,7 +36,7 @@ def test_no_file_and_no_toml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not valid TOML"):
         find_run_dir(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
         find_run_dir(tmp_path / "bad.toml")
 
 

@@ -19,6 +19,11 @@ def test_an_error_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFi
     assert err.startswith("luabus-cluster: ")
 
 
+def test_what_was_typed_does_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["st\x1b[31m"]) == 2
+    assert 'there is no verb "st\\x1b[31m"' in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("luabus-cluster, version ")

@@ -17,8 +17,10 @@ SERVICE = '[services.a]\ncommand = ["x"]\n'
     [
         (SERVICE + "rlimits = {nofle = 4}", '3: services.a.rlimits.nofle: there is no such limit on this system; did you mean'),
         (SERVICE + "rlimits = {nofile = [5, 4]}", "3: services.a.rlimits.nofile: found [5, 4]; allowed: [soft, hard], the soft"),
-        (SERVICE + "rlimits = {nofile = -1}", "3: services.a.rlimits.nofile: found -1; allowed: 0 or more"),
-        (SERVICE + "rlimits = {nofile = [-1, 4]}", "3: services.a.rlimits.nofile: found -1; allowed: 0 or more"),
+        (SERVICE + "rlimits = {nofile = -1}", "3: services.a.rlimits.nofile: found -1; allowed: 0 to 922"),
+        (SERVICE + "rlimits = {nofile = [-1, 4]}", "3: services.a.rlimits.nofile: found -1; allowed: 0 to 922"),
+        (SERVICE + "rlimits = {core = 9223372036854775808}", "found 9223372036854775808; allowed: 0 to 9223372036854775807"),
+        ('[cluster]\nrun_dir = "~nosuchuser/x"', '2: cluster.run_dir: found "~nosuchuser/x": there is no such home'),
         ('[services.a]\ncommand = [""]', '2: services.a.command[0]: found ""; allowed: a program\'s name or path'),
         ('[services.a]\ncommand = ["x", "a\\u0000b"]', "2: services.a.command[1]: found a NUL character; allowed"),
         (SERVICE + 'ready = {exec = [" "]}', '3: services.a.ready.exec[0]: found " "; allowed: a program'),
