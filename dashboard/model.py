@@ -91,8 +91,10 @@ class Connection(Shown):
     requests_in_flight: int = 0
     preferred: bool = Field(default=False, description="whether this peer sends through this router")
     undeliverable: dict[str, int] = Field(default_factory=dict)
-    rate_in: float = 0.0
-    rate_out: float = 0.0
+    rate_in: float = Field(default=0.0, description="messages per second from this peer")
+    rate_out: float = Field(default=0.0, description="messages per second to this peer")
+    byte_rate_in: float = Field(default=0.0, description="bytes per second from this peer")
+    byte_rate_out: float = Field(default=0.0, description="bytes per second to this peer")
 
 
 class Closed(Shown):

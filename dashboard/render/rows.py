@@ -29,7 +29,16 @@ CONNECTION_COLUMNS: Final = (
     "connected_s",
     "rate_in",
     "rate_out",
+    "byte_rate_in",
+    "byte_rate_out",
 )
+COUNTED: Final = {
+    "rate_in": "messages_in",
+    "rate_out": "messages_out",
+    "byte_rate_in": "bytes_in",
+    "byte_rate_out": "bytes_out",
+}
+"""Each rate of a connection, and the counter that it is of."""
 PAGE_SIZE: Final = 100
 """Rows of one page: what a browser lays out without a stutter."""
 
@@ -75,7 +84,8 @@ def select(
 def with_rates(
     new: Sequence[Connection], old: Sequence[Connection], elapsed_s: float
 ) -> tuple[Connection, ...]:
-    """The connections with messages per second since the look before. A new one, or a counter that went back, has none."""
+    """The connections with messages and bytes per second since the look before. A new one, or one whose counters went back, has
+    none."""
     if elapsed_s <= 0:
         return tuple(new)
     before = {(row.router, row.token): row for row in old}
@@ -89,9 +99,11 @@ def with_rates(
         ):
             result.append(row)
             continue
-        rate_in = round((row.messages_in - previous.messages_in) / elapsed_s, 2)
-        rate_out = round((row.messages_out - previous.messages_out) / elapsed_s, 2)
-        result.append(row.model_copy(update={"rate_in": rate_in, "rate_out": rate_out}))
+        rates = {
+            rate: round(max(getattr(row, count) - getattr(previous, count), 0) / elapsed_s, 2)
+            for rate, count in COUNTED.items()
+        }
+        result.append(row.model_copy(update=rates))
     return tuple(result)
 
 
