@@ -111,7 +111,7 @@ def test_a_service_is_scaled_and_restarted_with_its_progress(page: Page, cluster
 
     scale("4", "The hash array stays at 3 slots")
     expect(page.locator("tr[data-key='mail.4']")).to_contain_text("running", timeout=15_000)
-    scale("3", "The last 1 finish what they work on and stop.")
+    scale("3", "mail.4 finishes what it works on and stops.")
     expect(page.locator("tr[data-key='mail.4']")).to_have_count(0, timeout=15_000)
 
     page.get_by_label("Actions for mail", exact=True).click()
