@@ -31,6 +31,9 @@ Who = Mapping[str, Any]
 Report = dict[str, Any]
 Names = str | Sequence[str]
 
+STOPPED, REMOVED = "was stopped meanwhile", "was removed meanwhile"
+"""What overtook a verb."""
+
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
 
@@ -58,8 +61,10 @@ class Verbs:
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
         why = f"stopped by {who.get('by') or 'an admin'}"
-        places = self._halt(self._asked("stop", names, who)[::-1], why, "was stopped meanwhile")
-        return await self._carry_out(places[::-1], wait, lambda: self._each(places, self._stop_one))
+        places = self._halt(self._asked("stop", names, who)[::-1], why, STOPPED)
+        return await self._carry_out(
+            places[::-1], wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
+        )
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
@@ -192,22 +197,23 @@ class Verbs:
             return ""  # stopped by hand: what changed holds from its next start on
         return await self._restart_one(place, "reloaded")
 
-    async def _stop_one(self, place: Place) -> str:
+    async def _stop_one(self, place: Place, why: str) -> str:
         async with place:
-            await self._settled(place)
+            await self._bring_down(place, why)
         return ""
 
     async def _remove_one(self, place: Place) -> str:
         async with place:
-            if await self._settled(place):
+            if await self._bring_down(place, "removed"):
                 await self._supervisor.forget(place.name)
         return ""
 
-    async def _settled(self, place: Place) -> bool:
-        """Waits until a process that was told to stop is gone; False when somebody removed it already."""
+    async def _bring_down(self, place: Place, why: str) -> bool:
+        """False when somebody removed it already."""
         unit = self._supervisor.units.get(place.name)
         if unit is None:
             return False
+        unit.stop(why)  # once more: a verb that was asked for later may have been first in the lane
         await unit.until(lambda: unit.state in SETTLED)
         return True
 
@@ -222,7 +228,7 @@ class Verbs:
         if void := self._void(place):
             return void
         if not unit.machine.wanted:
-            return f"{unit.name} was stopped meanwhile"
+            return f"{unit.name} {STOPPED}"
         if unit.state is State.RUNNING or (
             unit.state is State.EXITED and not unit.spec.rules.must_report_ready
         ):
@@ -230,7 +236,10 @@ class Verbs:
         return f"{unit.name} did not come up: {unit.machine.detail}"
 
     def _void(self, place: Place) -> str:
-        return f"{place.name} {place.overtaken}" if place.overtaken else ""
+        """Why there is nothing to do any more, or an empty text."""
+        # The second: it was on its way out when the verb was asked for.
+        gone = "" if place.name in self._supervisor.units else REMOVED
+        return f"{place.name} {why}" if (why := place.overtaken or gone) else ""
 
     async def _each(self, places: Iterable[Place], step: Callable[[Place], Awaitable[str]]) -> list[str]:
         results = await asyncio.gather(*(step(place) for place in places))
@@ -269,7 +278,7 @@ class Verbs:
         return places
 
     def _removed(self, changes: Changes) -> list[Place]:
-        return self._halt(reversed(changes.removed), "removed", "was removed meanwhile")
+        return self._halt(reversed(changes.removed), "removed", REMOVED)
 
     def _compare(self, plan: Plan) -> Changes:
         """What `plan` changes: for a process that is meant to run, against what it really runs as."""

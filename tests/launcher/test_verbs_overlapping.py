@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from launcher.client import Control
+from luabus.errors import Refused
 from tests.launcher.harness import ClusterRun, child, until
 
 WAIT = {"by": "test", "wait": True}
@@ -119,6 +125,20 @@ def test_a_restart_ends_when_what_it_would_come_to_is_removed(cluster: ClusterRu
     assert done["processes"] == {"slow.1": "running", "slow.2": "removed", "slow.3": "removed"}
 
 
+def test_what_is_on_its_way_out_is_not_started(cluster: ClusterRun) -> None:
+    add(cluster, slow={**SLOW, "instances": 2})
+    with Meanwhile(cluster) as begin:
+        scale, start, stop = begin("scale", "slow", 1), begin("start", "slow.2"), begin("stop", "slow.2")
+        assert scale.result()["ok"]
+        assert stop.result()["processes"] == {"slow.2": "removed"}
+        assert not start.result()["ok"]
+    with Meanwhile(cluster) as begin:
+        cluster.request("scale", "slow", 2, WAIT)
+        scale, start = begin("scale", "slow", 1), begin("start", "slow.2")
+        assert scale.result()["ok"]
+        assert start.result()["text"] == "slow.2 was removed meanwhile"
+
+
 def test_a_stop_ends_a_start_that_waits(cluster: ClusterRun) -> None:
     cluster.write({"shy": {"command": child("wait"), "ready": {"log": "never"}}})
     with Meanwhile(cluster) as begin:
@@ -169,3 +189,45 @@ def test_a_reload_that_was_broken_off_is_taken_up_again_by_the_next(cluster: Clu
     cluster.until_state("web.1", "running")
     again = cluster.request("reload", False, WAIT)
     assert (again["ok"], sorted(again["changed"])) == (True, ["web.2", "web.3"])
+
+
+async def test_a_stop_and_a_restart_that_come_together_both_end(cluster: ClusterRun) -> None:
+    await asyncio.to_thread(add, cluster, web=READY)
+    async with Control(cluster.run_dir) as control:
+        verbs = ("stop", "restart", "stop", "start", "restart")
+        asked = (control.request(verb, "web.1", WAIT, timeout=20.0) for verb in verbs)
+        assert len(await asyncio.gather(*asked)) == len(verbs)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_verbs_in_any_order_all_end(cluster: ClusterRun, seed: int) -> None:
+    def services(dice: random.Random) -> dict[str, dict[str, Any]]:
+        back = {**READY, "instances": dice.randint(1, 2), "env": {"X": str(dice.randint(0, 2))}}
+        front = {**READY, "instances": dice.randint(0, 3), "depends_on": ["back"]}
+        return {"front": front, "back": back, "slow": {**SLOW, "instances": dice.randint(1, 3)}}
+
+    def ask(number: int) -> None:
+        dice = random.Random(10 * seed + number)
+        for _ in range(6):
+            name = dice.choice(["front", "back", "slow", "front.1", "back.1", "slow.2"])
+            verb = dice.choice(["start", "stop", "restart", "scale", "reload"])
+            arguments: tuple[Any, ...] = (name,)
+            if verb == "scale":
+                arguments = (name.partition(".")[0], dice.randint(1, 3))
+            elif verb == "reload":
+                with writing:
+                    cluster.write(services(dice))
+                arguments = (False,)
+            with contextlib.suppress(Refused):  # such as of an instance that is gone
+                cluster.request(verb, *arguments, WAIT, timeout=30.0)
+
+    writing = threading.Lock()
+    add(cluster, **services(random.Random(seed)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    for name in ("back", "front", "slow"):
+        cluster.request("scale", name, 2, WAIT, timeout=30.0)
+    assert cluster.request("start", ["back", "front", "slow"], WAIT, timeout=30.0)["ok"]
+    states = {row["name"]: row["state"] for row in cluster.status()["processes"]}
+    assert len(states) == 7
+    assert set(states.values()) == {"running"}, states
