@@ -255,7 +255,9 @@ class Bus:
                     f"{text!r}: a hash needs a key: hash:GROUP:KEY, such as hash:mail:alice;"
                     ' hash:mail:5 is the number, hash:mail:"5" the text'
                 )
-            return self.hash(group, key_of(key))
+            route = self.hash(group, key_of(key))
+            route.text = text  # with the quotes, which are no part of the key
+            return route
         makers = {
             "target": self.target,
             "random": self.random,

@@ -488,6 +488,7 @@ async def test_routes_in_words() -> None:
             assert repr(bus.route(words)) == f"<Route {words}>"
         for words, key in (("hash:mail:--5", "--5"), ('hash:mail:"5"', "5"), ("hash:mail:-5", -5)):
             assert await bus.route(words).request("who") == await bus.hash("mail", key).request("who")
+            assert repr(bus.route(words)) == f"<Route {words}>"
         for words in ("", "mail", "hsah:mail:x", "hash:mail", "hash:mail:", "random:", "target"):
             with pytest.raises(Refused, match=r"is not a route|a hash needs a key"):
                 bus.route(words)
