@@ -12,6 +12,7 @@ const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-
 let lines = [];
 let waiting = [];
 let paused = false;
+let anew = false;
 
 const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
 
@@ -62,24 +63,38 @@ function add(fresh) {
 }
 
 function label() {
-  pause.textContent = !paused ? say("Pause") : waiting.length ? `${say("Go on")} (+${waiting.length})` : say("Go on");
+  pause.textContent = !paused ? say("Pause") : waiting.length && !anew ? `${say("Go on")} (+${waiting.length})` : say("Go on");
   pause.setAttribute("aria-pressed", String(paused));
+}
+
+/** Show `all` instead of what was shown, and leave the reader where he is: the stream begins anew when another page joins it. */
+function begin(all) {
+  const bottom = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+  const top = box.scrollTop;
+  lines = all;
+  show();
+  if (!bottom) box.scrollTop = top;
 }
 
 /** What was written: all that there is (`first`: the beginning, or the line was cut), or what is new. */
 function take(written, first) {
   const fresh = written.map((text) => text.replace(ESCAPES, ""));
-  if (first) {
-    waiting = [];
-    if (paused) return label();
-    lines = fresh;
-    show();
-  } else if (paused) {
-    waiting = [...waiting, ...fresh].slice(-KEPT);
+  if (paused) {
+    anew ||= first;
+    waiting = first ? fresh : [...waiting, ...fresh].slice(-KEPT);
     label();
+  } else if (first) {
+    begin(fresh);
   } else {
     add(fresh);
   }
+}
+
+function goOn() {
+  if (anew) begin(waiting);
+  else if (waiting.length) add(waiting);
+  waiting = [];
+  anew = false;
 }
 
 if (box) {
@@ -89,7 +104,7 @@ if (box) {
   search.addEventListener("input", show);
   pause.addEventListener("click", () => {
     paused = !paused;
-    if (!paused && waiting.length) add(waiting.splice(0));
+    if (!paused) goOn();
     label();
   });
 }
