@@ -147,6 +147,9 @@ class Control:
         except LuabusError as error:
             await self._mgr.close()
             raise _no_connection(self._run_dir, self.pid, error) from None
+        except BaseException:  # cancelled: nobody gets this to close it
+            await self._mgr.close()
+            raise
         return self
 
     async def __aexit__(

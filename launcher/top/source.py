@@ -31,6 +31,7 @@ class Source:
         self._bus: luabus.Bus | None = None
         self._control: Control | None = None
         self._follower: Control | None = None
+        self._connecting = asyncio.Lock()
 
     async def start(self) -> None:
         """Connects to the launcher."""
@@ -90,11 +91,12 @@ class Source:
             await follower.__aexit__(None, None, None)
 
     async def _connected(self) -> Control:
-        if self._control is None:
-            control = Control(self._run_dir)
-            await control.__aenter__()
-            self._control = control
-        return self._control
+        async with self._connecting:  # a look and a verb may come at once
+            if self._control is None:
+                control = Control(self._run_dir)
+                await control.__aenter__()
+                self._control = control
+            return self._control
 
     async def _leave_bus(self) -> None:
         bus, self._bus = self._bus, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -27,6 +28,16 @@ def test_run_dir_is_found_whatever_else_is_wrong(tmp_path: Path, text: str, path
     file = tmp_path / "cluster.toml"
     file.write_text(text)
     assert find_run_dir(file).path == tmp_path / path
+
+
+async def test_a_connection_that_is_given_up_is_closed(steady: ClusterRun) -> None:
+    """What is left open the check after each test finds."""
+    connecting = asyncio.ensure_future(Control(steady.run_dir).__aenter__())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
 
 
 def test_no_file_and_no_toml(tmp_path: Path) -> None:

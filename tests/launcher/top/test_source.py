@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from launcher.errors import ConfigError, NotRunning
 from launcher.top.source import Source, require_launcher
+from tests.launcher.harness import ClusterRun
 
 
 def test_it_does_not_start_without_a_launcher(tmp_path: Path) -> None:
@@ -17,6 +19,15 @@ def test_it_does_not_start_without_a_launcher(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(NotRunning, match="`luabus-cluster up` starts it"):
         require_launcher(file)
+
+
+async def test_a_look_and_a_verb_at_once_share_a_connection(steady: ClusterRun) -> None:
+    """One too many would be left open, which the check after each test finds."""
+    source = Source(steady.file)
+    look, said = await asyncio.gather(source.look(), source.ask("restart", "nobody"))
+    assert look.status is not None
+    assert "there is no process or service" in said
+    await source.close()
 
 
 async def test_without_a_launcher_a_look_says_why(tmp_path: Path) -> None:
