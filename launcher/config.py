@@ -144,7 +144,8 @@ class Restart(Section):
     healthy_after: Seconds = 60.0
     """After so many seconds ready, the delay is back at its start."""
     crash_limit: Annotated[int, Field(ge=1)] = 5
-    """So many crashes within `crash_window` seconds: the instance has failed for good."""
+    """So many crashes within `crash_window` seconds, or starts in a row that were not ready in time: the instance has failed for
+    good."""
     crash_window: PositiveSeconds = 60.0
     """Seconds for `crash_limit`."""
     slow_crash_limit: Annotated[int, Field(ge=1)] = 20

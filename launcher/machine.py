@@ -233,7 +233,10 @@ class Machine:
         crashed = replaced or early or not status.success
         if early and status.success and not replaced:
             what = f"{what}, before it was ready"
-        decision = self._crashes.ended(now, crashed=crashed, ready_for=ready_for, chance=self._chance())
+        late = replaced and early
+        decision = self._crashes.ended(
+            now, crashed=crashed, ready_for=ready_for, chance=self._chance(), late=late
+        )
         self._carry_out(decision, event, now, what)
         return ()
 

@@ -6,9 +6,10 @@ ready, not being ready in time, a failed liveness check.
 Back-off: `initial`, times `factor` per crash in a row, at most `maximum`, each +-`jitter`; a run that stayed
 ready for `healthy_after` seconds starts the row again.
 
-Two limits end it (`failed`): `crash_limit` crashes within `crash_window` seconds sees what crashes at once;
+Three limits end it (`failed`): `crash_limit` crashes within `crash_window` seconds sees what crashes at once;
 `slow_crash_limit` within `slow_crash_window` sees what lives for a while each time and would never meet the
-first, because the back-off and its own life keep its crashes apart.
+first, because the back-off and its own life keep its crashes apart; `crash_limit` starts in a row that were not ready in
+time, however long that takes, sees what will never be.
 """
 
 from __future__ import annotations
@@ -66,16 +67,20 @@ class CrashHistory:
     policy: RestartPolicy
     times: deque[float] = field(default_factory=deque)
     in_a_row: int = 0
+    late_in_a_row: int = 0
 
     def forget(self) -> None:
         """A person started it: a new life."""
         self.times.clear()
-        self.in_a_row = 0
+        self.in_a_row = self.late_in_a_row = 0
 
-    def ended(self, now: float, *, crashed: bool, ready_for: float | None, chance: float) -> Decision:
+    def ended(
+        self, now: float, *, crashed: bool, ready_for: float | None, chance: float, late: bool = False
+    ) -> Decision:
         """Decides after an end at `now` (seconds, monotonic).
 
-        `ready_for` is how long the run was ready, None if it never was; `chance` is uniform in 0..1 and gives the jitter.
+        `ready_for` is how long the run was ready, None if it never was; `late` if it was ended for that; `chance` is uniform in
+        0..1 and gives the jitter.
         """
         rules = self.policy
         if rules.policy == "never":
@@ -85,6 +90,9 @@ class CrashHistory:
         if ready_for is not None and ready_for >= rules.healthy_after:
             self.in_a_row = 0
         self.in_a_row += 1
+        self.late_in_a_row = self.late_in_a_row + 1 if late else 0
+        if self.late_in_a_row >= rules.crash_limit:
+            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
         if crashed:
             self._remember(now)
             for limit, window in self._limits():

@@ -74,7 +74,7 @@ function signalChoice() {
 
 function countChoice() {
   const label = Object.assign(document.createElement("label"), { className: "field" });
-  const input = Object.assign(document.createElement("input"), { type: "number", name: "instances", min: 0, max: 1000, step: 1, value: asked.args.instances });
+  const input = Object.assign(document.createElement("input"), { type: "number", name: "instances", min: 0, max: 65535, step: 1, value: asked.args.instances });
   input.addEventListener("input", () => {
     asked.args = { ...asked.args, instances: input.valueAsNumber };
     yes.disabled = true;

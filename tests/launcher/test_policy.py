@@ -50,6 +50,15 @@ def test_five_crashes_in_a_little_more_than_a_minute_are_not() -> None:
     assert all(isinstance(crash(log, now), Restart) for now in (0.0, 15.1, 30.2, 45.3, 60.4))
 
 
+def test_five_starts_in_a_row_that_were_not_ready_in_time_are_the_end_however_long_they_took() -> None:
+    log = history()
+    late = [log.ended(100.0 * n, crashed=True, ready_for=None, chance=0.5, late=True) for n in range(4)]
+    log.ended(400.0, crashed=True, ready_for=5.0, chance=0.5)
+    late += [log.ended(100.0 * n, crashed=True, ready_for=None, chance=0.5, late=True) for n in range(5, 10)]
+    assert [type(decision) for decision in late] == [Restart] * 8 + [GiveUp]
+    assert late[-1] == GiveUp("5 starts in a row were not ready in time")
+
+
 def test_one_that_crashes_every_twenty_seconds_is_seen_too() -> None:
     log, now, crashes = history(), 0.0, 0
     while True:
