@@ -91,13 +91,13 @@ class CrashHistory:
             self.in_a_row = 0
         self.in_a_row += 1
         self.late_in_a_row = self.late_in_a_row + 1 if late else 0
-        if self.late_in_a_row >= rules.crash_limit:
-            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
         if crashed:
             self._remember(now)
             for limit, window in self._limits():
                 if self._within(now, window) >= limit:
                     return GiveUp(f"{limit} crashes within {window:g} s")
+        if self.late_in_a_row >= rules.crash_limit:
+            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
         exponent = min(self.in_a_row - 1, 64)
         delay = min(rules.initial * rules.factor**exponent, rules.maximum)
         return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)
