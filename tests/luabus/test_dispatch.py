@@ -91,7 +91,9 @@ async def test_a_luabus_error_of_a_handler_is_the_same_error_at_the_caller() -> 
             await served.client.request("nested")
 
 
-@pytest.mark.parametrize("text", ["x" * 3_000_000, "no unicode \udcff", ""], ids=["long", "no unicode", "none"])
+@pytest.mark.parametrize(
+    "text", ["x" * 3_000_000, "no unicode \udcff", ""], ids=["long", "no unicode", "none"]
+)
 async def test_an_error_travels_whatever_its_text_is_and_ends_no_stream(text: str) -> None:
     async with Served() as served:
 
