@@ -15,8 +15,6 @@ from luabus.snapshots import merge_routes
 DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
 """What `register` says of a router. One that is late has perhaps done it, or does when it goes on."""
 
-_PAGE = 1000
-
 
 async def routes(bus: Bus) -> dict[str, Any]:
     """`{"consistent": bool, "routers": [...]}`: every reachable router's table, and whether they agree.
@@ -147,9 +145,9 @@ async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     while True:
         page = await bus.router(router).request("luabus.connections", rows[-1]["token"] if rows else 0)
-        rows += page
-        if len(page) < _PAGE:
+        if not page:
             return rows
+        rows += page
 
 
 async def _ask_all(bus: Bus, method: str) -> list[Any]:

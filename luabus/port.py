@@ -11,6 +11,12 @@ NO_ROUTE: Final = "no_route"
 NO_MASTER: Final = "no_master"
 OVERLOADED: Final = "overloaded"
 LATE: Final = "late_reply"
+CROWDED: Final = "crowded"
+"""Not why a frame from this port was lost, but why one of so many bytes for it was."""
+
+Trouble = str | bytes | tuple[str, int]
+"""What went wrong: in words, as an ERROR frame that it answered with, or as the reason and route of what was lost. It is noted
+where every microsecond counts, and put into words (`trouble`) when somebody looks."""
 
 
 class Port:
@@ -19,12 +25,12 @@ class Port:
     `out`: bytes to be written, `room`: bytes that may still be appended (the shell renews it at each flush), `frame_limit`: the
     longest frame taken from it, in bytes after the header, `owed`: bytes of answers among those that wait (they pass also
     without room, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a
-    broadcast, the ports) that will answer. Counters are totals.
+    broadcast, the ports) that will answer, `last_error`: what went wrong last for the one at the other end. Counters are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "out", "outstanding", "owed", "room",
-        "send_limit", "token", "undeliverable",
+        "bytes_in", "bytes_out", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding", "owed",
+        "room", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, room: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
@@ -36,6 +42,7 @@ class Port:
         self.out: list[bytes] = []
         self.outstanding: dict[int, Port | set[Port]] = {}
         self.undeliverable: dict[str, int] = {}
+        self.last_error: Trouble | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
 
     def deliver(
@@ -48,9 +55,14 @@ class Port:
         """Write `out`."""
         raise NotImplementedError
 
-    def count_lost(self, reason: str, frames: int = 1) -> None:
-        """Note frames *from* this port that reached nobody."""
+    def count_lost(self, reason: str, route: int, frames: int = 1) -> None:
+        """Count frames *from* this port, by `route`, that reached nobody."""
         self.undeliverable[reason] = self.undeliverable.get(reason, 0) + frames
+        self.note((reason, route))
+
+    def note(self, trouble: Trouble) -> None:
+        """This went wrong last."""
+        self.last_error = trouble
 
 
 class Sink(Port):

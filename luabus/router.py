@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import ipaddress
 import logging
 import os
@@ -40,12 +41,16 @@ from luabus.records import Records
 from luabus.snapshots import full_group, public_group
 from luabus.socket_mgr import Listener, SocketMgr
 from luabus.stream import CALL_ROUTE, Stream
+from luabus.trouble import in_words
 from luabus.version import VERSION
 
 log = logging.getLogger("luabus.router")
 
 _NAME_LENGTH = 100
-_PAGE = 1000
+_PAGE = 250
+"""Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""
+_ROW_BYTES = 2048
+"""Bytes of a row at most, packed."""
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -336,15 +341,14 @@ class Router:
         }
 
     def connections(self, after: int = 0, limit: int = _PAGE) -> list[dict[str, Any]]:
-        """One row per open connection, as in the HTTP API, by token: at most `limit` with tokens above `after`.
-
-        At most 1000 at a time, so that the answer fits into a frame.
+        """One row per open connection, as in the HTTP API, by token: at most `limit`, and at most 250, with tokens above `after`.
+        None are left when the answer is empty.
         """
         now = time.monotonic()
-        streams = sorted(
-            (s for s in self._open_streams() if s.token > after), key=lambda stream: stream.token
-        )
-        return [self._row(stream, now) for stream in streams[: min(limit, _PAGE)]]
+        count = min(limit, _PAGE, max(1, self.frame_limit // _ROW_BYTES))
+        following = (stream for stream in self._open_streams() if stream.token > after)
+        streams = heapq.nsmallest(count, following, key=lambda stream: stream.token)
+        return [self._row(stream, now) for stream in streams]
 
     def _row(self, stream: Stream, now: float) -> dict[str, Any]:
         return {
@@ -364,6 +368,8 @@ class Router:
             "preferred": stream.leaning,
             "requests_in_flight": len(stream.outstanding),
             "undeliverable": dict(stream.undeliverable),
+            "last_error": in_words(stream.last_error),
+            "last_error_at": stream.last_error_at or None,
         }
 
     def stats(self) -> dict[str, Any]:

@@ -272,6 +272,8 @@ class Stream(Wire):
 
     def reply_error(self, source: int, sequence: int, error: LuabusError) -> None:
         """Answer the request `sequence` of `source` with `error`."""
+        if self._mgr.switch.routing:
+            self.note(f"{type(error).__name__}: {error}")
         body = codec.pack_value(error.to_wire())
         if len(body) > min(self.body_limit, self.send_limit, _LONGEST_ERROR):
             text = f"{error.message[:1000]} ... (an error of {len(body)} bytes)"

@@ -45,10 +45,13 @@ from luabus.plans import (
     no_room,
     why_refused,
 )
-from luabus.port import LATE, NO_ROUTE, OVERLOADED, Port, Sink
+from luabus.port import CROWDED, LATE, NO_ROUTE, OVERLOADED, Port, Sink
 from luabus.routing import Table
 
 _META: Final = FLAG_META << 8
+_ERROR: Final = int(Kind.ERROR)
+_ERROR_KEPT: Final = 4096
+"""Bytes of the last error that a port has answered with, kept to be shown."""
 
 _SCATTER_BYTES: Final = 8 * 1024
 """Bytes that must lie ahead for `_scatter` to be worth its preparations."""
@@ -198,6 +201,8 @@ class Switch:
                     if end - pos > room or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
                         refusal = why_refused(port, goal, route, sequence, end - pos, room)
                     if refusal is not None:
+                        if end - pos > room and type(goal) is not Sink:
+                            goal.note((CROWDED, end - pos))
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
                             to = None
@@ -307,7 +312,7 @@ class Switch:
             to.flush()  # the socket may take what waits, and make room
         if size > to.room:
             if type(to) is Sink:
-                port.count_lost(to.reason, frames)
+                port.count_lost(to.reason, HEADER.unpack_from(data, start)[1], frames)
             elif frames == 1:
                 self._crowded_out(port, to, data, start, end)
             else:
@@ -334,7 +339,8 @@ class Switch:
             del port.outstanding[sequence]
             self.refuse(port, sequence, no_room(to, end - start, to.room))
         else:
-            port.count_lost(OVERLOADED)
+            port.count_lost(OVERLOADED, route)
+        to.note((CROWDED, end - start))
 
     def _send(self, to: Port, frame: bytes) -> None:
         to.room -= len(frame)
@@ -383,6 +389,7 @@ class Switch:
                 member.flush()  # as in `_forward`
             if size > member.room:
                 lost += 1
+                member.note((CROWDED, size))
                 continue
             member.room -= size
             member.frames_out += 1
@@ -391,10 +398,10 @@ class Switch:
             member.out.append(frame)
             reached.append(member)
         if lost:
-            port.count_lost(OVERLOADED, lost)
+            port.count_lost(OVERLOADED, route, lost)
         if not flags & (FLAG_REQUEST | FLAG_COUNT):
             if not reached and not lost:
-                port.count_lost(NO_ROUTE)
+                port.count_lost(NO_ROUTE, route)
             return
         if flags & FLAG_REQUEST and reached:
             port.outstanding[sequence] = set(reached)
@@ -408,7 +415,7 @@ class Switch:
     def _answer(self, port: Port, caller: Port | None, route: int, sequence: int, frame: bytes) -> None:
         """A reply goes through only from the one who was asked, to the one who did, once."""
         if caller is None or not self._answered(caller, sequence, port):
-            port.count_lost(LATE)
+            port.count_lost(LATE, route)
             return
         # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
         if caller.owed + len(frame) > caller.send_limit:
@@ -416,6 +423,8 @@ class Switch:
             error = Overloaded(text, what="bytes of answers", limit=caller.send_limit, current=caller.owed)
             self.refuse(caller, sequence, error, source=port.id)
             return
+        if route & 0xFF == _ERROR:
+            port.note(frame if len(frame) <= _ERROR_KEPT else f"answered with an error of {len(frame)} bytes")
         self._send(caller, frame)
 
     def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:
@@ -443,6 +452,7 @@ class Switch:
 
     def refuse(self, port: Port, sequence: int, error: LuabusError, source: int = 0) -> None:
         """Answer a request of `port` with `error`, at once."""
+        port.note(f"{type(error).__name__}: {error}")
         body = codec.pack_value(error.to_wire())
         header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
         self._send(port, header + body)

@@ -26,7 +26,7 @@ from luabus.errors import (
 from luabus.frames import HEADER, HEADER_SIZE, Kind
 from luabus.handshake import Handshake, goodbye
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, MAX_FRAME_LIMIT, STUCK_TIMEOUT_S
-from luabus.port import Port
+from luabus.port import Port, Trouble
 from luabus.switch import Switch
 from luabus.waiters import Waiters
 
@@ -87,7 +87,7 @@ class Wire(Port, asyncio.Protocol):
         "_answered", "_choked", "_closed_at", "_closed_waiters", "_connector", "_drained_waiters", "_flush_below", "_flushing",
         "_handshake", "_mgr", "_nodelay", "_open_timer", "_open_waiters", "_opened", "_paused", "_rest", "_rest_need",
         "_rest_size", "_stalled_mark", "_stuck_mark", "_stuck_timer", "_timeout_s", "_timeout_timer", "_transport",
-        "body_limit", "connected_at", "last_received", "made", "name", "peer", "source",
+        "body_limit", "connected_at", "last_error_at", "last_received", "made", "name", "peer", "source",
     )  # fmt: skip
 
     def __init__(self, mgr: Owner, token: int, *, connector: bool) -> None:
@@ -116,12 +116,18 @@ class Wire(Port, asyncio.Protocol):
         self.body_limit = MAX_FRAME_LIMIT
         """Bytes of the longest body the peer takes, when it has said so; the send buffer limits as well."""
         self.connected_at = self.last_received = time.monotonic()
+        self.last_error_at = 0.0
+        """When `last_error` happened, in seconds since the epoch."""
         self.made: Callable[[Wire], None] | None = None
         """Called when the connection stands, before anything is received."""
         self.name = ""
         self.peer: tuple[str, int] = ("", 0)
         self.source = 0
         """The id that frames from here carry; 0 lets the other end stamp its own."""
+
+    def note(self, trouble: Trouble) -> None:
+        self.last_error = trouble
+        self.last_error_at = time.time()
 
     # --- state ------------------------------------------------------------------------------------------------
 

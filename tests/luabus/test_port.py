@@ -12,10 +12,11 @@ def test_a_port_has_a_clients_id_until_it_is_registered() -> None:
 
 def test_what_reached_nobody_is_counted_by_reason() -> None:
     port = Port(1, 1000)
-    port.count_lost(NO_ROUTE)
-    port.count_lost(NO_ROUTE, 3)
-    port.count_lost(LATE)
+    port.count_lost(NO_ROUTE, 0)
+    port.count_lost(NO_ROUTE, 0, 3)
+    port.count_lost(LATE, 0)
     assert port.undeliverable == {NO_ROUTE: 4, LATE: 1}
+    assert port.last_error == (LATE, 0)
 
 
 def test_nowhere_has_no_room_for_the_smallest_frame() -> None:

@@ -33,8 +33,8 @@ def stream(mgr: SocketMgr, token: int, **counters: int) -> Stream:
 async def test_totals_are_those_of_the_open_connections_and_of_all_before(mgr: SocketMgr) -> None:
     records = Records("router.1")
     former, present = stream(mgr, 1, frames_in=3, bytes_in=300), stream(mgr, 2, frames_in=4, frames_out=5)
-    former.count_lost("no_route", 2)
-    present.count_lost("no_route")
+    former.count_lost("no_route", 0, 2)
+    present.count_lost("no_route", 0)
     records.gone(former)
     expected = {
         "messages_in": 7,

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from luabus import codec
+from luabus import admin, codec
 from luabus.errors import (
     BadArguments,
     ConfigError,
     FrameTooLarge,
     IdInUse,
     LuabusError,
+    NoMaster,
     ProtocolError,
     Refused,
+    RemoteError,
     StaleEpoch,
     UnknownMethod,
 )
@@ -320,6 +322,50 @@ async def test_undeliverable_messages_are_counted_by_reason_and_connection_and_s
         await bus.close()
         await until(lambda: len(star.routers[0].connections()) == 1)
         assert star.routers[0].stats()["undeliverable"] == {"no_route": 4, "no_master": 1}
+
+
+async def test_a_connections_row_says_what_went_wrong_last_and_when() -> None:
+    async with Star() as star:
+        await star.mail(1)
+        router = star.routers[0]
+        bus = await star.client()
+
+        def last_error(name: str) -> tuple[str | None, float | None]:
+            row = next(row for row in router.connections() if row["name"].startswith(name))
+            return row["last_error"], row["last_error_at"]
+
+        assert last_error("client") == last_error("mail") == (None, None)
+        before = time.time()
+        bus.target("mail.9").send("m")
+        await bus.router("router.1").request("luabus.stats")
+        said, at = last_error("client")
+        assert said == "what it sent to target 2.9 reached nobody: nobody is there"
+        assert before <= (at or 0) <= time.time()
+        with pytest.raises(NoMaster):
+            await bus.master("mail").request("who")
+        assert last_error("client")[0] == "NoMaster: group 2 has no master now"
+        with pytest.raises(Refused):
+            await bus.router("router.1").request("luabus.close", 999)
+        assert last_error("client")[0] == "Refused: router.1 has no connection with token 999"
+        with pytest.raises(RemoteError):
+            await bus.target("mail.1").request("fail", "no such account")
+        token = next(row["token"] for row in router.connections() if row["name"].startswith("client"))
+        assert last_error("mail")[0] == (
+            f"answered client.{token}: fail at mail.1 raised ValueError: no such account"
+        )
+
+
+async def test_the_rows_of_many_connections_come_in_pages_that_fit_into_a_frame() -> None:
+    async with Star(frame_limit=8192) as star:
+        router = star.routers[0]
+        buses = [await star.client() for _ in range(9)]
+        rows = await admin.connections(buses[0])
+        assert [row["token"] for row in rows] == [row["token"] for row in router.connections(limit=4)] + [
+            row["token"] for row in rows[4:]
+        ]
+        assert len(rows) == 9
+        assert len(router.connections()) == 4
+        assert router.connections(after=rows[-1]["token"]) == []
 
 
 async def test_totals_count_messages_and_bytes_also_of_connections_that_are_gone() -> None:

@@ -21,11 +21,12 @@ from luabus.frames import (
     Frame,
     Kind,
     encode,
+    make_route,
     split,
 )
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
-from luabus.port import LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED, Port
+from luabus.port import CROWDED, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED, Port
 from luabus.switch import Switch
 
 MAIL = 2
@@ -455,6 +456,7 @@ def test_a_request_to_one_that_does_not_read_is_overloaded() -> None:
     assert isinstance(error, Overloaded)
     assert (error.limit, error.current) == (26, 74)
     assert "2.1 does not read: 26 bytes are left of its buffer, the request has 74" in str(error)
+    assert world.mail[0].last_error == (CROWDED, 74)
     assert list(world.client.outstanding) == [1]
 
 
@@ -464,6 +466,8 @@ def test_one_way_messages_to_one_that_does_not_read_are_dropped_and_counted() ->
     assert [frame.key for frame in world.mail[0].take()] == [0, 1]  # those that fit, in order
     assert world.client.undeliverable == {OVERLOADED: 3}
     assert world.mail[0].room == 20
+    assert world.client.last_error == (OVERLOADED, make_route(Kind.TARGET, destination=world.mail[0].id))
+    assert world.mail[0].last_error == (CROWDED, 40)  # whoever looks at the slow one sees it as well
 
 
 def test_a_request_crowded_out_by_one_way_messages_of_the_same_run_is_overloaded() -> None:
