@@ -91,6 +91,11 @@ class Connection(Shown):
     requests_in_flight: int = 0
     preferred: bool = Field(default=False, description="whether this peer sends through this router")
     undeliverable: dict[str, int] = Field(default_factory=dict)
+    last_error: str | None = Field(
+        default=None,
+        description="what went wrong last: refused, lost, or answered by this peer with an error",
+    )
+    last_error_at: float | None = Field(default=None, description="when, in seconds since the epoch")
     rate_in: float = Field(default=0.0, description="messages per second from this peer")
     rate_out: float = Field(default=0.0, description="messages per second to this peer")
     byte_rate_in: float = Field(default=0.0, description="bytes per second from this peer")

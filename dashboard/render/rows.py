@@ -26,6 +26,7 @@ CONNECTION_COLUMNS: Final = (
     "messages_out",
     "bytes_in",
     "bytes_out",
+    "last_error_at",
     "connected_s",
     "rate_in",
     "rate_out",

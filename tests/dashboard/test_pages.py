@@ -123,6 +123,27 @@ async def test_the_page_speaks_the_browsers_language(dash: Dash) -> None:
     assert 'lang="en"' in await page(dash, "/", **{"Accept-Language": "fr"})
 
 
+async def test_a_connections_last_error_is_told_found_and_sorted_by(make_dash: Make) -> None:
+    rows = [
+        connection(
+            "router.1", "mail.1", "2.1", 1, last_error=f"refused {EVIL}", last_error_at=1_800_000_000.0
+        ),
+        connection("router.1", "mail.2", "2.2", 2),
+        connection(
+            "router.1", "mail.3", "2.3", 3, last_error="nobody is there", last_error_at=1_800_000_060.0
+        ),
+    ]
+    rows[2]["undeliverable"] = {"no_route": 4}
+    dash = await make_dash(ScriptedCluster(rows=rows))
+    html = await page(dash, "/connections?sort=-last_error_at")
+    assert re.findall(r'data-key="router.1/(\d)"', html) == ["3", "1", "2"]  # those without one are last
+    assert re.search(r"2027-01-15T08:01:00Z.*nobody is there \(4 no_route\)", html)
+    assert "refused &lt;img" in html
+    assert "<img" not in html
+    found = await dash.json("/api/v1/connections?q=nobody+there")
+    assert [(row["name"], row["last_error_at"]) for row in found] == [("mail.3", 1_800_000_060.0)]
+
+
 async def test_the_closed_connections_are_listed_with_their_reasons(make_dash: Make) -> None:
     cluster = ScriptedCluster()
     cluster.closed = [
