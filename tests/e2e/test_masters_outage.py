@@ -15,8 +15,6 @@ from tests.support.lease_servers import LeaseServer, PostgresServer, RedisServer
 from tests.support.master_cluster import RENEW, TTL, Callers, MasterCluster
 from tests.support.waiting import until
 
-START_S = 5.0  # a Python process with all its imports, on a machine that is busy
-
 
 class Store(Protocol):
     url: str
@@ -87,7 +85,6 @@ async def test_the_store_goes_away_and_comes_back(kind: str, tmp_path: Path) -> 
             assert TTL - RENEW - 0.5 < gap_began - away_at < TTL + 0.5
             assert await cluster.masters() == {(None, epoch)}
             await cluster.until_registered(late)  # a service starts all the same
-            assert lease_clock() - away_at < START_S
             assert max(answer.took_s for answer in callers.refusals()) < 0.5
 
             await store.come_back()

@@ -46,12 +46,13 @@ async def look_until(
 
 @dataclass(frozen=True)
 class Act:
-    """One line that a process wrote: `source` did `what` under `epoch`."""
+    """One line that a process wrote: `source` did `what` under `epoch`; what came as a message was `sent` before `at`."""
 
     at: float
     what: str
     source: str
     epoch: int
+    sent: float
 
 
 class MasterCluster:
@@ -198,12 +199,12 @@ class MasterCluster:
     def received(self) -> list[Act]:
         """What the recorder was told by masters, in the order in which it came."""
         lines = self._lines("recorder.1")
-        return [Act(line["at"], line["what"], line["source"], line["epoch"]) for line in lines]
+        return [Act(line["at"], line["what"], line["source"], line["epoch"], line["sent"]) for line in lines]
 
     def done(self) -> list[Act]:
         """What the chiefs wrote down themselves, by time."""
         lines = [line for name in ("chief.1", "chief.2", "chief.3") for line in self._lines(name)]
-        acts = [Act(line["at"], line["what"], line["who"], line["epoch"]) for line in lines]
+        acts = [Act(line["at"], line["what"], line["who"], line["epoch"], line["at"]) for line in lines]
         return sorted(acts, key=lambda act: act.at)
 
     async def began(self, epoch: int) -> float:
@@ -216,7 +217,8 @@ class MasterCluster:
         return told()[0]
 
     def assert_one_master_at_a_time(self) -> None:
-        """Each epoch belongs to one process; and nobody did or said anything under an epoch after a higher one was seen."""
+        """Each epoch belongs to one process; nobody did or said anything under an epoch after another acted under a higher one;
+        and no receiver was told anything under an epoch after a higher one (a message may arrive later than what others do)."""
         received, acted = self.received(), [act for act in self.done() if act.what == "acted"]
         assert received
         assert acted
@@ -224,7 +226,7 @@ class MasterCluster:
         for act in [*received, *acted]:
             assert act.epoch > 0, act
             assert owners.setdefault(act.epoch, act.source) == act.source, act
-        for acts in (received, acted, sorted([*received, *acted], key=lambda act: act.at)):
+        for acts in (received, acted, sorted([*received, *acted], key=lambda act: act.sent)):
             epochs = [act.epoch for act in acts]
             back = [pair for pair in pairwise(acts) if pair[1].epoch < pair[0].epoch]
             assert epochs == sorted(epochs), back

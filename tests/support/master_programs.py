@@ -48,9 +48,10 @@ async def _beat() -> None:
     """A master that acts by itself, without being called."""
     while True:
         await asyncio.sleep(BEAT_S)
+        now = lease_clock()
         if chief.is_master():
             with contextlib.suppress(luabus.LuabusError):
-                chief.bus.target("recorder.1").send("wrote", "beat")
+                chief.bus.target("recorder.1").send("wrote", "beat", now)
 
 
 @chief.on_master
@@ -66,11 +67,12 @@ def stepped_back() -> None:
 @chief.rpc
 def act(number: int) -> list[Any]:
     """Handled as a master: written down here, told to the recorder, answered with the id and the epoch."""
+    now = lease_clock()
     epoch = chief.epoch()
     if not epoch:
         raise luabus.NoMaster("its lease ended in this very moment", group=1)
     _write("acted", epoch=epoch, number=number)
-    chief.bus.target("recorder.1").send("wrote", "act")
+    chief.bus.target("recorder.1").send("wrote", "act", now)
     return [str(chief.service_id), epoch]
 
 
@@ -80,7 +82,7 @@ def lie(epoch: int) -> None:
     stream = chief.bus.preferred
     assert stream is not None
     route = make_route(Kind.TARGET, destination=ServiceId.parse("recorder.1", chief.bus.groups))
-    stream.post(route, 0, codec.pack_call("wrote", ("lie",)), 0, epoch)
+    stream.post(route, 0, codec.pack_call("wrote", ("lie", lease_clock())), 0, epoch)
 
 
 @chief.rpc
@@ -90,11 +92,11 @@ def dropped() -> dict[str, int]:
 
 
 @recorder.rpc
-def wrote(kind: str) -> None:
+def wrote(kind: str, sent: float) -> None:
     caller = luabus.caller()
     if not caller.epoch:
         return  # its sender is master no longer, and does not say that it is
-    _write(kind, source=f"chief.{caller.instance}", epoch=caller.epoch)
+    _write(kind, source=f"chief.{caller.instance}", epoch=caller.epoch, sent=sent)
 
 
 @recorder.rpc(name="dropped")
