@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -94,7 +95,12 @@ async def test_a_luabus_error_of_a_handler_is_the_same_error_at_the_caller() -> 
 @pytest.mark.parametrize(
     "text", ["x" * 3_000_000, "no unicode \udcff", ""], ids=["long", "no unicode", "none"]
 )
-async def test_an_error_travels_whatever_its_text_is_and_ends_no_stream(text: str) -> None:
+async def test_an_error_travels_whatever_its_text_is_and_ends_no_stream(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(
+        logging.CRITICAL, logger="luabus"
+    )  # a log that is no unicode cannot be sent to pytest-xdist
     async with Served() as served:
 
         @served.handlers.rpc
