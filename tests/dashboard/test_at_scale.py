@@ -1,5 +1,5 @@
-"""Many pages and many rows: fifty open pages at real routers (`source`, `feed`, `events`), 10,000 connections over HTTP (`api`,
-`pages`, `tables`)."""
+"""Many pages and many rows: fifty open pages at real routers (`source`, `feed`, `events`), 10,000 connections over HTTP and in a
+real Chromium (`api`, `pages`, `tables`)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from playwright.async_api import async_playwright, expect
 
 import luabus
 from dashboard.app import make_app
@@ -22,6 +23,7 @@ from dashboard.feed import Feed
 from dashboard.journal import Journal
 from dashboard.source import ClusterSource
 from tests.dashboard.cluster import ScriptedCluster, connection
+from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
 from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make, bearer
 
 SECRET = "a secret of this test"
@@ -131,3 +133,38 @@ async def test_the_page_over_ten_thousand_connections_is_small_and_quick(crowd: 
     assert time.perf_counter() - began < QUICK_S
     assert html.count("<tr data-key=") == 100
     assert len(html) < 150_000
+
+
+async def test_ten_thousand_connections_are_filtered_sorted_and_paged_in_a_browser(crowd: Dash) -> None:
+    ranked = [row["name"] for row in sorted(crowd.cluster.rows, key=lambda row: -row["rtt_ms"])]
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await chromium.new_page()
+        await page.goto(f"{crowd.client.make_url('/login')}?token={TOKENS[Role.viewer]}")
+        await page.goto(str(crowd.client.make_url("/connections")))
+        table, count = page.locator(".dense tbody tr"), page.locator("#count")
+        await expect(count).to_have_text("10000 of 10000")
+        await expect(table).to_have_count(100)  # what the browser lays out, however many there are
+
+        await page.get_by_role("link", name="Round trip").click()
+        await expect(table.first).to_contain_text(ranked[0])
+        await page.get_by_role("link", name="Next").click()
+        await expect(page.locator(".pager")).to_contain_text("page 2 of 100")
+        await expect(table.first).to_contain_text(ranked[100])
+
+        await page.get_by_role("searchbox").press_sequentially("player.123 router.2")
+        await expect(count).to_have_text("6 of 10000")
+        await expect(table).to_have_count(6)
+        await expect(table.first).to_contain_text("player.1")
+        await expect(page.locator(".pager")).to_have_count(0)
+
+        # A connection that fits comes and goes while one looks: the rows follow by themselves.
+        newcomer = connection("router.2", "player.1230000", "9.12345", 99_999, rtt_ms=0.0)
+        crowd.cluster.rows.append(newcomer)
+        await crowd.look()
+        await expect(table).to_have_count(7)
+        crowd.cluster.rows.remove(newcomer)
+        await crowd.look()
+        await expect(table).to_have_count(6)
+        assert await page.get_by_role("searchbox").input_value() == "player.123 router.2"
+        await chromium.close()
