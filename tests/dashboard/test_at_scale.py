@@ -22,8 +22,8 @@ from dashboard.context import Context, Options
 from dashboard.feed import Feed
 from dashboard.journal import Journal
 from dashboard.source import ClusterSource
-from tests.dashboard.cluster import ScriptedCluster, connection
 from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
+from tests.dashboard.cluster import ScriptedCluster, connection
 from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make, bearer
 
 SECRET = "a secret of this test"
