@@ -108,6 +108,30 @@ def test_a_master_switch_is_seen_without_reload(page: Page, cluster: LiveCluster
     expect(cell).to_have_text(other, timeout=20_000)
 
 
+def test_another_instance_is_promoted_and_the_events_say_by_whom(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/routes")
+    cells = page.locator("#group-3 .master-row td b")
+    master = cells.first.inner_text()
+    other = {"director.1": "director.2", "director.2": "director.1"}[master]
+    row = page.locator("#group-3 tr", has_text=other).first
+    row.get_by_label(f"Actions for {other}").click()
+    row.get_by_role("button", name="Promote to master").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(master)  # who loses it is said before
+    expect(dialog).to_contain_text(other)
+    dialog.get_by_role("button", name="Do it").click()
+    expect(cells).to_have_text([other, other])
+    expect(page.locator("#group-3 .master-row")).to_contain_text("epoch")
+
+    page.get_by_role("button", name="Undo").click()
+    dialog.get_by_role("button", name="Do it").click()
+    expect(cells).to_have_text([master, master])
+    go(page, cluster, "/events?q=promote")
+    entry = page.locator(".event", has_text=other).first
+    expect(entry).to_contain_text("admin")
+    expect(entry).to_contain_text("127.0.0.1")
+
+
 def test_the_log_of_a_process_is_shown(page: Page, cluster: LiveCluster) -> None:
     go(page, cluster, "/processes/mail.2")
     expect(page.locator("#log")).to_contain_text("is ready")
