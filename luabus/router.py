@@ -23,6 +23,7 @@ from luabus.errors import (
     IdInUse,
     LuabusError,
     Overloaded,
+    PeerLost,
     Refused,
     StaleEpoch,
 )
@@ -429,7 +430,7 @@ class Router:
         self._watchers.discard(stream)
         self._records.gone(stream)
         if error is not None:
-            self._records.note_closed(stream, str(error))
+            self._records.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))
             if stream.id < CLIENT_BASE:
                 log.info("%s: %s is gone: %s", self.name, self._label(stream), error)
         if self.mgr.switch.table.lost(stream):

@@ -137,7 +137,7 @@ async def test_a_connections_last_error_is_told_found_and_sorted_by(make_dash: M
     dash = await make_dash(ScriptedCluster(rows=rows))
     html = await page(dash, "/connections?sort=-last_error_at")
     assert re.findall(r'data-key="router.1/(\d)"', html) == ["3", "1", "2"]  # those without one are last
-    assert re.search(r"2027-01-15T08:01:00Z.*nobody is there \(4 no_route\)", html)
+    assert re.search(r"2027-01-15T08:01:00Z.*nobody is there · 4 no_route", html)
     assert "refused &lt;img" in html
     assert "<img" not in html
     found = await dash.json("/api/v1/connections?q=nobody+there")
