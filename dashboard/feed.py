@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dashboard.model import Connection, Group, Process, RouterStats
-from dashboard.render.rows import with_rates
+from dashboard.rates import ConnectionRates
 from dashboard.snapshot import TOPICS, RouterState, Snapshot
 from dashboard.source import Source
 from luabus.errors import LuabusError
@@ -71,7 +71,7 @@ class Feed:
         self._kick = asyncio.Event()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._connections_at: float | None = None
+        self._rates = ConnectionRates()
         self._launcher_event = 0
         self._launcher_pid: object = None
         self.on_launcher_events: Callable[[list[Mapping[str, Any]]], None] = lambda events: None
@@ -264,11 +264,7 @@ class Feed:
         if isinstance(answer, Exception):
             return new
         with _tolerant("connections"):
-            rows = _connections.validate_python(answer)
-            at = self._monotonic()
-            elapsed = at - self._connections_at if self._connections_at is not None else 0.0
-            self._connections_at = at
-            return replace(new, connections=with_rates(rows, new.connections, elapsed))
+            return replace(new, connections=self._rates.of(_connections.validate_python(answer)))
         return new
 
     def _with_launcher(self, new: Snapshot, answer: Any) -> Snapshot:

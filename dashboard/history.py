@@ -1,6 +1,6 @@
 """What the figures were: the last 15 minutes and the last day, kept in memory at falling resolution.
 
-Each series has two rings of means: 5 seconds wide for a quarter of an hour, 2 minutes wide for a day. A series takes 18 KB,
+Each series has two rings of means: 5 seconds wide for a quarter of an hour, 2 minutes wide for a day. A series takes 22 KB,
 however long the dashboard runs; those of processes that are gone for a day are dropped.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import quantiles
 from typing import Final, NamedTuple
 
+from dashboard.rates import LEAST_S
 from dashboard.snapshot import Snapshot
 
 Sampled = tuple[str, str]
@@ -27,7 +28,7 @@ class Window(NamedTuple):
 
 WINDOWS: Final[Mapping[str, Window]] = {"15m": Window(5, 180), "1d": Window(120, 720)}
 MOST_SERIES: Final = 2000
-"""Bounds the memory at 36 MB with a thousand processes; what comes beyond is not kept."""
+"""Bounds the memory at 44 MB with a thousand processes; what comes beyond is not kept."""
 DROPPED_AFTER_S: Final = 86_400
 
 UNITS: Final[Mapping[str, str]] = {
@@ -50,23 +51,23 @@ UNITS: Final[Mapping[str, str]] = {
 class Ring:
     """Means of fixed width in time; the newest `kept` of them."""
 
-    __slots__ = ("_means", "_numbers", "_samples", "window")
+    __slots__ = ("_means", "_numbers", "_weights", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self._means = array("d", bytes(8 * window.kept))
         self._numbers = array("q", [-1]) * window.kept
-        self._samples = array("I", bytes(4 * window.kept))
+        self._weights = array("d", bytes(8 * window.kept))
 
-    def add(self, at: float, value: float) -> None:
-        """Count a sample in. `at` in seconds since the epoch."""
+    def add(self, at: float, value: float, weight: float = 1.0) -> None:
+        """Count a sample in. `at` in seconds since the epoch; `weight` beside the others, such as the time that it covers."""
         number = int(at // self.window.step_s)
         place = number % self.window.kept
         if self._numbers[place] != number:
-            self._numbers[place], self._means[place], self._samples[place] = number, value, 1
+            self._numbers[place], self._means[place], self._weights[place] = number, value, weight
         else:
-            self._samples[place] += 1
-            self._means[place] += (value - self._means[place]) / self._samples[place]
+            self._weights[place] += weight
+            self._means[place] += (value - self._means[place]) * weight / self._weights[place]
 
     def read(self, now: float) -> list[float | None]:
         """The newest `kept` means, oldest first; None where there was no sample. The last one is still growing."""
@@ -92,29 +93,34 @@ class History:
         at = new.at
         for key, value in _gauges(new):
             self.sample(key, at, value)
-        for key, total in _totals(new):
-            self.count(key, at, total)
+        for key, total, uptime_s in _totals(new):
+            self.count(key, at, total, uptime_s)
         step = int(at // WINDOWS["15m"].step_s)
         if step != self._step:
             self._step = step
             self._drop(at)
             self.on_step()
 
-    def count(self, key: Sampled, at: float, total: float) -> None:
-        """A counter's total becomes a rate. One that went back has started anew, and says nothing until the next look."""
+    def count(self, key: Sampled, at: float, total: float, uptime_s: float) -> None:
+        """A counter's total becomes a rate, by the clock of the process that counts: `uptime_s`. One that went back has started
+        anew, and says nothing until the next look."""
         before = self._counters.get(key)
-        self._counters[key] = (at, total)
-        if before is not None and total >= before[1] and at > before[0]:
-            self.sample(key, at, (total - before[1]) / (at - before[0]))
+        if before is not None and before[0] <= uptime_s < before[0] + LEAST_S and total >= before[1]:
+            return
+        self._counters[key] = (uptime_s, total)
+        if before is not None and total >= before[1] and uptime_s > before[0]:
+            elapsed_s = uptime_s - before[0]
+            self.sample(key, at, (total - before[1]) / elapsed_s, elapsed_s)
 
-    def sample(self, key: Sampled, at: float, value: float) -> None:
+    def sample(self, key: Sampled, at: float, value: float, weight: float = 1.0) -> None:
+        """Take in a value; `weight` as in `Ring.add`."""
         rings = self._rings.get(key)
         if rings is None:
             if len(self._rings) >= MOST_SERIES:
                 return
             rings = self._rings[key] = {name: Ring(window) for name, window in WINDOWS.items()}
         for ring in rings.values():
-            ring.add(at, value)
+            ring.add(at, value, weight)
         self._touched[key] = at
         self._latest[key] = value
 
@@ -169,15 +175,19 @@ def _round_trips(known: Sequence[float]) -> Iterator[tuple[Sampled, float]]:
         yield ("round trip", "p99"), known[0]
 
 
-def _totals(snapshot: Snapshot) -> Iterator[tuple[Sampled, float]]:
+def _totals(snapshot: Snapshot) -> Iterator[tuple[Sampled, float, float]]:
     for router in snapshot.routers:
         stats = router.stats
         if not router.connected or stats is None:
             continue
-        yield ("messages", router.name), stats.messages_in
-        yield ("bytes", router.name), stats.bytes_in
-        yield ("load", router.name), stats.cpu_s * 100
-        yield ("undeliverable", router.name), sum(stats.undeliverable.values())
+        totals = {
+            "messages": stats.messages_in,
+            "bytes": stats.bytes_in,
+            "load": stats.cpu_s * 100,
+            "undeliverable": sum(stats.undeliverable.values()),
+        }
+        for kind, total in totals.items():
+            yield (kind, router.name), total, stats.uptime_s
 
 
 def percentile_ms(buckets: Sequence[int], share: float) -> float | None:

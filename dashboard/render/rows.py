@@ -33,13 +33,6 @@ CONNECTION_COLUMNS: Final = (
     "byte_rate_in",
     "byte_rate_out",
 )
-COUNTED: Final = {
-    "rate_in": "messages_in",
-    "rate_out": "messages_out",
-    "byte_rate_in": "bytes_in",
-    "byte_rate_out": "bytes_out",
-}
-"""Each rate of a connection, and the counter that it is of."""
 PAGE_SIZE: Final = 100
 """Rows of one page: what a browser lays out without a stutter."""
 
@@ -80,32 +73,6 @@ def select(
         known.sort(key=lambda row: getattr(row, name), reverse=sort.startswith("-"))
         found = known + unknown
     return Page(tuple(found[offset : offset + limit]), len(found), offset, limit)
-
-
-def with_rates(
-    new: Sequence[Connection], old: Sequence[Connection], elapsed_s: float
-) -> tuple[Connection, ...]:
-    """The connections with messages and bytes per second since the look before. A new one, or one whose counters went back, has
-    none."""
-    if elapsed_s <= 0:
-        return tuple(new)
-    before = {(row.router, row.token): row for row in old}
-    result = []
-    for row in new:
-        previous = before.get((row.router, row.token))
-        if (
-            previous is None
-            or previous.messages_in > row.messages_in
-            or previous.messages_out > row.messages_out
-        ):
-            result.append(row)
-            continue
-        rates = {
-            rate: round(max(getattr(row, count) - getattr(previous, count), 0) / elapsed_s, 2)
-            for rate, count in COUNTED.items()
-        }
-        result.append(row.model_copy(update=rates))
-    return tuple(result)
 
 
 def closed(snapshot: Snapshot, q: str = "") -> list[Closed]:

@@ -33,27 +33,6 @@ def test_every_column_can_be_sorted_by() -> None:
         assert len(rows.select([row("a"), row("b")], sort=column).rows) == 2
 
 
-def test_rates_come_from_two_looks() -> None:
-    old = [row("a", messages_in=100, messages_out=10)]
-    (new,) = rows.with_rates([row("a", messages_in=300, messages_out=10)], old, 2.0)
-    assert (new.rate_in, new.rate_out) == (100.0, 0.0)
-
-
-def test_bytes_have_rates_as_messages_have() -> None:
-    old = [row("a", messages_in=1, bytes_in=1000, messages_out=1, bytes_out=0)]
-    (new,) = rows.with_rates([row("a", messages_in=2, bytes_in=5096, messages_out=1, bytes_out=0)], old, 2.0)
-    assert (new.byte_rate_in, new.byte_rate_out) == (2048.0, 0.0)
-
-
-def test_a_new_connection_or_a_counter_that_went_back_has_no_rate() -> None:
-    old = [row("a", messages_in=100)]
-    assert [r.rate_in for r in rows.with_rates([row("a", messages_in=50), row("b", 2)], old, 1.0)] == [
-        0.0,
-        0.0,
-    ]
-    assert rows.with_rates([row("a", messages_in=300)], old, 0.0)[0].rate_in == 0.0
-
-
 def test_the_preferred_router_is_the_one_sent_through() -> None:
     given = [row("a"), row("a", router="router.2", preferred=True), row("new")]
     assert rows.preferred(given) == {"a": "router.2"}
