@@ -3,6 +3,8 @@ import { followLog } from "./live.js";
 import { say } from "./texts.js";
 
 const KEPT = 5000;
+const SLACK = 500; // so many more before the oldest go: each time they do, what is below moves up
+const MOST = 20_000; // while somebody reads further up, what he reads is kept as well, up to so many lines
 const box = document.getElementById("log");
 const search = document.getElementById("log-search");
 const found = document.getElementById("log-found");
@@ -36,30 +38,42 @@ function lineOf(text, wanted) {
 
 const fits = (text, wanted) => wanted.every((word) => text.toLowerCase().includes(word));
 
+const atBottom = () => box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+
 function show() {
   const wanted = words();
   const shown = lines.filter((text) => fits(text, wanted));
   box.replaceChildren(...shown.map((text) => lineOf(text, wanted)));
   if (!shown.length) box.textContent = lines.length ? say("No line fits.") : say("Nothing was written yet.");
-  found.textContent = wanted.length ? `${shown.length} / ${lines.length}` : `${lines.length}`;
+  count(wanted);
   box.scrollTop = box.scrollHeight;
 }
 
+function count(wanted) {
+  found.textContent = wanted.length ? `${box.childElementCount} / ${lines.length}` : `${lines.length}`;
+}
+
+/** Put what is new below, and let the oldest go: who follows sees the end, who reads further up goes on with the same line. */
 function add(fresh) {
   const wanted = words();
-  const bottom = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
-  const first = lines.length === 0;
+  const follows = atBottom();
   lines.push(...fresh);
-  if (first || lines.length > KEPT + 500) {
-    lines = lines.slice(-KEPT);
-    show();
-    return;
-  }
-  const parts = fresh.filter((text) => fits(text, wanted)).map((text) => lineOf(text, wanted));
-  if (!box.querySelector("div")) box.replaceChildren();
-  box.append(...parts);
-  found.textContent = wanted.length ? `${box.childElementCount} / ${lines.length}` : `${lines.length}`;
-  if (bottom) box.scrollTop = box.scrollHeight;
+  if (!box.childElementCount) return show();
+  box.append(...fresh.filter((text) => fits(text, wanted)).map((text) => lineOf(text, wanted)));
+  const most = follows ? KEPT : MOST;
+  if (lines.length > most + SLACK) forget(lines.length - most, wanted);
+  count(wanted);
+  if (follows) box.scrollTop = box.scrollHeight;
+}
+
+/** The oldest `number` lines go; what is seen stays where it is. */
+function forget(number, wanted) {
+  const gone = lines.splice(0, number).filter((text) => fits(text, wanted)).length;
+  const first = box.children[gone];
+  const moved = first && first.offsetTop - box.firstElementChild.offsetTop;
+  for (let left = gone; left > 0; left -= 1) box.firstElementChild.remove();
+  if (first) box.scrollTop -= moved;
+  else show();
 }
 
 function label() {
@@ -67,27 +81,49 @@ function label() {
   pause.setAttribute("aria-pressed", String(paused));
 }
 
-/** Show `all` instead of what was shown, and leave the reader where he is: the stream begins anew when another page joins it. */
+/** How many of `all` are known already: they are the end of `before`. */
+function known(before, all) {
+  for (let length = Math.min(all.length, before.length); length > 0; length -= 1) {
+    const from = before.length - length;
+    let same = 0;
+    while (same < length && before[from + same] === all[same]) same += 1;
+    if (same === length) return length;
+  }
+  return 0;
+}
+
+/** The stream begins anew, with the newest lines, whenever another page joins it: what goes on where `lines` end is added, and
+ * only when nothing does is all of it shown instead. */
 function begin(all) {
-  const bottom = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+  const length = known(lines, all);
+  if (length) return add(all.slice(length));
+  const follows = atBottom();
   const top = box.scrollTop;
   lines = all;
   show();
-  if (!bottom) box.scrollTop = top;
+  if (!follows) box.scrollTop = top;
 }
 
 /** What was written: all that there is (`first`: the beginning, or the line was cut), or what is new. */
 function take(written, first) {
   const fresh = written.map((text) => text.replace(ESCAPES, ""));
   if (paused) {
-    anew ||= first;
-    waiting = first ? fresh : [...waiting, ...fresh].slice(-KEPT);
+    wait(fresh, first);
     label();
   } else if (first) {
     begin(fresh);
   } else {
     add(fresh);
   }
+}
+
+function wait(fresh, first) {
+  const length = first ? known(anew ? waiting : [...lines, ...waiting], fresh) : 0;
+  if (first && !length) {
+    anew = true;
+    waiting = [];
+  }
+  waiting = [...waiting, ...fresh.slice(length)].slice(-KEPT);
 }
 
 function goOn() {

@@ -213,7 +213,10 @@ class ScriptedCluster:
         async def batches() -> AsyncIterator[list[Any]]:
             yield self.logs[-lines:]
             while True:
-                yield [await self.written.get()]
+                batch = [await self.written.get()]
+                while not self.written.empty():
+                    batch.append(self.written.get_nowait())
+                yield batch
 
         yield batches()
 

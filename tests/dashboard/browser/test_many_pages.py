@@ -45,26 +45,6 @@ def test_twelve_pages_of_one_browser_all_load_and_all_hear_of_changes(
         expect(one.locator("#live")).to_have_attribute("data-state", "live")
 
 
-def test_another_page_that_joins_does_not_scroll_a_log_that_somebody_reads(
-    page: Page, cluster: LiveCluster
-) -> None:
-    go(page, cluster, "/processes/router.1")
-    log = page.locator("#log")
-    expect(log).to_contain_text("listens", ignore_case=True)
-    page.evaluate(
-        """() => {
-            const log = document.getElementById("log");
-            log.style.maxHeight = "40px";
-            log.scrollTop = 0;
-            new MutationObserver((changes) => { window.anew ||= changes.some(({ removedNodes }) => removedNodes.length > 1); })
-                .observe(log, { childList: true });
-        }"""
-    )
-    go(page.context.new_page(), cluster, "/processes/mail.1")
-    page.wait_for_function("() => window.anew", polling=50)
-    assert log.evaluate("(e) => e.scrollTop") == 0
-
-
 def test_a_browser_without_shared_workers_is_live_as_well(page: Page, cluster: LiveCluster) -> None:
     page.add_init_script("delete window.SharedWorker")
     go(page, cluster, "/processes/router.1")
