@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from dashboard import verbs
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
+from dashboard.lists import Words
 from dashboard.model import (
     Asked,
     CloseAsked,
-    Closed,
-    Connection,
     Consequence,
     Done,
     Events,
@@ -25,7 +24,6 @@ from dashboard.model import (
     KillAsked,
     LogLines,
     NameAsked,
-    Process,
     PromoteAsked,
     RegisterAsked,
     Registered,
@@ -35,15 +33,9 @@ from dashboard.model import (
     Status,
 )
 from dashboard.problems import ApiError, not_found
-from dashboard.render import rows, tables
+from dashboard.render import tables
 from dashboard.render.status import status_of
 from luabus import hash_key
-
-_MOST_ROWS = 100_000
-
-Limit = Annotated[int, Field(ge=1, le=_MOST_ROWS)]
-Offset = Annotated[int, Field(ge=0, le=1 << 31)]
-Words = Annotated[str, Field(max_length=200, description="every word must occur; case does not matter")]
 
 
 class Empty(Asked):
@@ -52,30 +44,6 @@ class Empty(Asked):
 
 class LogsQuery(Asked):
     lines: Annotated[int, Field(ge=1, le=10_000)] = 100
-
-
-class ConnectionsQuery(Asked):
-    """`sort` is a column; `-column` descends."""
-
-    q: Words = ""
-    router: Annotated[str, Field(max_length=120)] = ""
-    sort: str = ""
-    offset: Offset = 0
-    limit: Limit = _MOST_ROWS
-
-    @field_validator("sort")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value and value.removeprefix("-") not in rows.CONNECTION_COLUMNS:
-            raise ValueError(
-                f"{value!r} is not a column; the columns are {', '.join(rows.CONNECTION_COLUMNS)}"
-            )
-        return value
-
-
-class ClosedQuery(Asked):
-    q: Words = ""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class EventsQuery(Asked):
@@ -130,21 +98,6 @@ async def status(call: Call) -> Status:
 
 @endpoint(
     "GET",
-    "/api/v1/processes",
-    role=Role.viewer,
-    tag="processes",
-    answer=list[Process],
-    summary="Every supervised process",
-    problems=(503,),
-)
-async def processes(call: Call) -> list[Process]:
-    if call.snapshot.launcher_error is not None:
-        raise ApiError(503, f"the launcher does not answer: {call.snapshot.launcher_error}")
-    return list(call.snapshot.processes)
-
-
-@endpoint(
-    "GET",
     "/api/v1/jobs",
     role=Role.viewer,
     tag="processes",
@@ -153,19 +106,6 @@ async def processes(call: Call) -> list[Process]:
 )
 async def jobs(call: Call) -> list[Job]:
     return list(call.context.jobs.shown(call.snapshot))
-
-
-@endpoint(
-    "GET",
-    "/api/v1/connections/closed",
-    role=Role.viewer,
-    tag="routing",
-    answer=list[Closed],
-    query=ClosedQuery,
-    summary="The connections that ended last, newest first, each with the reason",
-)
-async def closed(call: Call) -> list[Closed]:
-    return rows.closed(call.snapshot, call.query.q)[: call.query.limit]
 
 
 @endpoint(
@@ -206,26 +146,6 @@ async def routes(call: Call) -> Routes:
 )
 async def key(call: Call) -> KeyPlaces:
     return place_key(call.snapshot, call.query)
-
-
-@endpoint(
-    "GET",
-    "/api/v1/connections",
-    role=Role.viewer,
-    tag="routing",
-    answer=list[Connection],
-    query=ConnectionsQuery,
-    summary="Every connection of every router; the header X-Total-Count has their number before paging",
-    problems=(503,),
-)
-async def connections(call: Call) -> list[Connection]:
-    if not call.snapshot.routed:
-        raise ApiError(503, f"no router answers: {call.snapshot.bus_error or 'all connections are lost'}")
-    asked: ConnectionsQuery = call.query
-    found = [row for row in call.snapshot.connections if asked.router in ("", row.router)]
-    page = rows.select(found, asked.q, asked.sort, asked.offset, asked.limit)
-    call.headers["X-Total-Count"] = str(page.total)
-    return list(page.rows)
 
 
 @endpoint(

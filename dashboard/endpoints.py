@@ -44,7 +44,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself."""
+    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself; what is
+    `listed` comes in pages, with the number of all rows in the header X-Total-Count."""
 
     method: str
     path: str
@@ -57,6 +58,7 @@ class Endpoint:
     body: type[Asked] | None = None
     problems: tuple[int, ...] = ()
     media: str = "application/json"
+    listed: bool = False
 
 
 TABLE: Final[list[Endpoint]] = []
@@ -76,12 +78,13 @@ def endpoint(
     body: type[Asked] | None = None,
     problems: tuple[int, ...] = (),
     media: str = "application/json",
+    listed: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Enter a handler in the table."""
 
     def enter(handler: Handler) -> Handler:
         TABLE.append(
-            Endpoint(method, path, handler, role, summary, tag, answer, query, body, problems, media)
+            Endpoint(method, path, handler, role, summary, tag, answer, query, body, problems, media, listed)
         )
         return handler
 

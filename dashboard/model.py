@@ -123,7 +123,7 @@ class Alarm(Shown):
     count: int = 1
 
 
-class RouterStats(Shown):
+class RouterTotals(Shown):
     """One router's totals since it started. `undeliverable` counts one-way messages that went nowhere, by reason."""
 
     router: str
@@ -142,7 +142,19 @@ class RouterStats(Shown):
     undeliverable: dict[str, int] = Field(default_factory=dict)
     draining: bool = False
     alarms: tuple[Alarm, ...] = ()
+
+
+class RouterStats(RouterTotals):
+    """As a router tells it: with the connections that ended last."""
+
     closed: tuple[Closed, ...] = ()
+
+
+class Router(RouterTotals):
+    """A router, and what it said last, `age_s` seconds ago (null: it never answered)."""
+
+    connected: bool
+    age_s: float | None = None
 
 
 # --- what the launcher says ------------------------------------------------------------------------------------

@@ -127,6 +127,14 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {
         "200": {"description": "Done as asked", "content": {one.media: {"schema": _answer(one, definitions)}}}
     }
+    if one.listed:
+        responses["200"]["headers"] = {
+            "X-Total-Count": {
+                "description": "How many rows there are, before paging",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
     for status in sorted(statuses):
         # What is no HTTP is answered by the server before anything of ours sees it, in plain text.
         content = {"text/plain": {"schema": {"type": "string"}}} if status == 400 else problem

@@ -14,12 +14,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dashboard import verbs
-from dashboard.api import ConnectionsQuery, EventsQuery, KeyQuery, place_key
+from dashboard.api import EventsQuery, KeyQuery, place_key
 from dashboard.auth import Role
 from dashboard.calls import methods_of
 from dashboard.charts import sparkline
 from dashboard.context import Context, caller_of
 from dashboard.endpoints import allow
+from dashboard.lists import ConnectionsQuery
 from dashboard.openapi import document
 from dashboard.problems import ApiError, from_luabus, invalid, not_found
 from dashboard.render import operations, rows, tables, topology

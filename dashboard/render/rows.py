@@ -1,4 +1,4 @@
-"""Long lists: filter, sort, page; and the rates between two looks."""
+"""Long lists: filter, sort, page."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ CONNECTION_COLUMNS: Final = (
     "rate_out",
     "byte_rate_in",
     "byte_rate_out",
+)
+CLOSED_COLUMNS: Final = ("router", "token", "service_id", "name", "peer", "reason", "at")
+PROCESS_COLUMNS: Final = (
+    "name",
+    "service",
+    "service_id",
+    "state",
+    "pid",
+    "restarts",
+    "uptime_s",
+    "cpu_percent",
+    "rss_bytes",
+)
+ROUTER_COLUMNS: Final = (
+    "router",
+    "connected",
+    "uptime_s",
+    "cpu_s",
+    "connections",
+    "messages_in",
+    "messages_out",
+    "bytes_in",
+    "bytes_out",
 )
 PAGE_SIZE: Final = 100
 """Rows of one page: what a browser lays out without a stutter."""
