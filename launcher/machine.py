@@ -83,6 +83,10 @@ class Machine:
     def crashes_in_a_row(self) -> int:
         return self._crashes.in_a_row
 
+    def restarts_left(self, now: float) -> int:
+        """After how many more crashes, if they came now, it would be started again."""
+        return self._crashes.left(now)
+
     def adopt(self, rules: Rules, *, wait_again: bool) -> None:
         """Other rules, from now on. `wait_again`: it depends on something else than before, and waits for that as at first."""
         self.rules = rules

@@ -102,6 +102,12 @@ class CrashHistory:
         delay = min(rules.initial * rules.factor**exponent, rules.maximum)
         return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)
 
+    def left(self, now: float) -> int:
+        """After so many more crashes, one upon the other, it would be started again; at 0 the next one is its last."""
+        if self.policy.policy == "never":
+            return 0
+        return max(0, min(limit - 1 - self._within(now, window) for limit, window in self._limits()))
+
     def _limits(self) -> tuple[tuple[int, float], tuple[int, float]]:
         rules = self.policy
         return (rules.crash_limit, rules.crash_window), (rules.slow_crash_limit, rules.slow_crash_window)

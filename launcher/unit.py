@@ -105,6 +105,11 @@ class Unit:
         return self._clock() - self.spawned_at if self.pid is not None else 0.0
 
     @property
+    def restarts_left(self) -> int:
+        """After how many more crashes, if they came now, it would be started again."""
+        return self.machine.restarts_left(self._clock())
+
+    @property
     def stuck(self) -> bool:
         """It waits to start, for something that does not come by itself; the detail says what a person has to do."""
         return self._stuck and self.machine.waiting

@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.alarms import sentences
 from launcher.plan import dashboard_url
-from launcher.spec import Kind
+from launcher.spec import Kind, ReadyBy
 from launcher.states import State
 from launcher.stats import Meter, Usage
 from launcher.supervisor import Supervisor
@@ -103,6 +103,9 @@ def process_map(unit: Unit, usage: Usage) -> dict[str, Any]:
         "wanted": machine.wanted,
         "pid": unit.pid,
         "restarts": machine.restarts,
+        "restart_policy": machine.rules.restart.policy,
+        "restarts_left": unit.restarts_left,
+        "liveness_timeout_s": (spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
         "uptime_s": round(unit.uptime_s, 3),
         "cpu_percent": usage.cpu_percent,
         "rss_bytes": usage.rss_bytes,

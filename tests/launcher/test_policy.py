@@ -107,6 +107,19 @@ def test_a_person_who_starts_it_gives_it_a_new_life() -> None:
     assert crash(log, 5.0) == Restart(0.5, 1)
 
 
+def test_how_many_more_crashes_it_would_be_started_again_after() -> None:
+    log = history(slow_crash_limit=7)
+    left = [log.left(0.0)]
+    for now in (0.0, 15.0, 30.0, 45.0):
+        crash(log, now)
+        left.append(log.left(now))
+    assert left == [4, 3, 2, 1, 0]
+    assert (log.left(60.0), log.left(60.1), log.left(200.0)) == (0, 1, 2)  # the row of seven within an hour
+    assert isinstance(crash(log, 60.0), GiveUp)
+    assert log.left(60.0) == 0
+    assert (history(policy="never").left(0.0), history(policy="always").left(0.0)) == (0, 4)
+
+
 def test_a_thousand_crashes_do_not_overflow() -> None:
     log = history(crash_limit=10**9, slow_crash_limit=10**9)
     decision = Restart(0.0, 0)

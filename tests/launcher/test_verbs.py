@@ -255,6 +255,23 @@ def test_what_only_the_launcher_knows_is_refused_there(cluster: ClusterRun) -> N
         cluster.request("scale", "web", 70000, WAIT)
 
 
+def test_what_follows_an_end_is_told_before_it(cluster: ClusterRun) -> None:
+    told = ("kind", "wanted", "restart_policy", "restarts_left", "liveness_timeout_s")
+    rows = {name: [cluster.process(name)[key] for key in told] for name in ("router.1", "shards.1")}
+    assert rows == {
+        "router.1": ["router", True, "always", 4, None],
+        "shards.1": ["command", True, "on-failure", 4, None],  # its probe says how it is
+    }
+    cluster.request("start", "db", WAIT)
+    before = cluster.process("db.1")
+    cluster.request("kill", "db.1")
+    left = until(
+        lambda: (now := cluster.process("db.1"))["restarts"] > before["restarts"] and now["restarts_left"],
+        "it is back",
+    )
+    assert left == before["restarts_left"] - 1
+
+
 def test_kill_of_what_has_no_process(cluster: ClusterRun) -> None:
     cluster.request("stop", "db.1", WAIT)
     with pytest.raises(Refused, match=r"db\.1 has no process: it is exited"):
