@@ -173,6 +173,25 @@ async def test_the_closed_connections_are_listed_with_their_reasons(make_dash: M
     assert await dash.json("/api/v1/connections/closed?q=quickly") == []
 
 
+async def test_the_closed_are_filtered_by_router_as_well_and_counted_as_shown(make_dash: Make) -> None:
+    cluster = ScriptedCluster()
+    told = {"token": 3, "reason": "closed", "at": 1_800_000_000.0}
+    cluster.closed = [told | {"router": "router.1", "name": f"mail.{n}"} for n in range(60)]
+    dash = await make_dash(cluster)
+    html = await page(dash, "/connections")
+    assert html.count('data-key="closed-') == 50
+    assert "50 of 60" in html
+    html = await page(dash, "/connections?router=router.2")
+    assert html.count('data-key="closed-') == 0
+    assert "No connection fits." in html
+
+
+async def test_a_promotion_is_offered_where_a_master_is_elected_alone(dash: Dash) -> None:
+    html = await page(dash, "/routes")
+    assert html.count('data-verb="promote"') == 2
+    assert "&#34;service_id&#34;:&#34;1.2&#34;" in html.partition('data-verb="promote"')[2]
+
+
 async def test_fifty_followers_cost_the_routers_one_look(dash: Dash) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):
