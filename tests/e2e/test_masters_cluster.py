@@ -144,3 +144,49 @@ def test_masters_as_the_cluster_shows_and_changes_them(cluster: Masters) -> None
     until(lambda: cluster.master() is not None, "a master")
     assert time.monotonic() - back_at < TTL + 3.0
     until(lambda: cluster.status()["state"] == "healthy", "all is well again")
+
+
+def test_asking_twice_over_http_ends_in_the_same_state_as_asking_once(cluster: Masters) -> None:
+    first = until(cluster.master, "a master")
+    other, third = (name for name in ("chief.1", "chief.2", "chief.3") if name != first)
+    here = {"router.1": "done", "router.2": "done"}
+
+    def entry(name: str) -> set[str]:
+        """How the routers have it."""
+        slots = [
+            slot
+            for table in cluster("routes", "--json").json["routers"]
+            for group in table["groups"]
+            for slot in group["slots"]
+            if slot["name"] == name
+        ]
+        return {"live" if slot["token"] else "vacant" for slot in slots}
+
+    for token, there in ((0, {"vacant"}), ("own", {"live"})):
+        for _ in range(2):
+            said = cluster.post("/api/v1/register", {"service_id": third, "token": token})
+            assert (said["results"], entry(third)) == (here, there)
+    said = [cluster.post("/api/v1/register", {"service_id": third, "token": None}) for _ in range(2)]
+    assert [one["results"] for one in said] == [here, dict.fromkeys(here, "nothing to remove")]
+    assert entry(third) == set()
+    cluster.post("/api/v1/register", {"service_id": third, "token": "own"})
+
+    said = [cluster.post("/api/v1/promote", {"service_id": other}) for _ in range(2)]
+    assert [(one["detail"]["epoch"], one["detail"]["changed"]) for one in said] == [(2, True), (2, False)]
+
+    for verb, state in (("stop", "exited"), ("start", "running")):
+        pids = []
+        for _ in range(2):
+            cluster.post(f"/api/v1/{verb}", {"name": third})
+            pids.append(cluster.until_state(third, state)["pid"])
+        assert pids[0] == pids[1]  # what runs is not started again
+    for count in (2, 3):
+        for _ in range(2):
+            cluster.post("/api/v1/scale", {"service": "chief", "instances": count})
+            until(
+                lambda count=count: (
+                    [row["state"] for row in cluster.status()["processes"] if row["service"] == "chief"]
+                    == ["running"] * count
+                ),
+                f"{count} chiefs run",
+            )
