@@ -23,7 +23,7 @@ from dashboard.endpoints import allow
 from dashboard.lists import ConnectionsQuery
 from dashboard.openapi import document
 from dashboard.problems import ApiError, from_luabus, invalid, not_found
-from dashboard.render import operations, rows, tables, topology
+from dashboard.render import consequences, operations, rows, tables, topology
 from dashboard.render.status import status_of
 from dashboard.snapshot import Snapshot
 from dashboard.templating import language_of, render
@@ -37,6 +37,8 @@ LOG_LINES: Final = 400
 
 Build = Callable[[web.Request, Snapshot], dict[str, Any]]
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MOST_CLOSED: Final = 50
+"""Of the connections that ended last, on their page."""
 
 
 class Pages:
@@ -199,6 +201,7 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         "problem": problem,
         "asked_group": request.query.get("group", ""),
         "asked_key": request.query.get("key", ""),
+        "electing": {group.group for group in snapshot.groups() if consequences.elects(group)},
         "asked_type": request.query.get("type", "str"),
     }
 
@@ -208,4 +211,5 @@ def _connections(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
     limit = min(asked.limit, rows.PAGE_SIZE)
     found = [row for row in snapshot.connections if asked.router in ("", row.router)]
     page = rows.select(found, asked.q, asked.sort, asked.offset, limit)
-    return {"page": page, "asked": asked, "closed": lambda q: rows.closed(snapshot, q)}
+    closed = [row for row in rows.closed(snapshot, asked.q) if asked.router in ("", row.router)]
+    return {"page": page, "asked": asked, "closed": closed, "most_closed": MOST_CLOSED}

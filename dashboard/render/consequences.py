@@ -243,12 +243,17 @@ def _heir(group: Group, service_id: str, away: Collection[str] = ()) -> str | No
     return next((slot.name for slot in around if slot.token and slot.service_id not in away), None)
 
 
+def elects(group: Group) -> bool:
+    """Whether its master is found by lease, so that an instance can be promoted."""
+    return group.elected or group.epoch > 0
+
+
 def of_promote(snapshot: Snapshot, service_id: str) -> Said:
     """Raises `Refused` as `luabus.admin` does, in a group that elects no master."""
     name = name_of(snapshot, service_id)
     title = Text("Promote {name} to master?", name=name)
     group = group_of(snapshot, service_id)
-    if group is None or not (group.elected or group.epoch):
+    if group is None or not elects(group):
         what = f"group {group.name if group else service_id.partition('.')[0]}"
         raise Refused(f"{what} elects no master; register {name} as master by hand instead")
     if group.master == service_id:

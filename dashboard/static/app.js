@@ -9,6 +9,11 @@ function go(url, replace) {
   refresh();
 }
 
+function begin(list) {
+  list.focus({ preventScroll: true });
+  list.scrollIntoView();
+}
+
 function formUrl(form) {
   const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   const text = query.toString();
@@ -35,6 +40,9 @@ document.addEventListener("click", (event) => {
   if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     go(link.href, false);
+    // Another page of a list begins at its top.
+    const { top } = link.dataset;
+    if (top) addEventListener("luabus:shown", () => begin(document.getElementById(top)), { once: true });
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.removeAttribute("open");

@@ -93,3 +93,19 @@ async def test_who_reads_further_up_in_a_log_stays_at_his_line_however_many_come
     await go(other, dash, "/processes/mail.2")
     await expect(found).to_have_text("5001")
     assert await log.evaluate(FIRST_SEEN) == reading
+
+
+async def test_a_phone_shows_of_a_connection_what_it_has_no_columns_for(
+    make_dash: Make, open_page: Open
+) -> None:
+    dash = await make_dash()
+    page = await open_page(dash, "/connections?q=mail.1", viewport={"width": 390, "height": 844})
+    more = page.locator(".explains").first
+    await expect(more).to_have_text(
+        "127.0.0.1:5011 · Pending 0 B · Round trip 0.20 ms · Idle < 1 s · Since 5 s"
+    )
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.set_viewport_size({"width": 800, "height": 800})
+    assert await more.inner_text() == "Idle < 1 s · Since 5 s"
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await expect(more).to_be_hidden()
