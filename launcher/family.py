@@ -8,6 +8,7 @@ unique per launcher. Elsewhere there is the marker alone, and what cleans its en
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -25,6 +26,7 @@ from launcher import brand
 MARKER = "LUABUS_SUPERVISED"
 
 LOOK_FRESH_S: Final = 0.05
+_LOOK_AGAIN_S: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,16 @@ def send(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+
+
+async def end(find: Callable[[], set[int]], within_s: float) -> set[int]:
+    """SIGKILL to all that `find` names, again until it names none; those that remain after `within_s` seconds: another user's, or one
+    that the kernel holds."""
+    deadline = time.monotonic() + within_s
+    while (found := find()) and time.monotonic() < deadline:
+        send(found, KILL)
+        await asyncio.sleep(_LOOK_AGAIN_S)  # nothing tells when somebody else's child is gone
+    return found
 
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

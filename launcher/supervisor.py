@@ -39,6 +39,8 @@ OWN_VARIABLES: Final = frozenset(
 
 RSS_PERIOD_S: Final = 5.0
 """How often memory is compared with max_rss."""
+STRAYS_S: Final = 5.0
+"""For orphans of nobody's to be gone after SIGKILL; one of another user, or that the kernel holds, must not hold up `down`."""
 
 
 class Supervisor:
@@ -115,7 +117,7 @@ class Supervisor:
             self._advance_soon.cancel()
         if self._slot_timer is not None:
             self._slot_timer.cancel()
-        self._end_strays()
+        await self._end_strays()
         self.spawner.close()
         self.events.add("cluster", "", "the cluster has stopped")
         self.logs.close()
@@ -123,13 +125,16 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self.run_dir.processes_file.unlink()
 
-    def _end_strays(self) -> None:
+    async def _end_strays(self) -> None:
         """Orphans of which nothing tells whose they were: none may outlive the cluster."""
         if not self.spawner.adopts:
             return
-        while strays := family.descendants(family.look(), os.getpid()):
-            family.send(strays, family.KILL)
-            time.sleep(0.01)
+        left = await family.end(lambda: family.descendants(family.look(), os.getpid()), STRAYS_S)
+        if left:
+            pids = ", ".join(map(str, sorted(left)))
+            self.events.add(
+                "cluster", "", f"could not be ended, and outlive the cluster: {pids}; end them by hand"
+            )
 
     def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Runs a coroutine that ends with the supervisor at the latest."""

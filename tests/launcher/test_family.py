@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -139,3 +140,11 @@ def test_a_census_reads_a_marker_once(monkeypatch: pytest.MonkeyPatch) -> None:
     one = relative(10, 1)
     assert census.marks_of(one) == census.marks_of(one)
     assert read == [10]
+
+
+async def test_what_is_killed_is_gone_and_what_cannot_be_is_named() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert await family.end(lambda: {child.pid} if child.poll() is None else set(), 10.0) == set()
+    assert child.returncode == -signal.SIGKILL
+    gone = child.pid
+    assert await family.end(lambda: {gone}, 0.05) == {gone}
