@@ -206,8 +206,8 @@ def send(pids: Iterable[int], number: int) -> None:
 
 
 async def end(find: Callable[[], set[int]], within_s: float) -> set[int]:
-    """SIGKILL to all that `find` names, again until it names none; those that remain after `within_s` seconds: another user's, or one
-    that the kernel holds."""
+    """SIGKILL to all that `find` names, again until it names none; returns those that remain after `within_s` seconds: another
+    user's, or held by the kernel."""
     deadline = time.monotonic() + within_s
     while (found := find()) and time.monotonic() < deadline:
         send(found, KILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -143,8 +144,7 @@ def test_a_census_reads_a_marker_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_killed_is_gone_and_what_cannot_be_is_named() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    assert await family.end(lambda: {child.pid} if child.poll() is None else set(), 10.0) == set()
-    assert child.returncode == -signal.SIGKILL
-    gone = child.pid
-    assert await family.end(lambda: {gone}, 0.05) == {gone}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    assert await family.end(lambda: {process.pid} if alive(process.pid) else set(), 10.0) == set()
+    assert await process.wait() == -signal.SIGKILL
+    assert await family.end(lambda: {process.pid}, 0.05) == {process.pid}
