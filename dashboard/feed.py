@@ -315,7 +315,10 @@ def _routing(snapshot: Snapshot) -> object:
 
 
 def _states(snapshot: Snapshot) -> object:
-    states = [(process.name, process.state, process.restarts) for process in snapshot.processes]
+    states = [
+        (process.name, process.shown_state, process.missing, process.restarts)
+        for process in snapshot.processes
+    ]
     return (states, snapshot.launcher_error, snapshot.bus_error)
 
 

@@ -160,26 +160,60 @@ class Router(RouterTotals):
 # --- what the launcher says ------------------------------------------------------------------------------------
 
 
+class Exit(Shown):
+    """How a process ended: with a code, or by a signal (`SIGKILL`); neither when it could not be started. `text` says it in any
+    case. `stderr` has the last lines of an end that was not asked for and no success."""
+
+    code: int | None = None
+    signal: str | None = None
+    text: str = ""
+    time: str = Field(default="", examples=["2026-01-31T12:00:00.000Z"])
+    stderr: tuple[str, ...] = ()
+
+
 class Process(Shown):
-    """One supervised process. `exit` says how it ended last (`exit code 1`, `SIGKILL`), null if it never did; `ready` false
-    while it is running: it was ready, and is not at this moment."""
+    """One supervised process. `exit` says how it ended last, null if it never did; `ready` false while it is running: it was
+    ready, and is not at this moment. `detail` says why it is in its state, in the launcher's words."""
 
     name: str
     service: str = ""
     service_id: ServiceIdText | None = None
+    kind: str = Field(default="", description="router, service, command (any other program) or dashboard")
     state: ProcessState
+    detail: str = ""
     ready: bool | None = None
+    wanted: bool | None = Field(default=None, description="whether it is meant to be up: nobody stopped it")
     pid: int | None = None
     restarts: int = 0
+    restart_policy: str = Field(default="", description="always, on-failure or never")
+    restarts_left: int | None = Field(
+        default=None,
+        description="it would be started again after so many more crashes, if they came now; at 0 the next is its last",
+    )
+    liveness_timeout_s: float | None = Field(
+        default=None, description="at no router for so long, it is replaced as after a crash; null: never"
+    )
+    essential: bool = Field(default=False, description="whether the cluster stops when this has failed")
     uptime_s: float | None = None
     cpu_percent: float | None = None
     rss_bytes: int | None = None
-    exit: Any = None
+    exit: Exit | None = None
 
     @property
     def shown_state(self) -> str:
         """The state, or `not ready` for one that is running and should be ready."""
         return "not ready" if self.state == "running" and self.ready is False else self.state
+
+    @property
+    def ours(self) -> bool:
+        """A router, a service or the dashboard: it stops cleanly on SIGTERM and SIGINT, with exit code 0, and is meant to stay
+        up. Of any other program neither is known."""
+        return self.kind in ("router", "service", "dashboard")
+
+    @property
+    def missing(self) -> bool:
+        """It ended by itself as its policy allows, so that nothing starts it again, though it is meant to be up."""
+        return self.state == "exited" and self.wanted is True and self.ours
 
 
 class LogLines(Shown):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-from dashboard.model import Group, Level, Process
+from dashboard.model import Exit, Group, Level, Process
 from dashboard.render.alarms import TABLES_DIFFER, alarms_of
 from dashboard.render.entries import foreign
 from dashboard.render.tables import differing_groups, hash_slots
@@ -47,25 +46,23 @@ def assess(snapshot: Snapshot) -> Health:
     return Health(level, _sentence(snapshot, level, troubles), tuple(troubles))
 
 
-def exit_text(ended: Any) -> str:
-    """How a process ended, from whatever the launcher says: a text, a number, or a map with a reason."""
-    if ended is None or ended == "":
+def exit_text(ended: Exit | None) -> str:
+    """How a process ended, in the launcher's words."""
+    if ended is None:
         return ""
-    if isinstance(ended, dict):
-        for key in ("text", "reason"):
-            if ended.get(key):
-                return str(ended[key])
-        if ended.get("signal"):
-            return str(ended["signal"])
-        return f"exit code {ended['code']}" if ended.get("code") is not None else ""
-    return f"exit code {ended}" if isinstance(ended, int) else str(ended)
+    if ended.text:
+        return ended.text
+    if ended.signal:
+        return ended.signal
+    return f"exit code {ended.code}" if ended.code is not None else ""
 
 
 def process_level(process: Process) -> Level:
-    """Failed is bad; waiting to restart, or not ready any more, is a warning; the rest is as it should be."""
+    """Failed is bad; waiting to restart, not ready any more, or down though it is wanted, is a warning; the rest is as it should
+    be."""
     if process.state == "failed":
         return "bad"
-    return "warn" if process.shown_state in ("backoff", "not ready") else "ok"
+    return "warn" if process.shown_state in ("backoff", "not ready") or process.missing else "ok"
 
 
 def lacks_master(group: Group) -> bool:
@@ -150,6 +147,14 @@ def _processes(snapshot: Snapshot) -> Iterator[Trouble]:
                 name=process.name,
                 nth=ordinal(process.restarts + 1),
                 n=process.restarts + 1,
+            )
+            yield Trouble("warn", text, process.name, "processes")
+        elif process.missing:
+            text = Text(
+                "{name} has ended ({why}) and stays down, for its restart policy is {policy}",
+                name=process.name,
+                why=why,
+                policy=process.restart_policy,
             )
             yield Trouble("warn", text, process.name, "processes")
         elif process.shown_state == "not ready" and process.name not in told:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from dashboard.model import Group, Process
-from dashboard.render import signals
+from dashboard.render import aftermath, signals
 from dashboard.render.consequences import Said, by_hash, group_of, masterless, slot_of, without
 from dashboard.render.signals import Effect
 from dashboard.render.tables import hash_slots
@@ -24,16 +24,21 @@ Back = Literal["restarted", "again", "stopped", "paused"]
 def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
     """A signal (as `signals.name_of` names it) to one process, or to every process of a service."""
     title = Text("Send {signal} to {name}?", signal=signal, name=name)
-    targets = targets_of(snapshot, name)
-    if not any(process.pid for process in targets):
+    targets = [process for process in targets_of(snapshot, name) if process.pid]
+    if not targets:
         return title, [Text("{name} has no process now: this is refused.", name=name)], False
-    match signals.effect_of(signal):
+    effect = signals.effect_of(signal)
+    match effect:
         case Effect.ENDS:
             serves = any(_is_service(process) for process in targets)
             first = (
                 Text("It ends at once, without a clean stop: requests it is working on answer PeerLost.")
                 if serves
                 else Text("It ends at once, without a clean stop.")
+            )
+        case Effect.STOPS_CLEANLY if all(process.ours for process in targets):
+            first = Text(
+                "It gets {signal} and stops in order; the launcher does not wait for it.", signal=signal
             )
         case Effect.STOPS_CLEANLY:
             first = Text(
@@ -50,17 +55,25 @@ def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
                 False,
             )
         case Effect.PROGRAMS_OWN:
-            own = Text(
+            first = Text(
                 "What {signal} does is the program's affair; one that does not handle it ends.", signal=signal
             )
-            return title, [own], True
-    return title, [first, *_losses(snapshot, targets, "restarted"), *_policy(targets)], True
+    ends = [(process, aftermath.of_signal(process, signal, effect)) for process in targets]
+    if effect is Effect.PROGRAMS_OWN:
+        return title, [first, *aftermath.told(ends)], True
+    stays = not any(way.back for _, ways in ends for way in ways)
+    lost = _losses(snapshot, targets, "stopped" if stays else "restarted")
+    return title, [first, *lost, *aftermath.told(ends)], True
 
 
 def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
     """Stop or restart in order."""
     targets = targets_of(snapshot, name)
+    alive = any(process.pid for process in targets)
+    title = Text("Restart {name}?" if restart else "Stop {name}?", name=name)
     if restart:
+        if not alive:
+            return title, [Text("It does not run now: it is started.")], False
         sentences = [
             Text(
                 "One after the other: each leaves the routing table, finishes what it works on, and starts again."
@@ -70,9 +83,11 @@ def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
         ]
         if len(targets) == 1:
             sentences += _losses(snapshot, targets, "again")
-        return Text("Restart {name}?", name=name), sentences, False
+        return title, sentences, False
+    if not alive:
+        return title, [Text("It does not run now, and stays stopped until it is started again.")], False
     sentences = [Text("It finishes what it works on and stays stopped until it is started again.")]
-    return Text("Stop {name}?", name=name), [*sentences, *_losses(snapshot, targets, "stopped")], True
+    return title, [*sentences, *_losses(snapshot, targets, "stopped")], True
 
 
 def of_close(snapshot: Snapshot, router: str, token: int) -> Said:
@@ -140,15 +155,15 @@ def targets_of(snapshot: Snapshot, name: str) -> list[Process]:
 
 
 def _paused(snapshot: Snapshot, targets: Sequence[Process]) -> Iterator[Text]:
-    yield Text(
-        "It stops answering but does not end: after {seconds} s its connections count as lost. SIGCONT lets it go on.",
-        seconds=f"{LOST_AFTER_S:g}",
-    )
-    yield from _losses(snapshot, targets, "paused")
-    if any(_is_service(process) for process in targets):
+    if any(process.service_id or process.ours for process in targets):
         yield Text(
-            "A service that is on no router for its liveness_timeout (10 s, unless cluster.toml says another) is restarted."
+            "It stops answering but does not end: after {seconds} s its connections count as lost. SIGCONT lets it go on.",
+            seconds=f"{LOST_AFTER_S:g}",
         )
+    else:
+        yield Text("It stops working but does not end. SIGCONT lets it go on.")
+    yield from _losses(snapshot, targets, "paused")
+    yield from aftermath.told([(process, aftermath.of_silence(process)) for process in targets])
 
 
 def _losses(snapshot: Snapshot, targets: Sequence[Process], back: Back) -> Iterator[Text]:
@@ -205,15 +220,6 @@ def _of_group(snapshot: Snapshot, group: Group, ids: set[str], back: Back) -> It
         yield from without(slot.name, group, slot, ids)
     if len(gone) > TOLD_ONE_BY_ONE:
         yield Text("The same goes for {more} more.", more=len(gone) - TOLD_ONE_BY_ONE)
-
-
-def _policy(targets: Sequence[Process]) -> Iterator[Text]:
-    for process in targets[:TOLD_ONE_BY_ONE]:
-        yield Text(
-            "The launcher starts {name} again as its restart policy says (restarts so far: {restarts}).",
-            name=process.name,
-            restarts=process.restarts,
-        )
 
 
 def _is_service(process: Process) -> bool:

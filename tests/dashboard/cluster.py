@@ -49,9 +49,14 @@ def connection(router: str, name: str, service_id: str, token: int, **more: Any)
 
 
 def process(name: str, service_id: str | None, **more: Any) -> dict[str, Any]:
+    """As the launcher tells of a service's, unless its name says otherwise."""
+    service = name.partition(".")[0]
+    kind = service if service in ("router", "dashboard") else "service"
     row = {
-        "name": name, "service": name.partition(".")[0], "service_id": service_id, "state": "running", "pid": 100,
-        "restarts": 0, "uptime_s": 5.0, "cpu_percent": 1.0, "rss_bytes": 1 << 20, "exit": None,
+        "name": name, "service": service, "service_id": service_id, "kind": kind, "state": "running", "detail": "",
+        "wanted": True, "pid": 100, "restarts": 0, "restart_policy": "on-failure" if kind == "service" else "always",
+        "restarts_left": 4, "liveness_timeout_s": 10.0 if kind == "service" else None, "essential": False,
+        "uptime_s": 5.0, "cpu_percent": 1.0, "rss_bytes": 1 << 20, "exit": None,
     }  # fmt: skip
     return row | more
 

@@ -69,7 +69,9 @@ async def test_what_services_write_is_text(make_dash: Make) -> None:
     evil["groups"][1]["slots"][0]["name"] = EVIL
     cluster = ScriptedCluster(up={"router.1": True}, tables={"router.1": evil})
     cluster.rows.append(connection("router.1", EVIL, "2.9", 99, peer=EVIL))
-    cluster.processes.append(process(EVIL, "2.8", service=EVIL, state="failed", exit=EVIL))
+    cluster.processes.append(
+        process(EVIL, "2.8", service=EVIL, state="failed", exit={"text": EVIL, "stderr": [EVIL]})
+    )
     cluster.logs = [{"line": EVIL}]
     dash = await make_dash(cluster)
     dash.context.journal.add("state", EVIL, EVIL, "bad", EVIL, EVIL)

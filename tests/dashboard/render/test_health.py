@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.model import Alarm, RouterStats
+from dashboard.model import Alarm, Exit, RouterStats
 from dashboard.render.health import SLOW_READER_BYTES, assess, exit_text, process_level
 from tests.dashboard.cluster import ScriptedCluster, looked, process, snapshot_of, table
 
@@ -29,6 +29,19 @@ async def test_one_that_runs_and_is_not_ready_is_named() -> None:
     snapshot = await snapshot_of(cluster)
     assert str(assess(snapshot).sentence) == "Degraded: mail.2 runs, but is not ready."
     assert [process_level(one) for one in snapshot.processes].count("warn") == 1
+
+
+async def test_one_that_is_down_though_it_is_wanted_is_named() -> None:
+    cluster = ScriptedCluster()
+    over = {"state": "exited", "pid": None, "exit": {"code": 0, "text": "exit code 0"}}
+    cluster.processes[5] = process("mail.2", "2.2", **over)
+    cluster.processes.append(process("mail.4", "2.4", **over, wanted=False))
+    cluster.processes.append(process("job.1", None, **over, kind="command"))
+    snapshot = await snapshot_of(cluster)
+    assert str(assess(snapshot).sentence) == (
+        "Degraded: mail.2 has ended (exit code 0) and stays down, for its restart policy is on-failure."
+    )
+    assert [one.name for one in snapshot.processes if process_level(one) == "warn"] == ["mail.2"]
 
 
 async def test_the_worst_comes_first_and_the_rest_is_counted() -> None:
@@ -121,15 +134,8 @@ async def test_a_slow_reader_is_named() -> None:
 
 def test_how_a_process_ended() -> None:
     ends = [
-        None,
-        "",
-        "SIGKILL",
-        3,
-        {"code": 1, "signal": None},
-        {"signal": "SIGTERM"},
-        {"text": "no such file"},
-        {},
-    ]
-    assert [exit_text(end) for end in ends] == [
-        "", "", "SIGKILL", "exit code 3", "exit code 1", "SIGTERM", "no such file", "",
+        Exit(code=1, text="exit code 1"), Exit(code=1), Exit(signal="SIGTERM"), Exit(text="no such file"), Exit(),
+    ]  # fmt: skip
+    assert [exit_text(end) for end in (None, *ends)] == [
+        "", "exit code 1", "exit code 1", "SIGTERM", "no such file", "",
     ]  # fmt: skip

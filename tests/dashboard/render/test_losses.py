@@ -15,13 +15,43 @@ async def test_killing_a_service_process_tells_about_its_slot_and_its_return() -
     said = texts(losses.of_kill(await snapshot_of(ScriptedCluster()), "mail.3", "SIGKILL"))
     assert said[0].startswith("It ends at once")
     assert "The keys of its slot (1 of 3) go to mail.1; everyone else's stay." in said
-    assert said[-1] == "The launcher starts mail.3 again as its restart policy says (restarts so far: 0)."
+    assert said[-1] == (
+        "It ends by the signal, which counts as a crash: it is started again, for its restart policy is on-failure."
+    )
 
 
 async def test_killing_the_master_tells_that_calls_fail() -> None:
     said = texts(losses.of_kill(await snapshot_of(ScriptedCluster()), "director.1", "SIGTERM"))
-    assert said[0] == "It gets SIGTERM and may stop cleanly; the launcher does not wait for it."
+    assert said[0] == "It gets SIGTERM and stops in order; the launcher does not wait for it."
     assert "director.1 is the master of director: calls to the master fail until there is another." in said
+
+
+async def test_what_its_policy_lets_stay_down_is_not_awaited_back() -> None:
+    cluster = ScriptedCluster()
+    snapshot = await snapshot_of(cluster)
+    said = texts(losses.of_kill(snapshot, "mail", "SIGTERM"))
+    assert said[1:] == [
+        "Nobody is left in group mail: its callers get NoRoute until one is started again.",
+        "It ends with exit code 0: it stays down, for its restart policy is on-failure.",
+    ]
+    cluster.processes[4]["restart_policy"] = "always"
+    said = texts(losses.of_kill(await snapshot_of(cluster), "mail", "SIGTERM"))
+    assert said[1:] == [
+        "Nobody is left in group mail: its callers get NoRoute until one is back.",
+        "mail.1: It ends with exit code 0: it is started again, for its restart policy is always.",
+        "mail.2, mail.3: It ends with exit code 0: it stays down, for its restart policy is on-failure.",
+    ]
+
+
+async def test_of_another_program_it_is_not_claimed_to_stop_cleanly() -> None:
+    cluster = ScriptedCluster()
+    cluster.processes.append(process("job.1", None, kind="command", liveness_timeout_s=None))
+    said = texts(losses.of_kill(await snapshot_of(cluster), "job.1", "SIGTERM"))
+    assert said[0] == "It gets SIGTERM and may stop cleanly; the launcher does not wait for it."
+    assert len(said) == 3
+    assert texts(losses.of_kill(await snapshot_of(cluster), "job.1", "SIGSTOP")) == [
+        "It stops working but does not end. SIGCONT lets it go on."
+    ]
 
 
 async def test_without_one_router_services_change_over_and_without_all_nothing_is_routed() -> None:
@@ -85,7 +115,8 @@ async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
         "It stops answering but does not end: after 3.5 s its connections count as lost. SIGCONT lets it go on.",
         "The keys of its slot (1 of 3) go to mail.1; everyone else's stay.",
         "Messages to mail.3 answer NoRoute until it registers again.",
-        "A service that is on no router for its liveness_timeout (10 s, unless cluster.toml says another) is restarted.",
+        "At no router for 10 s it is taken to have hung and is ended, which counts as a crash: it is started again, for"
+        " its restart policy is on-failure.",
     ]
     assert (
         losses.of_kill(snapshot, "mail.3", "SIGCONT")[1:]
@@ -95,7 +126,8 @@ async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
         "It goes on if it was stopped; otherwise nothing changes."
     ]
     assert texts(losses.of_kill(snapshot, "mail.3", "SIGUSR1")) == [
-        "What SIGUSR1 does is the program's affair; one that does not handle it ends."
+        "What SIGUSR1 does is the program's affair; one that does not handle it ends.",
+        "If it ends by the signal, that counts as a crash: it is started again, for its restart policy is on-failure.",
     ]
     assert texts(losses.of_kill(snapshot, "mail.3", "SIGWINCH")) == [
         "Nothing happens, unless the program handles SIGWINCH."
@@ -107,6 +139,11 @@ async def test_what_does_not_run_cannot_be_killed() -> None:
     cluster.processes[5] = process("mail.2", "2.2", state="exited", pid=None)
     said = losses.of_kill(await snapshot_of(cluster), "mail.2", "SIGKILL")
     assert texts(said) == ["mail.2 has no process now: this is refused."]
+    snapshot = await snapshot_of(cluster)
+    assert texts(losses.of_stop(snapshot, "mail.2", restart=True)) == ["It does not run now: it is started."]
+    assert texts(losses.of_stop(snapshot, "mail.2", restart=False)) == [
+        "It does not run now, and stays stopped until it is started again."
+    ]
 
 
 async def test_scaling() -> None:
