@@ -84,3 +84,15 @@ def test_the_launcher_is_measured_with_its_floor_beside_it() -> None:
     assert "2 services with one router" in done.stdout
     for what in ("until all are ready", "as a whole process", "idle launcher", "until all are gone"):
         assert what in done.stdout
+
+
+def test_the_api_is_loaded_while_the_bus_is_busy_and_neither_fails() -> None:
+    command = [sys.executable, "-m", "benchmarks.dashboard", "--rate", "200", "--pages", "5", "--clients", "2"]
+    short = ["--rounds", "1", "--seconds", "0.6", "--port", str(free_ports(3))]
+    done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for phase in ("nobody looks", "pages open", "API under load"):
+        (line,) = (line for line in done.stdout.splitlines() if line.strip().startswith(phase))
+        assert line.split()[-1] == "0"  # requests on the bus that failed
+    for path in ("/api/v1/connections?sort=-rate_in&limit=100", "/metrics", "/"):
+        assert f"    {path} " in done.stdout
