@@ -122,13 +122,14 @@ def _groups(snapshot: Snapshot) -> Iterator[Metric]:
     members = GaugeMetricFamily("luabus_group_members", "Live instances of the group", labels=["group"])
     master = GaugeMetricFamily("luabus_group_has_master", "1 when the group has a master", labels=["group"])
     epoch = GaugeMetricFamily("luabus_group_epoch", "The highest lease epoch seen", labels=["group"])
-    for table in group_tables(snapshot):
+    # What no router says is not known: a last value that stays would hide that, and zeros would claim that nobody is there.
+    for table in group_tables(snapshot) if snapshot.routed else ():
         slots.add_metric([table.name], table.slots)
         vacant.add_metric([table.name], table.vacant)
         members.add_metric([table.name], table.members)
         if table.mastered:
-            master.add_metric([table.name], float(any(cell.master for cell in table.masters)))
-            epoch.add_metric([table.name], max(cell.epoch for cell in table.masters))
+            master.add_metric([table.name], float(table.master is not None))
+            epoch.add_metric([table.name], table.epoch)
     yield from (slots, vacant, members, master, epoch)
 
 

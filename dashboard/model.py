@@ -263,6 +263,9 @@ class RouterStatus(Shown):
 
 
 class GroupStatus(Shown):
+    """Counted at the router that has it worst, of those that answer and have not just started: the most vacancies, the fewest
+    members; `master` null when one of them knows none. While no router answers, as last known."""
+
     group: int
     name: str
     slots: int
@@ -330,6 +333,10 @@ class MethodShown(Shown):
     signature: str = "()"
     parameters: tuple[str, ...] = ()
     required: int = 0
+    more: bool = Field(default=False, description="whether it takes further arguments after these")
+    keyword_only: tuple[str, ...] = Field(
+        default=(), description="arguments that no caller can give, for they travel by position"
+    )
     doc: str = ""
     calls: int = 0
     errors: int = 0
@@ -365,12 +372,14 @@ class CallAnswer(Shown):
 
 
 class Called(Shown):
-    """Every answer to a request, and the time until the last one. One way there is none."""
+    """Every answer to a request, and the time until the last one. One way there is none; `warning` then says that nobody got
+    it, as far as the routing tables tell."""
 
     route: str
     method: str
     elapsed_ms: float
     answers: tuple[CallAnswer, ...]
+    warning: str = ""
 
 
 class Job(Shown):

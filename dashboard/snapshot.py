@@ -62,6 +62,12 @@ class Snapshot:
         empty = [router for router in tables if not _held(router)]
         return empty if len(empty) < len(tables) else []
 
+    def telling(self) -> list[RouterState]:
+        """The routers whose tables tell how the cluster is: the connected ones but the newcomers; when none is connected, those
+        that ever gave a table."""
+        newcomers = self.newcomers()
+        return [router for router in self.live_tables() if router not in newcomers]
+
     def process(self, name: str) -> Process | None:
         return next((process for process in self.processes if process.name == name), None)
 

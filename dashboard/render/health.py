@@ -178,8 +178,7 @@ def _groups(snapshot: Snapshot) -> Iterator[Trouble]:
 
 
 def _differing(snapshot: Snapshot) -> Iterator[Trouble]:
-    newcomers = snapshot.newcomers()
-    settled = [one for one in snapshot.live_tables() if one.connected and one not in newcomers]
+    settled = [one for one in snapshot.telling() if one.connected]
     names = {group.group: group.name for group in snapshot.groups()}
     for number in sorted(differing_groups(replace(snapshot, routers=tuple(settled)))):
         name = names.get(number, str(number))

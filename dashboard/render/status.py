@@ -13,21 +13,18 @@ from dashboard.snapshot import Snapshot
 def status_of(snapshot: Snapshot) -> Status:
     """In English, as every answer of the API."""
     health = assess(snapshot)
-    masters = {group.group: (group.master, group.epoch) for group in snapshot.groups()}
-    groups = []
-    for table in group_tables(snapshot):
-        master, epoch = masters.get(table.group, (None, 0))
-        groups.append(
-            GroupStatus(
-                group=table.group,
-                name=table.name,
-                slots=table.slots,
-                vacant=table.vacant,
-                members=table.members,
-                master=master,
-                epoch=epoch,
-            )
+    groups = [
+        GroupStatus(
+            group=table.group,
+            name=table.name,
+            slots=table.slots,
+            vacant=table.vacant,
+            members=table.members,
+            master=table.master,
+            epoch=table.epoch,
         )
+        for table in group_tables(snapshot)
+    ]
     routers = [
         RouterStatus(
             router=router.name,

@@ -15,29 +15,36 @@ _Foreign = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One slot at one router. `state` is live, vacant, or absent; `differs` when not all live routers have the same; `foreign`
-    names the service whose connection the entry points at, when that is another one."""
+    """One slot at one router. `state` is live, vacant, or absent; `slot` its number there; `differs` when not all live routers
+    have the same; `foreign` names the service whose connection the entry points at, when that is another one; `past` at a router
+    that does not answer while another does."""
 
     router: str
     state: str
     token: int | None
+    slot: int | None
     master: bool
     differs: bool
     foreign: str = ""
+    past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entry of a group across the routers. `slot` is None for a member outside the hash array."""
+    """One entry of a group across the routers. `slot` is None for a member outside the hash array; `moved` when not all live
+    routers give it the same one."""
 
     service_id: str
     name: str
     slot: int | None
+    moved: bool
     cells: tuple[Cell, ...]
 
     @property
     def sick(self) -> bool:
-        return any(cell.differs or cell.foreign or cell.state == "vacant" for cell in self.cells)
+        return any(
+            cell.differs or cell.foreign or cell.state == "vacant" for cell in self.cells if not cell.past
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +54,31 @@ class MasterCell:
     name: str | None
     epoch: int
     differs: bool
+    past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
+    """The counts are those of the router that has it worst, among those whose tables tell (`Snapshot.telling`): the most
+    vacancies, the fewest members; `master` is None when one of them knows none. `epoch` is the highest."""
+
     group: int
     name: str
     mode: str
     slots: int
     vacant: int
     members: int
+    master: str | None
+    epoch: int
     masters: tuple[MasterCell, ...]
     rows: tuple[Row, ...]
 
     @property
     def mastered(self) -> bool:
         """Whether this group has a master, or should have one."""
-        return self.mode == "master" or any(cell.epoch > 0 or cell.master for cell in self.masters)
+        return self.mode == "master" or any(
+            cell.epoch > 0 or cell.master for cell in self.masters if not cell.past
+        )
 
     @property
     def differs(self) -> bool:
@@ -73,10 +88,11 @@ class GroupTable:
 
     @property
     def level(self) -> str:
-        masterless = self.mastered and all(cell.master is None for cell in self.masters)
-        if masterless or (self.rows and self.members == 0):
+        masterless = self.mastered and not any(cell.master for cell in self.masters if not cell.past)
+        cells = [cell for row in self.rows for cell in row.cells if not cell.past]
+        if masterless or (cells and not any(cell.state == "live" for cell in cells)):
             return "bad"
-        foreign = any(cell.foreign for row in self.rows for cell in row.cells)
+        foreign = any(cell.foreign for cell in cells)
         return "warn" if self.vacant or self.differs or foreign else "ok"
 
 
@@ -117,17 +133,21 @@ def routes(snapshot: Snapshot) -> Routes:
 
 
 def group_tables(snapshot: Snapshot) -> list[GroupTable]:
-    """Each group with its entries, one cell per router that ever gave a table."""
+    """Each group that a live router has, with its entries, one cell per router that ever gave a table."""
     routers = [router for router in snapshot.routers if router.seen is not None]
-    numbers = sorted({group.group for router in routers for group in router.groups})
+    numbers = sorted({group.group for router in snapshot.live_tables() for group in router.groups})
+    telling = [router.name for router in snapshot.telling()]
     foreign = {(router, service_id): row.name for router, service_id, row in entries.foreign(snapshot)}
-    return [_table(number, routers, foreign) for number in numbers]
+    return [_table(number, routers, telling, foreign) for number in numbers]
 
 
-def _table(number: int, routers: Sequence[RouterState], foreign: _Foreign) -> GroupTable:
+def _table(
+    number: int, routers: Sequence[RouterState], telling: Sequence[str], foreign: _Foreign
+) -> GroupTable:
     held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
-    groups = [group for group in held.values() if group is not None]
     live = [router.name for router in routers if router.connected]
+    # What is said of an entry as a whole, such as its slot, a router says that answers.
+    groups = [group for name in sorted(held, key=lambda name: name not in live) if (group := held[name])]
     found: dict[str, Slot] = {}
     for group in groups:
         for slot in group.slots:
@@ -135,14 +155,20 @@ def _table(number: int, routers: Sequence[RouterState], foreign: _Foreign) -> Gr
     order = sorted(
         found.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
     )
-    first = groups[0]
+    # A router that lacks the group altogether has nobody in it.
+    nobody = Group(group=number, name=groups[0].name)
+    counted = [held[name] or nobody for name in telling]
+    masters = {group.master for group in counted}
+    latest = max(counted, key=lambda group: group.epoch)
     return GroupTable(
         group=number,
-        name=first.name,
-        mode=first.mode,
-        slots=len(hash_slots(first)),
-        vacant=sum(slot.token == 0 for slot in hash_slots(first)),
-        members=sum(slot.token != 0 for slot in first.slots),
+        name=groups[0].name,
+        mode=next((group.mode for group in groups if group.mode), ""),
+        slots=max(len(hash_slots(group)) for group in counted),
+        vacant=max(sum(slot.token == 0 for slot in hash_slots(group)) for group in counted),
+        members=min(sum(slot.token != 0 for slot in group.slots) for group in counted),
+        master=None if None in masters else latest.master,
+        epoch=latest.epoch,
         masters=_masters(held, live),
         rows=tuple(_row(slot, held, live, foreign) for slot in order),
     )
@@ -161,7 +187,14 @@ def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[Master
             next((slot.name for slot in group.slots if slot.service_id == master), master) if group else None
         )
         cells.append(
-            MasterCell(router, master, name, group.epoch if group else 0, len(said) > 1 and router in live)
+            MasterCell(
+                router=router,
+                master=master,
+                name=name,
+                epoch=group.epoch if group else 0,
+                differs=len(said) > 1 and router in live,
+                past=bool(live) and router not in live,
+            )
         )
     return tuple(cells)
 
@@ -175,15 +208,22 @@ def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str], foreign
         router: "absent" if entry is None else "live" if entry.token else "vacant"
         for router, entry in found.items()
     }
-    differs = len({states[router] for router in live}) > 1
-    cells = []
-    for router, entry in found.items():
-        group = held[router]
-        master = group is not None and group.master == slot.service_id
-        token = entry.token if entry else None
-        other = foreign.get((router, slot.service_id), "")
-        cells.append(Cell(router, states[router], token, master, differs and router in live, other))
-    return Row(slot.service_id, slot.name, slot.slot, tuple(cells))
+    moved = len({entry.slot for router in live if (entry := found[router])}) > 1
+    differs = moved or len({states[router] for router in live}) > 1
+    cells = tuple(
+        Cell(
+            router=router,
+            state=states[router],
+            token=entry.token if entry else None,
+            slot=entry.slot if entry else None,
+            master=(group := held[router]) is not None and group.master == slot.service_id,
+            differs=differs and router in live,
+            foreign=foreign.get((router, slot.service_id), ""),
+            past=bool(live) and router not in live,
+        )
+        for router, entry in found.items()
+    )
+    return Row(slot.service_id, slot.name, slot.slot, moved, cells)
 
 
 def place(group: Group, hashed: int) -> tuple[Slot | None, Slot | None]:

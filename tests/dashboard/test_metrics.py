@@ -56,6 +56,25 @@ async def test_a_router_that_is_away_is_down_and_its_totals_are_left_out(make_da
     assert ("luabus_router_messages_received_total", (("router", "router.2"),)) not in found
 
 
+async def test_a_group_is_counted_at_the_answering_router_that_has_it_worst(make_dash: Make) -> None:
+    dash = await make_dash()
+    mail, director = (("group", "mail"),), (("group", "director"),)
+    dash.cluster.up["router.1"] = False
+    dash.cluster.tables["router.2"] = table("router.2", mail=(0, 0, 0), master=None)
+    await dash.look()
+    found = await values(dash)
+    assert (found["luabus_group_vacant_slots", mail], found["luabus_group_members", mail]) == (3, 0)
+    assert found["luabus_group_has_master", director] == 0
+
+
+async def test_without_a_router_nothing_is_claimed_of_groups(make_dash: Make) -> None:
+    dash = await make_dash()
+    dash.cluster.up = dict.fromkeys(dash.cluster.up, False)
+    await dash.look()
+    assert not [name for name, _ in await values(dash) if name.startswith("luabus_group_")]
+    assert (await dash.json("/api/v1/status"))["groups"][1]["members"] == 3  # as last known
+
+
 async def test_openmetrics_for_who_asks_for_it(dash: Dash) -> None:
     answer = await dash.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert answer.content_type == "application/openmetrics-text"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dashboard.model import Group
 from dashboard.render import tables
-from tests.dashboard.cluster import ScriptedCluster, snapshot_of, table
+from tests.dashboard.cluster import ScriptedCluster, looked, snapshot_of, table
 
 
 async def test_routers_that_hold_the_same_agree_whatever_their_tokens() -> None:
@@ -102,3 +102,75 @@ async def test_an_entry_over_anothers_connection_is_marked() -> None:
         ("mail.1", False, ["", ""]), ("mail.2", True, ["mail.3", ""]), ("mail.3", False, ["", ""]),
     ]  # fmt: skip
     assert mail.level == "warn"
+
+
+async def test_a_slot_with_another_number_or_none_at_one_router_is_marked() -> None:
+    other = table("router.2")
+    slots = other["groups"][1]["slots"]
+    slots[1]["slot"], slots[2]["slot"] = 2, None
+    cluster = ScriptedCluster(tables={"router.1": table("router.1"), "router.2": other})
+    snapshot = await snapshot_of(cluster)
+    assert tables.differing_groups(snapshot) == {2}
+    _, mail = tables.group_tables(snapshot)
+    assert [(row.name, row.moved, [(c.slot, c.differs) for c in row.cells]) for row in mail.rows] == [
+        ("mail.1", False, [(0, False), (0, False)]),
+        ("mail.2", True, [(1, True), (2, True)]),
+        ("mail.3", True, [(2, True), (None, True)]),
+    ]
+    assert mail.differs
+
+
+async def test_a_slot_beyond_those_of_one_router_is_marked() -> None:
+    cluster = ScriptedCluster(
+        tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(1, 2, 3, 0))}
+    )
+    snapshot = await snapshot_of(cluster)
+    assert tables.differing_groups(snapshot) == {2}
+    _, mail = tables.group_tables(snapshot)
+    assert [[cell.differs for cell in row.cells] for row in mail.rows] == [[False] * 2] * 3 + [[True] * 2]
+
+
+async def test_a_group_is_counted_where_it_is_worst() -> None:
+    for worst in ("router.1", "router.2"):
+        cluster = ScriptedCluster()
+        cluster.tables[worst] = table(worst, mail=(11, 0, 13), master=None)
+        director, mail = tables.group_tables(await snapshot_of(cluster))
+        assert (mail.slots, mail.vacant, mail.members) == (3, 1, 2)
+        assert (director.master, director.epoch) == (None, 4)
+        assert (director.level, mail.level) == ("warn", "warn")
+
+
+async def test_what_a_router_that_is_away_said_last_counts_only_while_none_answers() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    cluster.up["router.1"] = False
+    cluster.tables["router.2"] = table("router.2", mail=(11, 0, 13), master=None)
+    director, mail = tables.group_tables(await feed.poll())
+    assert (mail.vacant, mail.members, director.master) == (1, 2, None)
+    assert (director.level, mail.level) == ("bad", "warn")
+    cluster.tables["router.2"] = table("router.2", mail=(11, 12, 13))
+    del cluster.tables["router.2"]["groups"][0]
+    assert [group.name for group in tables.group_tables(await feed.poll())] == ["mail"]
+    cluster.up["router.2"] = False
+    director, mail = tables.group_tables(await feed.poll())
+    assert (mail.vacant, mail.members, director.master, director.epoch) == (0, 3, None, 4)
+
+
+async def test_what_only_the_past_tells_makes_no_entry_sick() -> None:
+    cluster = ScriptedCluster(
+        tables={"router.1": table("router.1", mail=(0, 12, 13)), "router.2": table("router.2")}
+    )
+    feed = await looked(cluster)
+    assert tables.group_tables(feed.snapshot)[1].rows[0].sick
+    cluster.up["router.1"] = False
+    _, mail = tables.group_tables(await feed.poll())
+    assert [cell.past for cell in mail.rows[0].cells] == [True, False]
+    assert (mail.rows[0].sick, mail.level) == (False, "ok")
+
+
+async def test_a_router_that_has_just_started_is_not_counted() -> None:
+    fresh = table("router.1", mail=(0, 0, 0), master=None)
+    fresh["groups"][0]["slots"] = []
+    cluster = ScriptedCluster(tables={"router.1": fresh, "router.2": table("router.2")})
+    director, mail = tables.group_tables(await snapshot_of(cluster))
+    assert (mail.vacant, mail.members, director.master) == (0, 3, "1.1")
