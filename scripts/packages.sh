@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the system programs that the tests (`test`) or the benchmarks (`bench`) run; quick when they are there.
+# Installs the system programs that the tests (`test`) or the benchmarks (`bench`) run, or what a virtual environment is made
+# with (`venv`); quick when they are there.
 #
-#   scripts/packages.sh test|bench
+#   scripts/packages.sh test|bench|venv
 #
 # Needs Debian or Ubuntu, and root or a sudo that asks no password; otherwise it says what to install, and fails.
 set -eu
@@ -13,6 +14,8 @@ has() {
     postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
     etcd-server) command -v etcd ;;
     prometheus) command -v promtool ;;
+    # Debian's own python3 has no ensurepip without it; another python3 that stands before it may have all it needs.
+    python3-venv) "${PYTHON:-python3}" -c 'import venv, ensurepip' ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -20,7 +23,8 @@ has() {
 case ${1:-} in
 test) wanted="chromium postgresql redis-server etcd-server prometheus" purpose="tests" ;;
 bench) wanted="nats-server" purpose="benchmarks" ;;
-*) echo "usage: $0 test|bench" >&2 && exit 2 ;;
+venv) wanted="make python3-venv" purpose="checks" ;;
+*) echo "usage: $0 test|bench|venv" >&2 && exit 2 ;;
 esac
 
 missing=

@@ -217,6 +217,19 @@ def test_an_installation_that_fails_fails_and_restores_the_policy(machine: Machi
     assert not machine.policy.exists()
 
 
+def test_a_python_without_ensurepip_gets_it(machine: Machine) -> None:
+    machine.program("id", "echo 0")
+    machine.program("make", "exit 0")
+    machine.program("python3", "exit 1")
+    machine.program(
+        "apt-get", f'case "$*" in *install*) echo "$*"; echo "#!/bin/sh" >{machine.programs}/python3 ;; esac'
+    )
+    code, said = machine.run("scripts/packages.sh", "venv")
+    assert code == 0
+    assert "-y install --no-install-recommends python3-venv" in said
+    assert machine.run("scripts/packages.sh", "venv") == (0, "")
+
+
 def test_what_is_there_is_not_installed_again(machine: Machine) -> None:
     machine.program("apt-get", "echo called; exit 1")
     for program in ("chromium", "initdb", "redis-server", "etcd", "promtool"):
