@@ -36,6 +36,7 @@ def make_app(context: Context) -> web.Application:
     context.feed.observe(context.history.look)
     context.history.on_step = lambda: context.feed.bump("series")
     context.jobs.changed = lambda: context.feed.bump("processes")
+    context.jobs.look = context.feed.after_change
     context.journal.on_event = lambda event: context.feed.bump("events")
     return app
 
@@ -43,13 +44,14 @@ def make_app(context: Context) -> web.Application:
 async def _run_feed(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
     await context.feed.start()
-    handlers = Handlers(context.feed, context.history, context.now)
+    handlers = Handlers(context.declared, context.history, context.now)
     asking = asyncio.create_task(handlers.run(), name="dashboard handlers")
     yield
     await context.jobs.stop()
     asking.cancel()
     with suppress(asyncio.CancelledError):
         await asking
+    await context.declared.stop()
     await context.feed.stop()
 
 

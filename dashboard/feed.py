@@ -144,15 +144,17 @@ class Feed:
             await asyncio.wait({self._begin()}, timeout=PATIENCE_S)
         return self.snapshot
 
-    async def after_change(self, at_most_s: float = AFTER_CHANGE_S) -> None:
-        """Wait for a look that begins now, one that is under way does not count; not longer than `at_most_s`."""
+    async def after_change(self, at_most_s: float = AFTER_CHANGE_S) -> Snapshot:
+        """What a look finds that begins now, one that is under way does not count; what is known, if it takes longer than
+        `at_most_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 if self._looking is not None:
                     await asyncio.wait({self._looking})
                 await asyncio.wait({self._begin()})
-                return
+                return self.snapshot
         self.kick()
+        return self.snapshot
 
     async def with_tables(self, at_most_s: float = AFTER_CHANGE_S) -> Snapshot:
         """What is known, with the routers' tables of this moment; with the known ones if they do not come in time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -29,16 +29,21 @@ class _Running:
     ended: float | None = None
     ok: bool = True
     text: str = ""
+    reached: int | None = None
+    """How far it came in the end; None while that may change."""
 
 
 class Jobs:
-    """`begin` starts one and waits a moment for a refusal; `changed` is called when one ends."""
+    """`begin` starts one and waits a moment for a refusal; `changed` is called when one ends. `look` gives the cluster as it is
+    then: what becomes of its processes later is no doing of the job."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._jobs: list[_Running] = []
         self._next = 1
+        self._following: set[asyncio.Task[None]] = set()
         self.changed: Callable[[], None] = lambda: None
+        self.look: Callable[[], Awaitable[Snapshot]] | None = None
 
     async def begin(
         self,
@@ -57,9 +62,18 @@ class Jobs:
         if done:
             return job.number, task.result()
         self._jobs = [*self._jobs, job][-KEPT:]
-        task.add_done_callback(lambda _: self._end(job))
+        following = asyncio.create_task(self._follow(job), name=f"end of {verb} {name}")
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
         self.changed()
         return job.number, None
+
+    async def _follow(self, job: _Running) -> None:
+        await asyncio.wait({job.task})
+        self._end(job)
+        if self.look is not None and not job.task.cancelled():
+            job.reached = _progress(job, await self.look())[0]
+            self.changed()
 
     def _end(self, job: _Running) -> None:
         job.ended = self._now()
@@ -85,13 +99,15 @@ class Jobs:
         for job in self._jobs:
             job.task.cancel()
         await asyncio.gather(*(job.task for job in self._jobs), return_exceptions=True)
+        await asyncio.gather(*self._following, return_exceptions=True)
 
 
 def _targets(snapshot: Snapshot, name: str) -> list[Process]:
     return [process for process in snapshot.processes if name in (process.name, process.service)]
 
 
-def _shown(job: _Running, snapshot: Snapshot) -> Job:
+def _progress(job: _Running, snapshot: Snapshot) -> tuple[int, int]:
+    """How many processes are as they shall be, of how many."""
     now = _targets(snapshot, job.name)
     total = job.wanted if job.wanted is not None else len(job.before)
     if job.verb == "stop":
@@ -104,6 +120,13 @@ def _shown(job: _Running, snapshot: Snapshot) -> Job:
         done = sum(process.state == "running" for process in now)
     if job.verb == "scale" and job.wanted is not None and len(job.before) > job.wanted:
         total, done = len(job.before) - job.wanted, len(job.before) - len(now)
+    return min(done, total), total
+
+
+def _shown(job: _Running, snapshot: Snapshot) -> Job:
+    done, total = _progress(job, snapshot)
+    if job.reached is not None:
+        done = job.reached
     state: Literal["running", "done", "failed"] = (
         "running" if job.ended is None else "done" if job.ok else "failed"
     )
@@ -112,7 +135,7 @@ def _shown(job: _Running, snapshot: Snapshot) -> Job:
         verb=job.verb,
         name=job.name,
         state=state,
-        done=total if state == "done" else min(done, total),
+        done=total if state == "done" else done,
         total=total,
         text=job.text if state == "failed" else "",
     )

@@ -51,6 +51,32 @@ async def test_a_rolling_restart_tells_how_far_it_is_and_how_it_ended() -> None:
     assert jobs.shown(feed.snapshot) == ()
 
 
+async def test_what_becomes_of_its_processes_after_its_end_is_no_progress() -> None:
+    cluster, clock = ScriptedCluster(), Clock()
+    feed = await looked(cluster, clock)
+    jobs, end, news = Jobs(clock), asyncio.Event(), asyncio.Event()
+    jobs.look, jobs.changed = feed.poll, news.set
+
+    async def work() -> Any:
+        await end.wait()
+        return {"ok": False, "text": "mail.2 did not come up"}
+
+    await jobs.begin("restart", "mail", work(), feed.snapshot)
+    # The last one of its own came up just before its end: the look after that counts it.
+    cluster.processes[4] = process("mail.1", "2.1", pid=900)
+    end.set()
+    while not (shown := jobs.shown(feed.snapshot))[0].text or not shown[0].done:
+        news.clear()
+        await news.wait()
+    cluster.processes[5] = process("mail.2", "2.2", pid=901)
+    cluster.processes[4] = process("mail.1", "2.1", state="backoff", pid=None)
+    (job,) = jobs.shown(await feed.poll())
+    assert (job.state, job.done, job.total) == ("failed", 1, 3)
+    cluster.processes[6] = process("mail.3", "2.3", pid=902)
+    (job,) = jobs.shown(await feed.poll())
+    assert job.done == 1
+
+
 async def test_scaling_down_counts_those_that_are_gone() -> None:
     cluster = ScriptedCluster()
     feed = await looked(cluster)
