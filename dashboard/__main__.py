@@ -23,6 +23,7 @@ from dashboard.auth import Keys, read_tokens
 from dashboard.context import Context, Options
 from dashboard.feed import Feed
 from dashboard.journal import Journal
+from dashboard.peers import Network, networks
 from dashboard.source import ClusterSource
 from luabus.errors import ConfigError
 
@@ -46,6 +47,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a further name it may be called by"
     )
+    parser.add_argument(
+        "--trusted-proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a reverse proxy's address or network: its X-Forwarded-For and X-Forwarded-Proto are believed",
+    )
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM); then it serves https")
     parser.add_argument("--tls-key", metavar="FILE", help="private key (PEM)")
     parser.add_argument(
@@ -65,8 +73,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check(options: argparse.Namespace) -> None:
-    """Raises `ConfigError` for what would be unsafe or cannot work."""
+def check(options: argparse.Namespace) -> tuple[Network, ...]:
+    """The trusted proxies. Raises `ConfigError` for what would be unsafe or cannot work."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigError("--tls-cert and --tls-key go together", key="--tls-cert")
     if not is_loopback(options.host) and not options.tls_cert and not options.allow_plaintext:
@@ -80,6 +88,13 @@ def check(options: argparse.Namespace) -> None:
             f"--prefix {options.prefix!r}: write it as /luabus, with a slash before and none after",
             key="--prefix",
         )
+    try:
+        return networks(options.trusted_proxy)
+    except ValueError as error:
+        raise ConfigError(
+            f"--trusted-proxy: {error}; write an address or a network, such as 127.0.0.1 or 10.0.0.0/8",
+            key="--trusted-proxy",
+        ) from None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -116,7 +131,7 @@ def _holder(port: int) -> str:
 
 async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
     """Until SIGTERM or SIGINT."""
-    check(options)
+    proxies = check(options)
     tls: ssl.SSLContext | None = None
     if options.tls_cert:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -134,7 +149,7 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
             port=port,
             prefix=options.prefix,
             hosts=(options.host, *options.allow_host),
-            secure=tls is not None,
+            trusted_proxies=proxies,
         ),
     )
     runner = web.AppRunner(
@@ -144,6 +159,8 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         handle_signals=False,
         # A reader that goes away ends its stream at once, not with the next thing that would be sent to it.
         handler_cancellation=True,
+        # A compressed body is refused: unpacked it may be a thousand times as large.
+        auto_decompress=False,
     )
     await runner.setup()
     stop = asyncio.Event()

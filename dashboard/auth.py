@@ -22,6 +22,9 @@ SESSION_S: Final = 12 * 3600
 """A session ends so long after it was last renewed."""
 RENEW_AFTER_S: Final = 3600
 TOKEN_BYTES: Final = 32
+LEAST_TOKEN: Final = 16
+"""Characters that a token of a person's own choice has at least: a right one is never held up by the limit on guesses, so none
+may be within reach of guessing."""
 GUESSES: Final = 10
 """Different wrong tokens that one address may try in a row; then one per GUESS_EVERY_S."""
 GUESS_EVERY_S: Final = 6.0
@@ -61,9 +64,10 @@ def _read_or_make(path: Path) -> str:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         token = path.read_text("utf-8").strip()
-        if token:
+        if len(token) >= LEAST_TOKEN:
             return token
-        raise ConfigError(f"{path} is empty: remove it, and a new token is made", key=str(path)) from None
+        fault = f"has {len(token)} characters, at least {LEAST_TOKEN} are needed" if token else "is empty"
+        raise ConfigError(f"{path} {fault}: remove it, and a new token is made", key=str(path)) from None
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token + "\n")

@@ -11,21 +11,23 @@ from typing import Final
 from aiohttp import web
 
 from dashboard.auth import GuessLimit, Keys, Role
+from dashboard.declared import Declared
 from dashboard.feed import Feed
 from dashboard.history import History
 from dashboard.jobs import Jobs
 from dashboard.journal import Journal
+from dashboard.peers import Network, client_address, scheme_of
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`prefix` is the path under which a reverse proxy shows the dashboard (`/luabus`, or empty); `hosts` are the names besides
-    the loopback ones by which it may be called; `secure` when it is served over TLS, here or by the proxy."""
+    the loopback ones by which it may be called; of `trusted_proxies` it is believed for whom they ask, and by which scheme."""
 
     port: int = 8070
     prefix: str = ""
     hosts: Sequence[str] = ()
-    secure: bool = False
+    trusted_proxies: Sequence[Network] = ()
 
 
 class Count:
@@ -54,6 +56,10 @@ class Context:
     tails: Count = field(default_factory=Count)
     limit: GuessLimit = field(default_factory=GuessLimit)
     now: Callable[[], float] = time.time
+    declared: Declared = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "declared", Declared(self.feed))
 
 
 CONTEXT: Final = web.AppKey("context", Context)
@@ -73,6 +79,18 @@ class Caller:
 
 
 CALLER: Final = web.RequestKey("caller", Caller)
+
+
+def address_of(request: web.Request) -> str:
+    """From where a request comes; behind trusted proxies, the address that they heard."""
+    trusted = request.app[CONTEXT].options.trusted_proxies
+    return client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), trusted)
+
+
+def seen_scheme(request: web.Request) -> str:
+    """`http` or `https`, as the browser sees it."""
+    said = request.headers.getall("X-Forwarded-Proto", ())
+    return scheme_of(request.scheme, request.remote, said, request.app[CONTEXT].options.trusted_proxies)
 
 
 def caller_of(request: web.Request) -> Caller | None:

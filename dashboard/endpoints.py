@@ -158,8 +158,20 @@ def _query(one: Endpoint, request: web.Request) -> Any:
 async def _body(one: Endpoint, request: web.Request) -> Any:
     if one.body is None:
         return None
-    if request.content_type != "application/json":
-        raise ApiError(415, f"send application/json, not {request.content_type}")
+    raw = await read_body(request, "application/json")
+    try:
+        return one.body.model_validate_json(raw)
+    except ValidationError as error:
+        raise invalid(_faults(error)) from None
+
+
+async def read_body(request: web.Request, content_type: str) -> bytes:
+    """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
+    if request.content_type != content_type:
+        raise ApiError(415, f"send {content_type}, not {request.content_type!r}")
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ApiError(415, f"send the body as it is, without Content-Encoding (found {encoding!r})")
     if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
         raise ApiError(413, f"the body has {request.content_length} bytes; {MOST_BODY_BYTES} are allowed")
     raw = await request.content.read(MOST_BODY_BYTES + 1)
@@ -167,10 +179,7 @@ async def _body(one: Endpoint, request: web.Request) -> Any:
         raw += await request.content.read(MOST_BODY_BYTES + 1)
     if len(raw) > MOST_BODY_BYTES:
         raise ApiError(413, f"the body is larger than the {MOST_BODY_BYTES} bytes that are allowed")
-    try:
-        return one.body.model_validate_json(raw)
-    except ValidationError as error:
-        raise invalid(_faults(error)) from None
+    return raw
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from dashboard.auth import RENEW_AFTER_S, SESSION_S, Role
-from dashboard.context import CALLER, CONTEXT, Caller, Context
+from dashboard.context import CALLER, CONTEXT, Caller, Context, address_of, seen_scheme
+from dashboard.peers import host_name, same_origin
 from dashboard.problems import ApiError, response
 from dashboard.refusals import refusal
 from dashboard.texts import Text, choose_language
@@ -52,6 +52,8 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
             error.headers.update(HEADERS)
             raise
         result = refusal(request, _from_aiohttp(request, error))
+    except web.RequestPayloadError as error:
+        result = refusal(request, ApiError(400, f"the body is not what its headers say: {error}"))
     except ConnectionResetError:
         raise
     except Exception:
@@ -102,7 +104,10 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
 
     An address instead of a name cannot be such a page's.
     """
-    name = urlsplit(f"//{request.host}").hostname or ""
+    host = request.headers.get("Host", "")
+    name = host_name(host)
+    if name is None:
+        raise ApiError(421, Text("the Host {host} is neither a name nor an address", host=repr(host)))
     if name != "localhost" and not _is_address(name) and name not in request.app[CONTEXT].options.hosts:
         said = Text(
             "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
@@ -125,16 +130,26 @@ def _is_address(name: str) -> bool:
 
 @web.middleware
 async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Nothing unsafe from another site's page (CSRF): what a browser says about the origin must be this one."""
+    """Nothing unsafe from another site's page (CSRF): what a browser says about the origin must be this one.
+
+    A browser that says `same-origin` has compared the schemes itself, and sees the TLS of a proxy that we know nothing of.
+    """
     if request.method not in SAFE:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None and site not in ("same-origin", "none"):
-            raise ApiError(
-                403, f"a page of another site ({site}) asked for this; only this dashboard's own pages may"
-            )
+            said = f"a page of another site ({site!r}) asked for this; only this dashboard's own pages may"
+            raise ApiError(403, said)
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            raise ApiError(403, f"a page of {origin} asked for this; only this dashboard's own pages may")
+        scheme = seen_scheme(request)
+        schemes = ("http", "https") if site == "same-origin" else (scheme,)
+        if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
+            said = f"a page of {origin!r} asked for this; only this dashboard's own pages may"
+            if same_origin(origin, ("https",), request.headers["Host"]):
+                said += (
+                    f". It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
+                    " in cluster.toml, and have it send X-Forwarded-Proto"
+                )
+            raise ApiError(403, said)
     return await handler(request)
 
 
@@ -142,7 +157,7 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
 async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
     """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
     context = request.app[CONTEXT]
-    address = request.remote or "unknown"
+    address = address_of(request)
     header = request.headers.get("Authorization")
     language = choose_language(request.headers.get("Accept-Language", ""))
     renew: Role | None = None
@@ -163,29 +178,38 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
             renew = role if left < SESSION_S - RENEW_AFTER_S else None
     result = await handler(request)
     if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
-        give_session(context, result, renew)
+        give_session(request, result, renew)
     return result
 
 
 def check_token(context: Context, token: str, address: str) -> Role:
-    """The role of a token. Raises 429 when this address guessed too often, 401 for a wrong one."""
+    """The role of a token. Raises 401 for a wrong one, 429 when this address guessed too often.
+
+    A right one passes whatever was guessed from its address: others may share that (a proxy, one machine), and must not be able
+    to lock its admin and its Prometheus out. Whoever guesses on learns nothing from it: it would take the token itself to see the
+    difference, and that is beyond guessing (`auth.LEAST_TOKEN`).
+    """
+    role = context.keys.role_of(token)
+    if role is not None:
+        return role
     now = context.now()
     wait = context.limit.wait_s(address, now)
     if wait > 0:
         raise ApiError(
             429,
-            f"too many wrong tokens from {address}; try again in {wait:.0f} s",
+            Text(
+                "too many wrong tokens from {address}; try again in {wait} s",
+                address=address,
+                wait=f"{wait:.0f}",
+            ),
             headers={"Retry-After": str(max(1, round(wait)))},
         )
-    role = context.keys.role_of(token)
-    if role is None:
-        context.limit.wrong(address, token, now)
-        raise ApiError(
-            401,
-            "this token is not right (`luabus-cluster token` prints the login URL with it)",
-            headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
-        )
-    return role
+    context.limit.wrong(address, token, now)
+    raise ApiError(
+        401,
+        Text("this token is not right (`luabus-cluster token` prints the login URL with it)"),
+        headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+    )
 
 
 def cookie_name(context: Context) -> str:
@@ -193,7 +217,8 @@ def cookie_name(context: Context) -> str:
     return f"luabus_session_{context.options.port}"
 
 
-def give_session(context: Context, result: web.StreamResponse, role: Role) -> None:
+def give_session(request: web.Request, result: web.StreamResponse, role: Role) -> None:
+    context = request.app[CONTEXT]
     result.set_cookie(
         cookie_name(context),
         context.keys.session(role, context.now()),
@@ -201,7 +226,7 @@ def give_session(context: Context, result: web.StreamResponse, role: Role) -> No
         path=context.options.prefix or "/",
         httponly=True,
         samesite="Strict",
-        secure=context.options.secure,
+        secure=seen_scheme(request) == "https",
     )
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 
-from dashboard.context import Context, caller_of
+from dashboard.context import Context, address_of, caller_of
+from dashboard.endpoints import read_body
 from dashboard.guard import check_token, cookie_name, give_session
 from dashboard.problems import ApiError
 from dashboard.templating import render
+from dashboard.texts import Text
+
+MOST_FIELDS: Final = 20
 
 
 class Login:
@@ -36,24 +41,26 @@ class Login:
         return self._page(request, target, "", 200)
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        token, target = form.get("token", ""), form.get("next", "/")
-        if not isinstance(token, str) or not isinstance(target, str):
-            raise ApiError(422, "token and next are texts")
+        raw = await read_body(request, "application/x-www-form-urlencoded")
+        try:
+            form = parse_qs(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise ApiError(422, f"the form has more than {MOST_FIELDS} fields") from None
+        token, target = (form.get(name, [""])[0] for name in ("token", "next"))
         return self._enter(request, token, local(target))
 
     def _enter(self, request: web.Request, token: str, target: str) -> web.StreamResponse:
         try:
-            role = check_token(self._context, token.strip(), request.remote or "unknown")
+            role = check_token(self._context, token.strip(), address_of(request))
         except ApiError as error:
-            page = self._page(request, target, error.detail, error.status)
+            page = self._page(request, target, error.said, error.status)
             page.headers.update(error.headers)
             return page
         result = web.Response(status=303, headers={"Location": self._context.options.prefix + target})
-        give_session(self._context, result, role)
+        give_session(request, result, role)
         return result
 
-    def _page(self, request: web.Request, target: str, problem: str, status: int) -> web.Response:
+    def _page(self, request: web.Request, target: str, problem: str | Text, status: int) -> web.Response:
         found = {"target": target, "problem": problem}
         html = render(self._context, "login.html", request, self._context.feed.snapshot, (), found)
         return web.Response(text=html, status=status, content_type="text/html")
@@ -66,7 +73,10 @@ class Login:
 
 def local(target: str) -> str:
     """Where to go after the login: a path of ours, whatever was asked."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     own = (
         target.startswith("/")
         and not target.startswith(("//", "/\\"))

@@ -17,13 +17,13 @@ from dashboard.problems import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
 _REASONS = {
-    400: "The request is no HTTP, or its address is longer than 8 KB",
+    400: "The request is no HTTP, its address is longer than 8 KB, or its body is not what its headers say",
     401: "No token, or a wrong one",
     403: "The role is too low, or a page of another site asked",
     404: "There is no such thing; the detail says what was probably meant",
     409: "It cannot be done as asked; the detail says why",
     413: "The body is too large",
-    415: "The body is not application/json",
+    415: "The body is not application/json, or it is compressed",
     421: "The Host is not one of this dashboard's names",
     422: "A parameter or the body is wrong; `errors` says where",
     429: "Too many wrong tokens from this address",
@@ -137,7 +137,7 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
         }
     for status in sorted(statuses):
         # What is no HTTP is answered by the server before anything of ours sees it, in plain text.
-        content = {"text/plain": {"schema": {"type": "string"}}} if status == 400 else problem
+        content = {"text/plain": {"schema": {"type": "string"}}, **problem} if status == 400 else problem
         responses[str(status)] = {"description": _REASONS[status], "content": content}
     return responses
 

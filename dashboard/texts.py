@@ -33,6 +33,8 @@ class Text:
 
     def to(self, language: str) -> str:
         template = CATALOGUES.get(language, {}).get(self.template, self.template)
+        if not self.values:
+            return template  # it may be somebody's own words, with braces in them
         values = {k: v.to(language) if isinstance(v, Text) else v for k, v in self.values.items()}
         return template.format(**values)
 

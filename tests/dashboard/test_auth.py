@@ -25,6 +25,12 @@ def test_a_token_that_is_there_is_taken(tmp_path: Path) -> None:
     assert read_tokens(tmp_path)[Role.admin] == "chosen-by-the-launcher"
 
 
+def test_a_token_within_reach_of_guessing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dashboard.token").write_text("secret\n")
+    with pytest.raises(ConfigError, match="has 6 characters, at least 16 are needed"):
+        read_tokens(tmp_path)
+
+
 def test_an_empty_token_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "dashboard.token").write_text("\n")
     with pytest.raises(ConfigError, match="is empty"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dashboard.auth import GUESSES, RENEW_AFTER_S, SESSION_S, Role
+from dashboard.peers import networks
 from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make
 
 
@@ -36,7 +37,79 @@ async def test_a_wrong_token_is_401_and_guessing_ends_in_429(dash: Dash) -> None
     assert answer.status == 429
     assert int(answer.headers["Retry-After"]) >= 1
     dash.clock.at += 60
-    assert (await dash.get("/api/v1/status")).status == 200
+    assert (await dash.get("/api/v1/status", None, Authorization="Bearer guess-a")).status == 401
+
+
+async def test_whoever_guesses_locks_out_nobody_who_knows(dash: Dash) -> None:
+    entered = await dash.client.get(f"/login?token={TOKENS[Role.viewer]}", allow_redirects=False)
+    assert entered.status == 303
+    for number in range(GUESSES + 5):
+        await dash.get("/api/v1/status", None, Authorization=f"Bearer guess-{number}")
+    assert (await dash.get("/api/v1/status", None, Authorization="Bearer one-more")).status == 429
+    assert (await dash.get("/api/v1/status")).status == 200  # the token itself
+    assert (await dash.get("/api/v1/status", None)).status == 200  # the session
+    wrong = await dash.client.post("/login", data={"token": "yet-another"}, headers=PAGE)
+    assert wrong.status == 429
+    right = {"token": TOKENS[Role.admin], "next": "/"}
+    assert (await dash.client.post("/login", data=right, allow_redirects=False)).status == 303
+
+
+async def test_behind_a_trusted_proxy_each_has_a_limit_of_its_own(make_dash: Make) -> None:
+    dash = await make_dash(trusted_proxies=networks(["127.0.0.1"]))
+    for number in range(GUESSES + 1):
+        await dash.get(
+            "/healthz", None, Authorization=f"Bearer {number}", **{"X-Forwarded-For": "203.0.113.7"}
+        )
+    for address, status in (("203.0.113.7", 429), ("203.0.113.8", 401)):
+        headers = {"Authorization": "Bearer x", "X-Forwarded-For": address}
+        assert (await dash.get("/healthz", None, **headers)).status == status
+    assert (
+        "203.0.113.7"
+        in await (
+            await dash.get("/healthz", None, Authorization="Bearer y", **{"X-Forwarded-For": "203.0.113.7"})
+        ).text()
+    )
+
+
+async def test_without_one_whoever_says_that_it_forwards_is_not_believed(dash: Dash) -> None:
+    for number in range(GUESSES):
+        headers = {"Authorization": f"Bearer {number}", "X-Forwarded-For": f"203.0.113.{number}"}
+        assert (await dash.get("/healthz", None, **headers)).status == 401
+    headers = {"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.200"}
+    assert (await dash.get("/healthz", None, **headers)).status == 429
+
+
+async def test_the_audit_says_from_where_behind_a_trusted_proxy(make_dash: Make) -> None:
+    dash = await make_dash(trusted_proxies=networks(["127.0.0.1"]))
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    assert (await dash.post("/api/v1/kill", {"name": "mail.1"}, **headers)).status == 200
+    assert dash.cluster.done[-1][-1]["from"] == "203.0.113.7"
+
+
+async def test_the_scheme_of_the_origin_counts(make_dash: Make) -> None:
+    dash = await make_dash(trusted_proxies=networks(["127.0.0.1"]))
+    host = f"127.0.0.1:{dash.client.port}"
+    kill = {"name": "mail.1"}
+    plain, secure = {"Origin": f"http://{host}"}, {"Origin": f"https://{host}"}
+    assert (await dash.post("/api/v1/kill", kill, **plain)).status == 200
+    refused = await dash.post("/api/v1/kill", kill, **secure)
+    assert refused.status == 403
+    assert "trusted_proxies" in (await refused.json())["detail"]
+    by_tls = {"X-Forwarded-Proto": "https"}
+    assert (await dash.post("/api/v1/kill", kill, **secure, **by_tls)).status == 200
+    assert (await dash.post("/api/v1/kill", kill, **plain, **by_tls)).status == 403
+    # A browser that has compared them itself, at a proxy with TLS that nobody named here.
+    assert (
+        await dash.post("/api/v1/kill", kill, **secure, **{"Sec-Fetch-Site": "same-origin"})
+    ).status == 200
+
+
+async def test_a_session_that_came_over_tls_is_never_sent_without(make_dash: Make) -> None:
+    dash = await make_dash(trusted_proxies=networks(["127.0.0.1"]))
+    path = f"/login?token={TOKENS[Role.viewer]}"
+    for proto, secure in (("https", True), ("http", False)):
+        entered = await dash.get(path, None, **{"X-Forwarded-Proto": proto})
+        assert bool(entered.cookies["luabus_session_8070"]["secure"]) is secure
 
 
 async def test_another_scheme_than_bearer_is_told(dash: Dash) -> None:
@@ -49,7 +122,8 @@ async def test_another_scheme_than_bearer_is_told(dash: Dash) -> None:
     ("host", "status"),
     [
         ("localhost:8070", 200), ("127.0.0.1:8070", 200), ("[::1]:8070", 200), ("192.168.1.5", 200),
-        ("evil.example", 421), ("localhost.evil.example", 421), ("", 421),
+        ("evil.example", 421), ("localhost.evil.example", 421), ("", 421), ("[::1", 421), ("\u00e9", 421),
+        ("evil.example@localhost", 421), ("localhost:x", 421),
     ],
 )  # fmt: skip
 async def test_only_our_own_names_are_answered(dash: Dash, host: str, status: int) -> None:
@@ -64,7 +138,11 @@ async def test_a_further_name_can_be_allowed(make_dash: Make) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+    [
+        {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
+        {"Origin": "null"}, {"Origin": "http://[::1"}, {"Origin": "{x}"}, {"Sec-Fetch-Site": "{x}"}, {"Origin": ""},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
+    ],
 )  # fmt: skip
 async def test_nothing_unsafe_from_another_sites_page(dash: Dash, headers: dict[str, str]) -> None:
     answer = await dash.post("/api/v1/kill", {"name": "mail.1"}, **headers)

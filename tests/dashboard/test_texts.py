@@ -26,6 +26,10 @@ def test_a_value_with_braces_is_no_template() -> None:
     assert str(Text("{name} runs", name="{evil}")) == "{evil} runs"
 
 
+def test_what_has_no_values_is_no_template() -> None:
+    assert Text("'{x}' is not a column").to("zh") == "'{x}' is not a column"
+
+
 def test_an_unknown_language_falls_back_to_english() -> None:
     assert Text("Log in").to("tlh") == "Log in"
 
