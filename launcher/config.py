@@ -6,9 +6,10 @@ documentation. Rules that need more than one key stand in `rules.py`; reading th
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.exits import signal_number
 from launcher.units import parse_size
@@ -32,6 +33,16 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 def _signal(value: Any) -> Any:
     if isinstance(value, str):
         signal_number(value)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            f'found "{value}"; allowed: an address or a network, such as "127.0.0.1" or "10.0.0.0/8"'
+        ) from None
     return value
 
 
@@ -117,6 +128,9 @@ class Dashboard(Section):
     """The path under which a reverse proxy shows it, such as `"/luabus"`; the proxy takes it away again."""
     allow_host: list[Annotated[str, Field(pattern=HOST_PATTERN)]] = []
     """Further names by which it may be called, such as `["luabus.example.org"]`: a proxy's, or this machine's."""
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = []
+    """Addresses or networks of reverse proxies, such as `["127.0.0.1"]`: only from them `X-Forwarded-For` and `X-Forwarded-Proto`
+    are believed."""
 
 
 class Logs(Section):

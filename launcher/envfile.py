@@ -19,7 +19,7 @@ def read_env_file(config_file: Path, key: str, path: Path) -> dict[str, str]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(str(config_file), [Problem(key, f"{path} cannot be read: {reason}")]) from None
     variables: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # other line breaks may be a value's own
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue

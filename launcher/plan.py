@@ -207,6 +207,8 @@ def _dashboard(
         argv += ["--prefix", section.prefix]
     for name in section.allow_host:
         argv += ["--allow-host", name]
+    for proxy in section.trusted_proxies:
+        argv += ["--trusted-proxy", proxy]
     for flag, file in (("--tls-cert", section.tls_cert), ("--tls-key", section.tls_key)):
         if file is not None:
             argv += [flag, str(base / Path(file).expanduser())]

@@ -17,7 +17,8 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     inside = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    # TOML knows no other line break; a text may hold others.
+    for number, line in enumerate(text.split("\n"), 1):
         if inside:
             if inside in line:
                 inside = ""

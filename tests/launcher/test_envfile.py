@@ -54,3 +54,9 @@ def test_the_launchers_own_variables_are_not_for_it(tmp_path: Path) -> None:
         ConfigError, match=r"x\.env:3: services\.a\.env_file: LUABUS_ROUTERS: is set by the launcher"
     ):
         read(tmp_path, b"A=1\nLUABUS_LEASE_PASSWORD=x\nLUABUS_ROUTERS=y\n")
+
+
+def test_what_breaks_a_line_elsewhere_is_part_of_a_value(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("A=x\u2028y\u0085z\nB=2\r\n", "utf-8", newline="")
+    assert read_env_file(tmp_path / "cluster.toml", "env_file", file) == {"A": "x\u2028y\u0085z", "B": "2"}

@@ -70,6 +70,7 @@ CASES = [
     ('[services.a]\ncommand = ["x"]\nready = {tcp = "x"}', 'found "x"; allowed: a port, or "HOST:PORT"'),
     ('[services.a]\ncommand = ["x"]\nliveness = {log = "x"}', "a line in the log cannot show that a process still lives"),
     ('[dashboard]\nprefix = "luabus/"', '2: dashboard.prefix: found "luabus/"; allowed: a path such as "/luabus"'),
+    ('[dashboard]\ntrusted_proxies = ["10.0.0.1/8"]', 'found "10.0.0.1/8"; allowed: an address or a network'),
     ('[dashboard]\nallow_host = ["https://x"]', 'found "https://x"; allowed: a name such as "luabus.example.org"'),
     ("[dashboard]\nport = 7071", "2: dashboard.port: found 7071, where router.2 listens"),
     ("[routers]\nport = 65535", "2: routers.port: 2 routers from 65535 need ports up to 65536"),

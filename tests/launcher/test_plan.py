@@ -104,11 +104,13 @@ def test_addresses_and_stores() -> None:
 def test_the_dashboard_gets_what_it_needs_behind_a_proxy(tmp_path: Path) -> None:
     section = {
         "host": "0.0.0.0", "prefix": "/luabus", "allow_host": ["luabus.example.org", "box"],
+        "trusted_proxies": ["127.0.0.1", "10.0.0.0/8"],
         "tls_cert": "tls/cert.pem", "tls_key": "/etc/key.pem",
     }  # fmt: skip
     (spec,) = [one for one in plan(tmp_path, {"dashboard": section}).specs if one.name == "dashboard"]
     assert spec.argv[spec.argv.index("--prefix") :] == (
         "--prefix", "/luabus", "--allow-host", "luabus.example.org", "--allow-host", "box",
+        "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8",
         "--tls-cert", str(tmp_path / "tls" / "cert.pem"), "--tls-key", "/etc/key.pem",
     )  # fmt: skip
     assert spec.ready is not None

@@ -37,3 +37,7 @@ backoff = 1
 )  # fmt: skip
 def test_a_key_is_found_or_what_is_around_it(path: tuple[str | int, ...], line: int | None) -> None:
     assert locate(key_lines(TEXT), path) == line
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    assert locate(key_lines('a = "x\u2028y\u0085z\x0c"\nb = 1\r\nc = 2\n'), ("c",)) == 3
