@@ -27,10 +27,9 @@ from dashboard.problems import ApiError, not_found
 from dashboard.render import consequences, methods
 from dashboard.snapshot import Snapshot
 from dashboard.source import Answer
+from dashboard.texts import Text
 from luabus import ServiceId
-from luabus.errors import BadArguments, LuabusError, RemoteError, UnknownMethod
-
-PATIENCE_S = 2.0
+from luabus.errors import BadArguments, LuabusError, RemoteError, RequestTimeout, UnknownMethod
 
 
 class MethodsQuery(Asked):
@@ -52,9 +51,19 @@ async def declared(call: Call) -> GroupMethods:
 
 
 async def methods_of(context: Context, wanted: str) -> GroupMethods:
-    """Asks the group now. Raises 404 for an unknown group, and what the bus raises."""
+    """As the group told within the last seconds. Raises 404 for an unknown group, and what the bus raises."""
     group = known_group(context.feed.snapshot, wanted)
-    return methods.merge(group, await context.feed.source.methods(group.group, PATIENCE_S))
+    told = await context.declared.of(group.group)
+    if told.error is not None:
+        raise told.error.with_traceback(None)
+    return methods.merge(group, told.answers)
+
+
+def not_told(snapshot: Snapshot, group: Group, error: LuabusError) -> Text:
+    """Why it is not known now what a group declares."""
+    if not snapshot.routed:
+        return Text("No router answers: what {group} declares cannot be asked now.", group=group.name)
+    return Text("What {group} declares could not be asked: {why}", group=group.name, why=str(error))
 
 
 def known_group(snapshot: Snapshot, wanted: str) -> Group:
@@ -92,42 +101,58 @@ async def call_route(call: Call) -> Called | Consequence:
 async def send(context: Context, caller: Caller | None, asked: CallAsked) -> Called:
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
     snapshot = context.feed.snapshot
+    group, reached = consequences.routed_to(snapshot, asked.route)
     text = consequences.call_text(asked)
-    async with Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
-        begun = time.perf_counter()
-        try:
-            found = await context.feed.source.call(
-                asked.route, asked.method, asked.args, asked.timeout_s, asked.one_way
-            )
-        except LuabusError as error:
-            by = error.answered_by
-            # Arguments that do not fit, and a method that is not there, are faults of the request: no handler has run.
-            raised = by is not None and not isinstance(error, BadArguments | UnknownMethod)
-            if not (raised or isinstance(error, RemoteError)):
-                raise
-            found = [Answer(None if by is None else str(ServiceId(by)), None, error)]
-        elapsed_ms = (time.perf_counter() - begun) * 1000
+    begun = time.perf_counter()
+    try:
+        async with Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
+            found = await _answers(context, asked)
+    except RequestTimeout as error:
+        raise ApiError(504, consequences.unanswered(snapshot, asked), error="RequestTimeout") from error
+    finally:
+        if group is not None:
+            context.declared.forget(group.group)
+    elapsed_ms = (time.perf_counter() - begun) * 1000
+    lost = consequences.nobody(snapshot, asked, group) if asked.one_way and not reached else None
     return Called(
         route=asked.route,
         method=asked.method,
         elapsed_ms=round(elapsed_ms, 3),
-        answers=tuple(_shown(snapshot, one) for one in found),
+        answers=tuple(_shown(snapshot, one, asked, verbs.spoken_by(caller)) for one in found),
+        warning=lost.to(verbs.spoken_by(caller)) if lost else "",
     )
 
 
-def _shown(snapshot: Snapshot, one: Answer) -> CallAnswer:
+async def _answers(context: Context, asked: CallAsked) -> list[Answer]:
+    try:
+        return await context.feed.source.call(
+            asked.route, asked.method, asked.args, asked.timeout_s, asked.one_way
+        )
+    except LuabusError as error:
+        by = error.answered_by
+        # Arguments that do not fit, and a method that is not there, are faults of the request: no handler has run.
+        raised = by is not None and not isinstance(error, BadArguments | UnknownMethod)
+        if not (raised or isinstance(error, RemoteError)):
+            raise
+        return [Answer(None if by is None else str(ServiceId(by)), None, error)]
+
+
+def _shown(snapshot: Snapshot, one: Answer, asked: CallAsked, language: str) -> CallAnswer:
     name = consequences.name_of(snapshot, one.service_id) if one.service_id else ""
     return CallAnswer(
         service_id=one.service_id,
         name=name,
         value=methods.plain(one.value),
-        error=_failure(one.error) if one.error is not None else None,
+        error=_failure(one.error, asked, language) if one.error is not None else None,
     )
 
 
-def _failure(error: LuabusError) -> CallFailed:
+def _failure(error: LuabusError, asked: CallAsked, language: str) -> CallFailed:
     if isinstance(error, RemoteError):
         return CallFailed(
             type=error.type or "RemoteError", text=error.text or str(error), traceback=error.traceback
         )
-    return CallFailed(type=type(error).__name__, text=str(error))
+    text = str(error)
+    if isinstance(error, RequestTimeout) and error.answered_by is None:
+        text = Text("no answer within {seconds} s", seconds=f"{asked.timeout_s:g}").to(language)
+    return CallFailed(type=type(error).__name__, text=text)

@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dashboard.feed import Feed
+from dashboard.declared import Declared
 from dashboard.history import History, percentile_ms
 from dashboard.render.methods import INTERNAL, add_buckets
-from luabus.errors import LuabusError
 
 log = logging.getLogger("dashboard.handlers")
 
 EVERY_S: Final = 10.0
-PATIENCE_S: Final = 2.0
 
 Counts = tuple[int, int, list[int]]
 """Calls, errors and the latency histogram of one instance, since its start."""
@@ -25,8 +23,8 @@ Counts = tuple[int, int, list[int]]
 class Handlers:
     """One broadcast request per group and round, however many pages are open. `look` is one round."""
 
-    def __init__(self, feed: Feed, history: History, now: Callable[[], float] = time.time) -> None:
-        self._feed = feed
+    def __init__(self, declared: Declared, history: History, now: Callable[[], float] = time.time) -> None:
+        self._declared = declared
         self._history = history
         self._now = now
         self._before: dict[str, Counts] = {}
@@ -44,7 +42,7 @@ class Handlers:
 
     async def look(self) -> None:
         """Ask, and write down what was done since the look before."""
-        snapshot = self._feed.snapshot
+        snapshot = self._declared.feed.snapshot
         groups = [group for group in snapshot.groups() if any(slot.token for slot in group.slots)]
         if not snapshot.routed or not groups:
             return
@@ -57,11 +55,11 @@ class Handlers:
         self._before, self._at = now, at
 
     async def _ask(self, group: int) -> Mapping[str, Any]:
-        try:
-            return await self._feed.source.methods(group, PATIENCE_S)
-        except LuabusError as error:
-            log.debug("group %s does not tell how its handlers do: %s", group, error)
-            return {}
+        told = await self._declared.ask(group)
+        if told.error is None:
+            return told.answers
+        log.debug("group %s does not tell how its handlers do: %s", group, told.error)
+        return {}
 
     def _write(self, now: Mapping[str, Counts], at: float, elapsed_s: float) -> None:
         done, failed, spent = 0, 0, [0]

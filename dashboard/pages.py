@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from dashboard import verbs
 from dashboard.api import EventsQuery, KeyQuery, place_key
 from dashboard.auth import Role
-from dashboard.calls import methods_of
+from dashboard.calls import not_told
 from dashboard.charts import sparkline
 from dashboard.context import Context, caller_of
 from dashboard.endpoints import allow
 from dashboard.lists import ConnectionsQuery
 from dashboard.openapi import document
 from dashboard.problems import ApiError, from_luabus, invalid, not_found
-from dashboard.render import consequences, operations, rows, tables, topology
+from dashboard.render import consequences, methods, operations, rows, tables, topology
 from dashboard.render.status import status_of
 from dashboard.snapshot import Snapshot
 from dashboard.templating import language_of, render
@@ -33,12 +33,12 @@ KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
 
 LAST_EVENTS: Final = 6
+MOST_CLOSED: Final = 50
+"""Of the connections that ended last, on their page."""
 LOG_LINES: Final = 400
 
 Build = Callable[[web.Request, Snapshot], dict[str, Any]]
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
-MOST_CLOSED: Final = 50
-"""Of the connections that ended last, on their page."""
 
 
 class Pages:
@@ -68,17 +68,31 @@ class Pages:
             allow(caller, Role.viewer)
             assert caller is not None
             snapshot = await self._context.feed.recent()
-            versions = tuple(snapshot.versions[topic] for topic in topics)
-            key = (name, request.path_qs, caller.role, language_of(request), versions)
-            html = self._kept.get(key)
-            if html is None:
-                html = self._render(f"{name}.html", request, snapshot, topics, build(request, snapshot))
-                self._kept[key] = html
-                while len(self._kept) > KEPT_PAGES:
-                    self._kept.popitem(last=False)
-            return web.Response(text=html, content_type="text/html")
+            return self._kept_or_made(name, request, snapshot, topics, lambda: build(request, snapshot))
 
         return serve
+
+    def _kept_or_made(
+        self,
+        name: str,
+        request: web.Request,
+        snapshot: Snapshot,
+        topics: tuple[str, ...],
+        build: Callable[[], dict[str, Any]],
+        version: object = None,
+    ) -> web.Response:
+        """The page as it is kept, if neither its topics nor `version`, that of what else it shows, are others now."""
+        caller = caller_of(request)
+        allow(caller, Role.viewer)
+        assert caller is not None
+        versions = tuple(snapshot.versions[topic] for topic in topics)
+        key = (name, request.path_qs, caller.role, language_of(request), versions, version)
+        html = self._kept.get(key)
+        if html is None:
+            html = self._kept[key] = self._render(f"{name}.html", request, snapshot, topics, build())
+            while len(self._kept) > KEPT_PAGES:
+                self._kept.popitem(last=False)
+        return web.Response(text=html, content_type="text/html")
 
     def _render(
         self,
@@ -128,24 +142,32 @@ class Pages:
         )
 
     async def try_it(self, request: web.Request) -> web.Response:
-        """A form for one request, with what the chosen group declares. Not kept: the services are asked anew."""
+        """A form for one request, with what the chosen group declares, as it is known or, where it is not, asked once for all."""
         allow(caller_of(request), Role.viewer)
         snapshot = await self._context.feed.recent()
         groups = [group for group in snapshot.groups() if group.slots]
         wanted = request.query.get("group", "")
         group = next((one for one in groups if wanted in (one.name, str(one.group))), None)
         group = group or next(iter(groups), None)
-        found: dict[str, Any] = {"groups": groups, "group": group, "methods": (), "silent": {}, "problem": ""}
-        if group is not None:
-            try:
-                declared = await methods_of(self._context, str(group.group))
+        told = await self._context.declared.of(group.group) if group is not None else None
+
+        def build() -> dict[str, Any]:
+            found: dict[str, Any] = {
+                "groups": groups,
+                "group": group,
+                "methods": (),
+                "silent": {},
+                "problem": "",
+            }
+            if group is not None and told is not None:
+                declared = methods.merge(group, told.answers)
                 found |= {"methods": declared.methods, "silent": declared.silent}
-            except LuabusError as error:
-                found["problem"] = str(error)
-        return web.Response(
-            text=self._render("try.html", request, snapshot, ("status", "routes"), found),
-            content_type="text/html",
-        )
+                if told.error is not None:
+                    found["problem"] = not_told(snapshot, group, told.error)
+            return found
+
+        version = (group.group, told.number) if group is not None and told is not None else None
+        return self._kept_or_made("try", request, snapshot, ("status", "routes"), build, version)
 
     def _overview(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         return {
@@ -197,11 +219,11 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "groups": tables.group_tables(snapshot),
         "differing": tables.differing_groups(snapshot),
+        "electing": {group.group for group in snapshot.groups() if consequences.elects(group)},
         "places": places,
         "problem": problem,
         "asked_group": request.query.get("group", ""),
         "asked_key": request.query.get("key", ""),
-        "electing": {group.group for group in snapshot.groups() if consequences.elects(group)},
         "asked_type": request.query.get("type", "str"),
     }
 

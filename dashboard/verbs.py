@@ -52,7 +52,7 @@ async def register(
         results = {names.get(router, router): said for router, said in answers.items()}
         written.text = f"{text} at {_where(asked, results)}"
     return Registered(
-        done=_told(asked, name, results).to(_language(caller)),
+        done=_told(asked, name, results).to(spoken_by(caller)),
         service_id=service_id,
         results=results,
         undo=undo,
@@ -271,7 +271,7 @@ def _no_router(service_id: str, given: str) -> None:
 def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
     """In the language of who asks."""
     title, sentences, danger = said
-    language = _language(caller)
+    language = spoken_by(caller)
     return Consequence(
         title=title.to(language),
         sentences=tuple(sentence.to(language) for sentence in sentences),
@@ -279,7 +279,7 @@ def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
     )
 
 
-def _language(caller: Caller | None) -> str:
+def spoken_by(caller: Caller | None) -> str:
     """English for a program that names none."""
     return caller.language if caller else "en"
 
@@ -291,4 +291,4 @@ def _done(
     job: int | None = None,
     undo: PromoteAsked | None = None,
 ) -> Done:
-    return Done(done=text.to(_language(caller)), detail=detail, job=job, undo=undo)
+    return Done(done=text.to(spoken_by(caller)), detail=detail, job=job, undo=undo)

@@ -283,41 +283,75 @@ def call_text(asked: CallAsked) -> str:
     return f"{'send' if asked.one_way else 'request'} {asked.method}({shown}) to {asked.route}"
 
 
-def of_call(snapshot: Snapshot, asked: CallAsked) -> Said:
-    """Who would get a request."""
-    kind, _, rest = asked.route.partition(":")
+def routed_to(snapshot: Snapshot, route: str) -> tuple[Group | None, list[str]]:
+    """Of a route: its group, and by the tables the names of those to whom it leads now; only a broadcast reaches them all."""
+    kind, _, rest = route.partition(":")
     wanted, _, key = rest.partition(":") if kind == "hash" else (rest, "", "")
-    title = Text("Send {method} to {route}?", method=asked.method, route=asked.route)
     groups = snapshot.groups()
     if kind == "target":
-        return title, [Text("{name} gets it.", name=rest)], False
-    group = next((one for one in groups if wanted in (str(one.group), one.name)), None)
-    live = [slot for slot in group.slots if slot.token] if group else []
-    if group is None or not live:
-        return title, [Text("Nobody is there: it is answered NoRoute.")], False
-    if kind == "broadcast":
-        return (
-            title,
-            [Text("Every live instance of {group} gets it: {count}.", group=group.name, count=len(live))],
-            False,
+        if wanted in [router.name for router in snapshot.routers]:
+            return None, [wanted]
+        for group in groups:
+            for slot in group.slots:
+                if wanted in (slot.name, slot.service_id):
+                    return group, [slot.name] if slot.token else []
+        return None, []
+    found = next((one for one in groups if wanted in (str(one.group), one.name)), None)
+    live = [slot for slot in found.slots if slot.token] if found else []
+    if found is not None and kind == "master":
+        live = [slot for slot in live if slot.service_id == found.master]
+    elif found is not None and kind == "hash":
+        _, serves = place(found, hash_key(key_of(key)))
+        live = [serves] if serves else []
+    return found, [slot.name for slot in live]
+
+
+def of_call(snapshot: Snapshot, asked: CallAsked) -> Said:
+    """Who would get a request."""
+    title = Text("Send {method} to {route}?", method=asked.method, route=asked.route)
+    group, names = routed_to(snapshot, asked.route)
+    kind = asked.route.partition(":")[0]
+    if not names:
+        said = nobody(snapshot, asked, group)
+    elif group is None or kind in ("target", "hash"):
+        said = Text("{name} gets it.", name=names[0])
+    elif kind == "broadcast":
+        said = Text("Every live instance of {group} gets it: {count}.", group=group.name, count=len(names))
+    elif kind == "random":
+        said = Text(
+            "One of the {count} live instances of {group} gets it.", group=group.name, count=len(names)
         )
-    if kind == "random":
-        return (
-            title,
-            [
-                Text(
-                    "One of the {count} live instances of {group} gets it.", group=group.name, count=len(live)
-                )
-            ],
-            False,
-        )
-    if kind == "master":
-        if group.master is None:
-            return (
-                title,
-                [Text("{group} has no master now: it is answered NoMaster.", group=group.name)],
-                False,
-            )
-        return title, [Text("The master gets it: {name}.", name=name_of(snapshot, group.master))], False
-    _, serves = place(group, hash_key(key_of(key)))
-    return title, [Text("{name} gets it.", name=serves.name if serves else Text("nobody"))], False
+    else:
+        said = Text("The master gets it: {name}.", name=names[0])
+    return title, [said], False
+
+
+def nobody(snapshot: Snapshot, asked: CallAsked, group: Group | None) -> Text:
+    """What becomes of a request that by the tables leads nowhere."""
+    if not snapshot.routed:
+        return Text("No router answers: nothing can be sent.")
+    masterless = asked.route.startswith("master:") and group is not None and group.master is None
+    if group is not None and masterless:
+        if asked.one_way:
+            return Text("{group} has no master now: nobody gets it.", group=group.name)
+        return Text("{group} has no master now: it is answered NoMaster.", group=group.name)
+    if asked.one_way:
+        return Text("Nobody is there now: nobody gets it.")
+    return Text("Nobody is there: it is answered NoRoute.")
+
+
+def unanswered(snapshot: Snapshot, asked: CallAsked) -> Text:
+    """Nobody answered in time: how long that was, and who was asked, as far as one can know."""
+    group, names = routed_to(snapshot, asked.route)
+    who: Text | str = asked.route
+    if group is not None and asked.route.startswith(("random:", "broadcast:")):
+        who = Text("an instance of {group} ({names})", group=group.name, names=", ".join(names))
+    elif names:
+        who = names[0]
+    return Text(
+        "no answer within {seconds} s from {who}: {method} was sent to {route}",
+        seconds=f"{asked.timeout_s:g}",
+        who=who,
+        method=asked.method,
+        route=asked.route,
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from dashboard.history import percentile_ms
@@ -39,10 +40,14 @@ def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
     first = said[0]
     stats = [one.get("stats") or {} for one in said]
     buckets = add_buckets([one.get("buckets") or () for one in stats])
+    # Under `from __future__ import annotations` every annotation comes in quotes.
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(first.get("signature", "()")))
+    more, keyword_only = beyond_positions(signature)
     return MethodShown(
         name=name,
-        # Under `from __future__ import annotations` every annotation comes in quotes.
-        signature=re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(first.get("signature", "()"))),
+        signature=signature,
+        more=more,
+        keyword_only=keyword_only,
         parameters=tuple(str(one) for one in first.get("parameters") or ()),
         required=int(first.get("required") or 0),
         doc=str(first.get("doc") or ""),
@@ -51,6 +56,45 @@ def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
         p50_ms=percentile_ms(buckets, 0.5),
         p99_ms=percentile_ms(buckets, 0.99),
     )
+
+
+def beyond_positions(signature: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a signature such as `(a, *rest, why='x')` takes any number of arguments, and the names of those that only a
+    keyword could give."""
+    more, keywords, star = False, [], False
+    for part in _parameters(signature):
+        if part.startswith("**"):
+            continue
+        if part.startswith("*"):
+            more, star = more or len(part) > 1, True
+        elif star:
+            keywords.append(re.split(r"[:=\s]", part, maxsplit=1)[0])
+    return more, tuple(keywords)
+
+
+def _parameters(signature: str) -> Iterator[str]:
+    """What stands between the commas of the signature's own brackets; those within a default or an annotation part nothing."""
+    depth, quote, part = 0, "", ""
+    for before, character in pairwise(f" {signature}"):
+        if quote:
+            quote = "" if character == quote and before != "\\" else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+            if depth == 1:
+                continue
+        elif character in ")]}":
+            depth -= 1
+            if depth == 0:
+                break
+        elif character == "," and depth == 1:
+            yield part.strip()
+            part = ""
+            continue
+        part += character
+    if part.strip():
+        yield part.strip()
 
 
 def add_buckets(several: Sequence[Sequence[int]]) -> list[int]:

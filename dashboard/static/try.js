@@ -1,4 +1,5 @@
 // Try it: a form for one request, filled from what the group declares; the answers with who gave them, newest first.
+import { refresh } from "./live.js";
 import { format } from "./units.js";
 import { say } from "./texts.js";
 
@@ -27,7 +28,7 @@ function shape() {
 function fields() {
   const found = known().get(method.value);
   const names = found ? found.parameters : [];
-  const more = !found || found.signature.includes("*");
+  const more = !found || found.more;
   if (args.dataset.for === JSON.stringify([names, more])) return;
   args.dataset.for = JSON.stringify([names, more]);
   const made = names.map((name, index) => field(name, index < found.required, name));
@@ -73,7 +74,8 @@ function show(asked, called) {
   const head = element("p", "answer-head", "");
   head.append(element("b", "", `${asked.method}(${asked.args.map((one) => JSON.stringify(one)).join(", ")})`), element("span", "mono muted", asked.route), element("span", "answer-time", format(called.elapsed_ms, "ms")));
   block.append(head);
-  if (!called.answers.length) block.append(element("p", "muted", asked.one_way ? say("Sent one way.") : say("Nobody was there to answer.")));
+  if (called.warning) block.append(element("p", "problem", called.warning));
+  else if (!called.answers.length) block.append(element("p", "muted", asked.one_way ? say("Sent one way.") : say("Nobody was there to answer.")));
   for (const one of called.answers) {
     const row = element("div", one.error ? "answer-one answer-bad" : "answer-one", "");
     row.append(element("b", "", one.name || one.service_id || "–"));
@@ -101,6 +103,7 @@ form.addEventListener("submit", async (event) => {
     problem.hidden = false;
   } finally {
     button.disabled = false;
+    refresh(); // the method was called once more
   }
 });
 

@@ -28,6 +28,7 @@ from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make, bearer
 
 SECRET = "a secret of this test"
 LOOKS = 3
+PAGES = ["/", "/routes", "/connections", "/processes", "/events", "/try?group=mail", "/api"]
 MANY = 10_000
 QUICK_S = 0.5
 """One answer over 10,000 rows takes some 20 ms; this is for a machine that does much else."""
@@ -89,6 +90,34 @@ async def test_fifty_open_pages_cost_the_routers_no_more_than_one(dashboard: Das
     assert feed.polls - looked <= (time.monotonic() - began) + 2
     for page in pages:
         page.close()
+
+
+async def test_no_page_asks_the_routers_itself(dashboard: Dashboard) -> None:
+    routers, feed, client = dashboard
+    addresses = [f"127.0.0.1:{router.port}" for router in routers]
+    service = luabus.Service("mail", group=2, instance=1, routers=addresses, secret=SECRET)
+
+    @service.rpc
+    def stats() -> None: ...
+
+    def asked() -> int:
+        return sum(int(router.stats()["messages_in"]) for router in routers)
+
+    async def fetch(path: str) -> None:
+        answer = await client.get(path, headers=bearer(Role.viewer) | PAGE)
+        assert answer.status == 200
+        assert "stats" in await answer.text() or not path.startswith("/try")
+
+    async with service:
+        while not feed.snapshot.groups():
+            await feed.poll()
+        of_one_look = await requests_in(dashboard, LOOKS) / LOOKS
+        for path in PAGES:
+            await fetch(path)  # what it shows may have to be asked once, for whoever comes
+            before, polls = asked(), feed.polls
+            await asyncio.gather(*(fetch(path) for _ in range(50)))
+            looks = feed.polls - polls + 1
+            assert asked() - before <= looks * of_one_look + 2, path
 
 
 async def rows(dash: Dash, query: str) -> tuple[list[dict[str, Any]], int]:

@@ -6,7 +6,8 @@ import pytest
 
 from dashboard.auth import Role
 from dashboard.source import Answer
-from luabus.errors import LuabusError, NoRoute, Refused, RemoteError, UnknownMethod
+from luabus.errors import LuabusError, NoRoute, Refused, RemoteError, RequestTimeout, UnknownMethod
+from tests.dashboard.cluster import method
 from tests.dashboard.conftest import Dash
 
 
@@ -80,6 +81,9 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
         ("broadcast:director", "Every live instance of director gets it: 2."),
         ("master:director", "The master gets it: director.1."),
         ("random:nobody", "Nobody is there: it is answered NoRoute."),
+        ("target:mail.9", "Nobody is there: it is answered NoRoute."),
+        ("target:router.1", "router.1 gets it."),
+        ("master:mail", "mail has no master now: it is answered NoMaster."),
     ],
 )
 async def test_a_preview_tells_who_would_get_it(dash: Dash, route: str, said: str) -> None:
@@ -127,3 +131,68 @@ async def test_what_a_handler_raises_of_luabus_own_kind_is_an_answer_too(
     raised.answered_by = 0x0002_0001
     answer = await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})
     assert (answer.status, (await answer.json())["error"]) == (404, "UnknownMethod")
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("master:mail", "mail has no master now: nobody gets it."),
+        ("target:mail.9", "Nobody is there now: nobody gets it."),
+        ("target:mail.2", "Nobody is there now: nobody gets it."),
+        ("random:nobody", "Nobody is there now: nobody gets it."),
+        ("hash:mail:alice", ""),
+        ("broadcast:mail", ""),
+        ("target:director.1", ""),
+    ],
+)
+async def test_a_message_that_reaches_nobody_is_told_where_the_tables_can_tell(
+    dash: Dash, route: str, said: str
+) -> None:
+    await dash.cluster.register("2.2", 0, False, "*")
+    await dash.look()
+    asked = {"route": route, "method": "echo", "one_way": True}
+    assert (await (await dash.post("/api/v1/call", asked)).json())["warning"] == said
+    assert dash.cluster.done[-1][0] == "call"  # it was sent all the same: a table may just change
+
+
+@pytest.mark.parametrize(
+    ("route", "who"),
+    [
+        ("target:mail.2", "mail.2"),
+        ("hash:mail:alice", "mail.3"),
+        ("master:director", "director.1"),
+        ("random:mail", "an instance of mail (mail.1, mail.2, mail.3)"),
+        ("target:router.1", "router.1"),
+    ],
+)
+async def test_a_timeout_names_the_seconds_and_who_was_asked(dash: Dash, route: str, who: str) -> None:
+    dash.cluster.fails = RequestTimeout("no answer in time")
+    answer = await dash.post("/api/v1/call", {"route": route, "method": "slow", "timeout_s": 0.5})
+    told = await answer.json()
+    assert (answer.status, told["error"]) == (504, "RequestTimeout")
+    assert told["detail"] == f"no answer within 0.5 s from {who}: slow was sent to {route}"
+    (event,) = dash.context.journal.find(kind="call")
+    assert "not known whether it was carried out" in event.text
+
+
+async def test_the_silent_of_a_broadcast_are_told_with_the_seconds(
+    dash: Dash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def call(*args: Any) -> list[Answer]:
+        return [Answer("2.1", None, RequestTimeout("in time"))]
+
+    monkeypatch.setattr(dash.cluster, "call", call)
+    asked = {"route": "broadcast:mail", "method": "echo", "timeout_s": 2}
+    (one,) = (await (await dash.post("/api/v1/call", asked)).json())["answers"]
+    assert (one["name"], one["error"]["text"]) == ("mail.1", "no answer within 2 s")
+
+
+async def test_the_figures_are_asked_again_after_a_call(dash: Dash) -> None:
+    async def calls() -> int:
+        return int((await dash.json("/api/v1/methods?group=mail"))["methods"][0]["calls"])
+
+    assert await calls() == 9
+    dash.cluster.declared = [method("stats", calls=4)]
+    assert await calls() == 9
+    await dash.post("/api/v1/call", {"route": "random:mail", "method": "stats"})
+    assert await calls() == 12

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dashboard.declared import Declared
 from dashboard.handlers import Handlers, counts
 from dashboard.history import History
 from luabus.errors import NoRoute
@@ -9,7 +10,7 @@ from tests.dashboard.cluster import Clock, ScriptedCluster, looked, method
 async def test_the_difference_of_two_rounds_is_what_was_done() -> None:
     cluster, clock = ScriptedCluster(), Clock()
     history = History()
-    handlers = Handlers(await looked(cluster, clock), history, clock)
+    handlers = Handlers(Declared(await looked(cluster, clock)), history, clock)
     await handlers.look()
     assert history.latest(clock.at) == {}
     clock.at += 10
@@ -25,7 +26,7 @@ async def test_the_difference_of_two_rounds_is_what_was_done() -> None:
 async def test_an_instance_that_began_again_is_left_out_once() -> None:
     cluster, clock = ScriptedCluster(), Clock()
     history = History()
-    handlers = Handlers(await looked(cluster, clock), history, clock)
+    handlers = Handlers(Declared(await looked(cluster, clock)), history, clock)
     await handlers.look()
     clock.at += 10
     cluster.declared = [method("stats", calls=1)]
@@ -35,7 +36,7 @@ async def test_an_instance_that_began_again_is_left_out_once() -> None:
 
 async def test_a_group_that_does_not_answer_is_no_error() -> None:
     cluster, clock = ScriptedCluster(), Clock()
-    handlers = Handlers(await looked(cluster, clock), History(), clock)
+    handlers = Handlers(Declared(await looked(cluster, clock)), History(), clock)
     cluster.fails = NoRoute("gone")
     await handlers.look()
 

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from dashboard.auth import Role
-from tests.dashboard.cluster import ScriptedCluster, connection, process, table
+from dashboard.feed import UNWATCHED_S
+from tests.dashboard.cluster import ScriptedCluster, connection, method, process, table
 from tests.dashboard.conftest import PAGE, Dash, Make
 
 PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/try", "/api"]
@@ -130,6 +131,22 @@ async def test_behind_a_proxys_prefix_every_address_has_it(make_dash: Make) -> N
     assert answer.headers["Location"].startswith("/luabus/login?next=")
 
 
+async def test_the_page_comes_in_the_chosen_theme(dash: Dash) -> None:
+    assert "data-theme" not in await page(dash, "/")
+    assert 'data-theme="dark"' in await page(dash, "/", Cookie="luabus_theme=dark")
+    assert "data-theme" not in await page(dash, "/", Cookie="luabus_theme=x")
+    door = await dash.get("/login", None, Cookie="luabus_theme=light")
+    assert 'data-theme="light"' in await door.text()
+
+
+async def test_a_page_shows_what_is_known_and_waits_for_no_router(dash: Dash) -> None:
+    asked = dash.cluster.asked
+    dash.context.feed._polled -= UNWATCHED_S  # as long ago as it can be
+    for path in ("/", "/connections", "/processes"):
+        await page(dash, path)
+    assert dash.cluster.asked == asked
+
+
 async def test_the_page_speaks_the_browsers_language(dash: Dash) -> None:
     assert 'lang="zh"' in await page(dash, "/", **{"Accept-Language": "zh-CN,zh;q=0.9"})
     assert 'lang="en"' in await page(dash, "/", **{"Accept-Language": "fr"})
@@ -192,6 +209,27 @@ async def test_a_promotion_is_offered_where_a_master_is_elected_alone(dash: Dash
     html = await page(dash, "/routes")
     assert html.count('data-verb="promote"') == 2
     assert "&#34;service_id&#34;:&#34;1.2&#34;" in html.partition('data-verb="promote"')[2]
+
+
+async def test_without_routers_the_methods_are_those_that_were_known(dash: Dash) -> None:
+    html = await page(dash, "/try?group=mail")
+    assert 'data-key="method-stats"' in html
+    dash.cluster.up = dict.fromkeys(dash.cluster.up, False)
+    await dash.look()
+    html = await page(dash, "/try?group=mail")
+    assert "No router answers: what mail declares cannot be asked now. This is what was last known." in html
+    assert 'data-key="method-stats"' in html
+    html = await page(dash, "/try?group=director")
+    assert "No router answers: what director declares" in html
+    assert "declares no method" not in html
+
+
+async def test_an_argument_that_no_caller_can_give_is_named(make_dash: Make) -> None:
+    boom = method("boom", signature="(x: int, *, why: str = '<b>')", parameters=["x"])
+    dash = await make_dash(ScriptedCluster(declared=[boom]))
+    html = await page(dash, "/try?group=mail")
+    assert "Cannot be given, for arguments travel by position: why." in html
+    assert "&#34;more&#34;:false" in html
 
 
 async def test_fifty_followers_cost_the_routers_one_look(dash: Dash) -> None:

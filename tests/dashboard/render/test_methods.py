@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dashboard.model import Group
-from dashboard.render.methods import add_buckets, merge, plain
+from dashboard.render.methods import add_buckets, beyond_positions, merge, plain
 from luabus.errors import RequestTimeout
 from tests.dashboard.cluster import method, table
 
@@ -23,6 +23,22 @@ def test_instances_are_merged_and_the_silent_named() -> None:
     assert told.silent == {"mail.3": "no answer in time"}
     assert [(one.name, one.calls) for one in told.methods] == [("new", 3), ("stats", 8)]
     assert told.methods[0].signature == "(a: str = 'x') -> None"
+
+
+@pytest.mark.parametrize(
+    ("signature", "more", "keyword_only"),
+    [
+        ("()", False, ()),
+        ("(x: int, *, why: str = '<b>')", False, ("why",)),
+        ("(a: int, b: list[str], c: float = 2.5, *rest)", True, ()),
+        ("(*all, one=(1, 2), other: dict[str, int]={}, **others) -> tuple[int, ...]", True, ("one", "other")),
+        ("(a=', *b', c='it\\'s', **d)", False, ()),
+    ],
+)
+def test_what_cannot_be_given_by_position_is_known(
+    signature: str, more: bool, keyword_only: tuple[str, ...]
+) -> None:
+    assert beyond_positions(signature) == (more, keyword_only)
 
 
 def test_histograms_of_different_length_are_added() -> None:
