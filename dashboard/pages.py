@@ -26,11 +26,15 @@ from dashboard.problems import ApiError, from_luabus, invalid, not_found
 from dashboard.render import consequences, methods, operations, rows, tables, topology
 from dashboard.render.status import status_of
 from dashboard.snapshot import Snapshot
-from dashboard.templating import language_of, render
+from dashboard.templating import language_of, render, theme_of
 from luabus.errors import LuabusError
 
 KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
+
+KNOWN_S: Final = 10.0
+"""A page shows at once what is known, and waits for no router: the feed looks each five seconds at least, at once when the bus tells
+it something, and then tells the page over its stream."""
 
 LAST_EVENTS: Final = 6
 MOST_CLOSED: Final = 50
@@ -67,7 +71,7 @@ class Pages:
             caller = caller_of(request)
             allow(caller, Role.viewer)
             assert caller is not None
-            snapshot = await self._context.feed.recent()
+            snapshot = await self._context.feed.recent(KNOWN_S)
             return self._kept_or_made(name, request, snapshot, topics, lambda: build(request, snapshot))
 
         return serve
@@ -86,7 +90,8 @@ class Pages:
         allow(caller, Role.viewer)
         assert caller is not None
         versions = tuple(snapshot.versions[topic] for topic in topics)
-        key = (name, request.path_qs, caller.role, language_of(request), versions, version)
+        language, theme = language_of(request), theme_of(request)
+        key = (name, request.path_qs, caller.role, language, theme, versions, version)
         html = self._kept.get(key)
         if html is None:
             html = self._kept[key] = self._render(f"{name}.html", request, snapshot, topics, build())
@@ -108,7 +113,7 @@ class Pages:
         """One process with its log. Not kept: the log has no version."""
         allow(caller_of(request), Role.viewer)
         name = request.match_info["name"]
-        snapshot = await self._context.feed.recent()
+        snapshot = await self._context.feed.recent(KNOWN_S)
         process = snapshot.process(name)
         opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
         topics = ("status", "processes")
@@ -144,7 +149,7 @@ class Pages:
     async def try_it(self, request: web.Request) -> web.Response:
         """A form for one request, with what the chosen group declares, as it is known or, where it is not, asked once for all."""
         allow(caller_of(request), Role.viewer)
-        snapshot = await self._context.feed.recent()
+        snapshot = await self._context.feed.recent(KNOWN_S)
         groups = [group for group in snapshot.groups() if group.slots]
         wanted = request.query.get("group", "")
         group = next((one for one in groups if wanted in (one.name, str(one.group))), None)

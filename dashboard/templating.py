@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 
+from dashboard.assets import address, modules
 from dashboard.auth import Role
 from dashboard.context import Context, caller_of
 from dashboard.render import health, words
@@ -21,16 +21,7 @@ from dashboard.snapshot import Snapshot
 from dashboard.texts import CATALOGUES, Text, choose_language
 
 HERE: Final = Path(__file__).parent
-
-
-@cache
-def assets_version() -> str:
-    """A mark of the static files' contents, so that a browser may keep them for ever and still gets new ones."""
-    digest = blake2b(digest_size=6)
-    for path in sorted((HERE / "static").rglob("*")):
-        if path.is_file():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+THEMES: Final = ("light", "dark")
 
 
 @cache
@@ -67,11 +58,19 @@ def prepare() -> None:
     env = environment()
     for name in env.list_templates():
         env.get_template(name)
-    assets_version()
 
 
 def language_of(request: web.Request) -> str:
     return choose_language(request.headers.get("Accept-Language", ""))
+
+
+def theme_of(request: web.Request) -> str:
+    """Light or dark where a person has chosen, as the page's script keeps it; empty where the system is to say.
+
+    A cookie, so that the page comes with it: a script that looks it up would hold up the first paint.
+    """
+    chosen = request.cookies.get("luabus_theme", "")
+    return chosen if chosen in THEMES else ""
 
 
 def render(
@@ -100,8 +99,10 @@ def render(
         .render(
             _=say,
             url=url,
-            asset=lambda name: f"{prefix}/static/{name}?v={assets_version()}",
+            asset=lambda name: prefix + address(name),
+            scripts_of=lambda *names: " ".join(prefix + address(name) for name in modules(*names)),
             language=language,
+            theme=theme_of(request),
             prefix=prefix,
             path=request.path,
             versions={topic: snapshot.versions.get(topic, 0) for topic in topics},

@@ -80,7 +80,7 @@ document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("luabus-theme", root.dataset.theme);
+  document.cookie = `luabus_theme=${root.dataset.theme}; path=${root.dataset.base || "/"}; max-age=31536000; samesite=lax`;
 });
 
 addEventListener("popstate", refresh);
@@ -94,9 +94,3 @@ if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.
 for (const element of document.querySelectorAll("[data-bottom]")) element.scrollTop = element.scrollHeight;
 
 start();
-
-// What only some pages need comes when the page is there already.
-if (document.querySelector("[data-chart]")) import("./charts.js");
-if (document.getElementById("log")) import("./log.js");
-if (document.getElementById("try")) import("./try.js");
-if (document.querySelector("[data-operation]")) import("./operations.js");

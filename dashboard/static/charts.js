@@ -13,13 +13,11 @@ const POWERS = Array.from({ length: 50 }, (_, n) => 2 ** n); // bytes are counte
 let span = localStorage.getItem("luabus-span") === "1d" ? "1d" : "15m";
 let dayAsked = 0;
 
-// The library and its style come after the first paint: the page is there without them.
-function library() {
-  const { uplot, uplotStyle } = document.querySelector("[data-uplot]").dataset;
-  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: uplotStyle }));
+// The library comes after the first paint, while the figures are fetched: the page is there without them.
+function load() {
   return new Promise((done, failed) => {
     const script = document.createElement("script");
-    script.src = uplot;
+    script.src = document.querySelector("[data-uplot]").dataset.uplot;
     script.addEventListener("load", () => done(window.uPlot));
     script.addEventListener("error", failed);
     document.head.append(script);
@@ -104,7 +102,8 @@ function draw(uPlot, figure, chart) {
   legend(figure, shown, null);
 }
 
-async function update(uPlot) {
+/** Fetch the figures, and draw them with what `library` promised. */
+async function update(library) {
   if (span === "1d" && Date.now() - dayAsked < DAY_EVERY_MS) return;
   dayAsked = Date.now();
   const asked = span;
@@ -113,16 +112,18 @@ async function update(uPlot) {
       const query = new URLSearchParams({ kind: figure.dataset.chart, window: asked });
       if (figure.dataset.of) query.set("of", figure.dataset.of);
       const answer = await fetch(`${base}/api/v1/series?${query}`);
-      if (answer.ok && asked === span) draw(uPlot, figure, await answer.json());
+      if (!answer.ok) return;
+      const [uPlot, chart] = [await library, await answer.json()];
+      if (asked === span) draw(uPlot, figure, chart);
     }),
   ).catch(() => {}); // the live line says that the dashboard is away; the next step asks again
 }
 
-function again(uPlot) {
+function again(library) {
   for (const { plot } of plots.values()) plot.destroy();
   plots.clear();
   dayAsked = 0;
-  update(uPlot);
+  update(library);
 }
 
 function choose(value) {
@@ -133,17 +134,17 @@ function choose(value) {
 
 if (document.querySelector("[data-chart]")) {
   choose(span);
-  const uPlot = await library();
-  update(uPlot);
-  addEventListener("luabus:series", () => update(uPlot));
+  const library = load();
+  update(library);
+  addEventListener("luabus:series", () => update(library));
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-span]");
     if (!button) return;
     choose(button.dataset.span);
-    again(uPlot);
+    again(library);
   });
-  new MutationObserver(() => again(uPlot)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => again(uPlot));
+  new MutationObserver(() => again(library)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => again(library));
   const sizes = new ResizeObserver((entries) => {
     for (const { target } of entries) plots.get(target)?.plot.setSize({ width: target.clientWidth, height: HEIGHT });
   });

@@ -1,6 +1,6 @@
 // The few words that the scripts say themselves, in the page's language.
-const { lang, dataset } = document.documentElement;
-const words = lang === "en" ? {} : await fetch(`${dataset.base}/static/locale/${lang}.json`).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
+const { lang } = document.documentElement;
+const words = lang === "en" ? {} : await fetch(new URL(`locale/${lang}.json`, import.meta.url)).then((answer) => (answer.ok ? answer.json() : {}), () => ({}));
 
 /** The text in the page's language; English when there is none. */
 export const say = (text) => words[text] ?? text;
