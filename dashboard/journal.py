@@ -1,6 +1,11 @@
 """What happened: one bounded list of events, kept on disk so that it outlives the dashboard.
 
-A file of JSON lines. When it has grown to twice what is kept it is written anew with the newest half, so it stays bounded.
+A file of JSON lines. When it has grown to twice what is kept it is written anew with the newest half, so it stays bounded. What
+cannot be written, on a full disk, is owed, and written as soon as that is possible.
+
+An event's number is its address, and never given out twice. A small file beside the events has the last one. It is written
+before the event is, and in place, which needs no room: whether the dashboard was killed in the middle of a line, or had no room
+for it, no other event gets that number.
 """
 
 from __future__ import annotations
@@ -9,7 +14,8 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -33,10 +39,10 @@ class Journal:
         self._events: deque[Event] = deque(maxlen=kept)
         self._kept = kept
         self._lines = 0
-        self._file_broken = False
-        for event in self._read():
-            self._events.append(event)
-        self._next = self._events[-1].seq + 1 if self._events else 1
+        self._mid_line = False
+        self._owed: deque[Event] = deque(maxlen=kept)
+        self._in_trouble = False
+        self._next = max(self._read(), self._claimed()) + 1
         self.on_event: Callable[[Event], None] = lambda event: None
 
     @property
@@ -57,17 +63,16 @@ class Journal:
     ) -> Event:
         """Write one event down. `at` in seconds since the epoch; now when None."""
         event = Event(
-            seq=self._next,
+            seq=self._claim(),
             at=time_text(self._now() if at is None else at),
-            kind=kind,
-            subject=subject,
-            text=text,
+            kind=_sayable(kind),
+            subject=_sayable(subject),
+            text=_sayable(text),
             level=level,
-            by=by,
-            origin=origin,
+            by=_sayable(by),
+            origin=_sayable(origin),
             source=source,
         )
-        self._next += 1
         self._events.append(event)
         self._write(event)
         self.on_event(event)
@@ -77,49 +82,124 @@ class Journal:
         """The last event from there."""
         return next((event for event in reversed(self._events) if event.source == source), None)
 
-    def find(self, after: int = 0, limit: int = 100, q: str = "", kind: str = "") -> list[Event]:
-        """Events with a number above `after`, oldest first; the newest `limit` of them when `after` is 0."""
+    def get(self, number: int) -> Event | None:
+        """The event with this number; None when it is not kept."""
+        return next((event for event in self._events if event.seq == number), None)
+
+    @property
+    def oldest(self) -> int:
+        """The lowest number that is kept; that of the event to come when none is."""
+        return self._events[0].seq if self._events else self._next
+
+    def find(
+        self, after: int = 0, limit: int = 100, q: str = "", kind: str = "", before: int = 0
+    ) -> list[Event]:
+        """Events with a number above `after`, and below `before` unless that is 0, oldest first: the first `limit` of them, the
+        last when `after` is 0."""
         words = q.casefold().split()
-        found = [event for event in self._events if event.seq > after and _fits(event, words, kind)]
+        found = [
+            event
+            for event in self._events
+            if event.seq > after and not 0 < before <= event.seq and _fits(event, words, kind)
+        ]
         return found[:limit] if after else found[-limit:]
 
     def kinds(self) -> list[str]:
         """Which kinds of events there are."""
         return sorted({event.kind for event in self._events})
 
-    def _read(self) -> Iterator[Event]:
+    def _read(self) -> int:
+        """Fill from the file; returns the highest number that was given to any line of it."""
         if self._path is None or not self._path.exists():
-            return
+            return 0
         try:
-            lines = self._path.read_text("utf-8", errors="replace").splitlines()
+            *lines, rest = self._path.read_bytes().split(b"\n")
         except OSError as error:
             log.warning("%s cannot be read, so the events of before are not shown: %s", self._path, error)
-            return
-        self._lines = len(lines)
-        for line in lines[-self._kept :]:
-            # A line that was cut short by a crash is no reason to lose the others.
+            return 0
+        self._mid_line = bool(rest)
+        self._lines = len(lines) + self._mid_line
+        highest = left_out = 0
+        for line in (line for line in (*lines, rest) if line):
+            # A line that was cut short by a crash is no reason to lose the others; and it had a number.
             try:
-                yield Event.model_validate_json(line)
+                event = Event.model_validate_json(line)
             except ValidationError:
-                log.warning("a line of %s is not an event and is left out", self._path)
+                left_out += 1
+                highest += 1
+                continue
+            if event.seq > (self._events[-1].seq if self._events else 0):
+                self._events.append(event)
+                highest = event.seq
+        if left_out:
+            log.warning("%d lines of %s are no events and are left out", left_out, self._path)
+        return highest
+
+    def _claimed(self) -> int:
+        """The last number that was given out, as the file for that says."""
+        if self._path is None:
+            return 0
+        try:
+            said = _claims(self._path).read_bytes().strip()
+        except OSError:
+            return 0
+        return int(said) if said.isdigit() and len(said) <= _DIGITS else 0
+
+    def _claim(self) -> int:
+        number = self._next
+        self._next += 1
+        if self._path is not None:
+            # Where this is not possible, what is written of the events tells their numbers as well.
+            with suppress(OSError):
+                file = os.open(_claims(self._path), os.O_WRONLY | os.O_CREAT, 0o600)
+                try:
+                    os.write(file, b"%0*d\n" % (_DIGITS, number))
+                finally:
+                    os.close(file)
+        return number
 
     def _write(self, event: Event) -> None:
-        if self._path is None or self._file_broken:
+        if self._path is None:
             return
+        self._owed.append(event)
         try:
-            if self._lines >= 2 * self._kept:
+            if self._lines + len(self._owed) > 2 * self._kept:
                 fresh = self._path.with_suffix(".new")
-                with open(fresh, "w", encoding="utf-8", opener=_private) as file:
+                with open(fresh, "wb", opener=_private) as file:
                     file.writelines(_line(one) for one in self._events)
                 fresh.replace(self._path)
                 self._lines = len(self._events)
             else:
-                with open(self._path, "a", encoding="utf-8", opener=_private) as file:
-                    file.write(_line(event))
-                self._lines += 1
+                self._append(self._path)
+                self._lines += len(self._owed)
         except OSError as error:
-            self._file_broken = True
-            log.error("events are kept in memory only from now on: %s", error)
+            if not self._in_trouble:
+                log.error("events are kept in memory only until they can be written again: %s", error)
+            self._in_trouble = True
+            return
+        self._mid_line = False
+        self._owed.clear()
+        if self._in_trouble:
+            self._in_trouble = False
+            log.info("events are written to %s again", self._path)
+
+    def _append(self, path: Path) -> None:
+        """All that is owed or none of it."""
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with open(path, "ab", opener=_private) as file:
+                file.write(b"\n" * self._mid_line + b"".join(_line(one) for one in self._owed))
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, size)
+            raise
+
+
+_DIGITS: Final = 18
+
+
+def _claims(path: Path) -> Path:
+    return path.with_suffix(".last")
 
 
 def _private(path: str, flags: int) -> int:
@@ -135,8 +215,14 @@ def time_text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _line(event: Event) -> str:
-    return json.dumps(event.model_dump(), ensure_ascii=False) + "\n"
+def _line(event: Event) -> bytes:
+    # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
+    return json.dumps(event.model_dump(), ensure_ascii=False).encode() + b"\n"
+
+
+def _sayable(text: str) -> str:
+    """Half a character, which no encoding can write, becomes its escape."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _fits(event: Event, words: list[str], kind: str) -> bool:

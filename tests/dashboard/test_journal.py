@@ -44,7 +44,85 @@ def test_a_line_that_was_cut_short_does_no_harm(tmp_path: Path) -> None:
     Journal(path, Clock()).add("kill", "mail.1", "gone")
     with path.open("a") as file:
         file.write('{"seq": 2, "at"')
-    assert [e.text for e in Journal(path, Clock()).find()] == ["gone"]
+    again = Journal(path, Clock())
+    assert [e.text for e in again.find()] == ["gone"]
+    # Its number is not given to another one, and what is written next does not run on from it.
+    assert again.add("start", "mail.1", "back").seq == 3
+    assert [(e.seq, e.text) for e in Journal(path, Clock()).find()] == [(1, "gone"), (3, "back")]
+
+
+def test_a_number_that_was_given_out_is_never_given_out_again(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = Journal(path, Clock())
+    first.add("kill", "mail.1", "gone")
+    first.add("start", "mail.1", "back")
+    # Killed before a byte of the second was written; and then the whole file is lost.
+    path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n")
+    assert Journal(path, Clock()).next == 3
+    path.unlink()
+    assert Journal(path, Clock()).next == 3
+    assert Journal(path, Clock()).add("state", "mail.1", "later").seq == 3
+    # A dashboard of before kept no such file: what is written of the events tells.
+    path.with_suffix(".last").unlink()
+    assert Journal(path, Clock()).next == 4
+
+
+@pytest.mark.parametrize("said", ["", "x", "-4", "9" * 30, "\u0663"])
+def test_a_last_number_that_is_none_does_no_harm(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "events.jsonl"
+    Journal(path, Clock()).add("kill", "mail.1", "gone")
+    path.with_suffix(".last").write_text(said, "utf-8")
+    assert Journal(path, Clock()).next == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["a\u2028b\u0085c", "a\nb\rc\x0bd\x0ce\x1cf\x1dg\x1eh", "half a \ud800 character", '"\\']
+)
+def test_what_breaks_lines_elsewhere_breaks_no_event(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "events.jsonl"
+    written = Journal(path, Clock()).add("call", f"hash:mail:{text}", text, by=text, origin=text)
+    again = Journal(path, Clock())
+    assert again.find() == [written]
+    assert again.next == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX")
+def test_a_full_disk_loses_nothing_and_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import resource
+
+    path = tmp_path / "events.jsonl"
+    journal = Journal(path, Clock())
+    journal.add("state", "mail.1", "before")
+    whole = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 50, limits[1]))
+    try:
+        journal.add("state", "mail.1", "while it is full")
+        journal.add("state", "mail.1", "still")
+        assert path.read_bytes() == whole  # and no half of a line
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caplog.text.count("kept in memory only") == 1
+    assert Journal(path, Clock()).next == 4
+    journal.add("state", "mail.1", "after")
+    assert [(e.seq, e.text) for e in Journal(path, Clock()).find()] == [
+        (1, "before"), (2, "while it is full"), (3, "still"), (4, "after"),
+    ]  # fmt: skip
+
+
+def test_an_event_is_got_by_its_number_and_pages_go_both_ways() -> None:
+    journal = Journal(None, Clock(), kept=10)
+    assert journal.oldest == 1
+    for number in range(1, 26):
+        journal.add("even" if number % 2 == 0 else "odd", "mail.1", f"change {number}")
+    assert journal.oldest == 16
+    assert (journal.get(15), journal.get(26)) == (None, None)
+    assert getattr(journal.get(20), "text", "") == "change 20"
+    assert [e.seq for e in journal.find(limit=3)] == [23, 24, 25]
+    assert [e.seq for e in journal.find(limit=3, before=23)] == [20, 21, 22]
+    assert [e.seq for e in journal.find(limit=3, after=20)] == [21, 22, 23]
+    assert [e.seq for e in journal.find(limit=9, after=20, before=23)] == [21, 22]
+    assert [e.seq for e in journal.find(limit=2, before=23, kind="even")] == [20, 22]
 
 
 def test_without_a_place_to_write_it_goes_on_in_memory(tmp_path: Path) -> None:
