@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from dashboard.assets import address, modules
 from dashboard.auth import Role
 from dashboard.context import Context, caller_of
-from dashboard.render import health, words
+from dashboard.render import health, processes, words
 from dashboard.snapshot import Snapshot
 from dashboard.texts import CATALOGUES, Text, choose_language
 
@@ -45,6 +45,10 @@ def environment() -> Environment:
         "ms": words.milliseconds,
         "exit_text": health.exit_text,
         "process_level": health.process_level,
+        "verbs_of": processes.verbs_of,
+        "verbs_of_all": processes.verbs_of_all,
+        "why": processes.why,
+        "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
         "moment": lambda at: (
             datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

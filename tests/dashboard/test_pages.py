@@ -87,7 +87,48 @@ async def test_the_sick_row_is_marked(make_dash: Make) -> None:
     dash = await make_dash(cluster)
     html = await page(dash, "/processes")
     assert re.search(r'data-key="mail.2" class="sick-bad"', html)
-    assert html.count("sick-bad") == 1
+    assert html.count("sick-bad") == 2  # the row, and the line below it
+
+
+async def test_why_a_process_ended_is_told_in_the_list_and_on_its_page(make_dash: Make) -> None:
+    cluster = ScriptedCluster()
+    stderr = ["Traceback (most recent call last):", "\x1b[31mKeyError: 'the <b>box</b>'\x1b[0m"]
+    ended = {"code": 1, "text": "exit code 1", "time": "2026-11-23T17:01:02.345Z", "stderr": stderr}
+    detail = "exit code 1; starts again in 2.0 s"
+    cluster.processes[5] = process("mail.2", "2.2", state="backoff", pid=None, detail=detail, exit=ended)
+    dash = await make_dash(cluster)
+    for path in ("/processes", "/processes/mail.2"):
+        html = await page(dash, path)
+        assert detail in html
+        assert "KeyError: &#39;the &lt;b&gt;box&lt;/b&gt;&#39;" in html
+        assert 'datetime="2026-11-23T17:01:02.345Z"' in html
+        assert "Traceback" in html or path == "/processes"
+    assert "What it wrote last" not in await page(dash, "/processes/mail.1")
+
+
+@pytest.mark.parametrize(
+    ("state", "pid", "offered"),
+    [("running", 9, "restart stop kill"), ("backoff", None, "start stop"), ("exited", None, "start")],
+)
+async def test_a_process_is_offered_what_makes_sense_in_its_state(
+    make_dash: Make, state: str, pid: int | None, offered: str
+) -> None:
+    cluster = ScriptedCluster()
+    cluster.processes = [process("solo.1", None, state=state, pid=pid)]
+    dash = await make_dash(cluster)
+    assert re.findall(r'data-verb="(\w+)"', await page(dash, "/processes/solo.1")) == offered.split()
+    of_service = [verb for verb in offered.split() if verb != "kill"]
+    listed = re.findall(r'data-verb="(\w+)"', await page(dash, "/processes"))
+    assert listed == [*of_service, *offered.split()]
+
+
+async def test_where_slots_have_other_numbers_they_are_shown(make_dash: Make) -> None:
+    other = table("router.2")
+    other["groups"][1]["slots"][1]["slot"] = None
+    dash = await make_dash(ScriptedCluster(tables={"router.1": table("router.1"), "router.2": other}))
+    html = await page(dash, "/routes")
+    assert html.count('<td class="differs">') == 2
+    assert re.search(r"<small>slot 1</small>.*<small>no slot</small>", html, re.DOTALL)
 
 
 async def test_actions_are_offered_to_who_may(dash: Dash) -> None:

@@ -91,12 +91,42 @@ def test_a_kill_arrives_live_and_the_process_comes_back(page: Page, cluster: Liv
     row.get_by_role("button", name="Kill…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("It ends at once")
-    expect(dialog).to_contain_text("The launcher starts mail.1 again")
+    expect(dialog).to_contain_text("it is started again, for its restart policy is on-failure")
     dialog.get_by_role("button", name="Do it").click()
     expect(row).to_contain_text("SIGKILL", timeout=15_000)
     expect(row).to_contain_text("running", timeout=15_000)
     (after,) = [p["pid"] for p in cluster.ask("/api/v1/processes") if p["name"] == "mail.1"]
     assert after != before
+
+
+def test_a_dialog_says_what_follows_a_signal_and_so_it_comes(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes/mail.1")
+    buttons = page.locator(".group-buttons")
+    buttons.get_by_role("button", name="Kill…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("it is started again, for its restart policy is on-failure")
+    dialog.get_by_label("Signal").select_option("SIGTERM")
+    expect(dialog).to_contain_text(
+        "It ends with exit code 0: it stays down, for its restart policy is on-failure."
+    )
+    dialog.get_by_role("button", name="Do it").click()
+    expect(page.locator(".page-head .state")).to_have_text("exited")
+    expect(page.locator("#health")).to_contain_text("mail.1 has ended (exit code 0) and stays down")
+    expect(buttons.get_by_role("button")).to_have_text(["Start"])
+    buttons.get_by_role("button", name="Start").click()
+    dialog.get_by_role("button", name="Do it").click()
+    expect(page.locator(".page-head .state")).to_have_text("running")
+
+
+def test_on_a_phone_the_figures_of_a_process_are_below_its_name(page: Page, cluster: LiveCluster) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    go(page, cluster, "/processes")
+    below = page.locator("tr[data-key='mail.2/more']")
+    expect(below).to_be_visible()
+    for name in ("Restarts", "CPU", "Memory", "Last exit"):
+        expect(below).to_contain_text(name)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(below).to_be_hidden()
 
 
 def test_a_master_switch_is_seen_without_reload(page: Page, cluster: LiveCluster) -> None:

@@ -1,0 +1,47 @@
+"""How a process is shown: what can be done with it in its state, and why it is as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from dashboard.model import Process
+from dashboard.render.words import unstyled
+
+ORDER: Final = ("restart", "start", "stop", "kill")
+
+
+def verbs_of(process: Process) -> tuple[str, ...]:
+    """What makes sense now, in the order of the buttons."""
+    match process.state:
+        case "running":
+            found = {"restart", "stop", "kill"}
+        case "starting":
+            # It may still wait for another, and then there is nothing yet to restart or to kill.
+            found = {"stop"} | ({"restart", "kill"} if process.pid else set())
+        case "stopping":
+            found = {"start"} | ({"kill"} if process.pid else set())
+        case "backoff":
+            found = {"start", "stop"}
+        case _:
+            found = {"start"}
+    return tuple(verb for verb in ORDER if verb in found)
+
+
+def verbs_of_all(processes: Iterable[Process]) -> tuple[str, ...]:
+    """What makes sense for any of a service's processes; a signal goes to one at a time."""
+    found = {verb for process in processes for verb in verbs_of(process)} - {"kill"}
+    return tuple(verb for verb in ORDER if verb in found)
+
+
+def why(process: Process) -> str:
+    """Why it is in its state, in the launcher's words; empty for one that runs, or is over and meant to be."""
+    return "" if process.state in ("running", "exited") else process.detail
+
+
+def last_word(process: Process) -> str:
+    """The last line that it wrote to stderr before it ended badly by itself: as a rule the error. Else empty."""
+    if process.exit is None:
+        return ""
+    lines = (unstyled(line).strip() for line in reversed(process.exit.stderr))
+    return next((line for line in lines if line), "")
