@@ -32,9 +32,10 @@ from dashboard.model import (
     Session,
     Status,
 )
-from dashboard.problems import ApiError, not_found
+from dashboard.problems import bad_input, not_found
 from dashboard.render import tables
 from dashboard.render.status import status_of
+from dashboard.texts import Text
 from luabus import hash_key
 
 
@@ -174,11 +175,7 @@ def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:
     try:
         hashed = hash_key(int(asked.key) if asked.type == "int" else asked.key)
     except ValueError:
-        raise ApiError(
-            422,
-            f"key: {asked.key!r} is not a whole number",
-            invalid=[{"at": "key", "message": "not a whole number"}],
-        ) from None
+        raise bad_input("key", Text("{key} is not a whole number", key=repr(asked.key))) from None
     return tables.key_places(snapshot, group.group, asked.key, hashed)
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from dashboard.context import Caller, Context
 from dashboard.problems import ApiError
+from dashboard.texts import Declined, Text
 from luabus.errors import ConnectionLost, LuabusError, RequestTimeout
 
 NOTE_TIMEOUT_S: Final = 1.0
@@ -32,7 +33,7 @@ class Written:
         caller: Caller | None,
         kind: str,
         subject: str,
-        text: str,
+        text: Text,
         where: Literal["launcher", "routers", "bus"] = "routers",
     ) -> None:
         self.text = text
@@ -49,7 +50,9 @@ class Written:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         if isinstance(error, LuabusError | ApiError):
-            self._add(f"{self.text}: {outcome(error)}: {error}", failed=True)
+            why = error.said if isinstance(error, ApiError | Declined) else str(error)
+            said = Text("{what}: {outcome}: {why}", what=self.text, outcome=outcome(error), why=why)
+            self._add(said, failed=True)
         elif error is None and (
             self._where == "bus" or (self._where == "routers" and not await self._noted())
         ):
@@ -57,22 +60,22 @@ class Written:
         if self._where != "bus":
             await self._context.feed.after_change()
 
-    def _add(self, text: str, failed: bool = False) -> None:
+    def _add(self, said: Text, failed: bool = False) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
-        self._context.journal.add(self._kind, self._subject, text, "warn" if failed else "ok", by, origin)
+        self._context.journal.add(self._kind, self._subject, said, "warn" if failed else "ok", by, origin)
 
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""
         tell = self._context.feed.source.tell
         try:
-            await tell("note", self._subject, self.text, who(self._caller), timeout=NOTE_TIMEOUT_S)
+            await tell("note", self._subject, str(self.text), who(self._caller), timeout=NOTE_TIMEOUT_S)
         except LuabusError:
             return False
         return True
 
 
-def outcome(error: LuabusError | ApiError) -> str:
+def outcome(error: LuabusError | ApiError) -> Text:
     """What became of a verb that ended so."""
     if isinstance(error, RequestTimeout | ConnectionLost):
-        return "not known whether it was carried out"
-    return "failed" if isinstance(error, ApiError) else "refused"
+        return Text("not known whether it was carried out")
+    return Text("failed") if isinstance(error, ApiError) else Text("refused")

@@ -23,8 +23,8 @@ from dashboard.model import (
     Group,
     GroupMethods,
 )
-from dashboard.problems import ApiError, not_found
-from dashboard.render import consequences, methods
+from dashboard.problems import ApiError, bad_input, not_found
+from dashboard.render import consequences, deeds, methods
 from dashboard.snapshot import Snapshot
 from dashboard.source import Answer
 from dashboard.texts import Text
@@ -88,11 +88,7 @@ def known_group(snapshot: Snapshot, wanted: str) -> Group:
 async def call_route(call: Call) -> Called | Consequence:
     asked: CallAsked = call.body
     if asked.method.startswith(methods.INTERNAL):
-        raise ApiError(
-            422,
-            f"method: {asked.method!r} is luabus' own, and not for callers",
-            invalid=[{"at": "method", "message": "names that begin with luabus. are luabus' own"}],
-        )
+        raise bad_input("method", Text("{name} is luabus' own, and not for callers", name=repr(asked.method)))
     if call.query.preview:
         return verbs.consequence(consequences.of_call(call.snapshot, asked), call.caller)
     return await send(call.context, call.caller, asked)
@@ -102,7 +98,7 @@ async def send(context: Context, caller: Caller | None, asked: CallAsked) -> Cal
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
     snapshot = context.feed.snapshot
     group, reached = consequences.routed_to(snapshot, asked.route)
-    text = consequences.call_text(asked)
+    text = deeds.called(asked)
     begun = time.perf_counter()
     try:
         async with Written(context, caller, "call", asked.route.partition(":")[2], text, "bus"):

@@ -11,6 +11,7 @@ from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
 from dashboard.history import UNITS, WINDOWS, History, starts
 from dashboard.model import Asked, Chart, Series
+from dashboard.texts import Text, Unfit
 
 
 class ChartQuery(Asked):
@@ -24,7 +25,9 @@ class ChartQuery(Asked):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in UNITS:
-            raise ValueError(f"{value!r} is not measured; there are {', '.join(UNITS)}")
+            raise Unfit(
+                Text("{value} is not measured; there are {known}", value=repr(value), known=", ".join(UNITS))
+            )
         return value
 
 

@@ -1,9 +1,15 @@
-"""Keeps the journal: writes down what the feed sees happen, and what the launcher says happened."""
+"""Keeps the journal: writes down what the feed sees happen, and what the launcher says happened.
+
+What one look found is written down in the order of its times; the launcher's first where they are equal, since what it did is
+the cause of what was seen. So a higher number is a later time, but for what could not be known before: after a look without the
+launcher, or at the start of the dashboard, events come that are older than others that are written already.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from dashboard.feed import Feed
@@ -22,14 +28,16 @@ class Chronicle:
         newest = journal.newest("launcher")
         # The launcher counts from 1 each time it starts, and keeps what it said: times tell what the journal has already.
         self._written_until = newest.at if newest else ""
-        feed.observe(self._look)
-        feed.on_launcher_events = self._launcher
+        feed.on_look = self._look
 
-    def _look(self, old: Snapshot, new: Snapshot) -> None:
-        for draft in between(old, new):
-            self._write(draft)
+    def _look(self, old: Snapshot, new: Snapshot, events: Iterable[Mapping[str, Any]]) -> None:
+        drafts = [*self._told(events), *between(old, new)]
+        for at, draft in sorted(((_time(draft, new), draft) for draft in drafts), key=itemgetter(0)):
+            self._journal.add(
+                draft.kind, draft.subject, draft.said, draft.level, draft.by, draft.origin, at, draft.source
+            )
 
-    def _launcher(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def _told(self, events: Iterable[Mapping[str, Any]]) -> Iterator[Draft]:
         for event in events:
             try:
                 draft = of_launcher(event)
@@ -37,9 +45,8 @@ class Chronicle:
                 log.warning("an event of the launcher is not understood: %s", error)
                 continue
             if draft.at is None or time_text(draft.at) > self._written_until:
-                self._write(draft)
+                yield draft
 
-    def _write(self, draft: Draft) -> None:
-        self._journal.add(
-            draft.kind, draft.subject, draft.text, draft.level, draft.by, draft.origin, draft.at, draft.source
-        )
+
+def _time(draft: Draft, seen: Snapshot) -> float:
+    return seen.at if draft.at is None else draft.at

@@ -13,12 +13,29 @@ from pydantic import TypeAdapter, ValidationError
 from dashboard.auth import Role
 from dashboard.context import CONTEXT, Caller, Context, caller_of
 from dashboard.model import Asked
-from dashboard.problems import ApiError, from_luabus, invalid
+from dashboard.problems import ApiError, bad_input, from_luabus, invalid
 from dashboard.snapshot import Snapshot
+from dashboard.texts import Text, Unfit, recognised
 from luabus.errors import LuabusError
 
 MOST_BODY_BYTES: Final = 64 * 1024
 """The largest request is one `call` with its arguments."""
+
+CHECKS: Final = (
+    "Field required",
+    "Extra inputs are not permitted",
+    "Input should be greater than or equal to {least}",
+    "Input should be less than or equal to {most}",
+    "Input should be less than {limit}",
+    "Input should be a valid {kind}, {why}",
+    "Input should be a valid {kind}",
+    "Input should be {expected}",
+    "String should have at most {most} characters",
+    "String should have at least {least} character",
+    "Tuple should have at most {most} items after validation, not {found}",
+    "Invalid JSON: {why}",
+)
+"""How pydantic says what does not fit, as far as it is said in other languages too."""
 
 Made = TypeVar("Made", bound=Asked)
 
@@ -139,18 +156,23 @@ def allow(caller: Caller | None, role: Role) -> None:
     if caller is None:
         raise ApiError(
             401,
-            "a token is needed: Authorization: Bearer TOKEN (`luabus-cluster token` prints the login URL with it)",
+            Text(
+                "a token is needed: Authorization: Bearer TOKEN (`luabus-cluster token` prints the login URL with it)"
+            ),
             headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
         )
     if caller.role < role:
-        raise ApiError(403, f"this needs the role {role.name}; you are {caller.role.name}")
+        said = Text(
+            "this needs the role {role}; you are {yours}", role=Text(role.name), yours=Text(caller.role.name)
+        )
+        raise ApiError(403, said)
 
 
 def _query(one: Endpoint, request: web.Request) -> Any:
     given: dict[str, str] = {}
     for key, value in request.query.items():
         if key in given:
-            raise ApiError(422, f"{key}: given twice", invalid=[{"at": key, "message": "given twice"}])
+            raise bad_input(key, Text("given twice"))
         given[key] = value
     return _checked(one.query or Asked, given)
 
@@ -162,32 +184,45 @@ async def _body(one: Endpoint, request: web.Request) -> Any:
     try:
         return one.body.model_validate_json(raw)
     except ValidationError as error:
-        raise invalid(_faults(error)) from None
+        raise invalid(faults(error)) from None
 
 
 async def read_body(request: web.Request, content_type: str) -> bytes:
     """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
     if request.content_type != content_type:
-        raise ApiError(415, f"send {content_type}, not {request.content_type!r}")
+        said = Text("send {wanted}, not {found}", wanted=content_type, found=repr(request.content_type))
+        raise ApiError(415, said)
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise ApiError(415, f"send the body as it is, without Content-Encoding (found {encoding!r})")
+        said = Text(
+            "send the body as it is, without Content-Encoding (found {encoding})", encoding=repr(encoding)
+        )
+        raise ApiError(415, said)
     if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
-        raise ApiError(413, f"the body has {request.content_length} bytes; {MOST_BODY_BYTES} are allowed")
+        raise ApiError(
+            413,
+            Text(
+                "the body has {count} bytes; {most} are allowed",
+                count=request.content_length,
+                most=MOST_BODY_BYTES,
+            ),
+        )
     raw = await request.content.read(MOST_BODY_BYTES + 1)
     while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
         raw += await request.content.read(MOST_BODY_BYTES + 1)
     if len(raw) > MOST_BODY_BYTES:
-        raise ApiError(413, f"the body is larger than the {MOST_BODY_BYTES} bytes that are allowed")
+        said = Text("the body is larger than the {most} bytes that are allowed", most=MOST_BODY_BYTES)
+        raise ApiError(413, said)
     return raw
 
 
-def _faults(error: ValidationError) -> list[dict[str, Any]]:
+def faults(error: ValidationError) -> list[dict[str, Any]]:
     """One per field, by the field's name alone: what follows it are pydantic's names for the members of a union."""
     found: dict[Any, dict[str, Any]] = {}
-    for one in error.errors(include_url=False, include_context=False):
-        at = one["loc"][:1]
-        found.setdefault(at, {"loc": at, "msg": one["msg"].removeprefix("Value error, ")})
+    for one in error.errors(include_url=False):
+        at, own = one["loc"][:1], one.get("ctx", {}).get("error")
+        said = own.said if isinstance(own, Unfit) else recognised(one["msg"], CHECKS)
+        found.setdefault(at, {"loc": at, "msg": said})
     return list(found.values())
 
 
@@ -195,4 +230,4 @@ def _checked(model: type[Made], given: dict[str, str]) -> Made:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise invalid(_faults(error)) from None
+        raise invalid(faults(error)) from None

@@ -24,6 +24,7 @@ from dashboard.problems import ApiError
 from dashboard.render import tables
 from dashboard.render.status import status_of
 from dashboard.snapshot import TOPICS, Snapshot
+from dashboard.texts import Text, Unfit
 
 HEARTBEAT_S: Final = 10.0
 """An `alive` so often at least: proxies keep the connection, and the reader can tell that it is alive."""
@@ -46,7 +47,8 @@ class StreamQuery(Asked):
     def _known(cls, value: str) -> str:
         for topic in value.split(","):
             if topic not in TOPICS:
-                raise ValueError(f"{topic!r} is no topic; there are {', '.join(TOPICS)}")
+                known = ", ".join(TOPICS)
+                raise Unfit(Text("{value} is no topic; there are {known}", value=repr(topic), known=known))
         return value
 
 
@@ -75,7 +77,9 @@ async def stream(call: Call) -> web.StreamResponse:
     feed = call.context.feed
     if feed.watchers >= MOST_READERS:
         raise ApiError(
-            503, f"{MOST_READERS} readers follow already, which is the limit", headers={"Retry-After": "10"}
+            503,
+            Text("{count} readers follow already, which is the limit", count=MOST_READERS),
+            headers={"Retry-After": "10"},
         )
     topics = tuple(dict.fromkeys(call.query.topics.split(",")))
     response = web.StreamResponse(

@@ -53,7 +53,9 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
             raise
         result = refusal(request, _from_aiohttp(request, error))
     except web.RequestPayloadError as error:
-        result = refusal(request, ApiError(400, f"the body is not what its headers say: {error}"))
+        result = refusal(
+            request, ApiError(400, Text("the body is not what its headers say: {why}", why=str(error)))
+        )
     except ConnectionResetError:
         raise
     except Exception:
@@ -65,7 +67,8 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
             result.headers.setdefault("Cache-Control", "no-store")
         # To a quarter. A page has no secret in it, so its length tells none (BREACH).
         if result.content_type == "text/html":
-            result.headers["Vary"] = "Accept-Encoding"
+            result.headers["Vary"] = "Accept-Encoding, Accept-Language"
+            result.headers["Content-Language"] = choose_language(request.headers.get("Accept-Language", ""))
             result.enable_compression()
     return result
 
@@ -137,17 +140,24 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
     if request.method not in SAFE:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None and site not in ("same-origin", "none"):
-            said = f"a page of another site ({site!r}) asked for this; only this dashboard's own pages may"
+            said = Text(
+                "a page of another site ({site}) asked for this; only this dashboard's own pages may",
+                site=repr(site),
+            )
             raise ApiError(403, said)
         origin = request.headers.get("Origin")
         scheme = seen_scheme(request)
         schemes = ("http", "https") if site == "same-origin" else (scheme,)
         if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
-            said = f"a page of {origin!r} asked for this; only this dashboard's own pages may"
+            said = Text(
+                "a page of {origin} asked for this; only this dashboard's own pages may", origin=repr(origin)
+            )
             if same_origin(origin, ("https",), request.headers["Host"]):
-                said += (
-                    f". It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
-                    " in cluster.toml, and have it send X-Forwarded-Proto"
+                said = Text(
+                    "{said}. It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
+                    " in cluster.toml, and have it send X-Forwarded-Proto",
+                    said=said,
+                    scheme=scheme,
                 )
             raise ApiError(403, said)
     return await handler(request)
@@ -166,7 +176,10 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
         if scheme.lower() != "bearer":
             raise ApiError(
                 401,
-                f"the scheme {scheme!r} is not known here; use Authorization: Bearer TOKEN",
+                Text(
+                    "the scheme {scheme} is not known here; use Authorization: Bearer TOKEN",
+                    scheme=repr(scheme),
+                ),
                 headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
             )
         request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)

@@ -18,16 +18,28 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from dashboard.model import Event, Level
+from dashboard.texts import Text, unpacked
 
 log = logging.getLogger("dashboard.journal")
 
 KEPT: Final = 5000
 """Events kept: some weeks of a calm cluster, 1 MB."""
+
+
+class Entry(Event):
+    """An event with its text as it can be said in every language; those of others, and old ones, are as they were written."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    said: Annotated[Text | None, BeforeValidator(unpacked)] = Field(default=None, exclude=True)
+
+    def to(self, language: str) -> str:
+        return (self.said or Text(self.text)).to(language)
 
 
 class Journal:
@@ -36,11 +48,11 @@ class Journal:
     def __init__(self, path: Path | None, now: Callable[[], float], kept: int = KEPT) -> None:
         self._path = path
         self._now = now
-        self._events: deque[Event] = deque(maxlen=kept)
+        self._events: deque[Entry] = deque(maxlen=kept)
         self._kept = kept
         self._lines = 0
         self._mid_line = False
-        self._owed: deque[Event] = deque(maxlen=kept)
+        self._owed: deque[Entry] = deque(maxlen=kept)
         self._in_trouble = False
         self._next = max(self._read(), self._claimed()) + 1
         self.on_event: Callable[[Event], None] = lambda event: None
@@ -54,20 +66,22 @@ class Journal:
         self,
         kind: str,
         subject: str,
-        text: str,
+        text: str | Text,
         level: Level = "ok",
         by: str = "",
         origin: str = "",
         at: float | None = None,
         source: Literal["dashboard", "launcher"] = "dashboard",
-    ) -> Event:
+    ) -> Entry:
         """Write one event down. `at` in seconds since the epoch; now when None."""
-        event = Event(
+        written = _sayable(str(text))
+        event = Entry(
             seq=self._claim(),
             at=time_text(self._now() if at is None else at),
             kind=_sayable(kind),
             subject=_sayable(subject),
-            text=_sayable(text),
+            text=written,
+            said=text if isinstance(text, Text) and written == str(text) else None,
             level=level,
             by=_sayable(by),
             origin=_sayable(origin),
@@ -78,11 +92,11 @@ class Journal:
         self.on_event(event)
         return event
 
-    def newest(self, source: str) -> Event | None:
+    def newest(self, source: str) -> Entry | None:
         """The last event from there."""
         return next((event for event in reversed(self._events) if event.source == source), None)
 
-    def get(self, number: int) -> Event | None:
+    def get(self, number: int) -> Entry | None:
         """The event with this number; None when it is not kept."""
         return next((event for event in self._events if event.seq == number), None)
 
@@ -92,15 +106,22 @@ class Journal:
         return self._events[0].seq if self._events else self._next
 
     def find(
-        self, after: int = 0, limit: int = 100, q: str = "", kind: str = "", before: int = 0
-    ) -> list[Event]:
+        self,
+        after: int = 0,
+        limit: int = 100,
+        q: str = "",
+        kind: str = "",
+        before: int = 0,
+        *,
+        language: str = "en",
+    ) -> list[Entry]:
         """Events with a number above `after`, and below `before` unless that is 0, oldest first: the first `limit` of them, the
-        last when `after` is 0."""
+        last when `after` is 0. The words of `q` are looked for in the text as it is in English and in `language`."""
         words = q.casefold().split()
         found = [
             event
             for event in self._events
-            if event.seq > after and not 0 < before <= event.seq and _fits(event, words, kind)
+            if event.seq > after and not 0 < before <= event.seq and _fits(event, words, kind, language)
         ]
         return found[:limit] if after else found[-limit:]
 
@@ -123,7 +144,7 @@ class Journal:
         for line in (line for line in (*lines, rest) if line):
             # A line that was cut short by a crash is no reason to lose the others; and it had a number.
             try:
-                event = Event.model_validate_json(line)
+                event = Entry.model_validate_json(line)
             except ValidationError:
                 left_out += 1
                 highest += 1
@@ -158,7 +179,7 @@ class Journal:
                     os.close(file)
         return number
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Entry) -> None:
         if self._path is None:
             return
         self._owed.append(event)
@@ -215,9 +236,10 @@ def time_text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _line(event: Event) -> bytes:
+def _line(event: Entry) -> bytes:
     # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
-    return json.dumps(event.model_dump(), ensure_ascii=False).encode() + b"\n"
+    said = {"said": event.said.packed()} if event.said is not None and event.said.values else {}
+    return json.dumps(event.model_dump() | said, ensure_ascii=False).encode() + b"\n"
 
 
 def _sayable(text: str) -> str:
@@ -225,8 +247,9 @@ def _sayable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _fits(event: Event, words: list[str], kind: str) -> bool:
+def _fits(event: Entry, words: list[str], kind: str, language: str) -> bool:
     if kind and event.kind != kind:
         return False
-    said = f"{event.kind} {event.subject} {event.text} {event.by} {event.origin}".casefold()
+    shown = event.to(language) if language != "en" else ""
+    said = f"{event.kind} {event.subject} {event.text} {shown} {event.by} {event.origin}".casefold()
     return all(word in said for word in words)

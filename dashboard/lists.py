@@ -14,9 +14,10 @@ from pydantic import BaseModel, Field, field_validator
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
 from dashboard.model import Asked, Closed, Connection, Process, Router
-from dashboard.problems import ApiError, not_found
+from dashboard.problems import no_launcher, no_router, not_found
 from dashboard.render import rows
 from dashboard.snapshot import RouterState
+from dashboard.texts import Text, Unfit
 
 MOST_ROWS: Final = 100_000
 
@@ -39,7 +40,10 @@ class ListQuery(Asked):
     @classmethod
     def _known(cls, value: str) -> str:
         if value and value.removeprefix("-") not in cls.columns:
-            raise ValueError(f"{value!r} is not a column; the columns are {', '.join(cls.columns)}")
+            columns = ", ".join(cls.columns)
+            raise Unfit(
+                Text("{value} is not a column; the columns are {columns}", value=repr(value), columns=columns)
+            )
         return value
 
 
@@ -127,7 +131,7 @@ def _router(state: RouterState, now: float) -> Router:
 )
 async def connections(call: Call) -> list[Connection]:
     if not call.snapshot.routed:
-        raise ApiError(503, f"no router answers: {call.snapshot.bus_error or 'all connections are lost'}")
+        raise no_router(call.snapshot)
     asked: ConnectionsQuery = call.query
     return _page(call, [row for row in call.snapshot.connections if asked.router in ("", row.router)])
 
@@ -182,5 +186,5 @@ async def process(call: Call) -> Process:
 
 def _supervised(call: Call) -> tuple[Process, ...]:
     if call.snapshot.launcher_error is not None:
-        raise ApiError(503, f"the launcher does not answer: {call.snapshot.launcher_error}")
+        raise no_launcher(call.snapshot)
     return call.snapshot.processes

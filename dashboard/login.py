@@ -45,7 +45,7 @@ class Login:
         try:
             form = parse_qs(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS)
         except ValueError:
-            raise ApiError(422, f"the form has more than {MOST_FIELDS} fields") from None
+            raise ApiError(422, Text("the form has more than {most} fields", most=MOST_FIELDS)) from None
         token, target = (form.get(name, [""])[0] for name in ("token", "next"))
         return self._enter(request, token, local(target))
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from dashboard.texts import Text, Unfit
+
 ServiceIdText = Annotated[str, BeforeValidator(str), Field(examples=["2.1"])]
 ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
 Level = Literal["ok", "warn", "bad"]
@@ -412,12 +414,14 @@ class Consequence(Shown):
 # --- what one can ask ------------------------------------------------------------------------------------------
 
 
-def _in_words(value: Any, check: Callable[[Any], Any], allowed: str) -> Any:
+def _in_words(value: Any, check: Callable[[Any], Any], allowed: Text) -> Any:
     """`check(value)`; raises ValueError that says what is allowed instead of how it is checked."""
     try:
         return check(value)
     except ValidationError:
-        raise ValueError(f"found {value!r:.80}; allowed: {allowed}") from None
+        raise Unfit(
+            Text("found {value}; allowed: {allowed}", value=f"{value!r:.80}", allowed=allowed)
+        ) from None
 
 
 class RegisterAsked(Asked):
@@ -432,7 +436,7 @@ class RegisterAsked(Asked):
     @field_validator("token", mode="wrap")
     @classmethod
     def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        return _in_words(value, check, 'a connection\'s token (a number below 2^32), 0, null or "own"')
+        return _in_words(value, check, Text('a connection\'s token (a number below 2^32), 0, null or "own"'))
 
 
 class Registered(Shown):
@@ -487,9 +491,8 @@ class CallAsked(Asked):
     @field_validator("route", mode="wrap")
     @classmethod
     def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        return _in_words(
-            value, check, "target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director"
-        )
+        routes = "target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director"
+        return _in_words(value, check, Text(routes))
 
 
 class Done(Shown):

@@ -19,7 +19,7 @@ from dashboard.auth import Role
 from dashboard.calls import not_told
 from dashboard.charts import sparkline
 from dashboard.context import Context, caller_of
-from dashboard.endpoints import allow
+from dashboard.endpoints import allow, faults
 from dashboard.lists import ConnectionsQuery
 from dashboard.openapi import document
 from dashboard.problems import ApiError, from_luabus, invalid, not_found
@@ -27,6 +27,7 @@ from dashboard.render import consequences, methods, operations, rows, tables, to
 from dashboard.render.status import status_of
 from dashboard.snapshot import Snapshot
 from dashboard.templating import language_of, render, theme_of
+from dashboard.texts import Text
 from luabus.errors import LuabusError
 
 KEPT_PAGES: Final = 64
@@ -130,16 +131,16 @@ class Pages:
                 status=404 if opened else 200,
                 content_type="text/html",
             )
-        problem = ""
+        problem: str | Text = ""
         lines: tuple[str, ...] = ()
         # The page's script follows the log by itself: only the first paint needs the lines here.
         if opened:
             try:
                 lines = (await verbs.logs(self._context, name, LOG_LINES)).lines
             except LuabusError as error:
-                problem = from_luabus(error).detail
+                problem = from_luabus(error).said
             except ApiError as error:
-                problem = error.detail
+                problem = error.said
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
         found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
         return web.Response(
@@ -193,7 +194,9 @@ class Pages:
 
     def _events(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         asked = _asked(EventsQuery, request)
-        found = self._context.journal.find(asked.after, asked.limit, asked.q, asked.kind)
+        found = self._context.journal.find(
+            asked.after, asked.limit, asked.q, asked.kind, language=language_of(request)
+        )
         return {"events": list(reversed(found)), "asked": asked, "kinds": self._context.journal.kinds()}
 
     def _api(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
@@ -211,16 +214,17 @@ def _asked(model: Any, request: web.Request) -> Any:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)) from None
+        raise invalid(faults(error)) from None
 
 
 def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-    places, problem = None, ""
+    problem: str | Text = ""
+    places = None
     if request.query.get("key"):
         try:
             places = place_key(snapshot, _asked(KeyQuery, request))
         except ApiError as error:
-            problem = error.detail
+            problem = error.said
     return {
         "groups": tables.group_tables(snapshot),
         "differing": tables.differing_groups(snapshot),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
 
 from dashboard.model import ProblemDetail
-from dashboard.texts import Text
+from dashboard.snapshot import Snapshot
+from dashboard.texts import Declined, Text, reason
 from luabus import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -37,14 +38,14 @@ STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
 
 class ApiError(Exception):
     """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Text` in
-    the person's language."""
+    the language of who asks."""
 
     def __init__(
         self,
         status: int,
         detail: str | Text,
         *,
-        invalid: Sequence[dict[str, str]] = (),
+        invalid: Sequence[Mapping[str, str | Text]] = (),
         headers: dict[str, str] | None = None,
         error: str = "",
     ) -> None:
@@ -60,6 +61,8 @@ class ApiError(Exception):
 def from_luabus(error: errors.LuabusError) -> ApiError:
     """The status that says the same, with the error's own words."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    if isinstance(error, Declined):
+        return ApiError(status, error.said, error="Refused")
     return ApiError(status, str(error) or type(error).__name__, error=type(error).__name__)
 
 
@@ -78,6 +81,18 @@ def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
     )
 
 
+def no_router(snapshot: Snapshot) -> ApiError:
+    """503 while nobody can tell of the routes."""
+    why = snapshot.bus_error or Text("all connections are lost")
+    return ApiError(503, Text("no router answers: {why}", why=why), error="NotConnected")
+
+
+def no_launcher(snapshot: Snapshot) -> ApiError:
+    """503 while nobody can tell of the processes."""
+    said = Text("the launcher does not answer: {why}", why=reason(snapshot.launcher_error or ""))
+    return ApiError(503, said, error="NotConnected")
+
+
 def likely(name: str, known: Sequence[str]) -> str:
     """The one that was probably meant; "" when none is like it. Of `mial.7` the name counts, and then the nearest number: that
     two end in `.1`, or are numbers, makes them not alike."""
@@ -94,28 +109,36 @@ def _apart(name: str, number: str) -> int:
 
 
 def invalid(found: Sequence[Any]) -> ApiError:
-    """422 from pydantic's list of errors."""
+    """422 from a list such as pydantic's: `loc` and `msg`, which may be a text."""
     listed = [
-        {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": str(one["msg"])}
-        for one in found
+        {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": one["msg"]} for one in found
     ]
-    said = "; ".join(f"{one['at']}: {one['message']}" for one in listed)
-    return ApiError(422, said, invalid=listed)
+    said = [Text("{at}: {message}", **one) for one in listed]
+    whole = said[0]
+    for one in said[1:]:
+        whole = Text("{first}; {second}", first=whole, second=one)
+    return ApiError(422, whole, invalid=listed)
 
 
-def bad_input(at: str, message: str) -> ApiError:
+def bad_input(at: str, message: Text) -> ApiError:
     """422 for one thing that came in."""
-    return ApiError(422, f"{at}: {message}", invalid=[{"at": at, "message": message}])
+    return invalid([{"loc": (at,), "msg": message}])
 
 
-def response(error: ApiError, instance: str) -> web.Response:
+def response(error: ApiError, instance: str, language: str = "en") -> web.Response:
+    """The problem document, in this language."""
     document = ProblemDetail(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
-        detail=error.detail,
+        detail=_in(language, error.said),
         instance=instance,
-        errors=error.invalid,
+        errors=tuple({key: _in(language, said) for key, said in one.items()} for one in error.invalid),
         error=error.error,
     )
     body = document.model_dump_json(exclude_defaults=True, exclude={"type"})
-    return web.Response(text=body, status=error.status, headers=error.headers, content_type=MEDIA_TYPE)
+    headers = {"Content-Language": language} | error.headers
+    return web.Response(text=body, status=error.status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def _in(language: str, said: str | Text) -> str:
+    return said.to(language) if isinstance(said, Text) else said

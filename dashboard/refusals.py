@@ -10,7 +10,7 @@ from aiohttp import web
 
 from dashboard.context import CONTEXT
 from dashboard.problems import ApiError, response
-from dashboard.templating import render
+from dashboard.templating import language_of, render
 from dashboard.texts import Text
 
 TITLES: Final = {
@@ -32,7 +32,7 @@ def wants_page(request: web.Request) -> bool:
 def refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
     """A page's 401 is the way to the login; whatever else, a page or a problem document with the same status."""
     if not wants_page(request):
-        return response(error, request.path)
+        return response(error, request.path, language_of(request))
     context = request.app[CONTEXT]
     if error.status == 401:
         where = f"{context.options.prefix}/login?next={quote(request.path_qs, safe='')}"

@@ -16,6 +16,7 @@ from dashboard.endpoints import Call, endpoint
 from dashboard.events import HEARTBEAT_S, message
 from dashboard.model import Asked
 from dashboard.problems import ApiError, not_found
+from dashboard.texts import Text
 from luabus.errors import LuabusError
 
 MOST_TAILS: Final = 32
@@ -74,7 +75,9 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
     context = call.context
     if context.tails.count + len(names) > MOST_TAILS:
         raise ApiError(
-            503, f"{MOST_TAILS} logs can be followed at once, and are", headers={"Retry-After": "10"}
+            503,
+            Text("{count} logs can be followed at once, and are", count=MOST_TAILS),
+            headers={"Retry-After": "10"},
         )
     async with AsyncExitStack() as held:
         for _ in names:

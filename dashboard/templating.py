@@ -18,7 +18,7 @@ from dashboard.auth import Role
 from dashboard.context import Context, caller_of
 from dashboard.render import health, processes, words
 from dashboard.snapshot import Snapshot
-from dashboard.texts import CATALOGUES, Text, choose_language
+from dashboard.texts import CATALOGUES, Text, choose_language, reason
 
 HERE: Final = Path(__file__).parent
 THEMES: Final = ("light", "dark")
@@ -40,6 +40,7 @@ def environment() -> Environment:
             lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
         ),
         "rate": words.rate,
+        "reason": reason,
         "unstyled": words.unstyled,
         "percent": words.percent,
         "ms": words.milliseconds,

@@ -18,12 +18,11 @@ from dashboard.model import (
     Registered,
     ScaleAsked,
 )
-from dashboard.problems import ApiError, bad_input, not_found
-from dashboard.render import consequences, entries, losses, signals
+from dashboard.problems import ApiError, bad_input, no_launcher, no_router, not_found
+from dashboard.render import consequences, deeds, entries, losses, signals
 from dashboard.snapshot import Snapshot
-from dashboard.texts import Text
+from dashboard.texts import Declined, Text, Unfit
 from luabus import admin
-from luabus.errors import Refused
 
 WORK_TIMEOUT_S: Final = 3600.0
 """A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
@@ -43,14 +42,15 @@ async def register(
     if preview:
         return consequence(consequences.of_register(snapshot, asked), caller)
     name = consequences.name_of(snapshot, service_id)
-    text = _register_text(snapshot, asked, name)
+    whose = _whose(snapshot, asked)
+    text = deeds.registered(asked, name, whose)
     async with Written(context, caller, "register", name, text) as written, context.feed.changing:
         undo = entries.undo_of(await context.feed.with_tables(), asked)
         answers = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
         # A router that has never answered has no name of its own yet.
         names = {router.address: router.name for router in snapshot.routers}
         results = {names.get(router, router): said for router, said in answers.items()}
-        written.text = f"{text} at {_where(asked, results)}"
+        written.text = deeds.registered(asked, name, whose, results)
     return Registered(
         done=_told(asked, name, results).to(spoken_by(caller)),
         service_id=service_id,
@@ -59,27 +59,14 @@ async def register(
     )
 
 
-def _register_text(snapshot: Snapshot, asked: RegisterAsked, name: str) -> str:
-    """What is written down; of a token, whose connection it is."""
-    if asked.token is None:
-        return f"remove {name}"
-    if asked.token == 0:
-        return f"vacate {name}"
-    text = f"make {name} master" if asked.is_master else f"register {name}"
-    if asked.token == "own":
-        return text
+def _whose(snapshot: Snapshot, asked: RegisterAsked) -> str:
+    """Who is at the other end of a token, for what is written down; "" where that says nothing more."""
+    if not isinstance(asked.token, int) or asked.token == 0:
+        return ""
     rows = (
         entries.connection(snapshot, one.name, asked.token) for one in entries.meant(snapshot, asked.router)
     )
-    who = next((f", the connection of {row.name or row.peer}," for row in rows if row is not None), "")
-    return f"{text} with token {asked.token}{who}"
-
-
-def _where(asked: RegisterAsked, results: Mapping[str, str]) -> str:
-    """`every router`, or what became of it at each."""
-    if asked.router == "*" and set(results.values()) == {admin.DONE}:
-        return "every router"
-    return ", ".join(name if said == admin.DONE else f"{name} ({said})" for name, said in results.items())
+    return next((row.name or row.peer for row in rows if row is not None), "")
 
 
 def _told(asked: RegisterAsked, name: str, results: Mapping[str, str]) -> Text:
@@ -111,7 +98,8 @@ async def promote(
     if preview:
         return consequence(consequences.of_promote(snapshot, service_id), caller)
     name = consequences.name_of(snapshot, service_id)
-    async with Written(context, caller, "promote", name, f"promote {name} to master"), context.feed.changing:
+    text = Text("promote {name} to master", name=name)
+    async with Written(context, caller, "promote", name, text), context.feed.changing:
         group = consequences.group_of(await context.feed.with_tables(), service_id)
         detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
     former = group.master if group is not None else None
@@ -134,7 +122,8 @@ async def close(
     if preview:
         return consequence(losses.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
-    async with Written(context, caller, "close", name, f"close the connection of {name} at {asked.router}"):
+    text = Text("close the connection of {name} at {router}", name=name, router=asked.router)
+    async with Written(context, caller, "close", name, text):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
     closed = Text("the connection of {name} at {router} is closed", name=name, router=asked.router)
     return _done(caller, closed, detail)
@@ -147,11 +136,12 @@ async def kill(
     known_name(snapshot, asked.name, snapshot.names())
     try:
         signal = signals.name_of(asked.signal)
-    except ValueError as error:
-        raise bad_input("signal", str(error)) from None
+    except Unfit as error:
+        raise bad_input("signal", error.said) from None
     if preview:
         return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
-    async with Written(context, caller, "kill", asked.name, f"send {signal} to {asked.name}", "launcher"):
+    text = Text("send {signal} to {name}", signal=signal, name=asked.name)
+    async with Written(context, caller, "kill", asked.name, text, "launcher"):
         detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
     return _done(caller, Text("{signal} was sent to {name}", signal=signal, name=asked.name), detail)
 
@@ -167,7 +157,8 @@ async def steer(
             said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
             return consequence(said, caller)
         return consequence(losses.of_stop(snapshot, name, restart=verb == "restart"), caller)
-    async with Written(context, caller, verb, name, f"{verb} {name}", "launcher"):
+    text = Text("{verb} {name}", verb=Text(verb), name=name)
+    async with Written(context, caller, verb, name, text, "launcher"):
         return await _work(context, caller, verb, name)
 
 
@@ -178,18 +169,18 @@ async def scale(
     services = snapshot.services()
     known_name(snapshot, asked.service, services)
     if asked.service in NEVER_SCALED:
-        raise Refused(f"{asked.service} is not scaled: only services are; change cluster.toml, then reload")
+        said = Text(
+            "{service} is not scaled: only services are; change cluster.toml, then reload",
+            service=asked.service,
+        )
+        raise Declined(said)
     now = len(services[asked.service])
     if preview:
         return consequence(losses.of_scale(snapshot, asked.service, asked.instances), caller)
-    async with Written(
-        context,
-        caller,
-        "scale",
-        asked.service,
-        f"scale {asked.service} from {now} to {asked.instances}",
-        "launcher",
-    ):
+    text = Text(
+        "scale {service} from {now} to {wanted}", service=asked.service, now=now, wanted=asked.instances
+    )
+    async with Written(context, caller, "scale", asked.service, text, "launcher"):
         return await _work(context, caller, "scale", asked.service, asked.instances)
 
 
@@ -205,7 +196,7 @@ async def _work(
         begun = "{verb} {name}: begun" if wanted is None else "scale {name} to {wanted}: begun"
         return _done(caller, Text(begun, verb=Text(verb), name=name, wanted=wanted), job=number)
     if isinstance(result, dict) and not result.get("ok", True):
-        raise ApiError(502, str(result.get("text", "it failed")))
+        raise ApiError(502, Text(str(result.get("text", "it failed"))))
     done = "{verb} {name}: done" if wanted is None else "scale {name} to {wanted}: done"
     return _done(caller, Text(done, verb=Text(verb), name=name, wanted=wanted), result)
 
@@ -242,7 +233,7 @@ def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:
     if name in known:
         return
     if not known and snapshot.launcher_error is not None:
-        raise ApiError(503, f"the launcher does not answer: {snapshot.launcher_error}", error="NotConnected")
+        raise no_launcher(snapshot)
     raise not_found("process or service", name, known)
 
 
@@ -255,17 +246,13 @@ def known_id(snapshot: Snapshot, given: str) -> str:
         if given in (service_id, name):
             return service_id
     if not ids and not snapshot.routed:
-        raise ApiError(
-            503,
-            f"no router answers: {snapshot.bus_error or 'all connections are lost'}",
-            error="NotConnected",
-        )
+        raise no_router(snapshot)
     raise not_found("service id", given, ids.values())
 
 
 def _no_router(service_id: str, given: str) -> None:
     if service_id.startswith("0."):
-        raise Refused(f"{given} is a router; only services are registered, and have masters")
+        raise Declined(Text("{name} is a router; only services are registered, and have masters", name=given))
 
 
 def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:

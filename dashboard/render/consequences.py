@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 
 from dashboard.model import CallAsked, Group, RegisterAsked, Slot
 from dashboard.render import entries
 from dashboard.render.tables import hash_slots, place
 from dashboard.snapshot import Snapshot
-from dashboard.texts import Text
+from dashboard.texts import Declined, Text
 from luabus import hash_key, key_of
-from luabus.errors import Refused
-
-MOST_ARGUMENTS = 160
-"""Characters of a request's arguments that the event log keeps."""
 
 Said = tuple[Text, list[Text], bool]
 """Title, sentences, and whether it is dangerous."""
@@ -193,14 +188,25 @@ def whose_token(snapshot: Snapshot, asked: RegisterAsked) -> str:
     rows = {router: entries.connection(snapshot, router, asked.token) for router in routers}
     found = {router: row.name or row.peer for router, row in rows.items() if row is not None}
     if routers and not found:
-        raise Refused(
-            f"{'no router has a' if len(routers) > 1 else f'{routers[0]} has no'} connection with token {asked.token};"
-            " see the connections, or use the token 'own'"
-        )
+        if len(routers) > 1:
+            said = Text(
+                "no router has a connection with token {token}; see the connections, or use the token 'own'",
+                token=asked.token,
+            )
+        else:
+            said = Text(
+                "{router} has no connection with token {token}; see the connections, or use the token 'own'",
+                router=routers[0],
+                token=asked.token,
+            )
+        raise Declined(said)
     if len(set(found.values())) > 1 or len(found) < len(routers):
-        where = ", ".join(f"{router}: {found.get(router, 'nobody')}" for router in routers)
-        raise Refused(
-            f"token {asked.token} is not the same connection everywhere ({where}); name one router, or use the token 'own'"
+        raise Declined(
+            Text(
+                "token {token} is not the same connection everywhere ({where}); name one router, or use the token 'own'",
+                token=asked.token,
+                where=", ".join(f"{router}: {found.get(router, '–')}" for router in routers),
+            )
         )
     return next(iter(found.values()), "")
 
@@ -254,8 +260,13 @@ def of_promote(snapshot: Snapshot, service_id: str) -> Said:
     title = Text("Promote {name} to master?", name=name)
     group = group_of(snapshot, service_id)
     if group is None or not elects(group):
-        what = f"group {group.name if group else service_id.partition('.')[0]}"
-        raise Refused(f"{what} elects no master; register {name} as master by hand instead")
+        raise Declined(
+            Text(
+                "group {group} elects no master; register {name} as master by hand instead",
+                group=group.name if group else service_id.partition(".")[0],
+                name=name,
+            )
+        )
     if group.master == service_id:
         return title, [Text("{name} is the master already: nothing changes.", name=name)], False
     if group.master is None:
@@ -274,13 +285,6 @@ def of_promote(snapshot: Snapshot, service_id: str) -> Said:
         name=name,
     )
     return title, [given, Text("Calls to the master fail for a moment in between.")], True
-
-
-def call_text(asked: CallAsked) -> str:
-    """A request in one line, for the event log: arguments shortened, for they may be long."""
-    args = ", ".join(json.dumps(one, ensure_ascii=False) for one in asked.args)
-    shown = args if len(args) <= MOST_ARGUMENTS else args[: MOST_ARGUMENTS - 1] + "…"
-    return f"{'send' if asked.one_way else 'request'} {asked.method}({shown}) to {asked.route}"
 
 
 def routed_to(snapshot: Snapshot, route: str) -> tuple[Group | None, list[str]]:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from dashboard.model import Level
 from dashboard.render.alarms import alarms_of
+from dashboard.render.deeds import noted
 from dashboard.snapshot import Snapshot
+from dashboard.texts import Text, reason
 
 _BAD_STATES = ("failed",)
 _WARN_STATES = ("backoff", "exited")
@@ -28,12 +30,16 @@ class Draft:
 
     kind: str
     subject: str
-    text: str
+    said: Text
     level: Level = "ok"
     by: str = ""
     origin: str = ""
     at: float | None = None
     source: Literal["dashboard", "launcher"] = "dashboard"
+
+    @property
+    def text(self) -> str:
+        return str(self.said)
 
 
 def between(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
@@ -44,22 +50,22 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
         if last is None:
             continue
         if last.connected and not router.connected:
-            yield Draft(
-                "router", router.name, f"{router.name} does not answer", "bad" if not new.routed else "warn"
-            )
+            said = Text("{router} does not answer", router=router.name)
+            yield Draft("router", router.name, said, "bad" if not new.routed else "warn")
         elif router.connected and not last.connected and last.seen is not None:
-            yield Draft("router", router.name, f"{router.name} answers again")
+            yield Draft("router", router.name, Text("{router} answers again", router=router.name))
     if old.routers:
         known = {alarm.key for alarm in alarms_of(old.routers)}
         for alarm in alarms_of(new.routers):
             if alarm.key not in known:
-                yield Draft("alarm", alarm.router, alarm.text, alarm.level, at=alarm.since or None)
+                yield Draft("alarm", alarm.router, Text(alarm.text), alarm.level, at=alarm.since or None)
     if old.routed and new.routed:
         yield from _masters(old, new)
     if old.processes_seen is not None and old.launcher_error is None and new.launcher_error is not None:
-        yield Draft("launcher", "launcher", f"the launcher does not answer: {new.launcher_error}", "warn")
+        said = Text("the launcher does not answer: {why}", why=reason(new.launcher_error))
+        yield Draft("launcher", "launcher", said, "warn")
     elif old.processes_seen is not None and old.launcher_error is not None and new.launcher_error is None:
-        yield Draft("launcher", "launcher", "the launcher answers again")
+        yield Draft("launcher", "launcher", Text("the launcher answers again"))
 
 
 def _masters(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
@@ -71,11 +77,20 @@ def _masters(old: Snapshot, new: Snapshot) -> Iterator[Draft]:
         names = {slot.service_id: slot.name for slot in (*last.slots, *group.slots)}
         if group.master is None:
             lost = names.get(last.master or "", last.master)
-            yield Draft("master", group.name, f"{group.name} has no master: it was {lost}", "warn")
+            said = Text("{group} has no master: it was {name}", group=group.name, name=lost)
+            yield Draft("master", group.name, said, "warn")
         else:
             name = names.get(group.master, group.master)
-            how = f"with epoch {group.epoch}" if group.elected or group.epoch else "by hand"
-            yield Draft("master", group.name, f"{name} is master of {group.name} {how}")
+            if group.elected or group.epoch:
+                said = Text(
+                    "{name} is master of {group} with epoch {epoch}",
+                    name=name,
+                    group=group.name,
+                    epoch=group.epoch,
+                )
+            else:
+                said = Text("{name} is master of {group} by hand", name=name, group=group.name)
+            yield Draft("master", group.name, said)
 
 
 def of_launcher(event: Mapping[str, Any]) -> Draft:
@@ -85,7 +100,7 @@ def of_launcher(event: Mapping[str, Any]) -> Draft:
     return Draft(
         kind=_kind(str(event.get("kind", "")), str(event.get("text", ""))),
         subject=str(event.get("name", "")),
-        text=_sentence(str(event.get("name", "")), str(event.get("text", ""))),
+        said=noted(_sentence(str(event.get("name", "")), str(event.get("text", "")))),
         level=level,
         by=str(event.get("by", "")),
         origin=str(event.get("from", "")),

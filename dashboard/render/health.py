@@ -11,7 +11,7 @@ from dashboard.render.entries import foreign
 from dashboard.render.tables import differing_groups, hash_slots
 from dashboard.render.words import LEVELS, ordinal, size, span, worst
 from dashboard.snapshot import Snapshot
-from dashboard.texts import Text
+from dashboard.texts import Text, reason
 
 SLOW_READER_BYTES = 256 * 1024
 """So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""
@@ -122,7 +122,10 @@ def _alarms(snapshot: Snapshot) -> Iterator[Trouble]:
 def _launcher(snapshot: Snapshot) -> Iterator[Trouble]:
     if snapshot.launcher_error is not None:
         yield Trouble(
-            "warn", Text("the launcher does not answer ({why})", why=snapshot.launcher_error), "", "processes"
+            "warn",
+            Text("the launcher does not answer ({why})", why=reason(snapshot.launcher_error)),
+            "",
+            "processes",
         )
 
 

@@ -6,6 +6,8 @@ import signal
 from enum import Enum, auto
 from typing import Final
 
+from dashboard.texts import Text, Unfit
+
 
 class Effect(Enum):
     """What a signal does to a program that has made no arrangement of its own; services, routers and the dashboard arrange
@@ -46,7 +48,7 @@ USUAL: Final = (
 
 
 def name_of(given: str) -> str:
-    """`SIGKILL` from `SIGKILL`, `KILL`, `kill` or `9`; a number without a name stays one. Raises ValueError for another."""
+    """`SIGKILL` from `SIGKILL`, `KILL`, `kill` or `9`; a number without a name stays one. Raises `Unfit` for another."""
     text = given.strip().upper()
     if text.isascii() and text.isdigit() and 0 < int(text) < 65:
         try:
@@ -55,7 +57,8 @@ def name_of(given: str) -> str:
             return str(int(text))
     name = text if text.startswith("SIG") else f"SIG{text}"
     if name not in signal.Signals.__members__:
-        raise ValueError(f"there is no signal {given!r}; usual are {', '.join(USUAL)}")
+        usual = ", ".join(USUAL)
+        raise Unfit(Text("there is no signal {given}; usual are {usual}", given=repr(given), usual=usual))
     return signal.Signals[name].name
 
 

@@ -18,7 +18,7 @@ from tests.dashboard.conftest import Dash
     ],
 )  # fmt: skip
 def test_what_became_of_it(error: LuabusError | ApiError, said: str) -> None:
-    assert outcome(error) == said
+    assert str(outcome(error)) == said
 
 
 async def test_a_launcher_that_does_not_answer_has_perhaps_done_it(dash: Dash) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from dashboard.journal import Journal
+from dashboard.texts import Text
 from tests.dashboard.cluster import Clock
 
 
@@ -26,6 +28,31 @@ def test_they_outlive_the_process(tmp_path: Path) -> None:
     again = Journal(path, Clock())
     assert [e.text for e in again.find()] == ["gone"]
     assert again.add("start", "mail.1", "back").seq == 2
+
+
+def test_an_event_is_read_in_every_language_also_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    journal = Journal(path, Clock())
+    refused = Text("{what}: {outcome}: {why}", what=Text("{verb} {name}", verb=Text("stop"), name="mail.1"),
+                   outcome=Text("refused"), why="not today {x}")  # fmt: skip
+    journal.add("stop", "mail.1", refused)
+    journal.add("state", "mail.1", "mail.1 running → {exited}")
+    for told in (journal, Journal(path, Clock())):
+        own, foreign = told.find()
+        assert own.text == own.to("en") == "stop mail.1: refused: not today {x}"
+        assert own.to("zh") == "停止 mail.1：被拒绝：not today {x}"
+        assert foreign.to("zh") == foreign.text
+        assert "said" not in own.model_dump()  # the API keeps the English text
+        assert told.find(q="被拒绝", language="zh") == told.find(q="refused", language="zh") == [own]
+        assert told.find(q="被拒绝") == []
+
+
+def test_lines_of_before_there_were_languages_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    line = {"seq": 1, "at": "2027-01-15T08:00:00.000Z", "kind": "router", "text": "router.1 answers again"}
+    broken = line | {"seq": 2, "said": {"template": "{name", "values": 5}}
+    path.write_text("".join(json.dumps(one) + "\n" for one in (line, broken)))
+    assert [event.to("zh") for event in Journal(path, Clock()).find()] == ["router.1 answers again"] * 2
 
 
 def test_the_file_is_bounded(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import dashboard.app  # noqa: F401 - enters the endpoints into the table
+from dashboard.endpoints import CHECKS
 from dashboard.openapi import document
 from dashboard.render import operations
-from dashboard.texts import CATALOGUES, Text, choose_language
+from dashboard.render.deeds import NOTES
+from dashboard.texts import CATALOGUES, REASONS, Text, choose_language, reason, recognised, unpacked
 
 SOURCES = Path(__file__).parents[2] / "dashboard"
 
@@ -53,6 +55,60 @@ def test_translations_use_the_same_values(language: str) -> None:
         assert values == set(re.findall(r"{(\w+)}", text)), english
 
 
+def test_a_text_is_packed_and_unpacked_with_the_texts_in_it() -> None:
+    inner = Text("{count} more", count=2)
+    text = Text("{name} and {rest}", name="mail.1", rest=inner)
+    assert unpacked(json.loads(json.dumps(text.packed()))) == text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None, "text", 5, [], {}, {"template": "{a} runs"}, 
+        {"template": "{a.b}", "values": {"a": 1}}, {"template": "{", "values": {"a": 1}},
+    ],
+)  # fmt: skip
+def test_what_was_not_packed_is_not_unpacked(said: object) -> None:
+    assert unpacked(said) is None
+
+
+def test_a_text_is_recognised_and_that_of_others_left_as_it_is() -> None:
+    templates = ("close {name} at {router}", "close {name}")
+    assert recognised("close mail.1 at router.2", templates).values == {
+        "name": "mail.1",
+        "router": "router.2",
+    }
+    assert recognised("close mail.1", templates).template == "close {name}"
+    for foreign in ("shut mail.1", "please close mail.1", "close ", "a {brace} in it", ""):
+        assert str(recognised(foreign, templates)) == foreign
+        assert recognised(foreign, templates).to("zh") == foreign
+
+
+def test_why_the_launcher_does_not_answer_is_said_in_chinese_where_it_is_ours_to_say() -> None:
+    assert (
+        reason("/run/control.json does not exist: no launcher runs")
+        .to("zh")
+        .startswith("/run/control.json 不")
+    )
+    assert reason("Connection refused").to("zh") == "Connection refused"
+
+
+def test_an_error_that_is_told_carries_a_text() -> None:
+    """Not words in one language: whoever asks is answered in his own."""
+    told = ("ApiError", "Declined", "Unfit", "bad_input")
+    plain = []
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in told:
+                plain += [
+                    f"{path.name}:{one.lineno}"
+                    for one in node.args
+                    if isinstance(one, ast.JoinedStr)
+                    or (isinstance(one, ast.Constant) and " " in str(one.value))
+                ]
+    assert plain == []
+
+
 def texts_in_the_sources() -> set[str]:
     """Every text that is written in English in code, templates and scripts."""
     found: set[str] = set()
@@ -72,7 +128,7 @@ def texts_in_the_sources() -> set[str]:
 
 
 def test_everything_is_said_in_every_language() -> None:
-    texts = texts_in_the_sources()
+    texts = texts_in_the_sources() | {*CHECKS, *NOTES, *REASONS}
     assert len(texts) > 200
     for language, catalogue in CATALOGUES.items():
         assert texts - catalogue.keys() == set(), language
