@@ -82,9 +82,11 @@ export class Hub {
   #begun = new Set();
   #timer = 0;
   #fresh = false;
+  #noticesUrl;
 
   constructor(base) {
     this.base = base;
+    this.#noticesUrl = `${base}api/v1/events?notices=true`;
     this.notices = new Line(["changed", "alive"], 10_000, (name, data) => this.#notice(name, data));
     this.logs = new Line(["lines", "alive"], 25_000, (name, data) => this.#lines(name, data));
     setInterval(() => this.#look(), 1000);
@@ -105,6 +107,8 @@ export class Hub {
     }
     const shown = Boolean(said.visible && !said.gone);
     if (shown && !before?.visible) this.#greet(port);
+    // All pages share one stream of notices: it need not wait for the others.
+    if (shown && !this.notices.url) this.notices.follow(this.#noticesUrl);
     // A log is told from its beginning: who comes to one needs the stream anew.
     if (shown && said.log && (!before?.visible || before.log !== said.log)) this.#fresh = true;
     if (Boolean(before?.visible) !== shown || before?.log !== said.log) this.#settleSoon();
@@ -126,7 +130,7 @@ export class Hub {
   #settle() {
     const shown = this.#visible();
     if (!shown.length) this.#versions = {};
-    const notices = shown.length ? `${this.base}api/v1/events?notices=true` : "";
+    const notices = shown.length ? this.#noticesUrl : "";
     if (notices !== this.notices.url) this.notices.follow(notices);
     const names = [...new Set(shown.map(({ log }) => log).filter(Boolean))].sort();
     // A log that nobody looks at any more goes with the next change: to begin all the others anew costs more.
