@@ -12,13 +12,11 @@ from pydantic import Field
 from dashboard import verbs
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
-from dashboard.lists import Words
 from dashboard.model import (
     Asked,
     CloseAsked,
     Consequence,
     Done,
-    Events,
     Job,
     KeyPlaces,
     KillAsked,
@@ -45,13 +43,6 @@ class Empty(Asked):
 
 class LogsQuery(Asked):
     lines: Annotated[int, Field(ge=1, le=10_000)] = 100
-
-
-class EventsQuery(Asked):
-    after: Annotated[int, Field(ge=0)] = 0
-    limit: Annotated[int, Field(ge=1, le=5000)] = 100
-    q: Words = ""
-    kind: Annotated[str, Field(max_length=40)] = ""
 
 
 class KeyQuery(Asked):
@@ -147,23 +138,6 @@ async def routes(call: Call) -> Routes:
 )
 async def key(call: Call) -> KeyPlaces:
     return place_key(call.snapshot, call.query)
-
-
-@endpoint(
-    "GET",
-    "/api/v1/history",
-    role=Role.viewer,
-    tag="events",
-    answer=Events,
-    query=EventsQuery,
-    summary="What happened, oldest first; without `after` the newest ones",
-)
-async def history(call: Call) -> Events:
-    asked: EventsQuery = call.query
-    found = call.context.journal.find(asked.after, asked.limit, asked.q, asked.kind)
-    return Events(
-        events=tuple(found), next=found[-1].seq if found else max(asked.after, call.context.journal.next - 1)
-    )
 
 
 def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 # Importing these enters their endpoints into the table.
-from dashboard import api, calls, charts, events, lists, metrics, openapi, tail  # noqa: F401
+from dashboard import api, calls, charts, events, lists, metrics, openapi, past, tail  # noqa: F401
 from dashboard.assets import Assets
 from dashboard.chronicle import Chronicle
 from dashboard.context import CONTEXT, Context

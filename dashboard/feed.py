@@ -34,7 +34,8 @@ PATIENCE_S = 0.25
 """How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
 AFTER_CHANGE_S = 1.0
 """How long the answer to a change waits for the look that shows it."""
-EVENTS_AT_ONCE = 500
+EVENTS_AT_ONCE = 2000
+"""As many as the launcher keeps: after a restart of the dashboard none is left out."""
 LEAST_GAP_S = 0.1
 """Between two looks, however often the bus says that something changed."""
 
@@ -74,7 +75,8 @@ class Feed:
         self._rates = ConnectionRates()
         self._launcher_event = 0
         self._launcher_pid: object = None
-        self.on_launcher_events: Callable[[list[Mapping[str, Any]]], None] = lambda events: None
+        self.on_look: Callable[[Snapshot, Snapshot, list[Mapping[str, Any]]], None] = lambda *seen: None
+        """Called after each look with the snapshots before and after, and what the launcher wrote down in between."""
         self._observers: list[Callable[[Snapshot, Snapshot], None]] = []
 
     async def start(self) -> None:
@@ -200,12 +202,11 @@ class Feed:
 
     async def _look(self) -> None:
         source = self.source
-        routes, connections, stats, launcher, events = await asyncio.gather(
+        routes, connections, stats, launcher = await asyncio.gather(
             _answer(source.routes()),
             _answer(source.connections()),
             _answer(source.stats()),
             _answer(source.ask("status")),
-            _answer(source.ask("events", self._launcher_event, EVENTS_AT_ONCE)),
         )
         old = self.snapshot
         new = replace(old, at=self._now(), bus_error=source.bus_error())
@@ -214,26 +215,27 @@ class Feed:
         new = self._with_launcher(new, launcher)
         new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
         self.snapshot = new
+        # After all else: of whatever was seen, the launcher has then told what it did to cause it.
+        events = await self._launcher_events(new) if new.launcher_error is None else []
         self.polls += 1
         self._polled = self._monotonic()
         for observer in self._observers:
             observer(old, new)
-        self._take_events(events)
+        self.on_look(old, new, events)
         self._wake()
 
-    def _take_events(self, events: Any) -> None:
-        pid = self.snapshot.settings.get("pid")
+    async def _launcher_events(self, new: Snapshot) -> list[Mapping[str, Any]]:
+        pid = new.settings.get("pid")
         if pid != self._launcher_pid:
-            # Another launcher counts its events from 1 again: what was asked for just now was of the one before.
-            known, self._launcher_pid, self._launcher_event = self._launcher_pid, pid, 0
-            if known is not None:
-                self.kick()
-                return
-        if not isinstance(events, list) or not events:
-            return
+            # Another launcher counts its events from 1 again.
+            self._launcher_pid, self._launcher_event = pid, 0
+        events = await _answer(self.source.ask("events", self._launcher_event, EVENTS_AT_ONCE))
         with _tolerant("events"):
-            self._launcher_event = max(int(event["id"]) for event in events)
-            self.on_launcher_events(events)
+            if isinstance(events, list):
+                numbers = [int(event["id"]) for event in events]
+                self._launcher_event = max(numbers, default=self._launcher_event)
+                return events
+        return []
 
     def _wake(self) -> None:
         # Who waits holds the old event; who comes later waits on the new one.

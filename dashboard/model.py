@@ -240,10 +240,12 @@ class Event(Shown):
 
 
 class Events(Shown):
-    """Events, oldest first; ask for more with `after=next`."""
+    """Events, oldest first; ask for more with `after=next`, and for those before with `before` and the first one's number.
+    `oldest` is the lowest number that is still kept: whoever had read up to less has missed events."""
 
     events: tuple[Event, ...]
     next: int
+    oldest: int
 
 
 # --- what the dashboard says -----------------------------------------------------------------------------------

@@ -100,8 +100,14 @@ def _operation(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path_parameters(one: Endpoint) -> list[dict[str, Any]]:
+    shapes = {"number": {"type": "integer", "minimum": 1}}
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": shapes.get(name, {"type": "string", "minLength": 1}),
+        }
         for name in re.findall(r"{(\w+)}", one.path)
     ]
 

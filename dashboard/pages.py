@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dashboard import verbs
-from dashboard.api import EventsQuery, KeyQuery, place_key
+from dashboard.api import KeyQuery, place_key
 from dashboard.auth import Role
 from dashboard.calls import not_told
 from dashboard.charts import sparkline
@@ -22,6 +22,7 @@ from dashboard.context import Context, caller_of
 from dashboard.endpoints import allow, faults
 from dashboard.lists import ConnectionsQuery
 from dashboard.openapi import document
+from dashboard.past import EventsQuery, event_of, neighbours, page_of
 from dashboard.problems import ApiError, from_luabus, invalid, not_found
 from dashboard.render import consequences, methods, operations, rows, tables, topology
 from dashboard.render.status import status_of
@@ -63,6 +64,7 @@ class Pages:
             web.get("/processes", page("processes", ("status", "processes"), self._processes)),
             web.get("/processes/{name}", self.process),
             web.get("/events", page("events", ("status", "events"), self._events)),
+            web.get("/events/{number}", page("event", ("status", "events"), self._event)),
             web.get("/try", self.try_it),
             web.get("/api", page("api", ("status",), self._api)),
         ]
@@ -194,10 +196,14 @@ class Pages:
 
     def _events(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         asked = _asked(EventsQuery, request)
-        found = self._context.journal.find(
-            asked.after, asked.limit, asked.q, asked.kind, language=language_of(request)
-        )
-        return {"events": list(reversed(found)), "asked": asked, "kinds": self._context.journal.kinds()}
+        journal = self._context.journal
+        page = page_of(journal, asked, language_of(request))
+        return {"events": page.events, "page": page, "asked": asked, "kinds": journal.kinds()}
+
+    def _event(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
+        event = event_of(self._context.journal, request.match_info["number"])
+        before, after = neighbours(self._context.journal, event)
+        return {"event": event, "before": before, "after": after}
 
     def _api(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         return {"tags": _operations()}

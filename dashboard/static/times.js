@@ -3,12 +3,14 @@ const { lang } = document.documentElement;
 const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(lang, { month: "short", day: "numeric" });
 
-/** Write every `<time data-time>` under `root` in local time; the day is left out when it is today. */
+/** Write every `<time data-time>` under `root` in local time; the day is left out when it is today, unless it is `full`. */
 export function localTimes(root) {
   const today = new Date().toDateString();
   for (const time of root.querySelectorAll("time[data-time]")) {
     const at = new Date(time.dateTime);
-    time.textContent = at.toDateString() === today ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
-    time.title = at.toLocaleString(lang);
+    const whole = at.toLocaleString(lang);
+    const short = at.toDateString() === today ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
+    time.textContent = time.dataset.time === "full" ? whole : short;
+    time.title = whole;
   }
 }

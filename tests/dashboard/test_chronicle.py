@@ -77,6 +77,36 @@ async def test_what_is_seen_is_written_down() -> None:
     ]
 
 
+async def test_the_cause_is_written_before_its_effect() -> None:
+    journal, clock = Journal(None, Clock()), Clock()
+    cluster = ScriptedCluster()
+    feed = Feed(cluster, now=clock)
+    Chronicle(journal, feed)
+    await feed.poll()
+    # In one look: router.2 is killed and started anew, and while the routers answer the launcher writes on.
+    began = clock.at
+    cluster.events += [told(1, "kill with SIGKILL", began + 0.2, name="router.2", kind="verb")]
+    cluster.up["router.2"] = False
+    asked = cluster.routes
+
+    async def routes() -> Any:
+        cluster.events.append(told(2, "ended by SIGKILL", began + 0.3, name="router.2"))
+        cluster.events.append(told(3, "is started anew", began + 1.5, name="router.2"))
+        return await asked()
+
+    cluster.routes = routes  # type: ignore[method-assign]
+    clock.at += 1
+    await feed.poll()
+    events = journal.find()
+    assert [e.text for e in events] == [
+        "router.2 kill with SIGKILL",
+        "router.2 ended by SIGKILL",
+        "router.2 does not answer",
+        "router.2 is started anew",
+    ]
+    assert [e.at for e in events] == sorted(e.at for e in events)
+
+
 async def test_an_event_that_is_not_understood_is_left_out() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster(events=[told(1, "fine", 1.0)])
