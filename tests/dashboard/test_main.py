@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from dashboard.__main__ import check, is_loopback, listen, main, parse
+from dashboard.peers import networks
 from luabus.errors import ConfigError
 from tests.support.imports import ROOT
 
@@ -28,11 +29,21 @@ def test_beyond_loopback_without_tls_is_refused_unless_said_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--tls-cert", "c.pem"], ["--prefix", "luabus"], ["--prefix", "/luabus/"]]
-)
+    "arguments",
+    [
+        ["--tls-cert", "c.pem"], ["--prefix", "luabus"], ["--prefix", "/luabus/"],
+        ["--trusted-proxy", "proxy.example"], ["--trusted-proxy", "10.0.0.1/8"],
+    ],
+)  # fmt: skip
 def test_what_cannot_work_is_said(arguments: list[str]) -> None:
     with pytest.raises(ConfigError):
         check(parse(arguments))
+
+
+def test_the_trusted_proxies_are_addresses_and_networks() -> None:
+    said = check(parse(["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "2001:db8::/32"]))
+    assert said == networks(["127.0.0.1/32", "2001:db8::/32"])
+    assert check(parse([])) == ()
 
 
 def test_a_port_in_use_names_the_process() -> None:
