@@ -14,17 +14,17 @@ ORDER: Final = ("restart", "start", "stop", "kill")
 def verbs_of(process: Process) -> tuple[str, ...]:
     """What makes sense now, in the order of the buttons."""
     match process.state:
-        case "running":
-            found = {"restart", "stop", "kill"}
-        case "starting":
-            # It may still wait for another, and then there is nothing yet to restart or to kill.
-            found = {"stop"} | ({"restart", "kill"} if process.pid else set())
+        case "running" | "starting":
+            found = {"restart", "stop"}
         case "stopping":
-            found = {"start"} | ({"kill"} if process.pid else set())
+            # While one is restarted nothing of this changes.
+            found = {"start"} if process.wanted is False else {"restart", "stop"}
         case "backoff":
             found = {"start", "stop"}
         case _:
             found = {"start"}
+    if process.pid:
+        found.add("kill")
     return tuple(verb for verb in ORDER if verb in found)
 
 

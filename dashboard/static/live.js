@@ -64,10 +64,14 @@ function put(html) {
     return;
   }
   const bottoms = [...document.querySelectorAll("[data-bottom]")].filter((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 8);
+  const held = document.activeElement;
+  const beside = held?.closest(".menu, .group-buttons");
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
     if (other) morph(part, document.adoptNode(other));
   }
+  // A button that makes no sense any more goes, and the keyboard goes on beside it.
+  if (held && !held.isConnected) ((beside?.isConnected && beside.querySelector("summary, button")) || main).focus({ preventScroll: true });
   for (const element of bottoms) element.scrollTop = element.scrollHeight;
   document.title = fresh.title;
   dispatchEvent(new Event("luabus:shown"));

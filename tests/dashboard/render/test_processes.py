@@ -16,13 +16,17 @@ def made(**more: Any) -> Process:
 @pytest.mark.parametrize(
     ("state", "pid", "verbs"),
     [
-        ("running", 9, "restart stop kill"), ("starting", 9, "restart stop kill"), ("starting", None, "stop"),
-        ("stopping", 9, "start kill"), ("stopping", None, "start"), ("backoff", None, "start stop"),
+        ("running", 9, "restart stop kill"), ("starting", 9, "restart stop kill"), ("starting", None, "restart stop"),
+        ("stopping", 9, "restart stop kill"), ("stopping", None, "restart stop"), ("backoff", None, "start stop"),
         ("exited", None, "start"), ("failed", None, "start"),
     ],
 )  # fmt: skip
 def test_what_makes_sense_in_each_state(state: str, pid: int | None, verbs: str) -> None:
     assert verbs_of(made(state=state, pid=pid)) == tuple(verbs.split())
+
+
+def test_one_that_is_to_stay_down_can_only_be_hurried_or_started_again() -> None:
+    assert verbs_of(made(state="stopping", wanted=False)) == ("start", "kill")
 
 
 def test_a_service_takes_what_makes_sense_for_any_of_its_processes() -> None:
