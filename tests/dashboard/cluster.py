@@ -200,7 +200,8 @@ class ScriptedCluster:
 
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
         self._routed()
-        slots = self.tables["router.1"]["groups"][group - 1]["slots"]
+        groups = self.tables["router.1"]["groups"]
+        slots = next(one["slots"] for one in groups if one["group"] == group)
         return {one["service_id"]: self.declared for one in slots if one["token"]}
 
     async def call(

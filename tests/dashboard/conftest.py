@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+import luabus
 from dashboard.app import make_app
 from dashboard.auth import Keys, Role
 from dashboard.context import Context, Options
 from dashboard.feed import Feed
 from dashboard.journal import Journal
+from dashboard.source import ClusterSource
 from tests.dashboard.cluster import Clock, ScriptedCluster
 
+SECRET = "a secret of these tests"
 TOKENS = {Role.viewer: "viewer-token", Role.operator: "operator-token", Role.admin: "admin-token"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PAGE = {"Accept": "text/html"}
@@ -83,3 +89,25 @@ async def make_dash() -> AsyncIterator[Make]:
 @pytest.fixture
 async def dash(make_dash: Make) -> Dash:
     return await make_dash()
+
+
+Routed = tuple[list[luabus.Router], Feed, TestClient[Any, Any]]
+"""Two real routers, and a dashboard over them: its feed, and a client of it."""
+
+
+@pytest.fixture
+async def routed(tmp_path: Path) -> AsyncIterator[Routed]:
+    (tmp_path / "secret").write_text(SECRET)
+    async with AsyncExitStack() as stack:
+        routers = [luabus.Router(f"router.{n}", port=0, secret=SECRET) for n in (1, 2)]
+        for router in routers:
+            await stack.enter_async_context(router)
+        environ = {
+            "LUABUS_ROUTERS": ",".join(f"127.0.0.1:{router.port}" for router in routers),
+            "LUABUS_SECRET_FILE": str(tmp_path / "secret"),
+        }
+        feed = Feed(ClusterSource(environ))
+        context = Context(feed=feed, keys=Keys(TOKENS), journal=Journal(None, time.time), options=Options())
+        client: TestClient[Any, Any] = TestClient(TestServer(make_app(context)))
+        await stack.enter_async_context(client)
+        yield routers, feed, client

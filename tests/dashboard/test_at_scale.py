@@ -5,58 +5,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient, TestServer
 from playwright.async_api import async_playwright, expect
 
 import luabus
-from dashboard.app import make_app
-from dashboard.auth import Keys, Role
-from dashboard.context import Context, Options
-from dashboard.feed import Feed
-from dashboard.journal import Journal
-from dashboard.source import ClusterSource
+from dashboard.auth import Role
 from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
 from tests.dashboard.cluster import ScriptedCluster, connection
-from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make, bearer
+from tests.dashboard.conftest import PAGE, SECRET, TOKENS, Dash, Make, Routed, bearer
 
-SECRET = "a secret of this test"
 LOOKS = 3
 PAGES = ["/", "/routes", "/connections", "/processes", "/events", "/try?group=mail", "/api"]
 MANY = 10_000
 QUICK_S = 0.5
 """One answer over 10,000 rows takes some 20 ms; this is for a machine that does much else."""
 
-Dashboard = tuple[list[luabus.Router], Feed, TestClient[Any, Any]]
 
-
-@pytest.fixture
-async def dashboard(tmp_path: Path) -> AsyncIterator[Dashboard]:
-    (tmp_path / "secret").write_text(SECRET)
-    async with AsyncExitStack() as stack:
-        routers = [luabus.Router(f"router.{n}", port=0, secret=SECRET) for n in (1, 2)]
-        for router in routers:
-            await stack.enter_async_context(router)
-        environ = {
-            "LUABUS_ROUTERS": ",".join(f"127.0.0.1:{router.port}" for router in routers),
-            "LUABUS_SECRET_FILE": str(tmp_path / "secret"),
-        }
-        feed = Feed(ClusterSource(environ))
-        context = Context(feed=feed, keys=Keys(TOKENS), journal=Journal(None, time.time), options=Options())
-        client: TestClient[Any, Any] = TestClient(TestServer(make_app(context)))
-        await stack.enter_async_context(client)
-        yield routers, feed, client
-
-
-async def requests_in(dashboard: Dashboard, looks: int) -> int:
+async def requests_in(routed: Routed, looks: int) -> int:
     """What both routers were asked while the feed looked so often."""
-    routers, feed, _ = dashboard
+    routers, feed, _ = routed
     until = feed.polls + looks
     before = sum(router.stats()["messages_in"] for router in routers)
     while feed.polls < until:
@@ -64,8 +34,8 @@ async def requests_in(dashboard: Dashboard, looks: int) -> int:
     return sum(int(router.stats()["messages_in"]) for router in routers) - before
 
 
-async def test_fifty_open_pages_cost_the_routers_no_more_than_one(dashboard: Dashboard) -> None:
-    _, feed, client = dashboard
+async def test_fifty_open_pages_cost_the_routers_no_more_than_one(routed: Routed) -> None:
+    _, feed, client = routed
     stream = "/api/v1/events?notices=true&topics=status,routes,connections,processes,series"
 
     async def open_page() -> ClientResponse:
@@ -74,13 +44,13 @@ async def test_fifty_open_pages_cost_the_routers_no_more_than_one(dashboard: Das
         return answer
 
     pages = [await open_page()]
-    await requests_in(dashboard, 1)
-    of_one = await requests_in(dashboard, LOOKS)
+    await requests_in(routed, 1)
+    of_one = await requests_in(routed, LOOKS)
     assert of_one >= LOOKS * 2
     pages += [await open_page() for _ in range(49)]
     assert feed.watchers == 50
     began, looked = time.monotonic(), feed.polls
-    of_fifty = await requests_in(dashboard, LOOKS)
+    of_fifty = await requests_in(routed, LOOKS)
     # Each page fetches itself again when it is told to: that is answered from the same look.
     fetched = await asyncio.gather(
         *(client.get("/connections", headers=bearer(Role.viewer)) for _ in range(50))
@@ -92,8 +62,8 @@ async def test_fifty_open_pages_cost_the_routers_no_more_than_one(dashboard: Das
         page.close()
 
 
-async def test_no_page_asks_the_routers_itself(dashboard: Dashboard) -> None:
-    routers, feed, client = dashboard
+async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
+    routers, feed, client = routed
     addresses = [f"127.0.0.1:{router.port}" for router in routers]
     service = luabus.Service("mail", group=2, instance=1, routers=addresses, secret=SECRET)
 
@@ -111,7 +81,7 @@ async def test_no_page_asks_the_routers_itself(dashboard: Dashboard) -> None:
     async with service:
         while not feed.snapshot.groups():
             await feed.poll()
-        of_one_look = await requests_in(dashboard, LOOKS) / LOOKS
+        of_one_look = await requests_in(routed, LOOKS) / LOOKS
         for path in PAGES:
             await fetch(path)  # what it shows may have to be asked once, for whoever comes
             before, polls = asked(), feed.polls

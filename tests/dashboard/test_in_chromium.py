@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+import luabus
 from dashboard.auth import Role
+from dashboard.source import Answer
+from luabus.errors import RemoteError
 from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
-from tests.dashboard.conftest import TOKENS, Dash, Make
+from tests.dashboard.cluster import ScriptedCluster, connection, method, process, table
+from tests.dashboard.conftest import SECRET, TOKENS, Dash, Make, Routed
+
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 
 Open = Callable[..., Awaitable[Page]]
 
@@ -109,3 +117,189 @@ async def test_a_phone_shows_of_a_connection_what_it_has_no_columns_for(
     assert await more.inner_text() == "Idle < 1 s · Since 5 s"
     await page.set_viewport_size({"width": 1280, "height": 800})
     await expect(more).to_be_hidden()
+
+
+EVIL = "<img src=x onerror=document.title='owned'>"
+EVERYWHERE = ["/", "/routes", "/connections", "/processes", "/events", "/try?group=9"]
+
+
+async def stays_text(page: Page) -> None:
+    """What is HTML in somebody's words is on the page as it was written, and nothing of it became an element or was run."""
+    await expect(page.locator("body")).to_contain_text(EVIL)
+    await expect(page.locator("img, main script")).to_have_count(0)
+    assert "owned" not in (await page.title()).replace(EVIL, "")
+
+
+def evil_cluster() -> ScriptedCluster:
+    """Every name, log line, close reason, handler's error and event that can be HTML, is."""
+    cluster = ScriptedCluster()
+    for router, told in cluster.tables.items():
+        held = {"service_id": "9.1", "name": EVIL, "token": 99, "slot": 0}
+        told["groups"].append({"group": 9, "name": EVIL, "mode": "hash", "slots": [held]})
+        said = {"last_error": EVIL, "last_error_at": 1_800_000_000.0, "undeliverable": {EVIL: 3}}
+        cluster.rows.append(connection(router, EVIL, "9.1", 99, peer=EVIL, **said))
+    ended = {"code": 1, "text": EVIL, "stderr": [EVIL]}
+    cluster.processes.append(process(EVIL, "9.1", service=EVIL, state="failed", exit=ended, detail=EVIL))
+    cluster.closed = [{"router": EVIL, "token": 5, "name": EVIL, "peer": EVIL, "reason": EVIL, "at": 1.8e9}]
+    cluster.events = [
+        {"id": 1, "at": 1.8e9, "kind": EVIL, "name": EVIL, "text": EVIL, "by": EVIL, "from": EVIL}
+    ]
+    cluster.declared = [method(EVIL, signature=f"({EVIL})", parameters=[EVIL], doc=EVIL)]
+    cluster.logs = [EVIL, f"ERROR {EVIL}"]
+    return cluster
+
+
+async def test_html_in_names_logs_reasons_and_errors_is_text(
+    make_dash: Make, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = evil_cluster()
+    dash = await make_dash(cluster)
+    page = await open_page(dash, "/")
+    for path in EVERYWHERE:
+        await go(page, dash, path)
+        await stays_text(page)
+
+    await go(page, dash, f"/processes/{quote(EVIL)}")
+    await expect(page.locator("#log")).to_contain_text(f"ERROR {EVIL}")
+    cluster.written.put_nowait(f"later {EVIL}")
+    await expect(page.locator("#log")).to_contain_text(f"later {EVIL}")
+    await page.get_by_placeholder("Search the log …").fill("<IMG")
+    await expect(page.locator("#log mark").first).to_have_text("<img")
+    await stays_text(page)
+    await page.get_by_role("button", name="Start").first.click()
+    await expect(page.get_by_role("dialog")).to_contain_text(f"Start {EVIL}?")
+    await page.get_by_role("button", name="Do it").click()
+    await expect(page.locator(".toast")).to_contain_text(EVIL)
+    await stays_text(page)
+
+    async def call(*args: Any) -> list[Answer]:
+        return [
+            Answer("9.1", None, RemoteError(EVIL, type=EVIL, text=EVIL, traceback=EVIL)),
+            Answer("9.1", EVIL),
+        ]
+
+    monkeypatch.setattr(cluster, "call", call)
+    await go(page, dash, "/try?group=9")
+    await page.locator(".method-name").click()
+    await page.get_by_label(EVIL, exact=True).fill(EVIL)
+    await page.get_by_role("combobox", name="Route").select_option("broadcast")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator(".answer-bad pre")).to_contain_text(f"{EVIL}: {EVIL}")
+    await stays_text(page)
+
+
+async def test_a_peer_that_joins_with_html_for_a_name_stays_text(chromium: Browser, routed: Routed) -> None:
+    routers, _, client = routed
+    manager = luabus.create_socket_mgr(2, secret=SECRET)
+    for router in routers:
+        stream = manager.connect("127.0.0.1", router.port, 2000)
+        await stream.connected()
+        await stream.request("luabus.join", 0x0009_0001, EVIL, 1, 1, "")
+    page = await chromium.new_page()
+    base = str(client.make_url("/"))[:-1]
+    await page.goto(f"{base}/login?token={TOKENS[Role.admin]}")
+    for path in ("/", "/routes", "/connections"):
+        await page.goto(base + path)
+        await stays_text(page)
+    await manager.close()
+    await expect(
+        page.locator("section", has_text="Recently closed").locator("tbody tr").first
+    ).to_contain_text(EVIL)
+    await stays_text(page)
+
+
+def sick_cluster() -> ScriptedCluster:
+    """One in which much is wrong."""
+    cluster = ScriptedCluster()
+    cluster.tables["router.2"] = table("router.2", mail=(11, 0, 13), master=None)
+    cluster.rows[0] |= {"pending_bytes": 1 << 20, "last_error": "it reads too slowly", "last_error_at": 1.8e9}
+    ended = {"code": 1, "text": "exit code 1", "stderr": ["ValueError: no"]}
+    cluster.processes[-1] |= {
+        "state": "failed",
+        "pid": None,
+        "exit": ended,
+        "detail": "gave up after 5 crashes",
+    }
+    cluster.processes[-2] |= {
+        "state": "backoff",
+        "pid": None,
+        "restarts": 3,
+        "exit": ended,
+        "detail": "in 4 s",
+    }
+    cluster.processes[-3] |= {"ready": False}
+    cluster.closed = [{"router": "router.1", "token": 5, "name": "mail.2", "reason": "closed", "at": 1.8e9}]
+    cluster.events = [
+        {
+            "id": n,
+            "at": 1.8e9 + n,
+            "kind": "state",
+            "name": "mail.3",
+            "text": f"running -> {state}",
+            "state": state,
+        }
+        for n, state in enumerate(("failed", "backoff", "running"), 1)
+    ]
+    return cluster
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ({"color_scheme": "light"}, ("Vacate", "Do it", "Undo", "Send")),
+        (
+            {"color_scheme": "dark", "locale": "zh-CN", "viewport": {"width": 390, "height": 844}},
+            ("置空", "执行", "撤销", "发送"),
+        ),
+    ],
+    ids=["light", "dark-chinese-phone"],
+)
+async def test_axe_finds_nothing_serious_where_much_is_wrong(
+    make_dash: Make, open_page: Open, context: dict[str, Any], words: tuple[str, str, str, str]
+) -> None:
+    vacate, yes, undo, send = words
+    dash = await make_dash(sick_cluster())
+    page = await open_page(dash, "/", reduced_motion="reduce", **context)
+
+    async def passes() -> None:
+        if await page.evaluate("typeof axe") == "undefined":
+            await page.evaluate(AXE.read_text("utf-8"))
+        found = await page.evaluate("axe.run().then((result) => result.violations)")
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in serious] == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    for path in (
+        "/",
+        "/routes?group=mail&key=alice",
+        "/connections",
+        "/processes",
+        "/processes/mail.3",
+        "/events",
+    ):
+        await go(page, dash, path)
+        await passes()
+    dash.cluster.up["router.2"] = dash.cluster.launcher = False
+    await dash.look()
+    await go(page, dash, "/")
+    await passes()
+    dash.cluster.launcher = True
+    dash.cluster.up["router.2"] = True
+    await dash.look()
+
+    await go(page, dash, "/routes")
+    await page.locator("#group-2 summary").first.click()
+    await page.get_by_role("button", name=vacate).first.click()
+    await expect(page.locator("#confirm-text li").first).to_be_visible()
+    await passes()
+    await page.get_by_role("button", name=yes).click()
+    await expect(page.get_by_role("button", name=undo)).to_be_visible()
+    await passes()
+
+    await go(page, dash, "/try?group=mail")
+    await page.locator(".method-name").first.click()
+    await page.locator("#try-args input").first.fill("1")
+    await page.locator("select[name=kind]").select_option("random")
+    await page.get_by_role("button", name=send, exact=True).click()
+    await expect(page.locator(".answer")).to_have_count(1)
+    await passes()

@@ -64,7 +64,7 @@ def test_a_text_is_packed_and_unpacked_with_the_texts_in_it() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        None, "text", 5, [], {}, {"template": "{a} runs"}, 
+        None, "text", 5, [], {}, {"template": "{a} runs"},
         {"template": "{a.b}", "values": {"a": 1}}, {"template": "{", "values": {"a": 1}},
     ],
 )  # fmt: skip
