@@ -111,7 +111,8 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
     name = host_name(host)
     if name is None:
         raise ApiError(421, Text("the Host {host} is neither a name nor an address", host=repr(host)))
-    if name != "localhost" and not _is_address(name) and name not in request.app[CONTEXT].options.hosts:
+    known = map(str.lower, request.app[CONTEXT].options.hosts)
+    if name != "localhost" and not _is_address(name) and name not in known:
         said = Text(
             "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
             " cluster.toml, or start it with --allow-host {plain}",

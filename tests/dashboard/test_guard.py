@@ -132,8 +132,9 @@ async def test_only_our_own_names_are_answered(dash: Dash, host: str, status: in
 
 
 async def test_a_further_name_can_be_allowed(make_dash: Make) -> None:
-    dash = await make_dash(hosts=["board.example"])
-    assert (await dash.get("/healthz", Host="board.example:443")).status == 200
+    dash = await make_dash(hosts=["Board.example"])
+    for name in ("board.example:443", "BOARD.EXAMPLE"):
+        assert (await dash.get("/healthz", Host=name)).status == 200
 
 
 @pytest.mark.parametrize(
