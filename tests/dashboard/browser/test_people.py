@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.dashboard.live import LiveCluster, go
 
@@ -138,6 +138,30 @@ def test_on_a_phone_the_figures_of_a_process_are_below_its_name(page: Page, clus
     expect(below).to_be_hidden()
 
 
+def test_how_a_process_ended_is_not_cut_off_by_wide_figures(page: Page, cluster: LiveCluster) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    go(page, cluster, "/processes")
+    assert page.evaluate(WIDEST) == 0
+
+
+WIDEST = """() => {
+    const widest = ["not ready", "23 h 59 min", "1234", "100 %", "1003 MiB", "4194304", "exit code 137"];
+    for (const { cells } of document.querySelectorAll("tbody tr:not(.service-row, .explains)")) {
+        cells[1].firstChild.className = "state state-not-ready";
+        for (const [at, text] of widest.entries()) {
+            const cell = at ? cells[at + 1] : cells[1].firstChild;
+            cell.lastChild.data = text;
+            // A line of the last minutes comes with the second value of them.
+            if (!cell.matches(".sparked") || cell.querySelector("svg")) continue;
+            cell.insertAdjacentHTML("afterbegin", '<svg class="spark"></svg>');
+        }
+    }
+    const { scrollWidth, clientWidth } = document.querySelector(".scroll");
+    return scrollWidth - clientWidth;
+}"""
+"""Writes what takes most room into the table; by how much it then is wider than its place."""
+
+
 def test_a_master_switch_is_seen_without_reload(page: Page, cluster: LiveCluster) -> None:
     go(page, cluster, "/routes")
     cell = page.locator("#group-3 .master-row td b").first
@@ -223,20 +247,107 @@ def test_the_theme_follows_the_system_until_one_chooses(page: Page, cluster: Liv
     assert page.evaluate(background) == dark
 
 
+def tab_to(page: Page, place: Locator) -> None:
+    """Press Tab until the keyboard is there."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if place.evaluate("(element) => element === document.activeElement"):
+            return
+    pytest.fail(f"{place} is not reached with Tab")
+
+
 def test_the_keyboard_alone_is_enough(page: Page, cluster: LiveCluster) -> None:
-    go(page, cluster, "/processes")
-    summary = page.get_by_label("Actions for mail.2")
-    summary.focus()
+    """From the door to a process that gets another signal than usual: nothing is clicked, and no script moves the keyboard."""
+    page.context.clear_cookies()
+    page.goto(f"{cluster.url}/login")
+    page.keyboard.type(cluster.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    tab_to(page, page.locator("nav").get_by_role("link", name="Processes"))
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{cluster.url}/processes")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+
+    row = page.locator("tr[data-key='mail.2']")
+    summary = row.get_by_label("Actions for mail.2")
+    tab_to(page, summary)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Restart", exact=True)).to_be_focused()
-    for _ in range(2):
-        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
+    expect(summary).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowUp")  # the last, from the first
+    expect(row.get_by_role("button", name="Kill…")).to_be_focused()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Send SIGKILL to mail.2?")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(summary).to_be_focused()
+
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    signal = dialog.get_by_label("Signal")
+    if not signal.evaluate("(element) => element === document.activeElement"):
+        tab_to(page, signal)
+    page.keyboard.type("SIGHUP")
+    expect(dialog).to_contain_text("Send SIGHUP to mail.2?")
+    expect(dialog.get_by_role("button", name="Do it")).to_be_enabled()
+    tab_to(page, dialog.get_by_role("button", name="Do it"))
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(row).to_contain_text("SIGHUP")
+    expect(row).to_contain_text("running")
+
+
+def test_an_entry_is_removed_and_put_back_by_mouse(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/routes")
+    row = page.locator("#group-3 tr[data-key='3.2']")
+    dialog, yes = page.get_by_role("dialog"), page.get_by_role("button", name="Do it")
+    row.get_by_label("Actions for director.2").click()
+    row.get_by_role("button", name="Remove").click()
+    expect(dialog).to_contain_text("Messages to director.2 answer NoRoute")
+    yes.click()
+    expect(row).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(dialog).to_contain_text("Register director.2?")
+    yes.click()
+    expect(row.get_by_text("live")).to_have_count(2)
+    go(page, cluster, "/events?kind=register")
+    expect(page.locator(".event").nth(1)).to_contain_text("remove director.2 at every router")
+    expect(page.locator(".event").nth(0)).to_contain_text("register director.2 at every router")
+
+
+def test_a_process_is_stopped_and_started_by_mouse(page: Page, cluster: LiveCluster) -> None:
+    go(page, cluster, "/processes")
+    row = page.locator("tr[data-key='mail.3']")
+    dialog = page.get_by_role("dialog")
+    for verb, said, state in (
+        ("Stop", "stays stopped until", "exited"),
+        ("Start", "Start mail.3?", "running"),
+    ):
+        row.get_by_label("Actions for mail.3").click()
+        row.get_by_role("button", name=verb, exact=True).click()
+        expect(dialog).to_contain_text(said)
+        dialog.get_by_role("button", name="Do it").click()
+        expect(row).to_contain_text(state)
+
+
+def test_a_viewer_is_offered_nothing_that_changes_anything(cluster: LiveCluster, browser: Browser) -> None:
+    token = (cluster.folder / "run" / "dashboard.viewer.token").read_text().strip()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{cluster.url}/login?token={token}")
+    for path in ("/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events"):
+        go(page, cluster, path)
+        expect(page.locator("h1")).to_be_visible()
+        expect(page.locator("[data-verb], [data-open], details.menu")).to_have_count(0)
+    go(page, cluster, "/try?group=mail")
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+    expect(page.locator("main")).to_contain_text("Sending needs the role operator; you are viewer.")
+    context.close()
 
 
 def test_the_keyboard_goes_on_where_it_was_after_a_yes_and_after_a_refusal(
