@@ -7,6 +7,10 @@ import pytest
 from dashboard.model import Process
 from dashboard.render import aftermath
 from dashboard.render.signals import effect_of
+from launcher.exits import ExitStatus
+from launcher.machine import Machine, Rules
+from launcher.policy import Policy, RestartPolicy
+from launcher.states import State
 from tests.dashboard.cluster import process
 
 AGAIN = "it is started again, for its restart policy is"
@@ -81,3 +85,27 @@ def test_an_essential_one_that_fails_takes_the_cluster_with_it() -> None:
     said = aftermath.told([(one, aftermath.of_signal(one, "SIGKILL", effect_of("SIGKILL")))])
     assert str(said[-1]) == "mail.1 is essential: when it has failed, the whole cluster stops."
     assert len(aftermath.told([(one, aftermath.of_signal(one, "SIGTERM", effect_of("SIGTERM")))])) == 1
+
+
+@pytest.mark.parametrize("policy", ["always", "on-failure", "never"])
+@pytest.mark.parametrize("crashes", range(5))
+@pytest.mark.parametrize("ready", [True, False])
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+def test_what_is_said_is_what_the_launcher_does(
+    policy: Policy, crashes: int, ready: bool, signal: str
+) -> None:
+    machine = Machine(Rules(RestartPolicy(policy)), chance=lambda: 0.5)
+    machine.start(0.0)
+    machine.clear(now := 0.0)
+    for _ in range(crashes):
+        machine.exited(now, ExitStatus(signal=9))
+        now = machine.deadline or now
+        machine.due(now)
+        machine.start(now)  # a person does, where the policy does not
+        machine.clear(now)
+    if ready:
+        machine.ready(now)
+    state, left = str(machine.state), machine.restarts_left(now)
+    ((_, back, fails),) = ways(signal, state=state, restart_policy=policy, restarts_left=left)
+    machine.exited(now, ExitStatus(signal=9) if signal == "SIGKILL" else ExitStatus(code=0))
+    assert (machine.state is State.BACKOFF, machine.state is State.FAILED) == (back, fails)
