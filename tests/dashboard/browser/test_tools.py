@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.live import LiveCluster, go
 
-PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/try", "/api"]
+PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/events/1", "/try", "/api"]
 
 
 def test_charts_are_drawn_and_the_day_is_a_click_away(page: Page, cluster: LiveCluster) -> None:
@@ -57,6 +57,8 @@ def test_a_log_is_followed_searched_and_paused(page: Page, cluster: LiveCluster)
 def test_a_request_is_sent_and_one_sees_who_answered(page: Page, cluster: LiveCluster) -> None:
     go(page, cluster, "/try?group=mail")
     expect(page.locator("#method-list")).to_contain_text("Put a mail from `account` into the receiver's box")
+    figures = page.locator("[data-key='method-send_mail'] .method-figures")
+    calls = int(figures.inner_text().split()[0])
     page.get_by_role("button", name="send_mail").click()
     page.get_by_role("combobox", name="Route").select_option("hash")
     page.get_by_label("Key", exact=True).fill("alice")
@@ -67,6 +69,7 @@ def test_a_request_is_sent_and_one_sees_who_answered(page: Page, cluster: LiveCl
     expect(answer).to_contain_text("mail.3")
     expect(answer).to_contain_text(re.compile(r"[\d.]+ (µs|ms)"))
     expect(answer.locator("pre")).to_have_text(re.compile(r"\d+"))
+    expect(figures).to_contain_text(f"{calls + 1} calls")
 
     page.get_by_role("combobox", name="Route").select_option("broadcast")
     page.get_by_role("combobox", name="Method").fill("stats")
