@@ -136,6 +136,8 @@ def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRespons
         if isinstance(result, web.StreamResponse):
             return result
         assert adapter is not None
+        if one.method != "GET":
+            call.headers["Content-Language"] = caller.language if caller else "en"
         return web.Response(
             body=adapter.dump_json(result), content_type="application/json", headers=call.headers
         )

@@ -26,6 +26,18 @@ function show(state) {
   document.body.classList.toggle("stale", state === "stale");
 }
 
+/** What the dashboard answers now; nothing when it cannot be reached. */
+async function ask(asked) {
+  try {
+    const answer = await fetch(asked, { headers: { Accept: "text/html" } });
+    const { redirected, url } = answer;
+    return { redirected, url, html: answer.headers.get("Content-Type")?.startsWith("text/html") ? await answer.text() : "" };
+  } catch {
+    if (sign.dataset.state === "live") show("waiting");
+    return null;
+  }
+}
+
 /** Fetch this page again and put what differs into place. One at a time; a wish that comes meanwhile is carried out after. */
 export async function refresh() {
   if (fetching) {
@@ -37,7 +49,8 @@ export async function refresh() {
     do {
       again = false;
       const asked = location.href;
-      const answer = await fetch(asked, { headers: { Accept: "text/html" } });
+      const answer = await ask(asked);
+      if (!answer) return;
       if (answer.redirected && new URL(answer.url).pathname === `${base}/login`) {
         location.assign(answer.url);
         return;
@@ -46,10 +59,8 @@ export async function refresh() {
         again = true;
         continue;
       }
-      if (answer.headers.get("Content-Type")?.startsWith("text/html")) put(await answer.text());
+      if (answer.html) put(answer.html);
     } while (again);
-  } catch {
-    if (sign.dataset.state === "live") show("waiting");
   } finally {
     fetching = false;
   }

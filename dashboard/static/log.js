@@ -15,6 +15,7 @@ let lines = [];
 let waiting = [];
 let paused = false;
 let anew = false;
+let unseen = 0;
 
 const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
 
@@ -77,7 +78,7 @@ function forget(number, wanted) {
 }
 
 function label() {
-  pause.textContent = !paused ? say("Pause") : waiting.length && !anew ? `${say("Go on")} (+${waiting.length})` : say("Go on");
+  pause.textContent = !paused ? say("Pause") : unseen ? `${say("Go on")} (+${unseen})` : say("Go on");
   pause.setAttribute("aria-pressed", String(paused));
 }
 
@@ -121,8 +122,10 @@ function wait(fresh, first) {
   const length = first ? known(anew ? waiting : [...lines, ...waiting], fresh) : 0;
   if (first && !length) {
     anew = true;
-    waiting = [];
+    waiting = fresh;
+    return;
   }
+  unseen += fresh.length - length;
   waiting = [...waiting, ...fresh.slice(length)].slice(-KEPT);
 }
 
@@ -131,6 +134,7 @@ function goOn() {
   else if (waiting.length) add(waiting);
   waiting = [];
   anew = false;
+  unseen = 0;
 }
 
 if (box) {

@@ -30,7 +30,8 @@ function attributes(from, to) {
   if (from === document.activeElement) return;
   if (from.nodeName === "INPUT" && from.value !== to.value && from.type !== "file") from.value = to.value;
   if (from.nodeName === "INPUT" && from.checked !== to.checked) from.checked = to.checked;
-  if (from.nodeName === "OPTION" && !from.closest("select").matches(":focus")) from.selected = to.hasAttribute("selected") || (to.selected && !from.closest("select").querySelector("option[selected]"));
+  const select = from.nodeName === "OPTION" && from.closest("select"); // those of a datalist are not chosen among
+  if (select && !select.matches(":focus")) from.selected = to.hasAttribute("selected") || (to.selected && !select.querySelector("option[selected]"));
 }
 
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id : "");

@@ -303,3 +303,36 @@ async def test_axe_finds_nothing_serious_where_much_is_wrong(
     await page.get_by_role("button", name=send, exact=True).click()
     await expect(page.locator(".answer")).to_have_count(1)
     await passes()
+
+
+async def test_an_open_page_to_try_follows_and_leaves_what_was_typed(
+    make_dash: Make, open_page: Open
+) -> None:
+    boom = method("boom", calls=1, signature="(x: int, *, why: str = '<b>')", parameters=["x"])
+    dash = await make_dash(ScriptedCluster(declared=[boom]))
+    page = await open_page(dash, "/try?group=mail")
+    await expect(page.locator(".method-figures")).to_contain_text("3 calls")
+    await page.locator(".method-name").click()
+    # No field for what no caller can give, nor one for more arguments than it takes.
+    await expect(page.locator("#try-args label")).to_have_text(["x"])
+    await expect(page.locator("#method-list")).to_contain_text("arguments travel by position: why")
+    await page.get_by_label("x", exact=True).fill("5")
+
+    dash.cluster.declared = [boom | method("boom", calls=2, signature="(x)", parameters=["x"])]
+    await page.get_by_role("combobox", name="Route").select_option("master")
+    await page.get_by_label("one way").check()
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator(".answer")).to_contain_text("mail has no master now: nobody gets it.")
+    await expect(page.locator(".method-figures")).to_contain_text("6 calls")
+
+    await dash.cluster.register("2.2", 0, False, "*")
+    await dash.look()
+    await expect(page.locator("#health")).to_contain_text("1 of 3 slots vacant")
+    await expect(page.get_by_label("x", exact=True)).to_have_value("5")
+
+    dash.cluster.up = dict.fromkeys(dash.cluster.up, False)
+    await dash.look()
+    await expect(page.locator("main")).to_contain_text(
+        "No router answers: what mail declares cannot be asked now."
+    )
+    await expect(page.locator("#method-list")).to_contain_text("boom")

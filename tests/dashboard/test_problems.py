@@ -128,3 +128,9 @@ async def test_what_is_wrong_with_a_request_itself_is_told_in_its_language(dash:
     await dash.look()
     await said(503, json={"name": "mail.1"})
     await said(503, "/api/v1/register", json={"service_id": "mail.1", "token": 0})
+
+
+async def test_an_answer_that_is_a_sentence_names_its_language(dash: Dash) -> None:
+    for headers, language, said in (({}, "en", "Start mail.1?"), (CHINESE, "zh", "启动 mail.1？")):
+        answer = await dash.post("/api/v1/start?preview=true", {"name": "mail.1"}, **headers)
+        assert (answer.headers["Content-Language"], (await answer.json())["title"]) == (language, said)
