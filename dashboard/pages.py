@@ -35,8 +35,8 @@ KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
 
 KNOWN_S: Final = 10.0
-"""A page shows at once what is known, and waits for no router: the feed looks each five seconds at least, at once when the bus tells
-it something, and then tells the page over its stream."""
+"""A page shows at once what is known, and waits for no router: the feed looks each five seconds at least, at once when the bus
+tells it something, and then tells the page over its stream."""
 
 LAST_EVENTS: Final = 6
 MOST_CLOSED: Final = 50
