@@ -87,7 +87,9 @@ def test_actions_stay_in_reach_however_wide_the_rows_are(page: Page, cluster: Li
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(WIDENED)
         assert page.evaluate(OUT_OF_REACH) == [], width
-    # The menu lies above the rows below it.
+    # The menu lies above the rows below it; scrolling closes it, so that must be over.
+    page.locator(".actions summary").first.scroll_into_view_if_needed()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.locator(".actions summary").first.click()
     page.locator(".actions .item").first.click(trial=True)
 
