@@ -1,6 +1,6 @@
 // Buttons that change something: ask the server what would happen, show it, and do it only after a yes.
 import { refresh } from "./live.js";
-import { say } from "./texts.js";
+import { reach, say } from "./texts.js";
 
 const base = document.documentElement.dataset.base;
 const dialog = document.getElementById("confirm");
@@ -12,7 +12,7 @@ let asked = null;
 let opener = null;
 
 async function post(verb, args, preview) {
-  const answer = await fetch(`${base}/api/v1/${verb}${preview ? "?preview=true" : ""}`, {
+  const answer = await reach(`${base}/api/v1/${verb}${preview ? "?preview=true" : ""}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(args),

@@ -1,6 +1,6 @@
 // The API page: sends what a form says, with the session of the page, and shows status, time and body.
 import { format } from "./units.js";
-import { say } from "./texts.js";
+import { reach, say } from "./texts.js";
 
 const base = document.documentElement.dataset.base;
 const STREAM_MS = 1000;
@@ -55,7 +55,7 @@ document.addEventListener("submit", async (event) => {
   result.hidden = false;
   status.textContent = say("Waiting …");
   try {
-    const answer = await fetch(url, options);
+    const answer = await reach(url, options);
     shown.textContent = await body(answer, operation.stream);
     status.textContent = `${answer.status} ${answer.statusText} · ${format(performance.now() - begun, "ms")} · ${operation.method} ${url}`;
     status.classList.toggle("is-bad", !answer.ok);

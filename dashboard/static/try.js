@@ -1,7 +1,7 @@
 // Try it: a form for one request, filled from what the group declares; the answers with who gave them, newest first.
 import { refresh } from "./live.js";
 import { format } from "./units.js";
-import { say } from "./texts.js";
+import { reach, say } from "./texts.js";
 
 const base = document.documentElement.dataset.base;
 const form = document.getElementById("try-form");
@@ -94,7 +94,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   try {
     const asked = { route: route(), method: method.value.trim(), args: given(), timeout_s: Number(timeout.value), one_way: one_way.checked };
-    const answer = await fetch(`${base}/api/v1/call`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
+    const answer = await reach(`${base}/api/v1/call`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
     const body = await answer.json();
     if (!answer.ok) throw new Error(`${body.error ? `${body.error}: ` : ""}${body.detail ?? body.title}`);
     show(asked, body);

@@ -336,3 +336,16 @@ async def test_an_open_page_to_try_follows_and_leaves_what_was_typed(
         "No router answers: what mail declares cannot be asked now."
     )
     await expect(page.locator("#method-list")).to_contain_text("boom")
+
+
+async def test_a_dialog_says_in_the_readers_language_that_the_dashboard_cannot_be_reached(
+    make_dash: Make, chromium: Browser
+) -> None:
+    dash = await make_dash()
+    page = await (await chromium.new_context(locale="zh-CN")).new_page()
+    await page.goto(f"{dash.client.make_url('/login')}?token={TOKENS[Role.admin]}")
+    await go(page, dash, "/processes/mail.1")
+    await page.route("**/api/v1/stop**", lambda route: route.abort())
+    await page.get_by_role("button", name="停止").click()
+    await expect(page.locator("#confirm-problem")).to_have_text("无法连接到仪表盘。")
+    await expect(page.get_by_role("button", name="执行")).to_be_disabled()
