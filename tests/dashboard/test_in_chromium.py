@@ -18,6 +18,9 @@ from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
 from tests.dashboard.cluster import ScriptedCluster, connection, method, process, table
 from tests.dashboard.conftest import SECRET, TOKENS, Dash, Make, Routed
 
+# As in the tests of `browser`: what is awaited comes, but not always within five seconds.
+expect.set_options(timeout=15_000)
+
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 
 Open = Callable[..., Awaitable[Page]]
