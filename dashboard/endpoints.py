@@ -61,8 +61,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself; what is
-    `listed` comes in pages, with the number of all rows in the header X-Total-Count."""
+    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself; what
+    is `listed` comes in pages, with the number of all rows in the header X-Total-Count."""
 
     method: str
     path: str
