@@ -87,7 +87,17 @@ def test_the_launcher_is_measured_with_its_floor_beside_it() -> None:
 
 
 def test_the_api_is_loaded_while_the_bus_is_busy_and_neither_fails() -> None:
-    command = [sys.executable, "-m", "benchmarks.dashboard", "--rate", "200", "--pages", "5", "--clients", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.dashboard",
+        "--rate",
+        "200",
+        "--pages",
+        "5",
+        "--clients",
+        "2",
+    ]
     short = ["--rounds", "1", "--seconds", "0.6", "--port", str(free_ports(3))]
     done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr

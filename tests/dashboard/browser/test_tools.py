@@ -10,7 +10,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.live import LiveCluster, go
 
-PATHS = ["/", "/routes", "/connections", "/processes", "/processes/mail.1", "/events", "/events/1", "/try", "/api"]
+PATHS = [
+    "/",
+    "/routes",
+    "/connections",
+    "/processes",
+    "/processes/mail.1",
+    "/events",
+    "/events/1",
+    "/try",
+    "/api",
+]
 
 
 def test_charts_are_drawn_and_the_day_is_a_click_away(page: Page, cluster: LiveCluster) -> None:

@@ -46,9 +46,7 @@ def test_a_change_by_hand_is_written_down_and_read_again(
         assert noted(said).to("zh") == text.to("zh")
 
 
-@pytest.mark.parametrize(
-    "said", ["start mail", "2.2 registered by hand", "mail.1 running → exited"]
-)
+@pytest.mark.parametrize("said", ["start mail", "2.2 registered by hand", "mail.1 running → exited"])
 def test_the_launchers_own_words_stay_its_own(said: str) -> None:
     assert noted(said).to("zh") == said
 
