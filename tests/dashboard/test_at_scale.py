@@ -20,8 +20,6 @@ from tests.dashboard.conftest import PAGE, SECRET, TOKENS, Dash, Make, Routed, b
 LOOKS = 3
 PAGES = ["/", "/routes", "/connections", "/processes", "/events", "/try?group=mail", "/api"]
 MANY = 10_000
-QUICK_S = 0.5
-"""One answer over 10,000 rows takes some 20 ms; this is for a machine that does much else."""
 
 
 async def requests_in(routed: Routed, looks: int) -> int:
@@ -91,10 +89,8 @@ async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
 
 
 async def rows(dash: Dash, query: str) -> tuple[list[dict[str, Any]], int]:
-    began = time.perf_counter()
     answer = await dash.get(f"/api/v1/connections?{query}", Role.viewer)
     found = await answer.json()
-    assert time.perf_counter() - began < QUICK_S
     return found, int(answer.headers["X-Total-Count"])
 
 
@@ -125,11 +121,9 @@ async def test_ten_thousand_connections_are_sorted_filtered_and_paged_by_the_ser
 
 
 @pytest.mark.parametrize("query", ["", "?sort=-rtt_ms", "?q=player.99", "?sort=peer&offset=9900"])
-async def test_the_page_over_ten_thousand_connections_is_small_and_quick(crowd: Dash, query: str) -> None:
-    began = time.perf_counter()
+async def test_the_page_over_ten_thousand_connections_is_small(crowd: Dash, query: str) -> None:
     answer = await crowd.get(f"/connections{query}", Role.viewer, **PAGE)
     html = await answer.text()
-    assert time.perf_counter() - began < QUICK_S
     assert html.count("<tr data-key=") == 100
     assert len(html) < 150_000
 

@@ -61,6 +61,8 @@ def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None
     go(page, cluster, "/processes/mail.1")
     expect(page.locator("[data-chart] canvas")).to_have_count(2)  # the page has all that it came for
     page.evaluate(HIDE, True)
+    while metric(cluster, "luabus_dashboard_watchers"):  # the dashboard finds out that the line was dropped
+        page.wait_for_timeout(50)
     # Two looks of the feed later: whatever listens would have been told by now.
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
