@@ -72,6 +72,7 @@ class Child:
                 out.write(f"{pid}\n")
 
     def spawn(self, code: str, *, session: bool = False, group: bool = False, clean: bool = False) -> None:
+        noted, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             if session:
@@ -81,8 +82,12 @@ class Child:
             if session and os.fork():
                 os._exit(0)
             self.note(os.getpid())
+            os.write(tell, b".")
             env = {} if clean else dict(os.environ)
             os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", code], env)
+        os.close(tell)
+        os.read(noted, 1)  # whoever looks at the pids after this process has ended finds them all
+        os.close(noted)
         if session:
             os.waitpid(pid, 0)
 
