@@ -144,6 +144,15 @@ async def test_where_a_key_goes_is_in_the_page(dash: Dash) -> None:
     assert "is not a whole number" in await page(dash, "/routes?group=mail&key=alice&type=int")
 
 
+async def test_of_routers_that_do_not_answer_nothing_is_said_to_agree(dash: Dash) -> None:
+    assert "routers agree" in await page(dash, "/routes")
+    dash.cluster.up["router.2"] = False
+    await dash.look()
+    html = await page(dash, "/routes")
+    assert "1 of 2 routers answer" in html
+    assert "routers agree" not in html
+
+
 async def test_fifty_pages_cost_one_rendering(dash: Dash, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await page(dash, "/connections")
     asked = dash.cluster.asked
