@@ -10,26 +10,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dashboard import verbs
-from dashboard.auth import Role
-from dashboard.endpoints import Call, endpoint
-from dashboard.model import (
+from dashboard.asked import (
     Asked,
     CloseAsked,
     Consequence,
     Done,
-    Job,
-    KeyPlaces,
     KillAsked,
-    LogLines,
     NameAsked,
     PromoteAsked,
     RegisterAsked,
     Registered,
-    Routes,
     ScaleAsked,
-    Session,
-    Status,
 )
+from dashboard.auth import Role
+from dashboard.endpoints import Call, endpoint
+from dashboard.model import Job, KeyPlaces, LogLines, Routes, Session, Status
 from dashboard.problems import bad_input, not_found
 from dashboard.render import tables
 from dashboard.render.status import status_of

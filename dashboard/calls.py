@@ -9,20 +9,12 @@ from pydantic import Field
 
 from dashboard import verbs
 from dashboard.api import Preview
+from dashboard.asked import Asked, CallAsked, Consequence
 from dashboard.audit import Written
 from dashboard.auth import Role
 from dashboard.context import Caller, Context
 from dashboard.endpoints import Call, endpoint
-from dashboard.model import (
-    Asked,
-    CallAnswer,
-    CallAsked,
-    Called,
-    CallFailed,
-    Consequence,
-    Group,
-    GroupMethods,
-)
+from dashboard.model import CallAnswer, Called, CallFailed, Group, GroupMethods
 from dashboard.problems import ApiError, bad_input, not_found
 from dashboard.render import consequences, deeds, methods
 from dashboard.snapshot import Snapshot

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
 from dashboard.history import UNITS, WINDOWS, History, starts
-from dashboard.model import Asked, Chart, Series
+from dashboard.model import Chart, Series
 from dashboard.texts import Text, Unfit
 
 

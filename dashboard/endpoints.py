@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.context import CONTEXT, Caller, Context, caller_of
-from dashboard.model import Asked
 from dashboard.problems import ApiError, bad_input, from_luabus, invalid
 from dashboard.snapshot import Snapshot
 from dashboard.texts import Text, Unfit, recognised

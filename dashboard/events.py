@@ -15,11 +15,11 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, Field, field_validator
 
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.context import Context
 from dashboard.endpoints import Call, endpoint
 from dashboard.feed import Feed
-from dashboard.model import Asked
 from dashboard.problems import ApiError
 from dashboard.render import tables
 from dashboard.render.status import status_of

@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, Field, field_validator
 
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
-from dashboard.model import Asked, Closed, Connection, Process, Router
+from dashboard.model import Closed, Connection, Process, Router
 from dashboard.problems import no_launcher, no_router, not_found
 from dashboard.render import rows
 from dashboard.snapshot import RouterState

@@ -1,18 +1,14 @@
-"""The shapes of the HTTP API, field for field as `docs/dashboard.md` and the OpenAPI document show them.
+"""The shapes of what the HTTP API shows, field for field as `docs/dashboard.md` and the OpenAPI document show them.
 
-What comes in (`Asked`) is strict: an unknown key is an error. What goes out (`Shown`) is read tolerantly from the routers and the
-launcher, so that a newer one may say more than this dashboard knows. Units are in the names: `_s` seconds, `_ms` milliseconds,
-`_bytes` bytes, `_percent` of one core.
+It is read tolerantly from the routers and the launcher: a newer one may say more than this dashboard knows. Units are in names:
+`_s` seconds, `_ms` milliseconds, `_bytes` bytes, `_percent` of one core. What one can ask is in `asked`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-
-from dashboard.texts import Text, Unfit
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ServiceIdText = Annotated[str, BeforeValidator(str), Field(examples=["2.1"])]
 ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
@@ -23,12 +19,6 @@ class Shown(BaseModel):
     """Goes out; never changes once made."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Asked(BaseModel):
-    """Comes in; nothing unknown is let through."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 # --- what the routers say --------------------------------------------------------------------------------------
@@ -403,108 +393,6 @@ class Session(Shown):
 
     role: str | None = None
     by: str = ""
-
-
-class Consequence(Shown):
-    """What an action would do, in this cluster's terms."""
-
-    title: str
-    sentences: tuple[str, ...]
-    danger: bool
-
-
-# --- what one can ask ------------------------------------------------------------------------------------------
-
-
-def _in_words(value: Any, check: Callable[[Any], Any], allowed: Text) -> Any:
-    """`check(value)`; raises ValueError that says what is allowed instead of how it is checked."""
-    try:
-        return check(value)
-    except ValidationError:
-        raise Unfit(
-            Text("found {value}; allowed: {allowed}", value=f"{value!r:.80}", allowed=allowed)
-        ) from None
-
-
-class RegisterAsked(Asked):
-    """`token`: of a live connection; 0 keeps a vacant slot; null removes the entry; "own": at each router the connection
-    that says it is this id."""
-
-    router: str = Field(default="*", examples=["*", "router.1"])
-    service_id: str = Field(examples=["2.1", "mail.1"], min_length=1, max_length=80)
-    token: Annotated[int, Field(ge=0, lt=1 << 32, strict=True)] | Literal["own"] | None
-    is_master: Annotated[bool, Field(strict=True)] = False
-
-    @field_validator("token", mode="wrap")
-    @classmethod
-    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        return _in_words(value, check, Text('a connection\'s token (a number below 2^32), 0, null or "own"'))
-
-
-class Registered(Shown):
-    """What became of it at each router (`done`, `nothing to remove`, `not connected`, `no answer in time`), and the request that
-    would take it back (null when nothing would)."""
-
-    done: str = ""
-    service_id: str
-    results: dict[str, str]
-    undo: RegisterAsked | None = None
-
-
-class PromoteAsked(Asked):
-    service_id: str = Field(examples=["2.1", "mail.1"], min_length=1, max_length=80)
-
-
-class KillAsked(Asked):
-    """`signal`: `SIGTERM`, `TERM`, `term` or `15`."""
-
-    name: str = Field(examples=["mail.1"], min_length=1, max_length=120)
-    signal: str = Field(default="SIGKILL", examples=["SIGKILL", "SIGTERM"], min_length=1, max_length=20)
-
-
-class NameAsked(Asked):
-    name: str = Field(examples=["mail", "mail.1"], min_length=1, max_length=120)
-
-
-class ScaleAsked(Asked):
-    service: str = Field(examples=["mail"], min_length=1, max_length=120)
-    instances: int = Field(ge=0, le=65_535, strict=True)
-
-
-class CloseAsked(Asked):
-    router: str = Field(examples=["router.1"], min_length=1)
-    token: int = Field(ge=1, lt=1 << 32, strict=True)
-
-
-class CallAsked(Asked):
-    """`route` is target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director. With `one_way` no answer is
-    waited for."""
-
-    route: str = Field(
-        pattern=r"^(hash:[^\x00-\x1f:]+:|(target|random|broadcast|master):)[^\x00-\x1f]+$",
-        max_length=1100,
-        examples=["random:mail"],
-    )
-    method: str = Field(min_length=1, max_length=200, examples=["stats"])
-    args: tuple[Any, ...] = Field(default=(), max_length=64)
-    timeout_s: float = Field(default=5.0, ge=0.05, le=20.0)
-    one_way: Annotated[bool, Field(strict=True)] = False
-
-    @field_validator("route", mode="wrap")
-    @classmethod
-    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        routes = "target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director"
-        return _in_words(value, check, Text(routes))
-
-
-class Done(Shown):
-    """What the launcher or the router answered. `job`: the number of the work that goes on, null when all is done. `undo`: after
-    a promotion, the one that takes it back."""
-
-    done: str
-    detail: Any = None
-    job: int | None = None
-    undo: PromoteAsked | None = None
 
 
 class ProblemDetail(Shown):

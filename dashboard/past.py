@@ -9,11 +9,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
 from dashboard.journal import Entry, Journal
 from dashboard.lists import Words
-from dashboard.model import Asked, Event, Events
+from dashboard.model import Event, Events
 from dashboard.problems import ApiError
 from dashboard.texts import Text
 

@@ -11,10 +11,10 @@ from aiohttp import web
 from pydantic import Field
 
 from dashboard import verbs
+from dashboard.asked import Asked
 from dashboard.auth import Role
 from dashboard.endpoints import Call, endpoint
 from dashboard.events import HEARTBEAT_S, message
-from dashboard.model import Asked
 from dashboard.problems import ApiError, not_found
 from dashboard.texts import Text
 from luabus.errors import LuabusError

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from dashboard.audit import Written, who
-from dashboard.context import Caller, Context
-from dashboard.model import (
+from dashboard.asked import (
     CloseAsked,
     Consequence,
     Done,
     KillAsked,
-    LogLines,
     PromoteAsked,
     RegisterAsked,
     Registered,
     ScaleAsked,
 )
+from dashboard.audit import Written, who
+from dashboard.context import Caller, Context
+from dashboard.model import LogLines
 from dashboard.problems import ApiError, bad_input, no_launcher, no_router, not_found
 from dashboard.render import consequences, deeds, entries, losses, signals
 from dashboard.snapshot import Snapshot

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from dashboard.model import CallAsked, Group, RegisterAsked, Slot
+from dashboard.asked import CallAsked, RegisterAsked
+from dashboard.model import Group, Slot
 from dashboard.render import entries
 from dashboard.render.tables import hash_slots, place
 from dashboard.snapshot import Snapshot

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from dashboard.model import CallAsked, RegisterAsked
+from dashboard.asked import CallAsked, RegisterAsked
 from dashboard.texts import Text, recognised
 from luabus import admin
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from dashboard.model import Connection, Group, RegisterAsked
+from dashboard.asked import RegisterAsked
+from dashboard.model import Connection, Group
 from dashboard.snapshot import RouterState, Snapshot
 
 Held = int | Literal["own"] | None

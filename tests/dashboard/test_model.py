@@ -3,28 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from dashboard.model import Connection, Group, Process, RegisterAsked
-
-
-def test_what_comes_in_takes_nothing_unknown() -> None:
-    with pytest.raises(ValidationError, match="tokn"):
-        RegisterAsked.model_validate({"service_id": "2.1", "tokn": 0, "token": 0})
-
-
-@pytest.mark.parametrize("token", [0, 17, None, "own"])
-def test_the_tokens_one_can_give(token: object) -> None:
-    assert RegisterAsked.model_validate({"service_id": "2.1", "token": token}).token == token
-
-
-@pytest.mark.parametrize("token", [-1, 1 << 32, "17", True, 1.0, "mine"])
-def test_the_tokens_one_cannot_give(token: object) -> None:
-    with pytest.raises(ValidationError):
-        RegisterAsked.model_validate({"service_id": "2.1", "token": token})
-
-
-def test_a_token_must_be_said_even_when_it_is_none() -> None:
-    with pytest.raises(ValidationError, match="token"):
-        RegisterAsked.model_validate({"service_id": "2.1"})
+from dashboard.model import Connection, Group, Process
 
 
 def test_what_goes_out_is_read_tolerantly_and_never_changes() -> None:

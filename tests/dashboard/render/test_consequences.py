@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.model import RegisterAsked
+from dashboard.asked import RegisterAsked
 from dashboard.render import consequences
 from luabus.errors import Refused
 from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table, with_slots

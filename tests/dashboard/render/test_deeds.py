@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.model import CallAsked, RegisterAsked
+from dashboard.asked import CallAsked, RegisterAsked
 from dashboard.render.deeds import called, noted, registered
 from luabus import admin
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboard.model import RegisterAsked
+from dashboard.asked import RegisterAsked
 from dashboard.render import entries
 from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table
 
