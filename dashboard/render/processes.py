@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,6 +10,10 @@ from dashboard.model import Process
 from dashboard.render.words import unstyled
 
 ORDER: Final = ("restart", "start", "stop", "kill")
+
+_ROUTINE: Final = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE)\b")
+_LEVEL_WITHIN: Final = 60
+"""Characters at the beginning of a line, in which a log has its level."""
 
 
 def verbs_of(process: Process) -> tuple[str, ...]:
@@ -40,8 +45,10 @@ def why(process: Process) -> str:
 
 
 def last_word(process: Process) -> str:
-    """The last line that it wrote to stderr before it ended badly by itself: as a rule the error. Else empty."""
+    """The last line that it wrote to stderr before it ended badly by itself: as a rule the error. Empty when there is none, or
+    when it went about its work until then."""
     if process.exit is None:
         return ""
     lines = (unstyled(line).strip() for line in reversed(process.exit.stderr))
-    return next((line for line in lines if line), "")
+    last = next((line for line in lines if line), "")
+    return "" if _ROUTINE.search(last[:_LEVEL_WITHIN]) else last

@@ -45,4 +45,6 @@ def test_why_it_is_as_it_is() -> None:
 def test_the_last_word_is_the_last_line_that_says_something() -> None:
     stderr = ["Traceback (most recent call last):", "\x1b[31mKeyError: 'x'\x1b[0m", "  "]
     assert last_word(made(exit={"code": 1, "text": "exit code 1", "stderr": stderr})) == "KeyError: 'x'"
+    routine = ["WARNING luabus.link: slow", "INFO    luabus.link: connected to router.2"]
+    assert last_word(made(exit={"signal": "SIGKILL", "text": "SIGKILL", "stderr": routine})) == ""
     assert last_word(made(exit={"code": 0, "text": "exit code 0"})) == last_word(made()) == ""
