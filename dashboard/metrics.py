@@ -137,6 +137,11 @@ def _processes(snapshot: Snapshot) -> Iterator[Metric]:
     state = GaugeMetricFamily(
         "luabus_process_state", "1 for the state the process is in", labels=["process", "service", "state"]
     )
+    missing = GaugeMetricFamily(
+        "luabus_process_missing",
+        "1 when the process has ended and is meant to be up",
+        labels=["process", "service"],
+    )
     restarts = CounterMetricFamily(
         "luabus_process_restarts", "Restarts by the launcher", labels=["process", "service"]
     )
@@ -153,13 +158,14 @@ def _processes(snapshot: Snapshot) -> Iterator[Metric]:
         labels = [process.name, process.service]
         for one in STATES:
             state.add_metric([*labels, one], float(process.state == one))
+        missing.add_metric(labels, float(process.missing))
         restarts.add_metric(labels, process.restarts)
         for family, value in ((uptime, process.uptime_s), (memory, process.rss_bytes)):
             if value is not None:
                 family.add_metric(labels, value)
         if process.cpu_percent is not None:
             cpu.add_metric(labels, process.cpu_percent / 100)
-    yield from (state, restarts, uptime, memory, cpu)
+    yield from (state, missing, restarts, uptime, memory, cpu)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

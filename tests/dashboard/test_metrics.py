@@ -39,6 +39,7 @@ async def test_what_is_told(make_dash: Make) -> None:
     assert found["luabus_process_restarts_total", labels] == 2
     assert found["luabus_process_state", (*labels, ("state", "backoff"))] == 1
     assert found["luabus_process_state", (*labels, ("state", "running"))] == 0
+    assert found["luabus_process_missing", labels] == 0
     assert ("luabus_process_uptime_seconds", labels) not in found
 
 
@@ -79,3 +80,10 @@ async def test_openmetrics_for_who_asks_for_it(dash: Dash) -> None:
     answer = await dash.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert answer.content_type == "application/openmetrics-text"
     assert (await answer.text()).endswith("# EOF\n")
+
+
+async def test_a_service_that_ended_though_it_is_meant_to_be_up_is_missing(make_dash: Make) -> None:
+    cluster = ScriptedCluster()
+    cluster.processes[5] = process("mail.2", "2.2", state="exited", kind="service", wanted=True, pid=None)
+    found = await values(await make_dash(cluster))
+    assert found["luabus_process_missing", (("process", "mail.2"), ("service", "mail"))] == 1

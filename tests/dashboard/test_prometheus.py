@@ -64,6 +64,11 @@ FIRES: list[tuple[str, dict[str, str], dict[str, str]]] = [
         {"process": "mail.1", "service": "mail", "state": "failed"},
     ),
     (
+        "LuabusProcessMissing",
+        {'luabus_process_missing{instance="a", process="mail.1", service="mail"}': "1x40"},
+        {"process": "mail.1", "service": "mail"},
+    ),
+    (
         "LuabusProcessRestarts",
         {'luabus_process_restarts_total{instance="a", process="mail.1", service="mail"}': "0+1x40"},
         {"process": "mail.1", "service": "mail"},
