@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -173,6 +174,24 @@ def test_asking_twice_over_http_ends_in_the_same_state_as_asking_once(cluster: M
 
     said = [cluster.post("/api/v1/promote", {"service_id": other}) for _ in range(2)]
     assert [(one["detail"]["epoch"], one["detail"]["changed"]) for one in said] == [(2, True), (2, False)]
+
+    tables = cluster("routes", "--json").json["routers"]
+    (token,) = (
+        slot["token"]
+        for table in tables
+        if table["router"] == "router.1"
+        for group in table["groups"]
+        for slot in group["slots"]
+        if slot["name"] == third
+    )
+    cluster.post("/api/v1/close", {"router": "router.1", "token": token})
+    with pytest.raises(
+        urllib.error.HTTPError
+    ) as gone:  # it has ended, and its service is back with another one
+        cluster.post("/api/v1/close", {"router": "router.1", "token": token})
+    with gone.value as answer:
+        assert (answer.code, f"token '{token}'" in json.load(answer)["detail"]) == (404, True)
+    until(lambda: entry(third) == {"live"}, f"{third} is back")
 
     for verb, state in (("stop", "exited"), ("start", "running")):
         pids = []
