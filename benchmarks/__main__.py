@@ -14,12 +14,13 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import measures, report
+from benchmarks import report
+from benchmarks.bus import measures
+from benchmarks.bus.measures import FULL, MEASURES, MEMORY, QUICK, Scale
+from benchmarks.bus.systems import ALL, check
 from benchmarks.chart import svg
 from benchmarks.children import ROOT, BenchmarkError
-from benchmarks.measures import FULL, MEASURES, MEMORY, QUICK, Scale
 from benchmarks.results import Results
-from benchmarks.systems import ALL, check
 
 NAMES = [*(measure.name for measure in MEASURES), MEMORY]
 PAGE = ROOT / "docs/benchmarks.md"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from html import escape
 
-from benchmarks.measures import MEASURES, Measure
+from benchmarks.bus.measures import MEASURES, Measure
+from benchmarks.bus.systems import ALL
 from benchmarks.report import number
 from benchmarks.results import Results
-from benchmarks.systems import ALL
 
 _WIDTH = 860
 _LEFT = 300

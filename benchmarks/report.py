@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.measures import MEASURES, MEMORY, Measure
+from benchmarks.bus.measures import MEASURES, MEMORY, Measure
+from benchmarks.bus.systems import ALL
+from benchmarks.bus.targets import TARGETS
 from benchmarks.results import Results
-from benchmarks.systems import ALL
-from benchmarks.targets import TARGETS
 
 Row = list[str]
 

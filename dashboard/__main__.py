@@ -19,12 +19,12 @@ import psutil
 from aiohttp import web
 
 from dashboard.app import make_app
-from dashboard.auth import Keys, read_tokens
-from dashboard.context import Context, Options
-from dashboard.feed import Feed
-from dashboard.journal import Journal
-from dashboard.peers import Network, networks
-from dashboard.source import ClusterSource
+from dashboard.collector.cluster_source import ClusterSource
+from dashboard.collector.journal import Journal
+from dashboard.collector.poller import Poller
+from dashboard.http.context import Context, Options
+from dashboard.http.proxies import Network, networks
+from dashboard.http.tokens import Tokens, read_tokens
 from luabus.errors import ConfigError
 
 SHUTDOWN_S = 2.0
@@ -137,12 +137,12 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
-    keys = Keys(read_tokens(run_dir))
+    keys = Tokens(read_tokens(run_dir))
     source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
-        feed=Feed(source),
+        feed=Poller(source),
         keys=keys,
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(

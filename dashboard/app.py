@@ -9,16 +9,16 @@ from contextlib import suppress
 from aiohttp import web
 
 # Importing these enters their endpoints into the table.
-from dashboard import api, calls, charts, events, lists, metrics, openapi, past, tail  # noqa: F401
-from dashboard.assets import Assets
-from dashboard.chronicle import Chronicle
-from dashboard.context import CONTEXT, Context
-from dashboard.endpoints import add_routes
-from dashboard.guard import MIDDLEWARES
-from dashboard.handlers import Handlers
-from dashboard.login import Login
-from dashboard.pages import Pages
-from dashboard.templating import prepare
+from dashboard.api import calls, charts, cluster, event_stream, events, lists, log_stream, metrics, openapi  # noqa: F401
+from dashboard.collector.method_sampler import MethodSampler
+from dashboard.collector.recorder import Recorder
+from dashboard.http.context import CONTEXT, Context
+from dashboard.http.registry import add_routes
+from dashboard.pages.assets import Assets
+from dashboard.pages.login import Login
+from dashboard.pages.middleware import MIDDLEWARES
+from dashboard.pages.pages import Pages
+from dashboard.pages.templating import prepare
 
 
 def make_app(context: Context) -> web.Application:
@@ -32,7 +32,7 @@ def make_app(context: Context) -> web.Application:
     prepare()
     app.cleanup_ctx.append(_run_feed)
     app.on_shutdown.append(_let_go)
-    Chronicle(context.journal, context.feed)
+    Recorder(context.journal, context.feed)
     context.feed.observe(context.history.look)
     context.history.on_step = lambda: context.feed.bump("series")
     context.jobs.changed = lambda: context.feed.bump("processes")
@@ -44,7 +44,7 @@ def make_app(context: Context) -> web.Application:
 async def _run_feed(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
     await context.feed.start()
-    handlers = Handlers(context.declared, context.history, context.now)
+    handlers = MethodSampler(context.declared, context.history, context.now)
     asking = asyncio.create_task(handlers.run(), name="dashboard handlers")
     yield
     await context.jobs.stop()

@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Runs one verb and exits with its code; see `cli.py` for the codes and the verbs."""
-    from launcher.stdio import last_word, secure
+    from launcher.runtime.stdio import last_word, secure
 
     stdout = secure()
     sys.exit(last_word(stdout, run(sys.argv[1:])))
@@ -17,7 +17,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one verb; its exit code."""
     from launcher.errors import LauncherError
-    from launcher.stdio import OutputLost
+    from launcher.runtime.stdio import OutputLost
     from luabus.errors import LuabusError
 
     try:
@@ -46,7 +46,7 @@ def _plain_status(arguments: list[str]) -> tuple[str, bool] | None:
 def _status(config: str, as_json: bool) -> int:
     from pathlib import Path
 
-    from launcher.show_status import show_status
+    from launcher.cli.status import show_status
 
     return show_status(Path(config), as_json=as_json)
 
@@ -54,7 +54,7 @@ def _status(config: str, as_json: bool) -> int:
 def _with_click(arguments: list[str]) -> int:
     import click
 
-    from launcher.cli import cli
+    from launcher.cli.main import cli
 
     try:
         code = cli.main(arguments, prog_name="luabus-cluster", standalone_mode=False)
@@ -68,8 +68,8 @@ def _with_click(arguments: list[str]) -> int:
 
 
 def _complain(arguments: list[str], error: Exception, text: str, code: int) -> int:
+    from launcher.cli.terminal import Style
     from launcher.errors import visible
-    from launcher.style import Style
 
     _answer(arguments, type(error).__name__, str(error))
     lines = "\n".join(visible(line) for line in text.split("\n"))
@@ -83,7 +83,7 @@ def _answer(arguments: list[str], kind: str, message: str) -> None:
         import contextlib
         import json
 
-        from launcher.stdio import OutputLost
+        from launcher.runtime.stdio import OutputLost
 
         with contextlib.suppress(OutputLost):
             sys.stdout.write(json.dumps({"error": {"type": kind, "message": message}}) + "\n")

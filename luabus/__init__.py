@@ -12,10 +12,9 @@ from luabus.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from luabus.blocking import Conversation
-    from luabus.bus import Bus
-    from luabus.client import connect
-    from luabus.dispatch import Dispatcher
+    from luabus.client.bus import Bus
+    from luabus.client.connect import connect
+    from luabus.client.routes import Route
     from luabus.environment import Environment, read_secret
     from luabus.errors import (
         AuthError,
@@ -38,34 +37,35 @@ if TYPE_CHECKING:
         StaleEpoch,
         UnknownMethod,
     )
-    from luabus.hashing import hash_key, key_of
     from luabus.ids import ServiceId
-    from luabus.incoming import Caller, caller
-    from luabus.router import Router
-    from luabus.routes import Route
-    from luabus.service import Service
-    from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr, new_event_loop
-    from luabus.stream import Reason, Stream
+    from luabus.protocol.hashing import hash_key, key_of
+    from luabus.router.server import Router
+    from luabus.rpc.context import Caller, caller
+    from luabus.rpc.dispatcher import Dispatcher
+    from luabus.service.service import Service
+    from luabus.transport.blocking import Conversation
+    from luabus.transport.manager import Listener, SocketMgr, create_socket_mgr, new_event_loop
+    from luabus.transport.stream import Reason, Stream
 
 _HOMES = {
-    "blocking": ("Conversation",),
-    "bus": ("Bus",),
-    "client": ("connect",),
-    "routes": ("Route",),
-    "dispatch": ("Dispatcher",),
-    "incoming": ("Caller", "caller"),
+    "transport.blocking": ("Conversation",),
+    "client.bus": ("Bus",),
+    "client.connect": ("connect",),
+    "client.routes": ("Route",),
+    "rpc.dispatcher": ("Dispatcher",),
+    "rpc.context": ("Caller", "caller"),
     "environment": ("Environment", "read_secret"),
     "errors": (
         "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "FrameTooLarge", "IdInUse", "LuabusError", "NoMaster",
         "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
         "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
-    "hashing": ("hash_key", "key_of"),
+    "protocol.hashing": ("hash_key", "key_of"),
     "ids": ("ServiceId",),
-    "router": ("Router",),
-    "service": ("Service",),
-    "socket_mgr": ("Listener", "SocketMgr", "create_socket_mgr", "new_event_loop"),
-    "stream": ("Reason", "Stream"),
+    "router.server": ("Router",),
+    "service.service": ("Service",),
+    "transport.manager": ("Listener", "SocketMgr", "create_socket_mgr", "new_event_loop"),
+    "transport.stream": ("Reason", "Stream"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

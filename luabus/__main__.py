@@ -16,7 +16,7 @@ from typing import Any
 from luabus.environment import Environment, parse_address, read_secret
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
-from luabus.logs import setup_logging
+from luabus.log_setup import setup_logging
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -93,8 +93,8 @@ def router(
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
-    from luabus.router import Router
-    from luabus.socket_mgr import new_event_loop
+    from luabus.router.server import Router
+    from luabus.transport.manager import new_event_loop
 
     environment = _logging()
     try:
@@ -144,7 +144,7 @@ async def _serve(one: Any) -> None:
 
 def _load(target: str) -> Any:
     """The service; on failure the traceback goes to stderr and the process ends with EXIT_NOT_LOADED."""
-    from luabus.service import Service
+    from luabus.service.service import Service
 
     module_name, colon, attribute = target.partition(":")
     if not colon or not attribute:

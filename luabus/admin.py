@@ -6,11 +6,11 @@ import asyncio
 import difflib
 from typing import Any
 
-from luabus.bus import Bus
+from luabus.client.bus import Bus
 from luabus.errors import ConnectionLost, LuabusError, NoMaster, NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
-from luabus.snapshots import merge_routes
+from luabus.routing.views import merge_routes
 
 DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
 """What `register` says of a router. One that is late has perhaps done it, or does when it goes on."""

@@ -1,6 +1,6 @@
 """The tests mirror the sources: a module without its test file fails here.
 
-`luabus/lease/sqlite.py` is tested by `tests/luabus/lease/test_sqlite.py`, and where that grows too long also by
+`luabus/lease/stores/sqlite.py` is tested by `tests/luabus/lease/stores/test_sqlite.py`, and where that grows too long also by
 `test_sqlite_<aspect>.py`. A test file of another name is about several modules: its docstring says what.
 """
 

@@ -13,10 +13,15 @@ from __future__ import annotations
 import importlib
 from typing import Final, cast
 
-from luabus.election import LeaseRow
 from luabus.errors import ConfigError
-from luabus.lease.address import parse, redact
-from luabus.lease.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseStore, LeaseStoreError
+from luabus.lease.stores.address import parse, redact
+from luabus.lease.stores.base import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_TIMEOUT_S,
+    LeaseRow,
+    LeaseStore,
+    LeaseStoreError,
+)
 
 __all__ = ["LeaseRow", "LeaseStore", "LeaseStoreError", "open_store", "redact"]
 
@@ -24,13 +29,13 @@ _KEY: Final = "lease.store"
 
 # scheme -> (module, class, client library, extra that installs it)
 _STORES: Final = {
-    "sqlite": ("luabus.lease.sqlite", "SqliteStore", "sqlite3", ""),
-    "postgresql": ("luabus.lease.postgres", "PostgresStore", "psycopg", "postgresql"),
-    "postgres": ("luabus.lease.postgres", "PostgresStore", "psycopg", "postgresql"),
-    "redis": ("luabus.lease.redis", "RedisStore", "redis", "redis"),
-    "rediss": ("luabus.lease.redis", "RedisStore", "redis", "redis"),
-    "etcd": ("luabus.lease.etcd", "EtcdStore", "aiohttp", "etcd"),
-    "etcds": ("luabus.lease.etcd", "EtcdStore", "aiohttp", "etcd"),
+    "sqlite": ("luabus.lease.stores.sqlite", "SqliteStore", "sqlite3", ""),
+    "postgresql": ("luabus.lease.stores.postgres", "PostgresStore", "psycopg", "postgresql"),
+    "postgres": ("luabus.lease.stores.postgres", "PostgresStore", "psycopg", "postgresql"),
+    "redis": ("luabus.lease.stores.redis", "RedisStore", "redis", "redis"),
+    "rediss": ("luabus.lease.stores.redis", "RedisStore", "redis", "redis"),
+    "etcd": ("luabus.lease.stores.etcd", "EtcdStore", "aiohttp", "etcd"),
+    "etcds": ("luabus.lease.stores.etcd", "EtcdStore", "aiohttp", "etcd"),
 }
 
 

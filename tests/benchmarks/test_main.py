@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import NAMES, main
-from benchmarks.measures import MEASURES, MEMORY, Scale, memory, run
-from benchmarks.systems import ALL
+from benchmarks.bus.measures import MEASURES, MEMORY, Scale, memory, run
+from benchmarks.bus.systems import ALL
 from tests.support.imports import ROOT
 from tests.support.ports import free_ports
 
@@ -77,7 +77,7 @@ def test_names_are_those_of_the_measures_and_memory() -> None:
 
 
 def test_the_launcher_is_measured_with_its_floor_beside_it() -> None:
-    command = [sys.executable, "-m", "benchmarks.launcher", "--services", "2", "--idle", "0.1"]
+    command = [sys.executable, "-m", "benchmarks.launcher.start", "--services", "2", "--idle", "0.1"]
     done = subprocess.run(
         [*command, "--port", str(free_ports(1))], cwd=ROOT, capture_output=True, text=True, check=True
     )

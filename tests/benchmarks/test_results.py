@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.bus.targets import TARGETS
 from benchmarks.results import Results
-from benchmarks.targets import TARGETS
 
 
 def results(**measures: dict[str, list[dict[str, float]]]) -> Results:

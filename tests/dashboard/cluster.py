@@ -13,9 +13,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from dashboard.feed import Feed
-from dashboard.snapshot import Snapshot
-from dashboard.source import Answer, RouterLink
+from dashboard.collector.cluster_source import Answer, RouterLink
+from dashboard.collector.poller import Poller
+from dashboard.model.snapshot import Snapshot
 from luabus import admin
 from luabus.errors import NotConnected
 
@@ -278,10 +278,10 @@ class Clock:
         return self.at
 
 
-async def looked(cluster: ScriptedCluster, clock: Clock | None = None) -> Feed:
+async def looked(cluster: ScriptedCluster, clock: Clock | None = None) -> Poller:
     """A feed that has looked once, and does not look again by itself."""
     clock = clock or Clock()
-    feed = Feed(cluster, now=clock, monotonic=clock)
+    feed = Poller(cluster, now=clock, monotonic=clock)
     await feed.poll()
     return feed
 

@@ -15,11 +15,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import luabus
 from dashboard.app import make_app
-from dashboard.auth import Keys, Role
-from dashboard.context import Context, Options
-from dashboard.feed import Feed
-from dashboard.journal import Journal
-from dashboard.source import ClusterSource
+from dashboard.collector.cluster_source import ClusterSource
+from dashboard.collector.journal import Journal
+from dashboard.collector.poller import Poller
+from dashboard.http.context import Context, Options
+from dashboard.http.tokens import Role, Tokens
 from tests.dashboard.cluster import Clock, ScriptedCluster
 
 SECRET = "a secret of these tests"
@@ -70,8 +70,8 @@ async def make_dash() -> AsyncIterator[Make]:
         cluster = cluster or ScriptedCluster()
         clock = Clock()
         context = Context(
-            feed=Feed(cluster, now=clock),
-            keys=Keys(TOKENS),
+            feed=Poller(cluster, now=clock),
+            keys=Tokens(TOKENS),
             journal=Journal(None, clock),
             options=Options(**options),
             now=clock,
@@ -91,7 +91,7 @@ async def dash(make_dash: Make) -> Dash:
     return await make_dash()
 
 
-Routed = tuple[list[luabus.Router], Feed, TestClient[Any, Any]]
+Routed = tuple[list[luabus.Router], Poller, TestClient[Any, Any]]
 """Two real routers, and a dashboard over them: its feed, and a client of it."""
 
 
@@ -106,8 +106,8 @@ async def routed(tmp_path: Path) -> AsyncIterator[Routed]:
             "LUABUS_ROUTERS": ",".join(f"127.0.0.1:{router.port}" for router in routers),
             "LUABUS_SECRET_FILE": str(tmp_path / "secret"),
         }
-        feed = Feed(ClusterSource(environ))
-        context = Context(feed=feed, keys=Keys(TOKENS), journal=Journal(None, time.time), options=Options())
+        feed = Poller(ClusterSource(environ))
+        context = Context(feed=feed, keys=Tokens(TOKENS), journal=Journal(None, time.time), options=Options())
         client: TestClient[Any, Any] = TestClient(TestServer(make_app(context)))
         await stack.enter_async_context(client)
         yield routers, feed, client

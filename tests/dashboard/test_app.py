@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from dashboard.app import make_app
-from dashboard.assets import address
-from dashboard.endpoints import TABLE
+from dashboard.http.registry import TABLE
+from dashboard.pages.assets import address
 from tests.dashboard.conftest import Dash
 
 

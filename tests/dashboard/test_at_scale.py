@@ -12,7 +12,7 @@ from aiohttp import ClientResponse
 from playwright.async_api import async_playwright, expect
 
 import luabus
-from dashboard.auth import Role
+from dashboard.http.tokens import Role
 from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
 from tests.dashboard.cluster import ScriptedCluster, connection
 from tests.dashboard.conftest import PAGE, SECRET, TOKENS, Dash, Make, Routed, bearer

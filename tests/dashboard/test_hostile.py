@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.auth import Role
-from dashboard.peers import networks
+from dashboard.http.proxies import networks
+from dashboard.http.tokens import Role
 from tests.dashboard.conftest import TOKENS
 from tests.dashboard.threaded import in_thread, scripted
 

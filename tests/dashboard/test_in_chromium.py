@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 import luabus
-from dashboard.auth import Role
-from dashboard.source import Answer
+from dashboard.collector.cluster_source import Answer
+from dashboard.http.tokens import Role
 from luabus.errors import RemoteError
 from tests.dashboard.browser.conftest import CHROMIUM, FLAGS
 from tests.dashboard.cluster import ScriptedCluster, connection, method, process, table

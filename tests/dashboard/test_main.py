@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from dashboard.__main__ import check, is_loopback, listen, main, parse
-from dashboard.peers import networks
+from dashboard.http.proxies import networks
 from luabus.errors import ConfigError
 from tests.support.imports import ROOT
 

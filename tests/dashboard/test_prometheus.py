@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dashboard.auth import Role
+from dashboard.http.tokens import Role
 from tests.dashboard.conftest import Dash
 from tests.support.imports import ROOT
 

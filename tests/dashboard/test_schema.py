@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from dashboard.auth import Role
+from dashboard.http.tokens import Role
 from tests.dashboard.conftest import TOKENS, Dash
 
 EXAMPLES = 6

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from dashboard.app import make_app
-from dashboard.auth import Keys
-from dashboard.context import Context, Options
-from dashboard.feed import Feed
-from dashboard.journal import Journal
+from dashboard.collector.journal import Journal
+from dashboard.collector.poller import Poller
+from dashboard.http.context import Context, Options
+from dashboard.http.tokens import Tokens
 from tests.dashboard.cluster import Clock, ScriptedCluster
 from tests.dashboard.conftest import TOKENS
 
@@ -61,8 +61,8 @@ async def scripted(**options: Any) -> AsyncIterator[int]:
     """The port of a dashboard over a scripted cluster."""
     clock = Clock()
     context = Context(
-        feed=Feed(ScriptedCluster(), now=clock),
-        keys=Keys(TOKENS),
+        feed=Poller(ScriptedCluster(), now=clock),
+        keys=Tokens(TOKENS),
         journal=Journal(None, clock),
         options=Options(**options),
         now=clock,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from luabus import admin
-from luabus.candidate import lease_clock
+from luabus.lease.candidate import lease_clock
 from tests.support.lease_servers import SqliteFile
 from tests.support.master_cluster import CLEAN_STOP_S, TAKE_OVER_S, Callers, MasterCluster
 from tests.support.waiting import until

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from luabus.candidate import lease_clock
+from luabus.lease.candidate import lease_clock
 from tests.support.lease_servers import LeaseServer, PostgresServer, RedisServer, SqliteFile, running
 from tests.support.master_cluster import RENEW, TTL, Callers, MasterCluster
 from tests.support.waiting import until

@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 
-from launcher import leftovers
 from launcher.__main__ import run as run_verb
-from launcher.client import Control
 from launcher.errors import NotRunning
-from launcher.rundir import RunDir
+from launcher.processes import orphans
+from launcher.runtime.control_client import Control
+from launcher.runtime.run_dir import RunDir
 from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -215,7 +215,7 @@ class ClusterRun:
             launcher.wait(10)
             if launcher.stdout is not None:
                 launcher.stdout.close()
-        leftovers.end(self.run_dir, 0.1)
+        orphans.end(self.run_dir, 0.1)
 
 
 def _toml(value: Any) -> str:

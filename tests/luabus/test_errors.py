@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 import luabus
-from luabus import codec, errors
+from luabus import errors
 from luabus.errors import LuabusError, from_wire
+from luabus.protocol import codec
 
 ALL = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LuabusError)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luabus.errors import LuabusError, ProtocolError
-from luabus.frames import split
+from luabus.protocol.frames import split
 from tests.support.fuzz import Lane, corpus, mutations
 from tests.support.programs import SECRET, Cluster
 

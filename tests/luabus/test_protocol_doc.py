@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from luabus import codec, frames
 from luabus.errors import from_wire
-from luabus.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, split
-from luabus.handshake import Handshake
-from luabus.hashing import hash_key
-from luabus.router import Router
+from luabus.protocol import codec, frames
+from luabus.protocol.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, split
+from luabus.protocol.handshake import Handshake
+from luabus.protocol.hashing import hash_key
+from luabus.router.server import Router
 from tests.support.imports import ROOT
 
 PAGE = (ROOT / "docs/protocol.md").read_text("utf-8")

@@ -8,7 +8,8 @@ from functools import cache
 
 import pytest
 
-from luabus import limits, pace, preference, wire
+from luabus import limits
+from luabus.client import failover, flow_control
 from luabus.limits import (
     CALL_TICK_S,
     DEFAULT_BUS_BUFFER,
@@ -22,6 +23,7 @@ from luabus.limits import (
     MAX_OUTSTANDING,
     STUCK_TIMEOUT_S,
 )
+from luabus.transport import connection
 from tests.support.imports import ROOT
 
 PAGE = (ROOT / "docs/semantics.md").read_text("utf-8")
@@ -109,19 +111,19 @@ def size(number: int) -> str:
 
 
 FIGURES = {
-    4: [f"{preference._SWITCH_TIMEOUT_S:g} s", size(DEFAULT_BUS_BUFFER // 2)],
+    4: [f"{failover._SWITCH_TIMEOUT_S:g} s", size(DEFAULT_BUS_BUFFER // 2)],
     10: [f"{CALL_TICK_S * 1000:g} ms"],
     18: [
         size(DEFAULT_STREAM_BUFFER), size(DEFAULT_BUS_BUFFER), size(DEFAULT_STREAM_BUFFER), size(DEFAULT_FRAME_LIMIT),
         f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
     ],
-    19: [size(2 * pace.WINDOW), size(DEFAULT_BUS_BUFFER)],
+    19: [size(2 * flow_control.WINDOW), size(DEFAULT_BUS_BUFFER)],
     21: [
-        f"{STUCK_TIMEOUT_S:g} s", size(wire._HIGH_WATER), f"{2 * STUCK_TIMEOUT_S:g} s",
+        f"{STUCK_TIMEOUT_S:g} s", size(connection._HIGH_WATER), f"{2 * STUCK_TIMEOUT_S:g} s",
         f"{(HEARTBEATS_MISSED + 0.5) * HEARTBEAT_S:g} s",
     ],
     25: [f"{DRAIN_TIMEOUT_S:g} s"],
-    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{preference._AGREE_TIMEOUT_S:g} s"],
+    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{failover._AGREE_TIMEOUT_S:g} s"],
     32: [f"{MAX_DEPTH} levels"],
 }  # fmt: skip
 """Every figure with a unit, in the order of each sentence."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from luabus.election import Action, Elector, LeaseRow, Lost, Observation, Read, Swap, Swapped
+from luabus.lease.elector import Action, Elector, Lost, Observation, Read, Swap, Swapped
+from luabus.lease.stores.base import LeaseRow
 from tests.support.election_world import GROUP, Make, Process, World
 
 

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import luabus
-from luabus.bus import Bus
-from luabus.router import Router
-from luabus.service import Service
+from luabus.client.bus import Bus
+from luabus.router.server import Router
+from luabus.service.service import Service
 from tests.support.waiting import until
 
 LONGEST_S = 60.0

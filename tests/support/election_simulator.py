@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from luabus.election import Wake
+from luabus.lease.elector import Wake
 from tests.support.election_world import (
     FAIR,
     FLAKY,

@@ -22,11 +22,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from luabus.election import (
+from luabus.lease.elector import (
     Action,
     Elector,
     Finished,
-    LeaseRow,
     Lost,
     Observation,
     Read,
@@ -36,6 +35,7 @@ from luabus.election import (
     Swapped,
     Wake,
 )
+from luabus.lease.stores.base import LeaseRow
 
 GROUP = 2
 TIMEOUTS_S = (1.0, 2.5, 4.0)  # of a store operation

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from luabus import codec
-from luabus.compression import compress
-from luabus.frames import (
+from luabus.protocol import codec
+from luabus.protocol.compression import compress
+from luabus.protocol.frames import (
     FLAG_COMPRESSED,
     FLAG_COUNT,
     FLAG_META,

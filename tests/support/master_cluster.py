@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 import luabus
 from luabus import admin
-from luabus.candidate import lease_clock
+from luabus.lease.candidate import lease_clock
 from tests.support.ports import free_ports
 from tests.support.waiting import until
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import luabus
-from luabus import codec
-from luabus.candidate import lease_clock
-from luabus.frames import Kind, make_route
 from luabus.ids import ServiceId
+from luabus.lease.candidate import lease_clock
+from luabus.protocol import codec
+from luabus.protocol.frames import Kind, make_route
 
 BEAT_S = 0.02
 

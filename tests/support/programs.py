@@ -15,7 +15,7 @@ from typing import Any, Self
 import psutil
 
 import luabus
-from luabus.bus import Bus
+from luabus.client.bus import Bus
 from tests.support.imports import ROOT
 from tests.support.ports import free_ports
 from tests.support.waiting import until

@@ -7,11 +7,11 @@ import contextlib
 import os
 from typing import Any, Self
 
-from luabus import codec
 from luabus.errors import LuabusError
-from luabus.frames import FLAG_REQUEST, Frame, Kind, encode, split
-from luabus.handshake import Handshake, farewell
 from luabus.limits import MAX_FRAME_LIMIT
+from luabus.protocol import codec
+from luabus.protocol.frames import FLAG_REQUEST, Frame, Kind, encode, split
+from luabus.protocol.handshake import Handshake, decode_bye
 
 
 class RawPeer:
@@ -88,17 +88,17 @@ class RawPeer:
             found = await self.frame(Kind.REPLY, Kind.ERROR)
             if found.sequence == sequence:
                 value = codec.unpack_value(found.body)
-                return farewell(found.body) if found.kind is Kind.ERROR else value
+                return decode_bye(found.body) if found.kind is Kind.ERROR else value
 
     async def request(self, method: str, *args: Any, sequence: int = 1, **fields: Any) -> Any:
         """A request and its answer."""
         self.call(method, *args, sequence=sequence, **fields)
         return await self.answer(sequence)
 
-    async def farewell(self) -> LuabusError | None:
+    async def decode_bye(self) -> LuabusError | None:
         """Read to the end: the error in the BYE frame, None when the connection ended without one."""
         try:
-            return farewell((await self.frame(Kind.BYE)).body)
+            return decode_bye((await self.frame(Kind.BYE)).body)
         except (EOFError, OSError):
             return None
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Self
 
-from luabus import codec
-from luabus.dispatch import Dispatcher
-from luabus.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
-from luabus.socket_mgr import Listener, SocketMgr, create_socket_mgr
-from luabus.stream import Reason, Stream
+from luabus.protocol import codec
+from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
+from luabus.rpc.dispatcher import Dispatcher
+from luabus.transport.manager import Listener, SocketMgr, create_socket_mgr
+from luabus.transport.stream import Reason, Stream
 
 LONGEST_S = 60.0
 

@@ -1,6 +1,6 @@
 """The first page is quick for reasons that can be counted: what a browser new to it asks for, when, and how much.
 
-How quick it is then on a machine, `python -m benchmarks.first_page` says.
+How quick it is then on a machine, `python -m benchmarks.dashboard.first_page` says.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from playwright.sync_api import Browser, Page, expect
 
-from dashboard.auth import Role
-from dashboard.peers import networks
+from dashboard.http.proxies import networks
+from dashboard.http.tokens import Role
 from tests.dashboard.conftest import TOKENS
 from tests.dashboard.live import LiveCluster, go
 from tests.dashboard.threaded import in_thread, scripted, served

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from luabus.candidate import Candidate, lease_clock
 from luabus.ids import ServiceId
+from luabus.lease.candidate import Candidate, lease_clock
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 TTL, RENEW = 2.0, 0.2

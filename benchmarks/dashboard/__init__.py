@@ -1,0 +1,1 @@
+"""The dashboard under load, and its first page."""

@@ -1,0 +1,1 @@
+"""The launcher: start, memory, fail-over."""

@@ -1,0 +1,128 @@
+"""What happened, as the API and the pages show it: lists that are read on from a number in both directions, and each event by
+its number, which is its address for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from dashboard.api.lists import Words
+from dashboard.collector.journal import Entry, Journal
+from dashboard.http.problems import ApiError
+from dashboard.http.registry import Call, endpoint
+from dashboard.http.tokens import Role
+from dashboard.i18n import Text
+from dashboard.model.answers import Event, Events
+from dashboard.model.requests import RequestModel
+
+MOST_DIGITS: Final = 18
+
+
+class EventsQuery(RequestModel):
+    """`after` reads on, `before` reads back; without both, the newest."""
+
+    after: Annotated[
+        int, Field(ge=0, description="only events with a higher number, the oldest of them first")
+    ] = 0
+    before: Annotated[int, Field(ge=0, description="only events with a lower number; 0: all")] = 0
+    limit: Annotated[int, Field(ge=1, le=5000)] = 100
+    q: Words = ""
+    kind: Annotated[str, Field(max_length=40)] = ""
+
+
+@endpoint(
+    "GET",
+    "/api/v1/history",
+    role=Role.viewer,
+    tag="events",
+    answer=Events,
+    query=EventsQuery,
+    summary="What happened, oldest first; without `after` the newest ones",
+)
+async def history(call: Call) -> Events:
+    asked: EventsQuery = call.query
+    journal = call.context.journal
+    found = _find(journal, asked)
+    return Events(
+        events=tuple(found),
+        next=found[-1].seq if found else max(asked.after, journal.next - 1),
+        oldest=journal.oldest,
+    )
+
+
+@endpoint(
+    "GET",
+    "/api/v1/history/{number}",
+    role=Role.viewer,
+    tag="events",
+    answer=Event,
+    summary="One event by its number",
+    problems=(404,),
+)
+async def one_event(call: Call) -> Event:
+    return event_of(call.context.journal, call.request.match_info["number"])
+
+
+def event_of(journal: Journal, number: str) -> Entry:
+    """Shared with the page. Raises 404 for one that is not kept any more, is not there yet, or is no number."""
+    known = number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
+    event = journal.get(int(number)) if known else None
+    if event is not None:
+        return event
+    if not known or int(number) == 0:
+        raise ApiError(
+            404, Text("there is no event {number}; events have numbers from 1 on", number=repr(number[:40]))
+        )
+    if int(number) >= journal.next:
+        said = Text(
+            "event {number} has not happened yet; the newest is {newest}",
+            number=number,
+            newest=journal.next - 1,
+        )
+        raise ApiError(404, said)
+    if int(number) >= journal.oldest:
+        raise ApiError(404, Text("event {number} was lost when the dashboard ended", number=number))
+    said = Text(
+        "event {number} is no longer kept (the oldest is {oldest})", number=number, oldest=journal.oldest
+    )
+    raise ApiError(404, said)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events, newest first. `older` and `newer` are the queries of the pages beside it; None where there is nothing."""
+
+    events: tuple[Entry, ...]
+    older: Mapping[str, Any] | None
+    newer: Mapping[str, Any] | None
+
+
+def page_of(journal: Journal, asked: EventsQuery, language: str = "en") -> Page:
+    """What one page shows; the newest page is the one that names no number, and so goes on with what happens."""
+    found = _find(journal, asked, language)
+    first = found[0].seq if found else asked.after + 1 if asked.after else asked.before
+    last = found[-1].seq if found else asked.before - 1 if asked.before else asked.after
+    older = journal.find(0, 1, asked.q, asked.kind, first, language=language) if first else []
+    newer = journal.find(last, asked.limit + 1, asked.q, asked.kind, language=language) if last else []
+    beside = {"q": asked.q, "kind": asked.kind}
+    on = {"after": last} if len(newer) > asked.limit else {}
+    away = not found and bool(asked.after or asked.before)
+    return Page(
+        events=tuple(reversed(found)),
+        older=beside | {"before": first} if older else None,
+        newer=beside | on if newer or away else None,
+    )
+
+
+def neighbours(journal: Journal, event: Entry) -> tuple[Entry | None, Entry | None]:
+    """The events before and after this one; None where it is the oldest or the newest."""
+    before = journal.find(limit=1, before=event.seq)
+    after = journal.find(limit=1, after=event.seq)
+    return (before[0] if before else None, after[0] if after else None)
+
+
+def _find(journal: Journal, asked: EventsQuery, language: str = "en") -> list[Entry]:
+    return journal.find(asked.after, asked.limit, asked.q, asked.kind, asked.before, language=language)

@@ -1,0 +1,191 @@
+"""The API's lists, all asked for alike: words that must occur, a column to sort by, and a page of the rows.
+
+The header `X-Total-Count` has the number of rows that fit, before paging. What happened is not among them: events are without an
+end, and are read on from a number (`GET /api/v1/history`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final, TypeVar
+
+from pydantic import BaseModel, Field, field_validator
+
+from dashboard.http.problems import no_launcher, no_router, not_found
+from dashboard.http.registry import Call, endpoint
+from dashboard.http.tokens import Role
+from dashboard.i18n import Invalid, Text
+from dashboard.model.answers import Closed, Connection, Process, Router
+from dashboard.model.requests import RequestModel
+from dashboard.model.snapshot import RouterState
+from dashboard.views import list_query
+
+MOST_ROWS: Final = 100_000
+
+Words = Annotated[str, Field(max_length=200, description="every word must occur; case does not matter")]
+Name = Annotated[str, Field(max_length=120)]
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class ListQuery(RequestModel):
+    """`sort` is a column, and `-column` descends; rows without a value come last either way."""
+
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    q: Words = ""
+    sort: str = ""
+    offset: Annotated[int, Field(ge=0, le=1 << 31)] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = MOST_ROWS
+
+    @field_validator("sort")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value and value.removeprefix("-") not in cls.columns:
+            columns = ", ".join(cls.columns)
+            raise Invalid(
+                Text("{value} is not a column; the columns are {columns}", value=repr(value), columns=columns)
+            )
+        return value
+
+
+class ConnectionsQuery(ListQuery):
+    """Of one `router`, or of all."""
+
+    columns = list_query.CONNECTION_COLUMNS
+    router: Name = ""
+
+
+class ClosedQuery(ListQuery):
+    """Of one `router`, or of all; newest first unless sorted."""
+
+    columns = list_query.CLOSED_COLUMNS
+    router: Name = ""
+
+
+class ProcessesQuery(ListQuery):
+    """Of one `service`, or of all; in the order of cluster.toml unless sorted."""
+
+    columns = list_query.PROCESS_COLUMNS
+    service: Name = ""
+
+
+class RoutersQuery(ListQuery):
+    """In the order of their numbers unless sorted."""
+
+    columns = list_query.ROUTER_COLUMNS
+
+
+def _page(call: Call, found: Sequence[Row]) -> list[Row]:
+    asked: ListQuery = call.query
+    page = list_query.select(found, asked.q, asked.sort, asked.offset, asked.limit)
+    call.headers["X-Total-Count"] = str(page.total)
+    return list(page.rows)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/routers",
+    role=Role.viewer,
+    tag="routing",
+    query=RoutersQuery,
+    answer=list[Router],
+    listed=True,
+    summary="Every router: what it has counted since its start, and its alarms",
+)
+async def routers(call: Call) -> list[Router]:
+    return _page(call, [_router(one, call.snapshot.at) for one in call.snapshot.routers])
+
+
+@endpoint(
+    "GET",
+    "/api/v1/routers/{name}",
+    role=Role.viewer,
+    tag="routing",
+    answer=Router,
+    summary="One router",
+    problems=(404,),
+)
+async def router(call: Call) -> Router:
+    name = call.request.match_info["name"]
+    found = next((one for one in call.snapshot.routers if one.name == name), None)
+    if found is None:
+        raise not_found("router", name, [one.name for one in call.snapshot.routers])
+    return _router(found, call.snapshot.at)
+
+
+def _router(state: RouterState, now: float) -> Router:
+    counted = state.stats.model_dump(exclude={"router", "address", "closed"}) if state.stats else {}
+    age_s = None if state.seen is None else round(max(now - state.seen, 0.0), 1)
+    return Router(router=state.name, address=state.address, connected=state.connected, age_s=age_s, **counted)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/connections",
+    role=Role.viewer,
+    tag="routing",
+    query=ConnectionsQuery,
+    answer=list[Connection],
+    listed=True,
+    summary="Every connection of every router",
+    problems=(503,),
+)
+async def connections(call: Call) -> list[Connection]:
+    if not call.snapshot.routed:
+        raise no_router(call.snapshot)
+    asked: ConnectionsQuery = call.query
+    return _page(call, [row for row in call.snapshot.connections if asked.router in ("", row.router)])
+
+
+@endpoint(
+    "GET",
+    "/api/v1/connections/closed",
+    role=Role.viewer,
+    tag="routing",
+    query=ClosedQuery,
+    answer=list[Closed],
+    listed=True,
+    summary="The connections that ended last, newest first, each with the reason",
+)
+async def closed(call: Call) -> list[Closed]:
+    asked: ClosedQuery = call.query
+    return _page(call, [row for row in list_query.closed(call.snapshot) if asked.router in ("", row.router)])
+
+
+@endpoint(
+    "GET",
+    "/api/v1/processes",
+    role=Role.viewer,
+    tag="processes",
+    query=ProcessesQuery,
+    answer=list[Process],
+    listed=True,
+    summary="Every supervised process",
+    problems=(503,),
+)
+async def processes(call: Call) -> list[Process]:
+    asked: ProcessesQuery = call.query
+    return _page(call, [row for row in _supervised(call) if asked.service in ("", row.service)])
+
+
+@endpoint(
+    "GET",
+    "/api/v1/processes/{name}",
+    role=Role.viewer,
+    tag="processes",
+    answer=Process,
+    summary="One process",
+    problems=(404, 503),
+)
+async def process(call: Call) -> Process:
+    name = call.request.match_info["name"]
+    found = next((row for row in _supervised(call) if row.name == name), None)
+    if found is None:
+        raise not_found("process", name, [row.name for row in call.snapshot.processes])
+    return found
+
+
+def _supervised(call: Call) -> tuple[Process, ...]:
+    if call.snapshot.launcher_error is not None:
+        raise no_launcher(call.snapshot)
+    return call.snapshot.processes

@@ -1,0 +1,123 @@
+"""The logs of processes as they are written: server-sent events, one line of the launcher's per log and reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import Field
+
+from dashboard.api import verbs
+from dashboard.api.event_stream import HEARTBEAT_S, message
+from dashboard.http.problems import ApiError, not_found
+from dashboard.http.registry import Call, endpoint
+from dashboard.http.tokens import Role
+from dashboard.i18n import Text
+from dashboard.model.requests import RequestModel
+from luabus.errors import LuabusError
+
+MOST_TAILS: Final = 32
+"""Logs followed at once; each holds a connection to the launcher."""
+
+Shape = Callable[[str, Sequence[str]], Any]
+
+
+class TailQuery(RequestModel):
+    lines: Annotated[int, Field(ge=0, le=10_000, description="lines of before to begin with")] = 400
+
+
+class TailsQuery(TailQuery):
+    names: Annotated[
+        str, Field(min_length=1, max_length=4000, description="names of processes, by commas: mail.1,mail.2")
+    ]
+
+
+@endpoint(
+    "GET",
+    "/api/v1/processes/{name}/follow",
+    role=Role.viewer,
+    tag="processes",
+    query=TailQuery,
+    media="text/event-stream",
+    summary="Server-sent events: the newest lines that a process wrote, then each as it is written",
+    problems=(404, 502, 503, 504),
+)
+async def follow(call: Call) -> web.StreamResponse:
+    name = call.request.match_info["name"]
+    verbs.known_name(call.snapshot, name, [process.name for process in call.snapshot.processes])
+    return await _follow(call, [name], lambda _, lines: lines)
+
+
+@endpoint(
+    "GET",
+    "/api/v1/follow",
+    role=Role.viewer,
+    tag="processes",
+    query=TailsQuery,
+    media="text/event-stream",
+    summary="Server-sent events: the same for several processes over one connection, each event with its name",
+    problems=(404, 502, 503, 504),
+)
+async def follow_several(call: Call) -> web.StreamResponse:
+    """One that is gone is left out, so that the others are still heard of."""
+    asked = dict.fromkeys(call.query.names.split(","))
+    known = [process.name for process in call.snapshot.processes]
+    names = [name for name in asked if name in known]
+    if not names:
+        raise not_found("process", call.query.names, known)
+    return await _follow(call, names, lambda name, lines: {"name": name, "lines": lines})
+
+
+async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamResponse:
+    context = call.context
+    if context.tails.count + len(names) > MOST_TAILS:
+        raise ApiError(
+            503,
+            Text("{count} logs can be followed at once, and are", count=MOST_TAILS),
+            headers={"Retry-After": "10"},
+        )
+    async with AsyncExitStack() as held:
+        for _ in names:
+            held.enter_context(context.tails.one())
+        logs = {
+            name: await held.enter_async_context(context.feed.source.follow(name, call.query.lines))
+            for name in names
+        }
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "X-Accel-Buffering": "no",
+                "Cache-Control": "no-store",
+            }
+        )
+        await response.prepare(call.request)
+        coming = {asyncio.ensure_future(anext(log, None)): name for name, log in logs.items()}
+        stopped = asyncio.ensure_future(context.feed.stopped.wait())
+        try:
+            with suppress(ConnectionResetError, LuabusError):
+                while coming:
+                    waited: list[asyncio.Future[Any]] = [*coming, stopped]
+                    done, _ = await asyncio.wait(
+                        waited, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if stopped.done():
+                        break
+                    if not done:
+                        await response.write(message("alive", {}))
+                    for task in [task for task in coming if task.done()]:
+                        name, lines = coming[task], task.result()
+                        del coming[task]
+                        if lines is None:
+                            await response.write(message("end", {"name": name}))
+                            continue
+                        await response.write(message("lines", shape(name, list(verbs.log_texts(lines)))))
+                        coming[asyncio.ensure_future(anext(logs[name], None))] = name
+        finally:
+            for future in (*coming, stopped):
+                future.cancel()
+                with suppress(asyncio.CancelledError, LuabusError):
+                    await future
+    return response

@@ -1,0 +1,160 @@
+"""The OpenAPI 3.1 document, made from the table of endpoints and the models; nothing in it is written twice."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aiohttp import web
+from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from dashboard.http.problems import MEDIA_TYPE
+from dashboard.http.registry import TABLE, Call, Endpoint, endpoint
+from dashboard.model.answers import ProblemDetail
+
+_REF = "#/components/schemas/{model}"
+_REASONS = {
+    400: "The request is no HTTP, its address is longer than 8 KB, or its body is not what its headers say",
+    401: "No token, or a wrong one",
+    403: "The role is too low, or a page of another site asked",
+    404: "There is no such thing; the detail says what was probably meant",
+    409: "It cannot be done as asked; the detail says why",
+    413: "The body is too large",
+    415: "The body is not application/json, or it is compressed",
+    421: "The Host is not one of this dashboard's names",
+    422: "A parameter or the body is wrong; `errors` says where",
+    429: "Too many wrong tokens from this address",
+    502: "The router or launcher went away while it worked on this, or failed",
+    503: "No router, or no launcher, answers",
+    504: "The router or launcher did not answer in time",
+}
+
+
+@endpoint(
+    "GET",
+    "/api/v1/openapi.json",
+    role=None,
+    tag="meta",
+    summary="This API as an OpenAPI 3.1 document",
+    answer=dict[str, Any],
+)
+async def openapi(call: Call) -> web.Response:
+    return web.json_response(document(call.context.options.prefix))
+
+
+@cache
+def document(prefix: str = "") -> dict[str, Any]:
+    """The whole document; `prefix` is the path under which a proxy serves it."""
+    models = {model for one in TABLE for model in (one.body, one.query) if model is not None}
+    _, schemas = models_json_schema([(ProblemDetail, "serialization")], ref_template=_REF)
+    definitions: dict[str, Any] = dict(schemas["$defs"])
+    for model in models:
+        schema = TypeAdapter(model).json_schema(ref_template=_REF)
+        definitions |= schema.pop("$defs", {})
+        definitions[model.__name__] = schema
+    paths: dict[str, Any] = {}
+    for one in TABLE:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, definitions)
+    try:
+        release = version("luabus")
+    except PackageNotFoundError:
+        release = "0"
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "luabus admin API",
+            "version": release,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": prefix or "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "a token of the run directory"}
+            },
+        },
+    }
+
+
+def _operation(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": one.handler.__name__,
+        "summary": one.summary,
+        "tags": [one.tag],
+        "parameters": [*_path_parameters(one), *_query_parameters(one)],
+        "responses": _responses(one, definitions),
+    }
+    if one.role is None:
+        operation["security"] = []
+    else:
+        operation["description"] = f"Needs the role {one.role.name}."
+    if one.body is not None:
+        schema = {"$ref": _REF.format(model=one.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _path_parameters(one: Endpoint) -> list[dict[str, Any]]:
+    shapes = {"number": {"type": "integer", "minimum": 1}}
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": shapes.get(name, {"type": "string", "minLength": 1}),
+        }
+        for name in re.findall(r"{(\w+)}", one.path)
+    ]
+
+
+def _query_parameters(one: Endpoint) -> list[dict[str, Any]]:
+    if one.query is None:
+        return []
+    schema = one.query.model_json_schema(ref_template=_REF)
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": shape}
+        for name, shape in schema["properties"].items()
+    ]
+
+
+def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+    statuses = {400, 421, 422, *one.problems}
+    if one.role is not None:
+        statuses |= {401, 403, 429}
+    if one.body is not None:
+        statuses |= {403, 413, 415}
+    problem = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetail")}}}
+    responses: dict[str, Any] = {
+        "200": {"description": "Done as asked", "content": {one.media: {"schema": _answer(one, definitions)}}}
+    }
+    if one.listed:
+        responses["200"]["headers"] = {
+            "X-Total-Count": {
+                "description": "How many rows there are, before paging",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+    for status in sorted(statuses):
+        # What is no HTTP is answered by the server before anything of ours sees it, in plain text.
+        content = {"text/plain": {"schema": {"type": "string"}}, **problem} if status == 400 else problem
+        responses[str(status)] = {"description": _REASONS[status], "content": content}
+    return responses
+
+
+def _answer(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+    if one.answer is None:
+        return {"type": "string"}
+    schema = TypeAdapter(one.answer).json_schema(mode="serialization", ref_template=_REF)
+    definitions |= schema.pop("$defs", {})
+    title = schema.get("title")
+    if title and schema.get("type") == "object" and "properties" in schema:
+        definitions[title] = schema
+        return {"$ref": _REF.format(model=title)}
+    return schema

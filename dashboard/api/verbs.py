@@ -1,0 +1,283 @@
+"""The verbs: check the names, say what would happen or do it, have it written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from dashboard.api.audit import audited, who
+from dashboard.http.context import Caller, Context
+from dashboard.http.problems import ApiError, bad_input, no_launcher, no_router, not_found
+from dashboard.i18n import Invalid, RefusedWithMessage, Text
+from dashboard.model.answers import LogLines
+from dashboard.model.requests import (
+    CloseRequest,
+    Consequence,
+    Done,
+    KillRequest,
+    PromoteRequest,
+    Registered,
+    RegisterRequest,
+    ScaleRequest,
+)
+from dashboard.model.snapshot import Snapshot
+from dashboard.views import audit_texts, consequences, entries, losses, signals
+from luabus import admin
+
+WORK_TIMEOUT_S: Final = 3600.0
+"""A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
+NEVER_SCALED: Final = ("router", "dashboard")
+
+
+async def register(
+    context: Context, caller: Caller | None, asked: RegisterRequest, preview: bool
+) -> Registered | Consequence:
+    """`*` is every router. Unknown ids and routers are 404; what a router refuses is 409, in its own words."""
+    snapshot = context.feed.snapshot
+    service_id = known_id(snapshot, asked.service_id)
+    if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
+        raise not_found("router", asked.router, [router.name for router in snapshot.routers])
+    _no_router(service_id, asked.service_id)
+    asked = asked.model_copy(update={"service_id": service_id})
+    if preview:
+        return consequence(consequences.of_register(snapshot, asked), caller)
+    name = consequences.name_of(snapshot, service_id)
+    whose = _whose(snapshot, asked)
+    text = audit_texts.registered(asked, name, whose)
+    async with audited(context, caller, "register", name, text) as written, context.feed.changing:
+        undo = entries.undo_of(await context.feed.with_tables(), asked)
+        answers = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+        # A router that has never answered has no name of its own yet.
+        names = {router.address: router.name for router in snapshot.routers}
+        results = {names.get(router, router): said for router, said in answers.items()}
+        written.text = audit_texts.registered(asked, name, whose, results)
+    return Registered(
+        done=_told(asked, name, results).to(spoken_by(caller)),
+        service_id=service_id,
+        results=results,
+        undo=undo,
+    )
+
+
+def _whose(snapshot: Snapshot, asked: RegisterRequest) -> str:
+    """Who is at the other end of a token, for what is written down; "" where that says nothing more."""
+    if not isinstance(asked.token, int) or asked.token == 0:
+        return ""
+    rows = (
+        entries.connection(snapshot, one.name, asked.token) for one in entries.meant(snapshot, asked.router)
+    )
+    return next((row.name or row.peer for row in rows if row is not None), "")
+
+
+def _told(asked: RegisterRequest, name: str, results: Mapping[str, str]) -> Text:
+    done = [router for router, said in results.items() if said == admin.DONE]
+    silent = [router for router, said in results.items() if said not in (admin.DONE, admin.NOTHING)]
+    if asked.is_master:
+        what = Text("{name} is master", name=name)
+    elif asked.token is None:
+        what = Text("{name} is removed", name=name)
+    else:
+        what = Text("{name} is registered" if asked.token else "{name} is vacant", name=name)
+    if done:
+        everywhere = asked.router == "*" and len(done) == len(results)
+        where = Text("every router") if everywhere else ", ".join(done)
+        told = Text("{what}: done at {where}", what=what, where=where)
+    else:
+        told = Text("{name} has no entry: nothing to remove", name=name)
+    for router in silent:
+        told = Text("{told}; {router} did not answer", told=told, router=router)
+    return told
+
+
+async def promote(
+    context: Context, caller: Caller | None, asked: PromoteRequest, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    service_id = known_id(snapshot, asked.service_id)
+    _no_router(service_id, asked.service_id)
+    if preview:
+        return consequence(consequences.of_promote(snapshot, service_id), caller)
+    name = consequences.name_of(snapshot, service_id)
+    text = Text("promote {name} to master", name=name)
+    async with audited(context, caller, "promote", name, text), context.feed.changing:
+        group = consequences.group_of(await context.feed.with_tables(), service_id)
+        detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
+    former = group.master if group is not None else None
+    undo = PromoteRequest(service_id=former) if former not in (None, service_id) else None
+    return _done(caller, Text("{name} is asked to be the master", name=name), detail, undo=undo)
+
+
+async def close(
+    context: Context, caller: Caller | None, asked: CloseRequest, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    row = next(
+        (row for row in snapshot.connections if (row.router, row.token) == (asked.router, asked.token)), None
+    )
+    if row is None:
+        if asked.router not in [router.name for router in snapshot.routers]:
+            raise not_found("router", asked.router, [router.name for router in snapshot.routers])
+        known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
+        raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
+    if preview:
+        return consequence(losses.of_close(snapshot, asked.router, asked.token), caller)
+    name = row.name or row.peer
+    text = Text("close the connection of {name} at {router}", name=name, router=asked.router)
+    async with audited(context, caller, "close", name, text):
+        detail = await context.feed.source.close_connection(asked.router, asked.token)
+    closed = Text("the connection of {name} at {router} is closed", name=name, router=asked.router)
+    return _done(caller, closed, detail)
+
+
+async def kill(
+    context: Context, caller: Caller | None, asked: KillRequest, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    known_name(snapshot, asked.name, snapshot.names())
+    try:
+        signal = signals.name_of(asked.signal)
+    except Invalid as error:
+        raise bad_input("signal", error.said) from None
+    if preview:
+        return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
+    text = Text("send {signal} to {name}", signal=signal, name=asked.name)
+    async with audited(context, caller, "kill", asked.name, text, "launcher"):
+        detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
+    return _done(caller, Text("{signal} was sent to {name}", signal=signal, name=asked.name), detail)
+
+
+async def steer(
+    context: Context, caller: Caller | None, verb: str, name: str, preview: bool
+) -> Done | Consequence:
+    """`start`, `stop` and `restart`."""
+    snapshot = context.feed.snapshot
+    known_name(snapshot, name, snapshot.names())
+    if preview:
+        if verb == "start":
+            said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
+            return consequence(said, caller)
+        return consequence(losses.of_stop(snapshot, name, restart=verb == "restart"), caller)
+    text = Text("{verb} {name}", verb=Text(verb), name=name)
+    async with audited(context, caller, verb, name, text, "launcher"):
+        return await _work(context, caller, verb, name)
+
+
+async def scale(
+    context: Context, caller: Caller | None, asked: ScaleRequest, preview: bool
+) -> Done | Consequence:
+    snapshot = context.feed.snapshot
+    services = snapshot.services()
+    known_name(snapshot, asked.service, services)
+    if asked.service in NEVER_SCALED:
+        said = Text(
+            "{service} is not scaled: only services are; change cluster.toml, then reload",
+            service=asked.service,
+        )
+        raise RefusedWithMessage(said)
+    now = len(services[asked.service])
+    if preview:
+        return consequence(losses.of_scale(snapshot, asked.service, asked.instances), caller)
+    text = Text(
+        "scale {service} from {now} to {wanted}", service=asked.service, now=now, wanted=asked.instances
+    )
+    async with audited(context, caller, "scale", asked.service, text, "launcher"):
+        return await _work(context, caller, "scale", asked.service, asked.instances)
+
+
+async def _work(
+    context: Context, caller: Caller | None, verb: str, name: str, wanted: int | None = None
+) -> Done:
+    """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
+    asked_by = {**who(caller), "wait": True}
+    args = (name, asked_by) if wanted is None else (name, wanted, asked_by)
+    work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
+    number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
+    if result is None:
+        begun = "{verb} {name}: begun" if wanted is None else "scale {name} to {wanted}: begun"
+        return _done(caller, Text(begun, verb=Text(verb), name=name, wanted=wanted), job=number)
+    if isinstance(result, dict) and not result.get("ok", True):
+        raise ApiError(502, Text(str(result.get("text", "it failed"))))
+    done = "{verb} {name}: done" if wanted is None else "scale {name} to {wanted}: done"
+    return _done(caller, Text(done, verb=Text(verb), name=name, wanted=wanted), result)
+
+
+async def logs(context: Context, name: str, lines: int) -> LogLines:
+    """The newest lines of one process."""
+    snapshot = context.feed.snapshot
+    names = [process.name for process in snapshot.processes]
+    of_service = [process.name for process in snapshot.services().get(name, ())]
+    if name not in names and of_service:
+        said = Text(
+            "{name} is a service; name one of its processes: {names}", name=name, names=", ".join(of_service)
+        )
+        raise ApiError(404, said)
+    known_name(snapshot, name, names)
+    answer = await context.feed.source.ask("logs", [name], lines)
+    return LogLines(name=name, lines=tuple(log_texts(answer)))
+
+
+def log_texts(answer: Any) -> Iterable[str]:
+    """The lines in whatever the launcher gives them: texts, or maps with a `line` or `text`."""
+    for line in answer or ():
+        if isinstance(line, dict):
+            yield str(line.get("line", line.get("text", "")))
+        elif isinstance(line, list | tuple):
+            yield str(line[-1]) if line else ""
+        else:
+            yield str(line)
+
+
+def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:
+    """404 with a suggestion, or 503 when nobody could know."""
+    known = list(names)
+    if name in known:
+        return
+    if not known and snapshot.launcher_error is not None:
+        raise no_launcher(snapshot)
+    raise not_found("process or service", name, known)
+
+
+def known_id(snapshot: Snapshot, given: str) -> str:
+    """`2.1` for `2.1` or `mail.1`. An id is known when a router holds it, a connection says it, or the launcher runs it."""
+    ids = {slot.service_id: slot.name for group in snapshot.groups() for slot in group.slots}
+    ids |= {row.service_id: row.name for row in snapshot.connections if row.service_id and row.token}
+    ids |= {process.service_id: process.name for process in snapshot.processes if process.service_id}
+    for service_id, name in ids.items():
+        if given in (service_id, name):
+            return service_id
+    if not ids and not snapshot.routed:
+        raise no_router(snapshot)
+    raise not_found("service id", given, ids.values())
+
+
+def _no_router(service_id: str, given: str) -> None:
+    if service_id.startswith("0."):
+        raise RefusedWithMessage(
+            Text("{name} is a router; only services are registered, and have masters", name=given)
+        )
+
+
+def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
+    """In the language of who asks."""
+    title, sentences, danger = said
+    language = spoken_by(caller)
+    return Consequence(
+        title=title.to(language),
+        sentences=tuple(sentence.to(language) for sentence in sentences),
+        danger=danger,
+    )
+
+
+def spoken_by(caller: Caller | None) -> str:
+    """English for a program that names none."""
+    return caller.language if caller else "en"
+
+
+def _done(
+    caller: Caller | None,
+    text: Text,
+    detail: Any = None,
+    job: int | None = None,
+    undo: PromoteRequest | None = None,
+) -> Done:
+    return Done(done=text.to(spoken_by(caller)), detail=detail, job=job, undo=undo)

@@ -1,0 +1,1 @@
+"""What the dashboard knows: collected from routers, services and the launcher, and kept."""

@@ -1,0 +1,255 @@
+"""What happened: one bounded list of events, kept on disk so that it outlives the dashboard.
+
+A file of JSON lines. When it has grown to twice what is kept it is written anew with the newest half, so it stays bounded. What
+cannot be written, on a full disk, is owed, and written as soon as that is possible.
+
+An event's number is its address, and never given out twice. A small file beside the events has the last one. It is written
+before the event is, and in place, which needs no room: whether the dashboard was killed in the middle of a line, or had no room
+for it, no other event gets that number.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+
+from dashboard.i18n import Text, unpacked
+from dashboard.model.answers import Event, Level
+
+log = logging.getLogger("dashboard.journal")
+
+KEPT: Final = 5000
+"""Events kept: some weeks of a calm cluster, 1 MB."""
+
+
+class Entry(Event):
+    """An event with its text as it can be said in every language; those of others, and old ones, are as they were written."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    said: Annotated[Text | None, BeforeValidator(unpacked)] = Field(default=None, exclude=True)
+
+    def to(self, language: str) -> str:
+        return (self.said or Text(self.text)).to(language)
+
+
+class Journal:
+    """Appends events and finds them again. `path` None keeps them in memory only."""
+
+    def __init__(self, path: Path | None, now: Callable[[], float], kept: int = KEPT) -> None:
+        self._path = path
+        self._now = now
+        self._events: deque[Entry] = deque(maxlen=kept)
+        self._kept = kept
+        self._lines = 0
+        self._mid_line = False
+        self._owed: deque[Entry] = deque(maxlen=kept)
+        self._in_trouble = False
+        self._next = max(self._read(), self._claimed()) + 1
+        self.on_event: Callable[[Event], None] = lambda event: None
+
+    @property
+    def next(self) -> int:
+        """The number that the next event gets."""
+        return self._next
+
+    def add(
+        self,
+        kind: str,
+        subject: str,
+        text: str | Text,
+        level: Level = "ok",
+        by: str = "",
+        origin: str = "",
+        at: float | None = None,
+        source: Literal["dashboard", "launcher"] = "dashboard",
+    ) -> Entry:
+        """Write one event down. `at` in seconds since the epoch; now when None."""
+        written = _sayable(str(text))
+        event = Entry(
+            seq=self._claim(),
+            at=time_text(self._now() if at is None else at),
+            kind=_sayable(kind),
+            subject=_sayable(subject),
+            text=written,
+            said=text if isinstance(text, Text) and written == str(text) else None,
+            level=level,
+            by=_sayable(by),
+            origin=_sayable(origin),
+            source=source,
+        )
+        self._events.append(event)
+        self._write(event)
+        self.on_event(event)
+        return event
+
+    def newest(self, source: str) -> Entry | None:
+        """The last event from there."""
+        return next((event for event in reversed(self._events) if event.source == source), None)
+
+    def get(self, number: int) -> Entry | None:
+        """The event with this number; None when it is not kept."""
+        return next((event for event in self._events if event.seq == number), None)
+
+    @property
+    def oldest(self) -> int:
+        """The lowest number that is kept; that of the event to come when none is."""
+        return self._events[0].seq if self._events else self._next
+
+    def find(
+        self,
+        after: int = 0,
+        limit: int = 100,
+        q: str = "",
+        kind: str = "",
+        before: int = 0,
+        *,
+        language: str = "en",
+    ) -> list[Entry]:
+        """Events with a number above `after`, and below `before` unless that is 0, oldest first: the first `limit` of them, the
+        last when `after` is 0. The words of `q` are looked for in the text as it is in English and in `language`."""
+        words = q.casefold().split()
+        found = [
+            event
+            for event in self._events
+            if event.seq > after and not 0 < before <= event.seq and _fits(event, words, kind, language)
+        ]
+        return found[:limit] if after else found[-limit:]
+
+    def kinds(self) -> list[str]:
+        """Which kinds of events there are."""
+        return sorted({event.kind for event in self._events})
+
+    def _read(self) -> int:
+        """Fill from the file; returns the highest number that was given to any line of it."""
+        if self._path is None or not self._path.exists():
+            return 0
+        try:
+            *lines, rest = self._path.read_bytes().split(b"\n")
+        except OSError as error:
+            log.warning("%s cannot be read, so the events of before are not shown: %s", self._path, error)
+            return 0
+        self._mid_line = bool(rest)
+        self._lines = len(lines) + self._mid_line
+        highest = left_out = 0
+        for line in (line for line in (*lines, rest) if line):
+            # A line that was cut short by a crash is no reason to lose the others; and it had a number.
+            try:
+                event = Entry.model_validate_json(line)
+            except ValidationError:
+                left_out += 1
+                highest += 1
+                continue
+            if event.seq > (self._events[-1].seq if self._events else 0):
+                self._events.append(event)
+                highest = event.seq
+        if left_out:
+            log.warning("%d lines of %s are no events and are left out", left_out, self._path)
+        return highest
+
+    def _claimed(self) -> int:
+        """The last number that was given out, as the file for that says."""
+        if self._path is None:
+            return 0
+        try:
+            said = _claims(self._path).read_bytes().strip()
+        except OSError:
+            return 0
+        return int(said) if said.isdigit() and len(said) <= _DIGITS else 0
+
+    def _claim(self) -> int:
+        number = self._next
+        self._next += 1
+        if self._path is not None:
+            # Where this is not possible, what is written of the events tells their numbers as well.
+            with suppress(OSError):
+                file = os.open(_claims(self._path), os.O_WRONLY | os.O_CREAT, 0o600)
+                try:
+                    os.write(file, b"%0*d\n" % (_DIGITS, number))
+                finally:
+                    os.close(file)
+        return number
+
+    def _write(self, event: Entry) -> None:
+        if self._path is None:
+            return
+        self._owed.append(event)
+        try:
+            if self._lines + len(self._owed) > 2 * self._kept:
+                fresh = self._path.with_suffix(".new")
+                with open(fresh, "wb", opener=_private) as file:
+                    file.writelines(_line(one) for one in self._events)
+                fresh.replace(self._path)
+                self._lines = len(self._events)
+            else:
+                self._append(self._path)
+                self._lines += len(self._owed)
+        except OSError as error:
+            if not self._in_trouble:
+                log.error("events are kept in memory only until they can be written again: %s", error)
+            self._in_trouble = True
+            return
+        self._mid_line = False
+        self._owed.clear()
+        if self._in_trouble:
+            self._in_trouble = False
+            log.info("events are written to %s again", self._path)
+
+    def _append(self, path: Path) -> None:
+        """All that is owed or none of it."""
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with open(path, "ab", opener=_private) as file:
+                file.write(b"\n" * self._mid_line + b"".join(_line(one) for one in self._owed))
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, size)
+            raise
+
+
+_DIGITS: Final = 18
+
+
+def _claims(path: Path) -> Path:
+    return path.with_suffix(".last")
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens for the owner alone: who did what, and what services say of themselves, is not for every user of the machine."""
+    number = os.open(path, flags, 0o600)
+    if os.name == "posix":
+        os.fchmod(number, 0o600)  # one that an earlier version made
+    return number
+
+
+def time_text(at: float) -> str:
+    """Seconds since the epoch as RFC 3339 with milliseconds, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _line(event: Entry) -> bytes:
+    # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
+    said = {"said": event.said.packed()} if event.said is not None and event.said.values else {}
+    return json.dumps(event.model_dump() | said, ensure_ascii=False).encode() + b"\n"
+
+
+def _sayable(text: str) -> str:
+    """Half a character, which no encoding can write, becomes its escape."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _fits(event: Entry, words: list[str], kind: str, language: str) -> bool:
+    if kind and event.kind != kind:
+        return False
+    shown = event.to(language) if language != "en" else ""
+    said = f"{event.kind} {event.subject} {event.text} {shown} {event.by} {event.origin}".casefold()
+    return all(word in said for word in words)

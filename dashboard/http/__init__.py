@@ -1,0 +1,1 @@
+"""HTTP as every endpoint needs it: who asks, the table of endpoints, problems."""

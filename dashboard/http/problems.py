@@ -1,0 +1,144 @@
+"""Errors as RFC 9457 `application/problem+json`; which luabus error is which status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from dashboard.i18n import RefusedWithMessage, Text, reason
+from dashboard.model.answers import ProblemDetail
+from dashboard.model.snapshot import Snapshot
+from luabus import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# The first match counts: the more special classes stand before their roots.
+STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
+    (errors.Refused, 409),
+    (errors.IdInUse, 409),
+    (errors.StaleEpoch, 409),
+    (errors.NotConnected, 503),
+    (errors.NoRoute, 404),
+    (errors.NoMaster, 503),
+    (errors.RequestTimeout, 504),
+    (errors.ConnectionLost, 502),
+    (errors.Overloaded, 503),
+    (errors.UnknownMethod, 404),
+    (errors.BadArguments, 422),
+    (errors.FrameTooLarge, 413),
+    (errors.RemoteError, 502),
+    (errors.AuthError, 502),
+    (errors.LuabusError, 502),
+)
+
+
+class ApiError(Exception):
+    """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Text` in
+    the language of who asks."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | Text,
+        *,
+        invalid: Sequence[Mapping[str, str | Text]] = (),
+        headers: dict[str, str] | None = None,
+        error: str = "",
+    ) -> None:
+        super().__init__(str(detail))
+        self.status = status
+        self.detail = str(detail)
+        self.said = detail
+        self.invalid = tuple(invalid)
+        self.headers = headers or {}
+        self.error = error
+
+
+def from_luabus(error: errors.LuabusError) -> ApiError:
+    """The status that says the same, with the error's own words."""
+    status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    if isinstance(error, RefusedWithMessage):
+        return ApiError(status, error.said, error="Refused")
+    return ApiError(status, str(error) or type(error).__name__, error=type(error).__name__)
+
+
+def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
+    """404 that says what there is, or what was probably meant."""
+    names = sorted(set(known))
+    close = likely(name, names)
+    if close:
+        hint = Text("did you mean {name}?", name=repr(close))
+    elif names:
+        hint = Text("there are: {names}", names=", ".join(names[:12]) + (" ..." if len(names) > 12 else ""))
+    else:
+        hint = Text("none is known now")
+    return ApiError(
+        404, Text("there is no {what} {name}; {hint}", what=Text(what), name=repr(name), hint=hint)
+    )
+
+
+def no_router(snapshot: Snapshot) -> ApiError:
+    """503 while nobody can tell of the routes."""
+    why = snapshot.bus_error or Text("all connections are lost")
+    return ApiError(503, Text("no router answers: {why}", why=why), error="NotConnected")
+
+
+def no_launcher(snapshot: Snapshot) -> ApiError:
+    """503 while nobody can tell of the processes."""
+    said = Text("the launcher does not answer: {why}", why=reason(snapshot.launcher_error or ""))
+    return ApiError(503, said, error="NotConnected")
+
+
+def likely(name: str, known: Sequence[str]) -> str:
+    """The one that was probably meant; "" when none is like it. Of `mial.7` the name counts, and then the nearest number: that
+    two end in `.1`, or are numbers, makes them not alike."""
+    stem, _, number = name.partition(".")
+    stems = {one.partition(".")[0] for one in known}
+    close = difflib.get_close_matches(stem, [one for one in stems if not one.isdigit()], n=1)
+    found = [one for one in known if close and one.partition(".")[0] == close[0]]
+    return min(found, key=lambda one: ((one == close[0]) == bool(number), _apart(one, number)), default="")
+
+
+def _apart(name: str, number: str) -> int:
+    numbers = [name.partition(".")[2], number]
+    return abs(int(numbers[0]) - int(numbers[1])) if all(one.isdecimal() for one in numbers) else 0
+
+
+def invalid(found: Sequence[Any]) -> ApiError:
+    """422 from a list such as pydantic's: `loc` and `msg`, which may be a text."""
+    listed = [
+        {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": one["msg"]} for one in found
+    ]
+    said = [Text("{at}: {message}", **one) for one in listed]
+    whole = said[0]
+    for one in said[1:]:
+        whole = Text("{first}; {second}", first=whole, second=one)
+    return ApiError(422, whole, invalid=listed)
+
+
+def bad_input(at: str, message: Text) -> ApiError:
+    """422 for one thing that came in."""
+    return invalid([{"loc": (at,), "msg": message}])
+
+
+def response(error: ApiError, instance: str, language: str = "en") -> web.Response:
+    """The problem document, in this language."""
+    document = ProblemDetail(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=_in(language, error.said),
+        instance=instance,
+        errors=tuple({key: _in(language, said) for key, said in one.items()} for one in error.invalid),
+        error=error.error,
+    )
+    body = document.model_dump_json(exclude_defaults=True, exclude={"type"})
+    headers = {"Content-Language": language} | error.headers
+    return web.Response(text=body, status=error.status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def _in(language: str, said: str | Text) -> str:
+    return said.to(language) if isinstance(said, Text) else said

@@ -1,0 +1,235 @@
+"""One table of the API's endpoints: the routes, the checks of what comes in, and the OpenAPI document are all made from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from dashboard.http.context import CONTEXT, Caller, Context, caller_of
+from dashboard.http.problems import ApiError, bad_input, from_luabus, invalid
+from dashboard.http.tokens import Role
+from dashboard.i18n import Invalid, Text, recognised
+from dashboard.model.requests import RequestModel
+from dashboard.model.snapshot import Snapshot
+from luabus.errors import LuabusError
+
+MOST_BODY_BYTES: Final = 64 * 1024
+"""The largest request is one `call` with its arguments."""
+
+CHECKS: Final = (
+    "Field required",
+    "Extra inputs are not permitted",
+    "Input should be greater than or equal to {least}",
+    "Input should be less than or equal to {most}",
+    "Input should be less than {limit}",
+    "Input should be a valid {kind}, {why}",
+    "Input should be a valid {kind}",
+    "Input should be {expected}",
+    "String should have at most {most} characters",
+    "String should have at least {least} character",
+    "Tuple should have at most {most} items after validation, not {found}",
+    "Invalid JSON: {why}",
+)
+"""How pydantic says what does not fit, as far as it is said in other languages too."""
+
+Made = TypeVar("Made", bound=RequestModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: `query` and `body` are of the endpoint's models."""
+
+    context: Context
+    request: web.Request
+    caller: Caller | None
+    query: Any
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.context.feed.snapshot
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself; what
+    is `listed` comes in pages, with the number of all rows in the header X-Total-Count."""
+
+    method: str
+    path: str
+    handler: Handler
+    role: Role | None
+    summary: str
+    tag: str
+    answer: Any
+    query: type[RequestModel] | None = None
+    body: type[RequestModel] | None = None
+    problems: tuple[int, ...] = ()
+    media: str = "application/json"
+    listed: bool = False
+
+
+TABLE: Final[list[Endpoint]] = []
+_working: Final[set[asyncio.Future[Any]]] = set()
+"""The loop itself holds tasks only weakly."""
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    role: Role | None,
+    summary: str,
+    tag: str,
+    answer: Any = None,
+    query: type[RequestModel] | None = None,
+    body: type[RequestModel] | None = None,
+    problems: tuple[int, ...] = (),
+    media: str = "application/json",
+    listed: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Enter a handler in the table."""
+
+    def enter(handler: Handler) -> Handler:
+        TABLE.append(
+            Endpoint(method, path, handler, role, summary, tag, answer, query, body, problems, media, listed)
+        )
+        return handler
+
+    return enter
+
+
+def add_routes(app: web.Application) -> None:
+    """Serve every endpoint of the table."""
+    for one in TABLE:
+        if one.method == "GET":
+            # A stream of events has no end that a HEAD could wait for.
+            app.router.add_get(one.path, _serve(one), allow_head=one.media != "text/event-stream")
+        else:
+            app.router.add_route(one.method, one.path, _serve(one))
+
+
+def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    adapter: TypeAdapter[Any] | None = TypeAdapter(one.answer) if one.answer is not None else None
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        caller = caller_of(request)
+        if one.role is not None:
+            allow(caller, one.role)
+        context = request.app[CONTEXT]
+        call = Call(context, request, caller, _query(one, request), await _body(one, request))
+        if one.role is not None:
+            await context.feed.recent()
+        try:
+            result = await (one.handler(call) if one.method == "GET" else _to_its_end(one.handler(call)))
+        except LuabusError as error:
+            raise from_luabus(error) from error
+        if isinstance(result, web.StreamResponse):
+            return result
+        assert adapter is not None
+        if one.method != "GET":
+            call.headers["Content-Language"] = caller.language if caller else "en"
+        return web.Response(
+            body=adapter.dump_json(result), content_type="application/json", headers=call.headers
+        )
+
+    return serve
+
+
+async def _to_its_end(work: Awaitable[Any]) -> Any:
+    """A client that goes away ends what it reads, but leaves no change half done or not written down."""
+    task = asyncio.ensure_future(work)
+    _working.add(task)
+    task.add_done_callback(_working.discard)
+    return await asyncio.shield(task)
+
+
+def allow(caller: Caller | None, role: Role) -> None:
+    """Raises 401 for a stranger, 403 for one whose role is too low."""
+    if caller is None:
+        raise ApiError(
+            401,
+            Text(
+                "a token is needed: Authorization: Bearer TOKEN (`luabus-cluster token` prints the login URL with it)"
+            ),
+            headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+        )
+    if caller.role < role:
+        said = Text(
+            "this needs the role {role}; you are {yours}", role=Text(role.name), yours=Text(caller.role.name)
+        )
+        raise ApiError(403, said)
+
+
+def _query(one: Endpoint, request: web.Request) -> Any:
+    given: dict[str, str] = {}
+    for key, value in request.query.items():
+        if key in given:
+            raise bad_input(key, Text("given twice"))
+        given[key] = value
+    return _checked(one.query or RequestModel, given)
+
+
+async def _body(one: Endpoint, request: web.Request) -> Any:
+    if one.body is None:
+        return None
+    raw = await read_body(request, "application/json")
+    try:
+        return one.body.model_validate_json(raw)
+    except ValidationError as error:
+        raise invalid(faults(error)) from None
+
+
+async def read_body(request: web.Request, content_type: str) -> bytes:
+    """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
+    if request.content_type != content_type:
+        said = Text("send {wanted}, not {found}", wanted=content_type, found=repr(request.content_type))
+        raise ApiError(415, said)
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        said = Text(
+            "send the body as it is, without Content-Encoding (found {encoding})", encoding=repr(encoding)
+        )
+        raise ApiError(415, said)
+    if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
+        raise ApiError(
+            413,
+            Text(
+                "the body has {count} bytes; {most} are allowed",
+                count=request.content_length,
+                most=MOST_BODY_BYTES,
+            ),
+        )
+    raw = await request.content.read(MOST_BODY_BYTES + 1)
+    while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
+        raw += await request.content.read(MOST_BODY_BYTES + 1)
+    if len(raw) > MOST_BODY_BYTES:
+        said = Text("the body is larger than the {most} bytes that are allowed", most=MOST_BODY_BYTES)
+        raise ApiError(413, said)
+    return raw
+
+
+def faults(error: ValidationError) -> list[dict[str, Any]]:
+    """One per field, by the field's name alone: what follows it are pydantic's names for the members of a union."""
+    found: dict[Any, dict[str, Any]] = {}
+    for one in error.errors(include_url=False):
+        at, own = one["loc"][:1], one.get("ctx", {}).get("error")
+        said = own.said if isinstance(own, Invalid) else recognised(one["msg"], CHECKS)
+        found.setdefault(at, {"loc": at, "msg": said})
+    return list(found.values())
+
+
+def _checked(model: type[Made], given: dict[str, str]) -> Made:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid(faults(error)) from None

@@ -1,0 +1,86 @@
+"""In and out: the printed URL, the form, the session's cookie."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+
+from dashboard.http.context import Context, address_of, caller_of
+from dashboard.http.problems import ApiError
+from dashboard.http.registry import read_body
+from dashboard.i18n import Text
+from dashboard.pages.middleware import check_token, cookie_name, give_session
+from dashboard.pages.templating import render
+
+MOST_FIELDS: Final = 20
+
+
+class Login:
+    """The routes that need no session."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/login", self.login),
+            web.post("/login", self.log_in),
+            web.post("/logout", self.log_out),
+        ]
+
+    async def login(self, request: web.Request) -> web.StreamResponse:
+        """The form; or, from the printed URL, the session at once. A session is no state of ours, so this GET changes nothing."""
+        target = local(request.query.get("next", "/"))
+        token = request.query.get("token")
+        if token is not None:
+            return self._enter(request, token, target)
+        if caller_of(request) is not None:
+            raise web.HTTPSeeOther(self._context.options.prefix + target)
+        return self._page(request, target, "", 200)
+
+    async def log_in(self, request: web.Request) -> web.StreamResponse:
+        raw = await read_body(request, "application/x-www-form-urlencoded")
+        try:
+            form = parse_qs(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise ApiError(422, Text("the form has more than {most} fields", most=MOST_FIELDS)) from None
+        token, target = (form.get(name, [""])[0] for name in ("token", "next"))
+        return self._enter(request, token, local(target))
+
+    def _enter(self, request: web.Request, token: str, target: str) -> web.StreamResponse:
+        try:
+            role = check_token(self._context, token.strip(), address_of(request))
+        except ApiError as error:
+            page = self._page(request, target, error.said, error.status)
+            page.headers.update(error.headers)
+            return page
+        result = web.Response(status=303, headers={"Location": self._context.options.prefix + target})
+        give_session(request, result, role)
+        return result
+
+    def _page(self, request: web.Request, target: str, problem: str | Text, status: int) -> web.Response:
+        found = {"target": target, "problem": problem}
+        html = render(self._context, "login.html", request, self._context.feed.snapshot, (), found)
+        return web.Response(text=html, status=status, content_type="text/html")
+
+    async def log_out(self, request: web.Request) -> web.StreamResponse:
+        result = web.Response(status=303, headers={"Location": f"{self._context.options.prefix}/login"})
+        result.del_cookie(cookie_name(self._context), path=self._context.options.prefix or "/")
+        return result
+
+
+def local(target: str) -> str:
+    """Where to go after the login: a path of ours, whatever was asked."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
+    own = (
+        target.startswith("/")
+        and not target.startswith(("//", "/\\"))
+        and not parts.netloc
+        and not parts.scheme
+    )
+    return target if own and "\\" not in target and target.isprintable() else "/"

@@ -1,0 +1,248 @@
+"""What every request passes: Host allow-list, origin check, who asks, errors as problems, and the headers of every answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from dashboard.http.context import CALLER, CONTEXT, Caller, Context, address_of, seen_scheme
+from dashboard.http.problems import ApiError, response
+from dashboard.http.proxies import host_name, same_origin
+from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Role
+from dashboard.i18n import Text, choose_language
+from dashboard.pages.error_pages import refusal
+
+log = logging.getLogger("dashboard.http")
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# No inline script or style anywhere, so what a service writes into its name or log cannot become code.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: with it a form's POST would carry `Origin: null`, and the origin is what we check.
+    "Referrer-Policy": "same-origin",
+    # No Cross-Origin-Opener-Policy: another site's page that opens ours gets the login page (the session's cookie is strict),
+    # and a browser would start another process for the first page: 50 ms more than its 180.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+@web.middleware
+async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Outermost: every error becomes a problem document or a page, every answer gets the headers."""
+    try:
+        result = await handler(request)
+    except ApiError as error:
+        result = refusal(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            error.headers.update(HEADERS)
+            raise
+        result = refusal(request, _from_aiohttp(request, error))
+    except web.RequestPayloadError as error:
+        result = refusal(
+            request, ApiError(400, Text("the body is not what its headers say: {why}", why=str(error)))
+        )
+    except ConnectionResetError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        result = _failed(request)
+    if not result.prepared:
+        result.headers.update(HEADERS)
+        if not request.path.startswith("/static/"):
+            result.headers.setdefault("Cache-Control", "no-store")
+        # To a quarter. A page has no secret in it, so its length tells none (BREACH).
+        if result.content_type == "text/html":
+            result.headers["Vary"] = "Accept-Encoding, Accept-Language"
+            result.headers["Content-Language"] = choose_language(request.headers.get("Accept-Language", ""))
+            result.enable_compression()
+    return result
+
+
+def _failed(request: web.Request) -> web.StreamResponse:
+    error = ApiError(500, Text("an error in the dashboard; its log has the traceback"))
+    try:
+        return refusal(request, error)
+    except Exception:  # what failed may be what every page is made of
+        log.exception("the page that tells of it failed as well")
+        return response(error, request.path)
+
+
+def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return ApiError(
+            405,
+            Text(
+                "{method} is not for {path}; allowed: {allowed}",
+                method=request.method,
+                path=request.path,
+                allowed=allowed,
+            ),
+            headers={"Allow": allowed},
+        )
+    if error.status == 404:
+        said = Text("there is nothing at {path}; /api/v1/openapi.json lists what there is", path=request.path)
+        return ApiError(404, said)
+    return ApiError(error.status, error.reason)
+
+
+@web.middleware
+async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
+    """A page elsewhere whose name was made to point here (DNS rebinding) calls by its own name: not answered.
+
+    An address instead of a name cannot be such a page's.
+    """
+    host = request.headers.get("Host", "")
+    name = host_name(host)
+    if name is None:
+        raise ApiError(421, Text("the Host {host} is neither a name nor an address", host=repr(host)))
+    known = map(str.lower, request.app[CONTEXT].options.hosts)
+    if name != "localhost" and not _is_address(name) and name not in known:
+        said = Text(
+            "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
+            " cluster.toml, or start it with --allow-host {plain}",
+            name=repr(name),
+            quoted=json.dumps(name),
+            plain=name,
+        )
+        raise ApiError(421, said)
+    return await handler(request)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@web.middleware
+async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Nothing unsafe from another site's page (CSRF): what a browser says about the origin must be this one.
+
+    A browser that says `same-origin` has compared the schemes itself, and sees the TLS of a proxy that we know nothing of.
+    """
+    if request.method not in SAFE:
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is not None and site not in ("same-origin", "none"):
+            said = Text(
+                "a page of another site ({site}) asked for this; only this dashboard's own pages may",
+                site=repr(site),
+            )
+            raise ApiError(403, said)
+        origin = request.headers.get("Origin")
+        scheme = seen_scheme(request)
+        schemes = ("http", "https") if site == "same-origin" else (scheme,)
+        if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
+            said = Text(
+                "a page of {origin} asked for this; only this dashboard's own pages may", origin=repr(origin)
+            )
+            if same_origin(origin, ("https",), request.headers["Host"]):
+                said = Text(
+                    "{said}. It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
+                    " in cluster.toml, and have it send X-Forwarded-Proto",
+                    said=said,
+                    scheme=scheme,
+                )
+            raise ApiError(403, said)
+    return await handler(request)
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
+    context = request.app[CONTEXT]
+    address = address_of(request)
+    header = request.headers.get("Authorization")
+    language = choose_language(request.headers.get("Accept-Language", ""))
+    renew: Role | None = None
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError(
+                401,
+                Text(
+                    "the scheme {scheme} is not known here; use Authorization: Bearer TOKEN",
+                    scheme=repr(scheme),
+                ),
+                headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+            )
+        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
+    elif cookie := request.cookies.get(cookie_name(context)):
+        found = context.keys.role_of_session(cookie, context.now())
+        if found is not None:
+            role, left = found
+            request[CALLER] = Caller(role, "session", address, language)
+            renew = role if left < SESSION_S - RENEW_AFTER_S else None
+    result = await handler(request)
+    if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
+        give_session(request, result, renew)
+    return result
+
+
+def check_token(context: Context, token: str, address: str) -> Role:
+    """The role of a token. Raises 401 for a wrong one, 429 when this address guessed too often.
+
+    A right one passes whatever was guessed from its address: others may share that (a proxy, one machine), and must not be able
+    to lock its admin and its Prometheus out. Whoever guesses on learns nothing from it: it would take the token itself to see the
+    difference, and that is beyond guessing (`auth.LEAST_TOKEN`).
+    """
+    role = context.keys.role_of(token)
+    if role is not None:
+        return role
+    now = context.now()
+    wait = context.limit.wait_s(address, now)
+    if wait > 0:
+        raise ApiError(
+            429,
+            Text(
+                "too many wrong tokens from {address}; try again in {wait} s",
+                address=address,
+                wait=f"{wait:.0f}",
+            ),
+            headers={"Retry-After": str(max(1, round(wait)))},
+        )
+    context.limit.wrong(address, token, now)
+    raise ApiError(
+        401,
+        Text("this token is not right (`luabus-cluster token` prints the login URL with it)"),
+        headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+    )
+
+
+def cookie_name(context: Context) -> str:
+    """Cookies do not know ports: two clusters on one machine must not end each other's sessions."""
+    return f"luabus_session_{context.options.port}"
+
+
+def give_session(request: web.Request, result: web.StreamResponse, role: Role) -> None:
+    context = request.app[CONTEXT]
+    result.set_cookie(
+        cookie_name(context),
+        context.keys.session(role, context.now()),
+        max_age=SESSION_S,
+        path=context.options.prefix or "/",
+        httponly=True,
+        samesite="Strict",
+        secure=seen_scheme(request) == "https",
+    )
+
+
+MIDDLEWARES: Final = (answers, own_host, own_origin, identify)

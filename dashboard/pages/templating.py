@@ -1,0 +1,121 @@
+"""Templates and what each of them is given: addresses, texts in the reader's language, who reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+
+from dashboard.http.context import Context, caller_of
+from dashboard.http.tokens import Role
+from dashboard.i18n import CATALOGUES, Text, choose_language, reason
+from dashboard.model.snapshot import Snapshot
+from dashboard.pages.assets import address, modules
+from dashboard.views import formatting, health, processes
+
+HERE: Final = Path(__file__).parents[1]
+THEMES: Final = ("light", "dark")
+
+
+@cache
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "size": formatting.size,
+        "duration": pass_context(lambda context, value: formatting.span(value).to(context["language"])),
+        "word": pass_context(
+            lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
+        ),
+        "rate": formatting.rate,
+        "reason": reason,
+        "unstyled": formatting.unstyled,
+        "percent": formatting.percent,
+        "ms": formatting.milliseconds,
+        "exit_text": health.exit_text,
+        "process_level": health.process_level,
+        "verbs_of": processes.verbs_of,
+        "verbs_of_all": processes.verbs_of_all,
+        "why": processes.why,
+        "last_word": processes.last_word,
+        "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+        "moment": lambda at: (
+            datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        ),
+    }
+    return env
+
+
+def prepare() -> None:
+    """Compile every template before the first reader comes."""
+    env = environment()
+    for name in env.list_templates():
+        env.get_template(name)
+
+
+def language_of(request: web.Request) -> str:
+    return choose_language(request.headers.get("Accept-Language", ""))
+
+
+def theme_of(request: web.Request) -> str:
+    """Light or dark where a person has chosen, as the page's script keeps it; empty where the system is to say.
+
+    A cookie, so that the page comes with it: a script that looks it up would hold up the first paint.
+    """
+    chosen = request.cookies.get("luabus_theme", "")
+    return chosen if chosen in THEMES else ""
+
+
+def render(
+    context: Context,
+    template: str,
+    request: web.Request,
+    snapshot: Snapshot,
+    topics: tuple[str, ...],
+    found: Mapping[str, Any],
+) -> str:
+    """One page. `topics` are those whose changes it shows."""
+    language = language_of(request)
+    prefix = context.options.prefix
+    caller = caller_of(request)
+
+    def url(path: str, **query: object) -> str:
+        asked = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
+        return f"{prefix}{path}?{asked}" if asked else f"{prefix}{path}"
+
+    def say(text: str | Text, **values: object) -> str:
+        return (text if isinstance(text, Text) else Text(text, **values)).to(language)
+
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            _=say,
+            url=url,
+            asset=lambda name: prefix + address(name),
+            scripts_of=lambda *names: " ".join(prefix + address(name) for name in modules(*names)),
+            language=language,
+            theme=theme_of(request),
+            prefix=prefix,
+            path=request.path,
+            versions={topic: snapshot.versions.get(topic, 0) for topic in topics},
+            role=caller.role if caller else None,
+            Role=Role,
+            cluster=snapshot.cluster,
+            snapshot=snapshot,
+            health=health.assess(snapshot),
+            **found,
+        )
+    )

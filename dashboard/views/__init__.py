@@ -1,0 +1,1 @@
+"""What is known, put as it is shown. Pure."""

@@ -1,0 +1,256 @@
+"""The routing tables side by side: what each router holds, where they differ, and where a key goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dashboard.model.answers import Group, KeyPlace, KeyPlaces, RouterTable, Routes, Slot
+from dashboard.model.snapshot import RouterState, Snapshot
+from dashboard.views import entries
+
+_Foreign = Mapping[tuple[str, str], str]
+"""By router and service id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One slot at one router. `state` is live, vacant, or absent; `slot` its number there; `differs` when not all live routers
+    have the same; `foreign` names the service whose connection the entry points at, when that is another one; `past` at a router
+    that does not answer while another does."""
+
+    router: str
+    state: str
+    token: int | None
+    slot: int | None
+    master: bool
+    differs: bool
+    foreign: str = ""
+    past: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry of a group across the routers. `slot` is None for a member outside the hash array; `moved` when not all live
+    routers give it the same one."""
+
+    service_id: str
+    name: str
+    slot: int | None
+    moved: bool
+    cells: tuple[Cell, ...]
+
+    @property
+    def sick(self) -> bool:
+        return any(
+            cell.differs or cell.foreign or cell.state == "vacant" for cell in self.cells if not cell.past
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MasterCell:
+    router: str
+    master: str | None
+    name: str | None
+    epoch: int
+    differs: bool
+    past: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable:
+    """The counts are those of the router that has it worst, among those whose tables tell (`Snapshot.telling`): the most
+    vacancies, the fewest members; `master` is None when one of them knows none. `epoch` is the highest."""
+
+    group: int
+    name: str
+    mode: str
+    slots: int
+    vacant: int
+    members: int
+    master: str | None
+    epoch: int
+    masters: tuple[MasterCell, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def mastered(self) -> bool:
+        """Whether this group has a master, or should have one."""
+        return self.mode == "master" or any(
+            cell.epoch > 0 or cell.master for cell in self.masters if not cell.past
+        )
+
+    @property
+    def differs(self) -> bool:
+        return any(cell.differs for cell in self.masters) or any(
+            cell.differs for row in self.rows for cell in row.cells
+        )
+
+    @property
+    def level(self) -> str:
+        masterless = self.mastered and not any(cell.master for cell in self.masters if not cell.past)
+        cells = [cell for row in self.rows for cell in row.cells if not cell.past]
+        if masterless or (cells and not any(cell.state == "live" for cell in cells)):
+            return "bad"
+        foreign = any(cell.foreign for cell in cells)
+        return "warn" if self.vacant or self.differs or foreign else "ok"
+
+
+def hash_slots(group: Group) -> list[Slot]:
+    """The group's hash array, in order. Members outside of it have no slot number."""
+    return sorted((slot for slot in group.slots if slot.slot is not None), key=lambda slot: slot.slot or 0)
+
+
+def _agreed(group: Group) -> tuple[object, ...]:
+    """What all routers must have alike; tokens are each router's own, only live or vacant counts."""
+    entries = sorted(
+        (slot.service_id, slot.token == 0, slot.slot if slot.slot is not None else -1) for slot in group.slots
+    )
+    return (group.master, group.epoch, tuple(entries))
+
+
+def differing_groups(snapshot: Snapshot) -> set[int]:
+    """The numbers of the groups about which the connected routers do not say the same."""
+    tables = [router for router in snapshot.routers if router.connected and router.seen is not None]
+    # A group without entries is only a name that one router has heard and the other not yet.
+    said = [{group.group: _agreed(group) for group in router.groups if group.slots} for router in tables]
+    numbers = {number for table in said for number in table}
+    return {number for number in numbers if len({table.get(number) for table in said}) > 1}
+
+
+def routes(snapshot: Snapshot) -> Routes:
+    """The API's answer."""
+    tables = tuple(
+        RouterTable(
+            router=router.name,
+            connected=router.connected,
+            age_s=None if router.seen is None else round(max(snapshot.at - router.seen, 0.0), 1),
+            groups=router.groups,
+        )
+        for router in snapshot.routers
+    )
+    return Routes(consistent=snapshot.routed and not differing_groups(snapshot), routers=tables)
+
+
+def group_tables(snapshot: Snapshot) -> list[GroupTable]:
+    """Each group that a live router has, with its entries, one cell per router that ever gave a table."""
+    routers = [router for router in snapshot.routers if router.seen is not None]
+    numbers = sorted({group.group for router in snapshot.live_tables() for group in router.groups})
+    telling = [router.name for router in snapshot.telling()]
+    foreign = {(router, service_id): row.name for router, service_id, row in entries.foreign(snapshot)}
+    return [_table(number, routers, telling, foreign) for number in numbers]
+
+
+def _table(
+    number: int, routers: Sequence[RouterState], telling: Sequence[str], foreign: _Foreign
+) -> GroupTable:
+    held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
+    live = [router.name for router in routers if router.connected]
+    # What is said of an entry as a whole, such as its slot, a router says that answers.
+    groups = [group for name in sorted(held, key=lambda name: name not in live) if (group := held[name])]
+    found: dict[str, Slot] = {}
+    for group in groups:
+        for slot in group.slots:
+            found.setdefault(slot.service_id, slot)
+    order = sorted(
+        found.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
+    )
+    # A router that lacks the group altogether has nobody in it.
+    nobody = Group(group=number, name=groups[0].name)
+    counted = [held[name] or nobody for name in telling]
+    masters = {group.master for group in counted}
+    latest = max(counted, key=lambda group: group.epoch)
+    return GroupTable(
+        group=number,
+        name=groups[0].name,
+        mode=next((group.mode for group in groups if group.mode), ""),
+        slots=max(len(hash_slots(group)) for group in counted),
+        vacant=max(sum(slot.token == 0 for slot in hash_slots(group)) for group in counted),
+        members=min(sum(slot.token != 0 for slot in group.slots) for group in counted),
+        master=None if None in masters else latest.master,
+        epoch=latest.epoch,
+        masters=_masters(held, live),
+        rows=tuple(_row(slot, held, live, foreign) for slot in order),
+    )
+
+
+def _numeric(service_id: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in service_id.split("."))
+
+
+def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[MasterCell, ...]:
+    said = {(group.master, group.epoch) if group else (None, 0) for name in live for group in [held[name]]}
+    cells = []
+    for router, group in held.items():
+        master = group.master if group else None
+        name = (
+            next((slot.name for slot in group.slots if slot.service_id == master), master) if group else None
+        )
+        cells.append(
+            MasterCell(
+                router=router,
+                master=master,
+                name=name,
+                epoch=group.epoch if group else 0,
+                differs=len(said) > 1 and router in live,
+                past=bool(live) and router not in live,
+            )
+        )
+    return tuple(cells)
+
+
+def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str], foreign: _Foreign) -> Row:
+    found = {
+        router: next((s for s in group.slots if s.service_id == slot.service_id), None) if group else None
+        for router, group in held.items()
+    }
+    states = {
+        router: "absent" if entry is None else "live" if entry.token else "vacant"
+        for router, entry in found.items()
+    }
+    moved = len({entry.slot for router in live if (entry := found[router])}) > 1
+    differs = moved or len({states[router] for router in live}) > 1
+    cells = tuple(
+        Cell(
+            router=router,
+            state=states[router],
+            token=entry.token if entry else None,
+            slot=entry.slot if entry else None,
+            master=(group := held[router]) is not None and group.master == slot.service_id,
+            differs=differs and router in live,
+            foreign=foreign.get((router, slot.service_id), ""),
+            past=bool(live) and router not in live,
+        )
+        for router, entry in found.items()
+    )
+    return Row(slot.service_id, slot.name, slot.slot, moved, cells)
+
+
+def place(group: Group, hashed: int) -> tuple[Slot | None, Slot | None]:
+    """The slot that owns a hash, and the one that serves it now: the owner, or the next live slot after it."""
+    slots = hash_slots(group)
+    if not slots:
+        return None, None
+    start = hashed % len(slots)
+    around = slots[start:] + slots[:start]
+    return slots[start], next((slot for slot in around if slot.token), None)
+
+
+def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPlaces:
+    """Where each connected router sends `key`, whose hash is given."""
+    places = []
+    for router in snapshot.live_tables():
+        group = next((g for g in router.groups if g.group == number), None)
+        owner, serves = place(group, hashed) if group else (None, None)
+        places.append(
+            KeyPlace(
+                router=router.name,
+                slot=owner.slot if owner else None,
+                service_id=serves.service_id if serves else None,
+                name=serves.name if serves else None,
+                owner=owner.name if owner else None,
+                moved=owner is not serves,
+            )
+        )
+    agree = len({(p.slot, p.service_id) for p in places}) <= 1
+    return KeyPlaces(group=number, key=key, hash=hashed, routers=tuple(places), agree=agree)

@@ -1,0 +1,48 @@
+"""The status document: health, and what it is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dashboard.model.answers import GroupStatus, Problem, RouterStatus, Status
+from dashboard.model.snapshot import Snapshot
+from dashboard.views.health import assess
+from dashboard.views.routing_tables import differing_groups, group_tables
+
+
+def status_of(snapshot: Snapshot) -> Status:
+    """In English, as every answer of the API."""
+    health = assess(snapshot)
+    groups = [
+        GroupStatus(
+            group=table.group,
+            name=table.name,
+            slots=table.slots,
+            vacant=table.vacant,
+            members=table.members,
+            master=table.master,
+            epoch=table.epoch,
+        )
+        for table in group_tables(snapshot)
+    ]
+    routers = [
+        RouterStatus(
+            router=router.name,
+            address=router.address,
+            connected=router.connected,
+            age_s=None if router.seen is None else round(max(snapshot.at - router.seen, 0.0), 1),
+        )
+        for router in snapshot.routers
+    ]
+    return Status(
+        cluster=snapshot.cluster,
+        level=health.level,
+        sentence=str(health.sentence),
+        problems=tuple(Problem(level=t.level, text=str(t.text), subject=t.subject) for t in health.troubles),
+        consistent=snapshot.routed and not differing_groups(snapshot),
+        routers=tuple(routers),
+        groups=tuple(groups),
+        processes=dict(Counter(process.state for process in snapshot.processes)),
+        launcher=snapshot.launcher_error is None,
+        messages_per_s=round(sum(row.rate_in for row in snapshot.connections), 2) if snapshot.routed else 0.0,
+    )

@@ -1,0 +1,94 @@
+"""up and down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from launcher.cli.commands.shared import as_json
+from launcher.cli.identity import who
+from launcher.cli.terminal import Style
+
+
+@click.command()
+@click.option("-d", "--detach", is_flag=True, help="Return when every process is ready; the cluster runs on.")
+@click.option(
+    "-t",
+    "--timeout",
+    type=click.FloatRange(0.001),
+    metavar="SECONDS",
+    help="Stop again what is not all ready by then; without it, as long as the restart policies try.",
+)
+@click.option("--report", is_flag=True, hidden=True)
+@as_json
+@click.pass_obj
+def up(config: Path, detach: bool, timeout: float | None, report: bool, as_json: bool) -> int:
+    """Start the cluster.
+
+    In the foreground: progress, the dashboard's login URL, then everybody's output, each line with its process' name.
+    Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more.
+
+    With -d: returns when every process is ready. Ctrl-C ends the waiting, not the cluster.
+
+    SIGTERM stops it in order, too. SIGHUP reloads the file, but stops a cluster in a terminal, which was closed then.
+
+    A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
+    fails for good while the cluster comes up, the cluster is stopped again, the end of that process' log is shown, and the
+    exit code is 1.
+
+    Should the launcher be killed, its processes end with it (Linux), or the next `up` ends them.
+    """
+    from launcher.cli import up as start
+
+    if report:
+        return start.background(config, timeout)
+    return start.detached(config, timeout, as_json=as_json) if detach else start.foreground(config, timeout)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def down(config: Path, as_json: bool) -> int:
+    """Stop the cluster, in reverse order.
+
+    Returns when nothing is left of it. Each process gets its stop signal and `stop_timeout` seconds, then SIGKILL. What
+    it started goes with it.
+    """
+
+    async def work() -> dict[str, Any]:
+        from launcher.runtime.control_client import Control, find_run_dir
+
+        style = Style.of(sys.stdout)
+        async with Control(find_run_dir(config)) as control:
+            report: dict[str, Any] = await control.request("down", who())
+            closed = asyncio.ensure_future(control.closed())
+            if style.on and not as_json:
+                await _show_stopping(control, closed)
+            await closed
+            await control.gone()
+        return {**report, "text": "the cluster has stopped", "processes": {}}
+
+    report = asyncio.run(work())
+    click.echo(json.dumps(report) if as_json else report["text"])
+    return 0
+
+
+async def _show_stopping(control: Any, closed: asyncio.Future[None]) -> None:
+    from luabus.errors import LuabusError
+
+    while not closed.done():
+        try:
+            rows = await control.request("processes")
+        except LuabusError:
+            break
+        left = [row["name"] for row in rows if row["state"] not in ("exited", "failed")]
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        sys.stdout.write(f"\r\x1b[Kwaiting for {', '.join(left[:5])}{more}" if left else "\r\x1b[K")
+        sys.stdout.flush()
+        await asyncio.wait([closed], timeout=0.2)
+    sys.stdout.write("\r\x1b[K")

@@ -1,0 +1,122 @@
+"""status, top, logs, check and token: looking at a cluster without changing it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from launcher.cli.commands.shared import as_json, complete_names
+from launcher.cli.status import show_status
+from launcher.errors import ConfigError, LauncherError
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def status(config: Path, as_json: bool) -> int:
+    """Show processes, routers and masters at a glance.
+
+    Exit code 0: healthy, 1: starting, stopping or degraded (the reasons are listed), 3: not running.
+    """
+    return show_status(config, as_json=as_json)
+
+
+@click.command()
+@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.1, 60), help="Seconds.")
+@click.pass_obj
+def top(config: Path, interval: float) -> int:
+    """A live view of processes, routes, masters and rates.
+
+    \b
+    up, down    choose a process         r    restart it
+    tab         processes or routes      k    kill it (SIGKILL, after a question)
+    l           follow its log           s    stop it, or start it again
+    q           leave                    ?    all keys
+    """
+    from launcher.cli.top.app import run_top
+    from launcher.errors import UsageError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        raise UsageError(
+            "top needs a terminal that can move its cursor (this is a pipe, or TERM is dumb);"
+            " `luabus-cluster status --json` is the same for programs"
+        )
+
+    return run_top(config, interval)
+
+
+@click.command()
+@click.argument("name", nargs=-1, shell_complete=complete_names)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing, also across restarts.")
+@click.option(
+    "-n",
+    "--lines",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Lines to begin with.",
+)
+@click.option("--raw", is_flag=True, help="Only the text of each line, as the process wrote it.")
+@as_json
+@click.pass_obj
+def logs(config: Path, name: tuple[str, ...], follow: bool, lines: int, raw: bool, as_json: bool) -> int:
+    """Print what processes wrote.
+
+    No NAME: all, merged by time. Works while the cluster is stopped, too, but for -f. A red bar marks stderr; a line in
+    parentheses is the launcher's own.
+    """
+    from launcher.cli.logs import show_logs
+
+    form = "json" if as_json else "raw" if raw else "text"
+    return show_logs(config, name, follow=follow, lines=lines, form=form)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def check(config: Path, as_json: bool) -> int:
+    """Check cluster.toml.
+
+    Tells every fault with its line, what was found and what is allowed. Starts nothing."""
+    from launcher.config.load import load
+    from launcher.plan.plan import make_plan
+
+    try:
+        plan = make_plan(load(config, here=True), config)
+    except ConfigError as error:
+        if as_json:
+            faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]
+            click.echo(json.dumps({"ok": False, "file": error.file, "problems": faults}))
+            return error.exit_code
+        raise
+    names = [spec.name for spec in plan.specs]
+    if as_json:
+        click.echo(json.dumps({"ok": True, "file": str(config), "problems": [], "processes": names}))
+    else:
+        click.echo(f"{config} is right: {len(names)} processes: {', '.join(names)}")
+    return 0
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def token(config: Path, as_json: bool) -> int:
+    """Print the dashboard's login URL. Whoever has it can steer the cluster."""
+    from launcher.cli.progress import login_url
+    from launcher.config.load import load
+    from launcher.plan.plan import make_plan
+    from launcher.runtime.run_dir import RunDir
+
+    plan = make_plan(load(config), config)
+    run_dir = RunDir(plan.run_dir)
+    run_dir.prepare()
+    secret = run_dir.dashboard_token()
+    url = login_url(plan, secret)
+    if url is None:
+        raise LauncherError(f"the dashboard is not enabled in {config}")
+    click.echo(json.dumps({"url": url, "token": secret}) if as_json else url)
+    return 0

@@ -1,0 +1,95 @@
+"""`logs`: from the launcher, or from the files when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from launcher.cli.progress import LogPrinter
+from launcher.cli.terminal import Style
+from launcher.errors import NotRunning, UsageError, suggest
+from launcher.runtime.control_client import Control, find_run_dir
+from launcher.runtime.log_store import log_names, read_tail
+from launcher.runtime.run_dir import RunDir
+from launcher.runtime.stdio import OutputLost, reader_watched
+
+Show = Callable[[list[dict[str, Any]]], None]
+
+
+def show_logs(config: Path, names: Sequence[str], *, follow: bool, lines: int, form: str) -> int:
+    """`form` is text, raw or json. Following ends with the cluster (exit code 0; 1 when it was killed) or Ctrl-C."""
+    run_dir = find_run_dir(config)
+    show = _shower(form)
+    if follow:
+        return asyncio.run(_follow(run_dir, names, lines, show))
+    # The files say all there is to know: no need to bother the launcher.
+    show([line.as_map() for line in read_tail(run_dir.log_dir, _resolve(run_dir, names), lines)])
+    return 0
+
+
+async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show) -> int:
+    early: list[list[dict[str, Any]]] = []
+    begun = False
+    unread = asyncio.Event()
+
+    def take(batch: list[dict[str, Any]]) -> None:
+        if not begun:
+            early.append(batch)
+            return
+        try:
+            show(batch)
+        except OutputLost:
+            unread.set()
+
+    async with Control(run_dir, take) as control:
+        show(await control.request("follow", list(names), lines))
+        begun = True
+        for batch in early:
+            show(batch)
+        ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
+        try:
+            with reader_watched(unread.set):
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        if unread.is_set():
+            return 0
+        await control.gone()
+    sys.stderr.write("luabus-cluster: the cluster has stopped\n")
+    return 0
+
+
+def _resolve(run_dir: RunDir, names: Sequence[str]) -> list[str]:
+    known = log_names(run_dir.log_dir)
+    if not known:
+        raise NotRunning(f"there are no logs in {run_dir.log_dir}; `luabus-cluster up` starts the cluster")
+    if not names:
+        return known
+    found = []
+    for name in names:
+        matching = [one for one in known if one == name or one.rpartition(".")[0] == name]
+        if not matching:
+            services = {one.rpartition(".")[0] or one for one in known}
+            raise UsageError(f'there is no log of "{name}"; {suggest(name, {*known, *services})}')
+        found += matching
+    return found
+
+
+def _shower(form: str) -> Show:
+    if form == "text":
+        return LogPrinter(Style.of(sys.stdout), sys.stdout).maps
+
+    def show(lines: list[dict[str, Any]]) -> None:
+        if form == "json":
+            sys.stdout.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        else:
+            style = Style.of(sys.stdout)
+            sys.stdout.write("".join(f"{style.clean(line['line'])}\n" for line in lines))
+        sys.stdout.flush()
+
+    return show

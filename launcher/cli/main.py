@@ -1,0 +1,97 @@
+"""The command line: `luabus-cluster [-c cluster.toml] VERB`. Which verbs there are; what each does is in its module.
+
+    0    done, or healthy
+    1    failed, degraded, or the answer could not be written
+    2    bad usage or configuration; a name that no process, service, group or router has is bad usage
+    3    not running
+    130  Ctrl-C
+
+With `--json` an error is an answer, too: `{"error": {"type", "message"}}` on stdout, and the message on stderr as always.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Final
+
+import click
+
+SECTIONS: Final = {
+    "Starting and stopping": ("life", ("up", "down")),
+    "Looking": ("look", ("status", "top", "logs", "check", "token")),
+    "Steering a running cluster": ("steer", ("start", "stop", "restart", "kill", "scale", "reload")),
+    "Over the bus": ("bus", ("routes", "call", "register", "promote")),
+    "Setting up": ("setup", ("init", "completion")),
+}
+"""Heading -> the module in `launcher.commands` that has these verbs."""
+
+_MODULES: Final = {verb: module for module, verbs in SECTIONS.values() for verb in verbs}
+
+
+class CommandGroup(click.Group):
+    """A group whose verbs are imported when they are used: none should wait for what it does not need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"launcher.cli.commands.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        verb = args[0] if args else ""
+        if verb and not verb.startswith("-") and verb not in _MODULES:
+            from launcher.errors import UsageError, suggest
+
+            raise UsageError(f'there is no verb "{verb}"; {suggest(verb, _MODULES, limit=40)}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, (_, verbs) in SECTIONS.items():
+            with formatter.section(heading):
+                commands = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+                formatter.write_dl(
+                    [(verb, c.get_short_help_str(72)) for verb, c in commands if c is not None]
+                )
+
+
+@click.group(
+    cls=CommandGroup,
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-c", "--config", "config", type=click.Path(path_type=Path), default=Path("cluster.toml"), show_default=True,
+    envvar="LUABUS_CLUSTER_FILE", show_envvar=True, help="The cluster's configuration file.",
+)  # fmt: skip
+@click.version_option(package_name="luabus", prog_name="luabus-cluster")
+@click.pass_context
+def cli(context: click.Context, config: Path) -> None:
+    """Runs and supervises a cluster of services, its routers and its dashboard.
+
+    \b
+    luabus-cluster init demo && cd demo     a small cluster to start from
+    luabus-cluster up                       start it here; Ctrl-C stops it
+    luabus-cluster up -d                    or start it and get the prompt back
+    luabus-cluster status                   who runs, who is ready, who is master
+    luabus-cluster logs -f mail             follow what a service prints
+    luabus-cluster restart mail             one instance after the other
+    luabus-cluster down                     stop everything, in reverse order
+
+    NAME is a service (mail: all its instances) or one instance (mail.2). Every verb that prints state has --json.
+
+    \b
+    Exit codes:
+    0    done, or healthy
+    1    failed, degraded, or the answer could not be written
+    2    bad usage or configuration; a name that nobody has is bad usage
+    3    not running
+    130  Ctrl-C
+    """
+    context.obj = config

@@ -1,0 +1,204 @@
+"""What `up` shows: progress while the cluster starts, then everybody's logs, then for what it waits while it stops."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from typing import Any, Protocol, TextIO
+
+from launcher.cli.screen import Screen
+from launcher.cli.terminal import NAME_COLOURS, Style
+from launcher.errors import LauncherError, StartFailed
+from launcher.plan.plan import Plan, dashboard_url
+from launcher.runtime.log_files import Line
+from launcher.runtime.stdio import OutputLost, say_lost
+from launcher.supervision.supervisor import Supervisor
+
+
+class Output(Protocol):
+    """Where text goes: a file, or a `Screen`."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+class LogPrinter:
+    """Log lines for people: time, name, a bar in the name's colour (red for stderr), the text."""
+
+    def __init__(self, style: Style, out: Output, *, times: bool = True) -> None:
+        self._style = style
+        self._out = out
+        self._times = times
+        self._width = 8
+        self._colours: dict[str, str] = {}
+
+    def lines(self, lines: list[Line]) -> None:
+        """Prints them in one write."""
+        self._out.write("".join(self._render(line) for line in lines))
+        self._out.flush()
+
+    def maps(self, lines: list[dict[str, Any]]) -> None:
+        """The same for lines that came over the control channel."""
+        self.lines([Line(line["time"], line["name"], line["stream"], line["line"]) for line in lines])
+
+    def _render(self, line: Line) -> str:
+        style = self._style
+        self._width = max(self._width, len(line.name))
+        service = line.name.rpartition(".")[0] or line.name
+        colour = self._colours.setdefault(service, NAME_COLOURS[len(self._colours) % len(NAME_COLOURS)])
+        bar = style("|", "red" if line.stream == "err" else colour)
+        text = style.clean(line.text)
+        if line.stream == "sys":
+            text = style(f"({text})", "dim")
+        time = style(line.time[11:23], "dim") + " " if self._times else ""
+        return f"{time}{style(line.name.ljust(self._width), colour)} {bar} {text}\n"
+
+
+class Foreground:
+    """The reporter of `up`."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._screen = Screen(sys.stdout.fileno(), sys.stdout.encoding) if out is None else None
+        self._out: Output = out or self._screen or sys.stdout
+        self._style = Style.of(out or sys.stdout)
+        self._printer = LogPrinter(self._style, self._out)
+        self._up = False
+
+    def close(self) -> None:
+        """Lets the last words out."""
+        if self._screen is None:
+            return
+        self._screen.close()
+        if self._screen.lost is not None and self._screen.lost.errno not in (errno.EPIPE, errno.EIO):
+            say_lost(str(self._screen.lost.strerror))  # neither a pipe nor a terminal that was closed
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        if ended_leftovers:
+            self._say(f"ended {ended_leftovers} processes that a crashed launcher had left behind")
+        count = len(plan.specs)
+        self._say(
+            f"starting cluster {self._style(plan.name, 'bold')}: {count} processes  (Ctrl-C stops them)"
+        )
+
+    def attach(self, supervisor: Supervisor) -> None:
+        supervisor.events.listen(self._event)
+        supervisor.run_task(self._follow(supervisor), "log printer")
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        self._up = True
+        self._say(
+            self._style(
+                f"all {len(supervisor.instances)} processes are ready after {seconds:.1f} s", "bold", "green"
+            )
+        )
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        if url:
+            self._say(f"dashboard: {self._style(url, 'bold')}")
+
+    def failed(self, error: StartFailed) -> None:
+        self._say(self._style(f"the cluster does not come up: {error}", "bold", "red"))
+        for line in error.tail:
+            self._say("    " + self._style.clean(line))
+
+    def stopping(self, why: str) -> None:
+        self._say(f"stopping: {why} (Ctrl-C again: no more waiting)")
+
+    def waiting(self, names: list[str]) -> None:
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        self._say(self._style(f"waiting for {shown} to end", "dim"))
+
+    def stopped(self, code: int) -> None:
+        self._say("everything has stopped")
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "state":
+            state = str(event["state"])
+            if state in ("backoff", "failed") or (not self._up and state == "running"):
+                text = event["text"].partition(" -> ")[2]
+                self._say(f"{event['name']} is {text.replace(state, self._style.state(state), 1)}")
+        elif event["kind"] == "verb":
+            self._say(f"{event['text']} {event['name']} (by {event['by'] or 'an admin'})")
+
+    async def _follow(self, supervisor: Supervisor) -> None:
+        follower = supervisor.logs.follow(())
+        while lines := await follower.next():
+            self._printer.lines(lines)
+
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
+        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {error}\n")
+
+    def _say(self, text: str) -> None:
+        self._out.write(f"{self._style('luabus-cluster', 'bold')}: {text}\n")
+        self._out.flush()
+
+
+class Background:
+    """The reporter of the launcher behind `up -d`: JSON lines to whoever started it, until the cluster is up or not."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out: TextIO | None = out
+
+    def close(self) -> None:
+        """Nothing waits here."""
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        self._tell({"total": len(plan.specs), "name": plan.name, "leftovers": ended_leftovers})
+
+    def attach(self, supervisor: Supervisor) -> None:
+        def event(event: dict[str, Any]) -> None:
+            ready = [instance.name for instance in supervisor.instances.values() if instance.ready]
+            self._tell({"event": event, "ready": len(ready), "total": len(supervisor.instances)})
+
+        supervisor.events.listen(event)
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        self._tell({"done": "ready", "seconds": seconds, "processes": len(supervisor.instances), "url": url})
+        self._detach()
+
+    def failed(self, error: StartFailed) -> None:
+        self._tell({"done": "failed", "reason": str(error), "tail": list(error.tail)})
+        self._detach()
+
+    def stopping(self, why: str) -> None:
+        self._tell({"done": "failed", "reason": f"stopped: {why}", "tail": []})
+        self._detach()
+
+    def waiting(self, names: list[str]) -> None:
+        return
+
+    def stopped(self, code: int) -> None:
+        return
+
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
+        kind = type(error).__name__
+        self._tell({"done": "error", "type": kind, "reason": str(error), "code": error.exit_code})
+
+    def _tell(self, value: dict[str, Any]) -> None:
+        if self._out is None:
+            return
+        try:
+            self._out.write(json.dumps(value) + "\n")
+            self._out.flush()
+        except (OSError, OutputLost):
+            self._out = None  # whoever waited was interrupted; the cluster goes on
+
+    def _detach(self) -> None:
+        if self._out is None:
+            return
+        self._out = None
+        # The pipe must close now, so that the one who waits can end; later prints must not fail for that.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+
+
+def login_url(plan: Plan, token: str) -> str | None:
+    """Where a browser logs in to the dashboard; None without a dashboard."""
+    section = plan.config.dashboard
+    return f"{dashboard_url(section)}/login?token={token}" if section.enabled else None

@@ -1,0 +1,102 @@
+"""Status and routing tables as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from launcher.cli.terminal import Style, table
+from luabus.cluster.quantities import format_duration, format_size
+
+
+def status_text(status: Mapping[str, Any], style: Style) -> str:
+    """The cluster, then one row per process, then what is wrong."""
+    rows = status["processes"]
+    up = sum(1 for row in rows if row["state"] == "running")
+    head = (
+        f"{style(str(status['cluster']), 'bold')} is {style.state(str(status['state']))}: "
+        f"{up} of {len(rows)} processes run, up {format_duration(status['uptime_s'])}, launcher pid {status['pid']}"
+    )
+    routers = status["routers"]
+    connected = sum(1 for router in routers if router["connected"])
+    masters = ", ".join(
+        f"{name} {master or style('none', 'red')}" for name, master in status["masters"].items()
+    )
+    lines = [head, f"routers: {connected} of {len(routers)} connected; masters: {masters or 'none'}"]
+    if status["dashboard"]:
+        lines.append(f"dashboard: {status['dashboard']} (`luabus-cluster token` prints the login URL)")
+    lines += ["", processes_text(rows, style)]
+    if status["problems"]:
+        lines += ["", *(style.clean(f"! {problem}") for problem in status["problems"])]
+    return "\n".join(lines)
+
+
+def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
+    """The table of processes."""
+    heads = ("NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", "RESTARTS", "LAST EXIT")
+    cells = []
+    for row in rows:
+        lives = row["pid"] is not None
+        state = style.state(str(row["state"]))
+        cells.append(
+            (
+                str(row["name"]),
+                str(row["service_id"] or "-"),
+                state,
+                (style("yes", "green") if row["ready"] else style("no", "yellow")) if lives else "-",
+                str(row["pid"]) if lives else "-",
+                format_duration(row["uptime_s"]) if lives else "-",
+                f"{row['cpu_percent']:.1f}" if lives else "-",
+                format_size(row["rss_bytes"]) if lives else "-",
+                str(row["restarts"]),
+                style.clean(str(row["exit"]["text"]))[:40] if row["exit"] else "-",
+            )
+        )
+    return table(style, heads, cells, right=(4, 5, 6, 7, 8))
+
+
+def routes_text(routes: Mapping[str, Any], style: Style) -> str:
+    """Every router's table; one table for all when they agree."""
+    routers = routes["routers"]
+    if not routers:
+        return "no router is connected"
+    names = ", ".join(router["router"] for router in routers)
+    if routes["consistent"] and len(routers) > 1:
+        agree = style("agree", "green")
+        return f"{names} {agree} (tokens as {routers[0]['router']} has them)\n\n{_router_text(routers[0], style)}"
+    parts = []
+    if not routes["consistent"]:
+        parts.append(style("the routers do not agree", "bold", "red"))
+    parts += [f"{style(router['router'], 'bold')}\n{_router_text(router, style)}" for router in routers]
+    return "\n\n".join(parts)
+
+
+def _router_text(router: Mapping[str, Any], style: Style) -> str:
+    rows = []
+    for group in router["groups"]:
+        name = f"{group['name'] or '-'} ({group['group']})"
+        for slot in group["slots"] or [None]:
+            if slot is None:
+                rows.append((name, "-", "-", "-", style("nobody", "dim"), "-"))
+                continue
+            master = (
+                style("master", "cyan") + f" (epoch {group['epoch']})"
+                if slot["service_id"] == group["master"]
+                else ""
+            )
+            token = style("vacant", "yellow") if slot["token"] == 0 else str(slot["token"])
+            number = slot.get("slot")
+            rows.append(
+                (
+                    name,
+                    "-" if number is None else str(number),
+                    slot["service_id"],
+                    slot["name"] or "-",
+                    token,
+                    master,
+                )
+            )
+            name = ""
+    return (
+        table(style, ("GROUP", "SLOT", "ID", "NAME", "TOKEN", ""), rows, right=(1,)) if rows else "no groups"
+    )

@@ -1,0 +1,208 @@
+"""`up`: the launcher in the foreground, or started apart (`-d`) and watched until the cluster is ready."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from launcher.cli.terminal import Style
+from launcher.daemon.watchdog import guarded
+from launcher.errors import LauncherError, RunDirError
+from launcher.runtime.control_client import find_run_dir
+from launcher.runtime.run_dir import RunDir
+from launcher.runtime.stdio import OutputLost
+
+
+def foreground(config_file: Path, timeout_s: float | None) -> int:
+    """Runs the cluster until it is stopped; the exit code. `timeout_s` for coming up, see `runner.run`."""
+    return guarded(
+        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=False),
+        lambda: _run_dir(config_file),
+    )
+
+
+def background(config_file: Path, timeout_s: float | None) -> int:
+    """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
+    return guarded(
+        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=True), lambda: _run_dir(config_file)
+    )
+
+
+def _launch(config_file: Path, lifeline: int | None, timeout_s: float | None, *, report: bool) -> int:
+    from launcher.cli.progress import Background, Foreground
+    from launcher.daemon.run import run
+
+    reporter = Background(sys.stdout) if report else Foreground()
+    try:
+        try:
+            return run(config_file, reporter, lifeline, timeout_s)
+        finally:
+            reporter.close()
+    except LauncherError as error:
+        reporter.refused(error)
+        return error.exit_code
+
+
+def _run_dir(config_file: Path) -> Path | None:
+    try:
+        return find_run_dir(config_file).path
+    except LauncherError:
+        return None
+
+
+def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> int:
+    """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be."""
+    from launcher.config.load import load
+    from launcher.plan.plan import make_plan
+
+    plan = make_plan(load(config_file, here=True), config_file)
+    run_dir = RunDir(plan.run_dir)
+    run_dir.prepare()
+    stderr_file = run_dir.log_dir / "launcher.stderr"
+    try:
+        stderr_to = stderr_file.open("wb")
+    except OSError as error:
+        raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
+    patience = [] if timeout_s is None else ["--timeout", str(timeout_s)]
+    with stderr_to as stderr:
+        launcher = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "launcher",
+                "-c",
+                str(config_file.resolve()),
+                "up",
+                "--report",
+                *patience,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=plan.base,
+            **_apart(),
+        )
+    assert launcher.stdout is not None
+    watcher = _Watcher(as_json)
+    try:
+        with launcher.stdout as reports:
+            for line in reports:
+                if watcher.take(json.loads(line)):
+                    break
+    except KeyboardInterrupt:
+        launcher.returncode = 0
+        watcher.interrupted()
+        raise
+    if watcher.code is None:
+        code = launcher.wait()
+        said = stderr_file.read_text("utf-8", "replace").strip()
+        watcher.died(code, said)
+    if watcher.code:
+        launcher.wait()
+    launcher.returncode = launcher.returncode or 0  # it goes on without us: no complaint that we did not wait
+    return watcher.code or 0
+
+
+def _apart() -> dict[str, Any]:
+    if os.name == "posix":
+        return {"start_new_session": True}
+    return {
+        "creationflags": getattr(subprocess, "DETACHED_PROCESS", 0)
+        | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    }
+
+
+class _Watcher:
+    """Shows how the launcher in the background comes up; `code` is the exit code once that is known."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.code: int | None = None
+        self._json = as_json
+        self._style = Style.of(sys.stdout)
+        self._live = self._style.on and not as_json
+
+    def take(self, report: dict[str, Any]) -> bool:
+        """One report; True when it was the last."""
+        done = report.get("done")
+        if done is None:
+            self._progress(report)
+            return False
+        self._clear()
+        self.code = 0 if done == "ready" else int(report.get("code", 1))
+        if self._json and self.code:
+            error = {"type": report.get("type", "StartFailed"), "message": report["reason"]}
+            self._say(json.dumps({"error": error, "tail": report.get("tail", [])}))
+            self._fail(report["reason"], [])
+        elif self._json:
+            self._say(json.dumps(report))
+        elif done == "ready":
+            self._say(
+                self._style(
+                    f"all {report['processes']} processes are ready after {report['seconds']:.1f} s", "green"
+                )
+            )
+            if report["url"]:
+                self._say(f"dashboard: {self._style(report['url'], 'bold')}")
+            self._say(
+                "`luabus-cluster status` shows the processes, `logs -f` what they print, `down` stops them"
+            )
+        else:
+            self._fail(report["reason"], report.get("tail", []))
+        return True
+
+    def interrupted(self) -> None:
+        """Somebody does not want to wait: Ctrl-C ends the waiting, and nothing else."""
+        self._clear()
+        self._fail(
+            "the cluster goes on starting; `luabus-cluster status` shows it, `luabus-cluster down` stops it",
+            [],
+        )
+
+    def died(self, code: int, said: str) -> None:
+        """The launcher ended without a last report."""
+        self.code = code if code > 0 else 1
+        reason, tail = f"the launcher ended with exit code {code}", said.splitlines()[-20:]
+        if self._json:
+            self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
+        self._fail(reason, tail)
+
+    def _progress(self, report: dict[str, Any]) -> None:
+        if self._json:
+            return
+        if report.get("leftovers"):
+            self._say(f"ended {report['leftovers']} processes that a crashed launcher had left behind")
+        event = report.get("event")
+        if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
+            self._clear()
+            self._say(f"{event['name']}: {self._style.clean(event['text'])}")
+        elif self._live and "ready" in report:
+            bar = "#" * (24 * report["ready"] // max(report["total"], 1))
+            self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
+
+    def _clear(self) -> None:
+        if self._live:
+            self._write("\r\x1b[K")
+
+    def _say(self, text: str) -> None:
+        self._write(f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        # The cluster comes up whether or not anybody can read that it does.
+        with contextlib.suppress(OutputLost):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def _fail(self, reason: str, tail: list[str]) -> None:
+        style = Style.of(sys.stderr)
+        lines = [
+            f"{style('luabus-cluster', 'bold')}: {style(reason, 'bold', 'red')}",
+            *("    " + style.clean(line) for line in tail),
+        ]
+        sys.stderr.write("\n".join(lines) + "\n")

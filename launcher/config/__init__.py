@@ -1,0 +1,1 @@
+"""cluster.toml: read, checked, explained."""

@@ -1,0 +1,1 @@
+"""The process that supervises: its life, its signals, its control channel."""

@@ -1,0 +1,162 @@
+"""The control channel, launcher's side: the supervisor's views and verbs as RPC over a luabus stream on loopback.
+
+Methods are listed in docs/design.md; all take and return JSON-able values. It does not go through the routers, so
+`status` and `down` work when every router is dead. Verbs take a last map `{"by", "from", "wait"}`: the first two for the event
+log; `wait` (default false) answers only when the work is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import luabus
+from launcher.daemon.status_view import StatusView
+from launcher.runtime.control_client import CONTROL_BUFFER
+from launcher.runtime.log_store import Follower
+from launcher.supervision.operations import Names, Operations
+from launcher.supervision.supervisor import Supervisor
+from luabus.errors import LuabusError, Refused
+
+MAX_CONTROL_STREAMS: Final = 64
+MAX_LINES: Final = 10_000
+MAX_NOTE: Final = 500
+"""Characters of a note's name and of its text."""
+MAX_TEXT: Final = CONTROL_BUFFER // 4
+"""Log lines, and characters of log text, in one answer."""
+
+
+class ControlServer:
+    """Serves one supervisor. `start` listens and writes control.json, `close` takes both back."""
+
+    def __init__(self, supervisor: Supervisor, verbs: Operations) -> None:
+        self._supervisor = supervisor
+        self._view = StatusView(supervisor)
+        self._verbs = verbs
+        self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
+        self._streams: set[luabus.Stream] = set()
+        self._api = luabus.Dispatcher()
+        views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
+        changes = (self.kill, self.start_, self.stop, self.restart, self.scale, self.reload, self.down)
+        for method in (*views, *changes, self.note):
+            self._api.rpc(method, name=method.__name__.rstrip("_"))
+
+    def open(self) -> None:
+        """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
+        listener = self._mgr.listen("127.0.0.1", 0)
+        listener.on_accept = self._serve
+        run_dir = self._supervisor.run_dir
+        guard = os.getppid() if hasattr(os, "fork") else None
+        value = {"pid": os.getpid(), "guard": guard, "host": "127.0.0.1", "port": listener.port}
+        run_dir.write(run_dir.control_file, json.dumps(value))
+
+    async def close(self) -> None:
+        """Ends every connection, each with a last word: without it the launcher was killed."""
+        with contextlib.suppress(OSError):
+            self._supervisor.run_dir.control_file.unlink()
+        for stream in self._streams:
+            with contextlib.suppress(LuabusError):  # it closes just now
+                stream.call("stopped")
+        await self._mgr.close()
+
+    def _serve(self, stream: luabus.Stream) -> None:
+        stream.set_send_buffer_size(CONTROL_BUFFER)
+        self._api.serve(stream)
+        self._streams.add(stream)
+        self._supervisor.run_task(self._forget(stream), "end of a control connection")
+
+    async def _forget(self, stream: luabus.Stream) -> None:
+        with contextlib.suppress(LuabusError):
+            await stream.closed()
+        self._streams.discard(stream)
+
+    # -- views ------------------------------------------------------------------------------------------------
+
+    async def status(self) -> dict[str, Any]:
+        return await self._view.status()
+
+    def processes(self) -> list[dict[str, Any]]:
+        return self._view.processes()
+
+    def process(self, name: str) -> dict[str, Any]:
+        instances = self._supervisor.resolve(name)
+        if len(instances) != 1 or instances[0].name != name:
+            raise Refused(
+                f'"{name}" is a service; its processes: {", ".join(instance.name for instance in instances)}'
+            )
+        return self._view.process(instances[0])
+
+    def logs(self, names: str | Sequence[str] | None = None, lines: int = 100) -> list[dict[str, Any]]:
+        """The last lines of these processes or services (none: all), oldest first."""
+        found = self._supervisor.logs.tail(self._names(names), max(0, min(int(lines), MAX_LINES)))
+        size, first = 0, len(found)
+        while first and (size := size + len(found[first - 1].text)) <= MAX_TEXT:
+            first -= 1
+        return [line.as_map() for line in found[first:]]
+
+    async def follow(self, names: str | Sequence[str] | None = None, lines: int = 10) -> list[dict[str, Any]]:
+        """As `logs`; and from now on `log` calls with a list of lines each, until the stream is closed."""
+        supervisor = self._supervisor
+        wanted = self._names(names)
+        follower = supervisor.logs.follow(wanted if names else ())
+        supervisor.run_task(self._push(luabus.caller().stream, follower), "log follower")
+        return self.logs(names, lines)
+
+    def events(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        return self._supervisor.events.after(int(after), int(limit))
+
+    # -- verbs ------------------------------------------------------------------------------------------------
+
+    async def kill(
+        self, name: str, signal: str | int = "SIGKILL", who: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return await self._verbs.kill(name, signal, who or {})
+
+    async def start_(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.start(names, who or {}, _wait(who))
+
+    async def stop(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.stop(names, who or {}, _wait(who))
+
+    async def restart(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.restart(names, who or {}, _wait(who))
+
+    async def scale(
+        self, service: str, instances: int, who: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return await self._verbs.scale(service, instances, who or {}, _wait(who))
+
+    async def reload(self, dry_run: bool = False, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return await self._verbs.reload(dry_run, who or {}, _wait(who))
+
+    def down(self, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._verbs.down(who or {})
+
+    def note(self, name: str, text: str, who: Mapping[str, Any] | None = None) -> None:
+        """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection."""
+        self._supervisor.events.add("verb", str(name)[:MAX_NOTE], str(text)[:MAX_NOTE], dict(who or {}))
+
+    # -- within -----------------------------------------------------------------------------------------------
+
+    def _names(self, names: str | Sequence[str] | None) -> list[str]:
+        if not names:
+            return list(self._supervisor.instances)
+        asked = [names] if isinstance(names, str) else names
+        return [instance.name for name in asked for instance in self._supervisor.resolve(str(name))]
+
+    async def _push(self, stream: Any, follower: Follower) -> None:
+        try:
+            while lines := await follower.next():
+                stream.call("log", [line.as_map() for line in lines])
+                await stream.drained()
+        except LuabusError:
+            pass  # the reader went away
+        finally:
+            self._supervisor.logs.unfollow(follower)
+
+
+def _wait(who: Mapping[str, Any] | None) -> bool:
+    return bool(who and who.get("wait"))

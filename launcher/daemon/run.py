@@ -1,0 +1,259 @@
+"""The launcher process: everything between `up` and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from launcher.config.load import load
+from launcher.daemon.control_server import ControlServer
+from launcher.daemon.signal_debounce import Echoes, Presses
+from launcher.errors import AlreadyRunning, RunDirError, StartFailed
+from launcher.plan.plan import Plan, make_plan
+from launcher.plan.port_checks import check_ports
+from launcher.processes import orphans
+from launcher.runtime.run_dir import Lock, RunDir
+from launcher.supervision.operations import Operations
+from launcher.supervision.start_verdict import Verdict, judge, out_of_time
+from launcher.supervision.states import State
+from launcher.supervision.supervisor import Supervisor
+
+LOCK_PATIENCE_S: Final = 3.0
+"""A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
+
+STOP_NEWS_S: Final = 0.5
+"""How often it is told for what a stop waits."""
+
+TAIL_LINES: Final = 20
+"""Lines of a process' log shown when it kept the cluster from starting."""
+
+
+class Reporter(Protocol):
+    """Who tells the person that started the cluster how it goes."""
+
+    def prepared(self, plan: Plan, ended_leftovers: int) -> None:
+        """The file is right and everything is free; processes start now."""
+
+    def attach(self, supervisor: Supervisor) -> None:
+        """The supervisor exists, and starts next."""
+
+    def ready(self, supervisor: Supervisor, seconds: float) -> None:
+        """Every process is ready."""
+
+    def failed(self, error: StartFailed) -> None:
+        """The cluster does not come up, and is stopped."""
+
+    def stopping(self, why: str) -> None:
+        """It stops."""
+
+    def waiting(self, names: list[str]) -> None:
+        """While it stops: for these it waits."""
+
+    def stopped(self, code: int) -> None:
+        """Nothing is left."""
+
+
+def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: float | None = None) -> int:
+    """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts.
+
+    It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try).
+    """
+    plan = make_plan(load(config_file, here=True), config_file)
+    run_dir = RunDir(plan.run_dir)
+    run_dir.prepare()
+    lock = _lock(run_dir)
+    try:
+        ended = orphans.end(run_dir)
+        check_ports(plan)
+        reporter.prepared(plan, ended)
+        return asyncio.run(_serve(plan, run_dir, reporter, lifeline, timeout_s))
+    finally:
+        lock.release()
+
+
+def _lock(run_dir: RunDir) -> Lock:
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            return run_dir.lock()
+        except AlreadyRunning as error:
+            if time.monotonic() >= deadline or error.pid is None or _lives(error.pid):
+                raise
+            time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    from launcher.processes import process_tree
+
+    return process_tree.started_at(pid) is not None
+
+
+async def _serve(
+    plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None, timeout_s: float | None
+) -> int:
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor(plan, run_dir)
+    own_log = _OwnLog(supervisor)
+
+    def reread(scaled: Mapping[str, int]) -> Plan:
+        return make_plan(load(plan.file, here=True), plan.file, scaled)
+
+    verbs = Operations(supervisor, reread)
+    control = ControlServer(supervisor, verbs)
+    try:
+        control.open()
+    except OSError as error:
+        raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
+    _hear_signals(loop, supervisor, verbs, lifeline)
+    reporter.attach(supervisor)
+    await supervisor.start()
+    starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
+    ending = supervisor.run_task(_tell_stopping(supervisor, reporter), "stop progress")
+    try:
+        code = await supervisor.stopped()
+    finally:
+        starting.cancel()
+        ending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(starting, ending, return_exceptions=True)
+        logging.getLogger().removeHandler(own_log)
+        await supervisor.close()
+        await control.close()
+        if lifeline is not None:
+            loop.remove_reader(lifeline)
+    reporter.stopped(code)
+    return code
+
+
+class _OwnLog(logging.Handler):
+    """What the launcher's own libraries have to say goes to its own log."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        super().__init__(logging.WARNING)
+        self._log = supervisor.logs.of("launcher")
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.say(self.format(record))
+
+
+async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float | None) -> None:
+    changed = asyncio.Event()
+    stop = supervisor.observe(changed.set)
+    began = time.monotonic()
+    try:
+        while not supervisor.stopping:
+            now = time.monotonic()
+            instances = supervisor.instances.values()
+            verdict = judge(instances)
+            left_s = None if timeout_s is None else began + timeout_s - now
+            if timeout_s is not None and now - began >= timeout_s and verdict == Verdict():
+                verdict = out_of_time(instances, timeout_s)
+            if verdict.ready:
+                supervisor.events.add(
+                    "cluster",
+                    "",
+                    f"all {len(supervisor.instances)} processes are ready after {now - began:.1f} s",
+                )
+                reporter.ready(supervisor, now - began)
+                return
+            if verdict.failed:
+                supervisor.logs.of(verdict.failed).flush()
+                tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
+                reporter.failed(StartFailed(verdict.reason, [line.text for line in tail]))
+                supervisor.stop(verdict.reason, 1)
+                return
+            changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left_s)
+    finally:
+        stop()
+
+
+async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
+    """Tells that it stops, and then each second for what it waits, if that is not what was told before."""
+    changed = asyncio.Event()
+    stop = supervisor.observe(changed.set)
+    told: list[str] = []
+    try:
+        while not supervisor.stopping:
+            changed.clear()
+            await changed.wait()
+        reporter.stopping(supervisor.why_stopped)
+        while True:
+            await asyncio.sleep(STOP_NEWS_S)
+            names = [
+                instance.name
+                for instance in supervisor.instances.values()
+                if instance.state is State.STOPPING
+            ]
+            if names and names != told:
+                told = names
+                reporter.waiting(names)
+    finally:
+        stop()
+
+
+def _hear_signals(
+    loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Operations, lifeline: int | None
+) -> None:
+    on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
+    presses, echoes = defaultdict[int, Presses](Presses), defaultdict[int, Echoes](Echoes)
+
+    def hear(number: int, forwarded: bool) -> None:
+        if not presses[number].counts(loop.time(), forwarded):
+            return
+        if number == signal.SIGHUP and not on_terminal:
+            supervisor.run_task(_reload(supervisor, verbs), "reload")
+        elif supervisor.stopping:
+            if number != signal.SIGHUP:  # the system and the shell send one each when a terminal is closed
+                supervisor.kill_now()
+        else:
+            name = signal.Signals(number).name
+            supervisor.stop("Ctrl-C" if number == signal.SIGINT else f"the launcher got {name}")
+
+    def direct(number: int) -> None:
+        if echoes[number].heard(loop.time()):
+            hear(number, False)
+
+    def from_guard(lifeline: int) -> None:
+        told = os.read(lifeline, 64)
+        for number in told:
+            hear(number, True)
+        if not told:
+            _orphaned(loop, supervisor, lifeline)
+
+    if lifeline is not None:
+        loop.add_reader(lifeline, from_guard, lifeline)
+    if os.name != "posix":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(direct, number))
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, direct, number)
+
+
+async def _reload(supervisor: Supervisor, verbs: Operations) -> None:
+    from luabus.errors import Refused
+
+    try:
+        await verbs.reload(False, {"by": "SIGHUP", "from": "signal"})
+    except Refused as error:
+        supervisor.events.add("cluster", "", f"reload by SIGHUP: {error}")
+        supervisor.logs.of("launcher").say(f"reload by SIGHUP: {error}")
+
+
+def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
+    loop.remove_reader(lifeline)
+    supervisor.events.add("cluster", "", "the launcher's guard was killed")
+    supervisor.exit_code = 1
+    supervisor.kill_now()

@@ -1,0 +1,1 @@
+"""A configuration as processes to run, and what differs between two of them."""

@@ -1,0 +1,68 @@
+"""Whether the ports a cluster needs are free, and who holds them if not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+
+import psutil
+
+from launcher.errors import PortInUse
+from launcher.plan.plan import Plan
+from launcher.plan.spec import ProcessSpec
+
+
+def check_ports(plan: Plan) -> None:
+    """Raises `PortInUse` that names every taken port with the process that holds it."""
+    problems = [problem for spec in plan.specs if (problem := check_address(spec))]
+    if problems:
+        raise PortInUse("\n".join(problems))
+
+
+def check_address(spec: ProcessSpec) -> str:
+    """Why a process cannot listen where it should; empty when it can, or does not listen."""
+    if spec.address is None or not (reason := why_not(*spec.address)):
+        return ""
+    return f"{spec.name} cannot listen at {spec.address[0]}:{spec.address[1]}: {reason}"
+
+
+def why_not(host: str, port: int) -> str:
+    """Why nothing can listen there; empty when it can."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        return f"{host!r} is no address of this machine ({error.strerror})"
+    with socket.socket(family, kind, protocol) as probe:
+        if os.name == "posix" and sys.platform != "cygwin":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            # Linux lets two sockets bind with SO_REUSEADDR as long as neither listens.
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"the port is taken by {holder(port)}"
+            if error.errno == errno.EADDRNOTAVAIL:
+                return "this machine has no such address"
+            return error.strerror or str(error)
+    return ""
+
+
+def holder(port: int) -> str:
+    """`pid 123 (python -m http.server)`; says so when the system does not tell."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        connections = []
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
+            if connection.pid is None:
+                break
+            try:
+                words = psutil.Process(connection.pid).cmdline()
+            except psutil.Error:
+                words = []
+            return f"pid {connection.pid} ({' '.join(words)[:120]})" if words else f"pid {connection.pid}"
+    return "a process that this user may not look at"

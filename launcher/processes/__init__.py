@@ -1,0 +1,1 @@
+"""Processes of an operating system: started, signalled, measured, found again."""

@@ -1,0 +1,42 @@
+"""Processes of a launcher that died: found by what it recorded and by the marker in their environment, and ended."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from launcher.processes import process_tree
+from launcher.runtime.run_dir import RunDir
+
+PATIENCE_S = 2.0
+"""After SIGTERM, before SIGKILL: nobody waits for their work any more."""
+
+
+def find(run_dir: RunDir) -> set[int]:
+    """Living processes of the last run recorded in run_dir."""
+    run, recorded = run_dir.read_processes()
+    if not run and not recorded:
+        return set()
+    found: set[int] = set()
+    everyone = process_tree.look()
+    for pid, started in recorded:
+        found |= process_tree.members(everyone, pid, started)
+    if run:
+        found |= process_tree.marked(run)
+    return found
+
+
+def end(run_dir: RunDir, patience_s: float = PATIENCE_S) -> int:
+    """Ends them all (SIGTERM, then SIGKILL), and returns how many there were. Blocks until none is left."""
+    remaining = find(run_dir)
+    count = len(remaining)
+    process_tree.send(remaining, signal.SIGTERM)
+    if hasattr(signal, "SIGCONT"):
+        process_tree.send(remaining, signal.SIGCONT)
+    deadline = time.monotonic() + patience_s
+    while remaining:
+        time.sleep(0.02)
+        remaining = find(run_dir)
+        if time.monotonic() >= deadline:
+            process_tree.send(remaining, process_tree.KILL)
+    return count

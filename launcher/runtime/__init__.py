@@ -1,0 +1,1 @@
+"""The files of a running cluster, and the streams of its output."""

@@ -1,0 +1,1 @@
+"""Instances kept as they are wanted: decided here, done by a backend."""

@@ -1,0 +1,180 @@
+"""Probes: is a foreign process up, ready, alive? With the meanings they have in Kubernetes.
+
+`startup` holds back the other two until it has succeeded once; its failure replaces the process. `ready` says whether it is
+ready, and may take that back. `liveness` replaces the process when it fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from launcher.plan.spec import ProbeSpec, ProcessSpec
+
+FIRST_PERIOD_S: Final = 0.1
+"""Until the first success tries follow each other quickly: from this, doubling up to a second or the period."""
+
+Execute = Callable[[tuple[str, ...], float], Awaitable[str]]
+"""Runs a command within so many seconds; returns why it failed, or an empty text."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Who is told what the probes found."""
+
+    started: Callable[[], None]
+    ready: Callable[[bool, str], None]
+    unhealthy: Callable[[str], None]
+
+
+class Prober:
+    """All probes of one run of one process. `line` is fed with its output."""
+
+    def __init__(self, spec: ProcessSpec, verdicts: Verdicts, execute: Execute) -> None:
+        self._verdicts = verdicts
+        self._execute = execute
+        self._patterns: list[tuple[re.Pattern[bytes], asyncio.Event]] = []
+        startup, ready, liveness = (
+            self._prepare(probe) for probe in (spec.startup, spec.ready, spec.liveness)
+        )
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(startup, ready, liveness), name=f"probes of {spec.name}"
+        )
+
+    def line(self, text: bytes) -> None:
+        """A line of output, for `log` probes."""
+        for pattern, seen in self._patterns:
+            if not seen.is_set() and pattern.search(text):
+                seen.set()
+
+    def close(self) -> None:
+        """Ends all probing at once."""
+        self._task.cancel()
+
+    def _prepare(self, probe: ProbeSpec | None) -> _Prepared | None:
+        if probe is None:
+            return None
+        if probe.kind != "log":
+            return _Prepared(probe, None)
+        seen = asyncio.Event()
+        self._patterns.append((re.compile(str(probe.target).encode()), seen))
+        return _Prepared(probe, seen)
+
+    async def _run(
+        self, startup: _Prepared | None, ready: _Prepared | None, liveness: _Prepared | None
+    ) -> None:
+        if startup is not None:
+            failure = await self._until_success(startup)
+            if failure:
+                self._verdicts.unhealthy(f"startup probe failed: {failure}")
+                return
+        self._verdicts.started()
+        async with asyncio.TaskGroup() as group:
+            if ready is not None:
+                group.create_task(self._watch_ready(ready))
+            if liveness is not None:
+                group.create_task(self._watch_liveness(liveness))
+
+    async def _until_success(self, probe: _Prepared) -> str:
+        """Empty on success; the failure after `failure_threshold` periods without one."""
+        if probe.seen is not None:
+            await probe.seen.wait()
+            return ""
+        loop = asyncio.get_running_loop()
+        spec = probe.spec
+        await asyncio.sleep(spec.initial_delay)
+        give_up = loop.time() + spec.period * spec.failure_threshold
+        pause, successes = FIRST_PERIOD_S, 0
+        while True:
+            failure = await self._try(spec)
+            successes = 0 if failure else successes + 1
+            if successes >= spec.success_threshold:
+                return ""
+            if failure and loop.time() >= give_up:
+                return failure
+            await asyncio.sleep(min(pause, spec.period))
+            pause = min(pause * 2, 1.0)
+
+    async def _watch_ready(self, probe: _Prepared) -> None:
+        while await self._until_success(probe):
+            pass  # not ready yet is no failure: start_timeout bounds it
+        self._verdicts.ready(True, "")
+        if probe.seen is not None:
+            return
+        spec = probe.spec
+        ready, row = True, 0
+        while True:
+            await asyncio.sleep(spec.period)
+            failure = await self._try(spec)
+            row = row + 1 if bool(failure) == ready else 0
+            if row >= (spec.failure_threshold if ready else spec.success_threshold):
+                ready, row = not ready, 0
+                self._verdicts.ready(ready, failure)
+
+    async def _watch_liveness(self, probe: _Prepared) -> None:
+        spec, failures = probe.spec, 0
+        await asyncio.sleep(spec.initial_delay)
+        while True:
+            await asyncio.sleep(spec.period)
+            failure = await self._try(spec)
+            failures = failures + 1 if failure else 0
+            if failures >= spec.failure_threshold:
+                often = "once" if failures == 1 else f"{failures} times"
+                self._verdicts.unhealthy(f"liveness probe failed {often}: {failure}")
+                return
+
+    async def _try(self, spec: ProbeSpec) -> str:
+        if spec.kind == "exec":
+            return await self._execute(tuple(spec.target), spec.timeout)
+        attempt = try_http if spec.kind == "http" else try_tcp
+        try:
+            async with asyncio.timeout(spec.timeout):
+                return await attempt(str(spec.target))
+        except TimeoutError:
+            return f"{spec.target} did not answer within {spec.timeout:g} s"
+        except (OSError, ValueError) as error:
+            return f"{spec.target}: {getattr(error, 'strerror', None) or error}"
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    spec: ProbeSpec
+    seen: asyncio.Event | None
+    """Set when the line of a `log` probe came."""
+
+
+async def try_tcp(target: str) -> str:
+    """Connects to `HOST:PORT`. Returns an empty text, or raises OSError."""
+    host, _, port = target.rpartition(":")
+    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    await _shut(writer)
+    return ""
+
+
+async def try_http(url: str) -> str:
+    """GET; 200 to 399 is success. Returns an empty text or what was wrong, or raises OSError or ValueError."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return f"{url} names no host"
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nUser-Agent: luabus-cluster\r\n\r\n"
+        writer.write(request.encode())
+        status = (await reader.readline()).decode("latin-1").split(" ", 2)
+    finally:
+        await _shut(writer)
+    if len(status) < 2 or not status[0].startswith("HTTP/") or not status[1].isdigit():
+        return f"{url} did not answer in HTTP"
+    return "" if 200 <= int(status[1]) < 400 else f"{url} answered {status[1]}"
+
+
+async def _shut(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

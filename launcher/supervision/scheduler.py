@@ -1,0 +1,148 @@
+"""Whose turn it is: which processes may start now, and which must stay while the cluster stops. Pure looks at the units.
+
+A process starts when a router is ready and all it depends on is ready; what comes back after a crash or a restart does not
+wait for its dependencies again. Only so many start at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.plan.spec import Kind, ProcessSpec
+from launcher.supervision.instance import Instance
+from launcher.supervision.states import SETTLED, State
+
+START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
+"""So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout."""
+
+SLOT_PATIENCE_S: Final = 3.0
+"""One that is still not ready after this no longer holds a start slot."""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """`start`: may start now; `waiting`: must wait; `again_at`: when a slot becomes free by itself, or None."""
+
+    start: Sequence[Instance]
+    waiting: Sequence[Waiting]
+    again_at: float | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One that must wait, and for what; `stuck` when that does not come unless a person does something."""
+
+    instance: Instance
+    why: str
+    stuck: bool = False
+
+
+def whose_turn(instances: Sequence[Instance], now: float) -> Scheduler:
+    """Decides for all units that wait to start; `now` as `Instance.spawned_at`."""
+    candidates = [instance for instance in instances if instance.machine.waiting]
+    if not candidates:
+        return Scheduler((), (), None)
+    busy = [
+        instance.spawned_at + SLOT_PATIENCE_S
+        for instance in instances
+        if instance.state is State.STARTING
+        and instance.machine.has_process
+        and instance.spawned_at + SLOT_PATIENCE_S > now
+    ]
+    free = START_SLOTS - len(busy)
+    obstacles = _Obstacles(instances)
+    start: list[Instance] = []
+    waiting: list[Waiting] = []
+    for instance in candidates:
+        obstacle = None if instance.machine.returning else obstacles.of(instance.spec)
+        if obstacle is not None:
+            waiting.append(Waiting(instance, f"waits for {obstacle}", stuck=bool(obstacle.remedy)))
+        elif len(start) < free:
+            start.append(instance)
+        else:
+            waiting.append(Waiting(instance, "waits for its turn"))
+    full = len(start) >= free
+    return Scheduler(start, waiting, min(busy, default=None) if full else None)
+
+
+def nobody_needs(spec: ProcessSpec, alive: Iterable[Instance]) -> bool:
+    """True when none of those that still live may depend on it: routers go last, the dashboard just before them."""
+    if spec.kind is Kind.ROUTER:
+        return all(instance.spec.kind is Kind.ROUTER for instance in alive)
+    if spec.kind is Kind.DASHBOARD:
+        return all(instance.spec.kind in (Kind.ROUTER, Kind.DASHBOARD) for instance in alive)
+    return not any(spec.service in instance.spec.depends_on for instance in alive)
+
+
+@dataclass(frozen=True)
+class _Obstacle:
+    """What somebody waits for; `remedy`: what a person has to do, empty when it may still come by itself."""
+
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+
+
+class _Obstacles:
+    """What a process still has to wait for. Each service is looked at once, however many depend on it."""
+
+    def __init__(self, instances: Sequence[Instance]) -> None:
+        self._services: dict[str, list[Instance]] = {}
+        for instance in instances:
+            self._services.setdefault(instance.spec.service, []).append(instance)
+        self._found: dict[str, _Obstacle | None] = {}
+        self._router = self._look_at_routers(
+            [instance for instance in instances if instance.spec.kind is Kind.ROUTER]
+        )
+
+    def of(self, spec: ProcessSpec) -> _Obstacle | None:
+        """None when it may start."""
+        if spec.kind is Kind.ROUTER:
+            return None
+        if self._router is not None:
+            return self._router
+        for service in spec.depends_on:
+            if service not in self._found:
+                self._found[service] = self._look(service)
+            if (found := self._found[service]) is not None:
+                return found
+        return None
+
+    def _look_at_routers(self, routers: Sequence[Instance]) -> _Obstacle | None:
+        if any(instance.ready for instance in routers):
+            return None
+        coming = any(not self._remedy(instance) for instance in routers)
+        return _Obstacle("a router", "" if coming else "start router first")
+
+    def _look(self, service: str) -> _Obstacle | None:
+        instances = self._services.get(service, [])
+        # An instance that somebody stopped on purpose is not waited for, as long as others serve.
+        missing = [instance for instance in instances if not satisfies(instance) and instance.machine.wanted]
+        if not missing and any(satisfies(instance) for instance in instances):
+            return None
+        if not instances:
+            return _Obstacle(f"{service} (which has no instances)", f"scale {service} up first")
+        remedies = [(instance, self._remedy(instance)) for instance in missing or instances]
+        instance, remedy = next((found for found in remedies if found[1]), remedies[0])
+        return _Obstacle(f"{instance.name} ({instance.state})", remedy)
+
+    def _remedy(self, instance: Instance) -> str:
+        """What a person has to do before this one satisfies; empty when it is on its way."""
+        if not instance.machine.wanted or instance.state in SETTLED:
+            return f"start {instance.name} first"
+        if instance.machine.waiting and not instance.machine.returning:
+            obstacle = self.of(instance.spec)
+            return obstacle.remedy if obstacle is not None else ""
+        return ""
+
+
+def satisfies(instance: Instance) -> bool:
+    """Whether those that depend on it may start: ready, or (without a way to report) ended with success."""
+    if instance.state is State.EXITED and not instance.spec.rules.must_report_ready:
+        return instance.last_exit is not None and instance.last_exit["code"] == 0
+    return instance.ready

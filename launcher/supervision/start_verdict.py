@@ -1,0 +1,62 @@
+"""Has the cluster come up? A pure look at its units: yes, not yet, or no and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.supervision.instance import Instance
+from launcher.supervision.states import State
+
+NAMED: Final = 5
+"""So many of those that are not ready are named."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`ready`, or `failed` (a process' name) with the reason, or neither: ask again at the next change."""
+
+    ready: bool = False
+    failed: str = ""
+    reason: str = ""
+
+
+def judge(instances: Iterable[Instance]) -> Verdict:
+    """A process that failed for good fails the start, and so does one that waits for what does not come by itself.
+
+    One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says.
+    """
+    ready = True
+    for instance in instances:
+        if _is_done(instance):
+            continue
+        if instance.state is State.FAILED or instance.state is State.EXITED:
+            has = "failed" if instance.state is State.FAILED else "ended"
+            return Verdict(
+                failed=instance.name, reason=f"{instance.name} has {has}: {instance.machine.detail}"
+            )
+        if instance.stuck:
+            return Verdict(
+                failed=instance.name, reason=f"{instance.name} cannot start: {instance.machine.detail}"
+            )
+        ready = False
+    return Verdict(ready=ready)
+
+
+def out_of_time(instances: Iterable[Instance], timeout_s: float) -> Verdict:
+    """The verdict on units of which some are not ready when nobody waits any longer."""
+    late = [instance for instance in instances if not _is_done(instance)]
+    named = "; ".join(
+        f"{instance.name} is {instance.state}: {instance.machine.detail}" for instance in late[:NAMED]
+    )
+    more = f"; and {len(late) - NAMED} more" if len(late) > NAMED else ""
+    first = next((instance for instance in late if not instance.machine.waiting), late[0])
+    return Verdict(failed=first.name, reason=f"not ready after {timeout_s:g} s: {named}{more}")
+
+
+def _is_done(instance: Instance) -> bool:
+    if not instance.machine.wanted or instance.ready:
+        return True
+    # A command that did its work and ended.
+    return instance.state is State.EXITED and not instance.spec.rules.must_report_ready

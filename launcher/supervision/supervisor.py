@@ -1,0 +1,339 @@
+"""The cluster's processes as a whole: it carries out who starts when and who stops after whom.
+
+`_advance` runs (once per loop iteration) after anything changed: it lets units start whose dependencies are ready, and
+while the cluster stops, ends units nobody needs any more; whose turn it is `turns.py` decides. What people ask for is in
+`verbs.py`, what they see in `view.py`; the command line, the HTTP API and the dashboard reach both over `control.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from launcher.errors import suggest
+from launcher.plan.plan import Plan
+from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
+from launcher.processes import process_tree
+from launcher.processes.posix import make_spawner
+from launcher.processes.usage import rss_of
+from launcher.processes.users import login_variables
+from launcher.runtime.log_store import LogStore
+from launcher.runtime.run_dir import RunDir
+from launcher.supervision.bus_presence import BusWatch
+from launcher.supervision.event_log import EventLog
+from launcher.supervision.instance import Instance
+from launcher.supervision.scheduler import nobody_needs, whose_turn
+from launcher.supervision.states import SETTLED, State
+from luabus.errors import Refused
+
+OWN_VARIABLES: Final = frozenset(
+    f"LUABUS_{name}" for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED")
+)
+"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service."""
+
+RSS_PERIOD_S: Final = 5.0
+"""How often memory is compared with max_rss."""
+STRAYS_S: Final = 5.0
+"""For orphans of nobody's to be gone after SIGKILL; one of another user, or that the kernel holds, must not hold up `down`."""
+
+
+class Supervisor:
+    """Owns the units. Made inside a running loop; `start`, then `await stopped()`, then `await close()`."""
+
+    def __init__(self, plan: Plan, run_dir: RunDir, *, adopt: bool = True) -> None:
+        self.plan = plan
+        self.run_dir = run_dir
+        self.run_id = uuid.uuid4().hex
+        self.started_at = time.monotonic()
+        self.events = EventLog(run_dir)
+        logs = plan.config.logs
+        self.logs = LogStore(run_dir.log_dir, logs.max_size, logs.keep)
+        self._loop = asyncio.get_running_loop()
+        self.spawner = make_spawner(self._loop, adopt=adopt)
+        self.instances: dict[str, Instance] = {}
+        self.stopping = False
+        self.exit_code = 0
+        self.why_stopped = ""
+        self.watch: BusWatch | None = None
+        """What the routers say; None before `start` and at the very end."""
+        self._advance_soon: asyncio.Handle | None = None
+        self._slot_timer: asyncio.TimerHandle | None = None
+        self._all_gone = asyncio.Event()
+        self._base_env = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._observers: list[Callable[[], None]] = []
+        self.adopt_plan(plan)
+
+    # -- life of the cluster ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Wants everything up; returns at once."""
+        self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.instances)} processes")
+        for instance in self.instances.values():
+            instance.start()  # before anything is awaited: a status asked for meanwhile must not find all well
+        self._soon()
+        await self.rewatch()
+        self.run_task(self._watch_memory(), "memory")
+
+    def stop(self, why: str, exit_code: int = 0) -> None:
+        """Stops everything in reverse order. A second call changes nothing but a zero exit code."""
+        self.exit_code = self.exit_code or exit_code
+        if self.stopping:
+            return
+        self.stopping = True
+        self.why_stopped = why
+        self.events.add("cluster", "", f"the cluster stops: {why}")
+        self._soon()
+
+    def kill_now(self) -> None:
+        """No more waiting: SIGKILL to all."""
+        self.stop("in a hurry")
+        self.events.add("cluster", "", "in a hurry: SIGKILL to all that remain")
+        for instance in list(self.instances.values()):
+            instance.stop("the cluster stops")
+            instance.kill_now()
+
+    async def stopped(self) -> int:
+        """Waits until everything is gone after `stop`; the exit code."""
+        await self._all_gone.wait()
+        return self.exit_code
+
+    async def close(self) -> None:
+        """Releases everything this holds; call it after `stopped`."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.watch is not None:
+            await self.watch.close()
+        for instance in self.instances.values():
+            await instance.close()
+        if self._advance_soon is not None:
+            self._advance_soon.cancel()
+        if self._slot_timer is not None:
+            self._slot_timer.cancel()
+        await self._end_strays()
+        self.spawner.close()
+        self.events.add("cluster", "", "the cluster has stopped")
+        self.logs.close()
+        self.events.close()
+        with contextlib.suppress(OSError):
+            self.run_dir.processes_file.unlink()
+
+    async def _end_strays(self) -> None:
+        """Orphans of which nothing tells whose they were: none may outlive the cluster."""
+        if not self.spawner.adopts:
+            return
+        left = await process_tree.end(
+            lambda: process_tree.descendants(process_tree.look(), os.getpid()), STRAYS_S
+        )
+        if left:
+            pids = ", ".join(map(str, sorted(left)))
+            self.events.add(
+                "cluster", "", f"could not be ended, and outlive the cluster: {pids}; end them by hand"
+            )
+
+    def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
+        """Runs a coroutine that ends with the supervisor at the latest."""
+        task: asyncio.Task[Any] = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Calls `observer` after any process changed; the returned function ends that."""
+        self._observers.append(observer)
+
+        def stop() -> None:
+            with contextlib.suppress(ValueError):
+                self._observers.remove(observer)
+
+        return stop
+
+    # -- the plan ---------------------------------------------------------------------------------------------
+
+    def adopt_plan(self, plan: Plan) -> None:
+        """From now on `plan` is what is meant. Makes units for new processes, in the plan's order; starts and stops nothing.
+
+        A process that runs is what it was until its next start. Units that are not in the plan stay until `forget`.
+        """
+        self.plan = plan
+        self._make_units()
+        for spec in plan.specs:
+            self.instances[spec.name].adopt(spec)
+        self._soon()
+
+    async def forget(self, name: str) -> None:
+        """Drops a settled unit. Should the plan have come back to it meanwhile, a fresh one takes its place."""
+        await self.instances.pop(name).close()
+        self._make_units()
+        self._soon()
+
+    def _make_units(self) -> None:
+        present = {spec.name: self.instances.get(spec.name) or self._make(spec) for spec in self.plan.specs}
+        self.instances = {
+            **present,
+            **{name: instance for name, instance in self.instances.items() if name not in present},
+        }
+
+    async def rewatch(self) -> None:
+        """(Re)connects to the routers of the plan."""
+        old = self.watch
+        self.watch = BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        await self.watch.start()
+        if old is not None:
+            await old.close()
+
+    def _make(self, spec: ProcessSpec) -> Instance:
+        return Instance(spec, self, self.logs.of(spec.name))
+
+    # -- names ------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> list[Instance]:
+        """The units of a service or instance name, in order. Raises `Refused`, with a suggestion."""
+        if name in self.instances:
+            return [self.instances[name]]
+        found = [instance for instance in self.instances.values() if instance.spec.service == name]
+        if not found:
+            services = {instance.spec.service for instance in self.instances.values()}
+            known = {*self.instances, *services}
+            raise Refused(f'there is no process or service "{name}"; {suggest(name, known)}')
+        return found
+
+    # -- what units ask of their host -------------------------------------------------------------------------
+
+    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
+        """What the launcher itself was given, what the spec says, and the marker of this run."""
+        path = os.pathsep.join(filter(None, [str(self.plan.base), self._base_env.get("PYTHONPATH", "")]))
+        return {
+            **self._base_env,
+            "PYTHONPATH": path,
+            **(login_variables(spec.user) if spec.user is not None else {}),
+            **spec.env,
+            process_tree.MARKER: f"{self.run_id}/{spec.name}",
+        }
+
+    def spawned(self, instance: Instance) -> None:
+        """Records all processes, for whoever cleans up after a crash of the launcher."""
+        self.record()
+        self.events.add("process", instance.name, f"started, pid {instance.pid}", pid=instance.pid)
+
+    def record(self) -> None:
+        """Writes processes.json; a full disk is no reason to stop."""
+        entries = [
+            {"name": instance.name, "pid": instance.pid, "started": instance.started}
+            for instance in self.instances.values()
+            if instance.pid is not None
+        ]
+        value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
+        with contextlib.suppress(OSError):
+            self.run_dir.write(self.run_dir.processes_file, json.dumps(value))
+
+    def changed(self, instance: Instance, before: State) -> None:
+        """A unit is not what it was."""
+        machine = instance.machine
+        if machine.state is not before:
+            text = f"{before} -> {machine.state}" + (f": {machine.detail}" if machine.detail else "")
+            self.events.add("state", instance.name, text, state=str(machine.state))
+            if machine.state is State.FAILED and instance.spec.essential and not self.stopping:
+                self.stop(f"{instance.name} is essential and has failed: {machine.detail}", 1)
+        self._soon()
+
+    # -- deciding ---------------------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        if self._advance_soon is None:
+            self._advance_soon = self._loop.call_soon(self._advance)
+
+    async def considered(self) -> None:
+        """Returns after it was looked anew at who may start, and who waits for what."""
+        looked = asyncio.Event()
+        unobserve = self.observe(looked.set)
+        self._soon()
+        try:
+            await looked.wait()
+        finally:
+            unobserve()
+
+    def _advance(self) -> None:
+        self._advance_soon = None
+        self._spread_reports()
+        if self.stopping:
+            self._advance_stop()
+        else:
+            self._advance_start()
+        for observer in list(self._observers):
+            observer()
+
+    def _spread_reports(self) -> None:
+        watch = self.watch
+        if watch is None:
+            return
+        for instance in list(self.instances.values()):
+            spec = instance.spec
+            if spec.ready_by is ReadyBy.ROUTER:
+                instance.set_report(spec.name in watch.connected)
+            elif spec.group is not None and watch.connected:
+                presence = watch.presence(spec.group, spec.instance)
+                if spec.ready_by is ReadyBy.BUS:
+                    instance.set_report(presence.everywhere, absent=presence.nowhere)
+
+    def missed(self, instance: Instance) -> None:
+        """Registered nowhere: taken out of the routing tables by hand, or hung."""
+        self.run_task(self._judge_absence(instance), f"judgement of {instance.name}")
+
+    async def _judge_absence(self, instance: Instance) -> None:
+        spec = instance.spec
+        if self.watch is None or spec.group is None:
+            return
+        if await self.watch.is_connected(spec.group, spec.instance):
+            instance.spare(
+                "is in no routing table, but connected: it was taken out by hand, and is left alone"
+            )
+        elif not self.watch.presence(spec.group, spec.instance).registered:
+            instance.unhealthy(
+                f"on no router for {spec.liveness_timeout:g} s, so its event loop hangs or it lost its way"
+            )
+
+    def _advance_start(self) -> None:
+        now = time.monotonic()
+        turns = whose_turn(list(self.instances.values()), now)
+        for one in turns.waiting:
+            one.instance.set_waiting(one.why, stuck=one.stuck)
+        for instance in turns.start:
+            instance.clear()
+        if turns.again_at is not None and self._slot_timer is None:
+            self._slot_timer = self._loop.call_later(max(turns.again_at - now, 0.0), self._slot_freed)
+
+    def _slot_freed(self) -> None:
+        self._slot_timer = None
+        self._soon()
+
+    def _advance_stop(self) -> None:
+        alive = [instance for instance in self.instances.values() if instance.state not in SETTLED]
+        if not alive:
+            self._all_gone.set()
+            return
+        if self.watch is not None and all(instance.spec.kind is Kind.ROUTER for instance in alive):
+            # Routers wait for their last clients; let us not be one of those.
+            watch, self.watch = self.watch, None
+            self.run_task(watch.close(), "close of the bus watch")
+        for instance in alive:
+            if instance.state is State.STOPPING:
+                if instance.machine.wanted:
+                    instance.stop("the cluster stops")
+            elif nobody_needs(instance.spec, alive):
+                instance.stop("the cluster stops")
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(RSS_PERIOD_S)
+            for instance in list(self.instances.values()):
+                limit = instance.spec.max_rss
+                if limit and instance.pid is not None and (rss := rss_of(instance.pid)) > limit:
+                    instance.unhealthy(f"its memory of {rss} bytes exceeds max_rss = {limit}")

@@ -1,0 +1,82 @@
+"""`luabus.connect`: a plain client of the bus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
+
+from luabus.client.bus import Bus
+from luabus.environment import Environment, read_secret
+from luabus.limits import DEFAULT_FRAME_LIMIT
+
+
+def connect(
+    routers: Iterable[str] | None = None,
+    *,
+    groups: Mapping[str, int] | None = None,
+    secret: bytes | str | None = None,
+    secret_file: str | os.PathLike[str] | None = None,
+    timeout: float | None = 5.0,
+    frame_limit: int | None = None,
+) -> BusConnection:
+    """A plain client: `async with luabus.connect(["127.0.0.1:7070"], secret_file=".luabus/secret") as bus: ...`
+
+    What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at most
+    `timeout` seconds (`NotConnected`).
+    """
+    return BusConnection(routers, groups, secret, secret_file, timeout, frame_limit)
+
+
+class BusConnection:
+    """What `connect` returns: enter it, or await it and close the bus yourself."""
+
+    def __init__(
+        self,
+        routers: Iterable[str] | None,
+        groups: Mapping[str, int] | None,
+        secret: bytes | str | None,
+        secret_file: str | os.PathLike[str] | None,
+        timeout: float | None,
+        frame_limit: int | None,
+    ) -> None:
+        self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
+        self._groups = groups
+        self._secret = secret
+        self._secret_file = secret_file
+        self._timeout = timeout
+        self._frame_limit = frame_limit
+        self._bus: Bus | None = None
+
+    async def _open(self) -> Bus:
+        environment = Environment.read()
+        routers = environment.routers if self._routers is None else self._routers
+        secret = self._secret
+        if secret is None and (self._secret_file or environment.secret_file):
+            secret = read_secret(str(self._secret_file or environment.secret_file))
+        bus = Bus()
+        await bus.start(
+            routers,
+            groups=environment.groups if self._groups is None else self._groups,
+            secret=secret,
+            frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
+            compress_above=environment.compress_above,
+        )
+        try:
+            if self._timeout is None or self._timeout > 0:
+                await bus.ready(self._timeout)
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    def __await__(self) -> Generator[Any, None, Bus]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Bus:
+        self._bus = await self._open()
+        return self._bus
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._bus is not None:
+            await self._bus.close()

@@ -1,0 +1,47 @@
+"""How far a sender that awaits its one-way messages may be ahead of those who receive them.
+
+A router drops what a receiver has no room for. So whoever awaits asks the router, each 256 KiB, whether the receivers of what it
+sends now have taken most of what waits for them, and goes on for as much again while the answer is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from luabus.errors import LuabusError
+from luabus.limits import DEFAULT_BUS_BUFFER
+from luabus.protocol.codec import pack_call
+from luabus.transport.stream import REQUEST_ROUTE, Stream
+
+WINDOW: Final = DEFAULT_BUS_BUFFER // 32
+"""Bytes. A sender is at most two windows ahead, so a dozen of them fit into the buffer of one receiver."""
+
+
+class FlowControl:
+    """One bus' questions to its router. `ahead`: bytes sent since the last one; whoever brings it over `WINDOW` asks."""
+
+    __slots__ = ("_asked", "ahead")
+
+    def __init__(self) -> None:
+        self.ahead = 0
+        self._asked: asyncio.Future[None] | None = None
+
+    async def keep(self, stream: Stream, route: int, key: int) -> None:
+        """Ask whether there is room for more on this route, and wait for the answer to the question before."""
+        before, self._asked = self._asked, stream.new_waiter()
+        self._asked.add_done_callback(_seen)
+        try:
+            stream.start_call(self._asked, REQUEST_ROUTE, 0, pack_call("luabus.room", (route, key)), None)
+        except LuabusError as error:  # the message itself was sent; the next one will tell
+            self._asked.set_exception(error)
+        if before is not None and not before.done():
+            await asyncio.wait(
+                (before,)
+            )  # not by itself: cancelling one who waits must not cancel it for the others
+
+
+def _seen(asked: asyncio.Future[None]) -> None:
+    """An answer that is an error lets the sender go on: the router is lost, or will be."""
+    if not asked.cancelled():
+        asked.exception()

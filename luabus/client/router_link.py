@@ -1,0 +1,166 @@
+"""A bus' connection to one router: connect, greet, join, keep alive, connect again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, RequestTimeout, RouterLost
+from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
+from luabus.protocol.codec import unpack_value
+from luabus.transport.manager import SocketMgr
+from luabus.transport.stream import Stream
+
+log = logging.getLogger("luabus.link")
+
+_CONNECT_TIMEOUT_MS = 3000
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MOST_S = 1.0
+FRESH_HEARTBEATS = 1.5
+"""PONGs come with each heartbeat; half a heartbeat is for the way and for a busy machine."""
+
+
+class RouterLink:
+    """One router's address, and the stream to it while there is one.
+
+    `prepare(link, stream)` readies a new stream before it speaks; `greet(link)` is awaited when it is open, and may join; then
+    `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG. Connecting again waits 50 ms, doubling
+    to 1 s, +-25 %.
+    """
+
+    def __init__(
+        self,
+        mgr: SocketMgr,
+        host: str,
+        port: int,
+        *,
+        prepare: Callable[[RouterLink, Stream], None],
+        greet: Callable[[RouterLink], Awaitable[None]],
+        up: Callable[[RouterLink], None],
+        down: Callable[[RouterLink], None],
+        news: Callable[[], None],
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self.address = f"{host}:{port}"
+        self.host = host
+        self.port = port
+        self.name = self.address
+        self.stream: Stream | None = None
+        self.ready = False
+        self.joined = False
+        self.draining = False
+        self.token_there = 0
+        self.digests: dict[int, int] = {}
+        self._digests_at = float("-inf")
+        self.last_error: LuabusError | None = None
+        self.welcome: asyncio.Event = asyncio.Event()
+        self._mgr = mgr
+        self._prepare, self._greet, self._up, self._down, self._news = prepare, greet, up, down, news
+        self._heartbeat_s = heartbeat_s
+
+    @property
+    def connected(self) -> bool:
+        """Open, greeted, and usable."""
+        return self.ready
+
+    @property
+    def fresh(self) -> bool:
+        """Whether `digests` are what the router says now: a stopped one is not lost before three heartbeats, and what it said
+        last is no sign that it disagrees."""
+        return self.ready and time.monotonic() - self._digests_at < FRESH_HEARTBEATS * self._heartbeat_s
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name} {'up' if self.ready else 'down'}>"
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        wait_s = _BACKOFF_FIRST_S
+        while True:
+            if await self._once():
+                wait_s = _BACKOFF_FIRST_S
+            self._news()
+            await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
+            wait_s = min(wait_s * 2, _BACKOFF_MOST_S)
+
+    async def _once(self) -> bool:
+        """One connection from beginning to end; True when it was up."""
+        was_up = False
+        stream: Stream | None = None
+        try:
+            stream = self.stream = self._mgr.connect(self.host, self.port, _CONNECT_TIMEOUT_MS)
+            stream.name = self.name
+            stream.lost_error = RouterLost
+            stream.on_close = self._stream_closed
+            stream.on_pong = self._heard
+            self._prepare(self, stream)
+            self.welcome.clear()
+            await stream.connected()
+            async with asyncio.timeout(_CONNECT_TIMEOUT_MS / 1000):
+                await self.welcome.wait()
+                stream.name = self.name
+                stream.start_heartbeat(self._heartbeat_s, HEARTBEATS_MISSED)
+                await self._pong(stream)
+                await self._greet(self)
+            if not stream.is_open:
+                raise NotConnected(f"{self.name} went away during the greeting")
+            self.ready = was_up = True
+            self.last_error = None
+            log.info("connected to %s at %s", self.name, self.address)
+            self._up(self)
+            await stream.closed()
+        except (LuabusError, TimeoutError) as error:
+            self._failed(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._failed(
+                ProtocolError(f"{self.name} answers what makes no sense: {type(error).__name__}: {error}")
+            )
+        finally:
+            if stream is not None:
+                stream.close()
+        return was_up
+
+    async def _pong(self, stream: Stream) -> None:
+        """The first PONG tells the router's clock, without which no deadline can be given."""
+        while stream.clock.offset_ms is None and stream.is_open:
+            await stream.pongs.wait()
+
+    def _heard(self, stream: Stream, body: bytes) -> None:
+        digests = unpack_value(body) if body else {}
+        if type(digests) is not dict:
+            raise ProtocolError(f"a PONG whose body is not {{group: digest}} but {type(digests).__name__}")
+        self.digests, self._digests_at = digests, time.monotonic()
+        self._news()
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, LuabusError):
+            error = RequestTimeout(f"{self.address} accepted the connection and did not greet")
+        if isinstance(error, AuthError) and not isinstance(self.last_error, AuthError):
+            log.error("%s: %s", self.address, error)
+        self.last_error = error
+
+    def _stream_closed(self, stream: Stream, error: LuabusError | None) -> None:
+        """Down at once: nothing more must be given to this stream while its task waits to be told."""
+        was_ready, expected = self.ready, self.draining
+        self.ready = self.joined = self.draining = False
+        if error is not None and was_ready:  # else `_failed` sees to it
+            self.last_error = error
+        if was_ready:
+            if error is not None:
+                log.log(logging.INFO if expected else logging.WARNING, "%s is lost: %s", self.name, error)
+            self._down(self)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For status pages."""
+        return {
+            "router": self.name,
+            "address": self.address,
+            "connected": self.ready,
+            "joined": self.joined,
+            "draining": self.draining,
+            "rtt_ms": self.stream.clock.rtt_s * 1000 if self.stream is not None else None,
+            "error": str(self.last_error) if self.last_error is not None and not self.ready else None,
+        }

@@ -1,0 +1,284 @@
+"""The five ways to address a message, and what can be done with each: `send`, `request`, `gather`, `publish`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+from luabus.client.flow_control import WINDOW, FlowControl
+from luabus.errors import NoMaster, Overloaded, Refused
+from luabus.ids import ServiceId
+from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.protocol import codec
+from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Kind, make_route
+from luabus.rpc.context import current
+from luabus.rpc.replies import Answer, Count, Gather
+from luabus.transport.stream import Stream, late
+
+_REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
+
+
+class Sender(Protocol):
+    """What a route needs of the bus: the stream to the preferred router, and what to do while there is none."""
+
+    epoch: Callable[[], int] | None
+    """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+    pace: FlowControl
+    """How far senders that await may be ahead of their receivers."""
+    words: int
+    """Counts what routers have said, and how often one came or went."""
+
+    @property
+    def preferred(self) -> Stream | None:
+        """The stream to the preferred router; None while there is none."""
+
+    def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
+        """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
+
+    async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
+        """`send` with the stream of the next preferred router, once there is one. Raises `NotConnected` and `TimeoutError`."""
+
+    async def master_change(
+        self, since: int, deadline: float | None, route: str, timeout: float | None
+    ) -> None:
+        """Wait until `words` is not `since` any more. Raises `RequestTimeout`."""
+
+
+class SendResult:
+    """What `send` returns. Awaiting it waits until the router, and those who receive, have taken most of what was sent before."""
+
+    __slots__ = ("_key", "_pace", "_route", "_stream")
+
+    def __init__(
+        self, stream: Stream | None = None, pace: FlowControl | None = None, route: int = 0, key: int = 0
+    ) -> None:
+        self._stream = stream
+        self._pace = pace
+        self._route = route
+        self._key = key
+
+    def __await__(self) -> Generator[Any, None, None]:
+        stream, pace = self._stream, self._pace
+        if stream is None:
+            return
+        if stream.is_paused:
+            yield from stream.drained().__await__()
+        if pace is not None:
+            yield from pace.keep(stream, self._route, self._key).__await__()
+
+
+SENT = SendResult()
+
+
+class _Call:
+    """A request: the stream that it was sent on and its sequence there, as soon as it has been sent."""
+
+    __slots__ = ("sequence", "stream")
+
+    def __init__(self) -> None:
+        self.stream: Stream | None = None
+        self.sequence = 0
+
+    def settle(self) -> None:
+        """It is answered."""
+        if self.stream is not None:
+            self.stream.settle_call(self.sequence)
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.stream is not None:
+            self.stream.give_up(self.sequence)
+
+
+class Route:
+    """Where a message goes. Made by the bus' `target`, `hash`, `random`, `broadcast` and `master`; may be kept for later."""
+
+    __slots__ = ("_bus", "_key", "_route", "kind", "text")
+
+    def __init__(
+        self, bus: Sender, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
+    ) -> None:
+        self._bus = bus
+        self._route = make_route(kind, 0, group, destination)
+        self._key = key
+        self.kind = kind
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"<Route {self.text}>"
+
+    def send(self, msg: str, *args: Any) -> SendResult:
+        """Send one way: at most once, nobody answers. `await` what it returns to go no faster than it is received.
+
+        Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
+        """
+        bus = self._bus
+        stream = bus.preferred
+        call = current.get()
+        trace = call.trace if call is not None else 0
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        if stream is None:
+            return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
+        body = codec.pack_call(msg, args)
+        stream.post(self._route, self._key, body, trace, epoch)
+        pace = bus.pace
+        pace.ahead += HEADER_SIZE + len(body)
+        if pace.ahead > WINDOW:
+            pace.ahead = 0
+            return SendResult(stream, pace, self._route, self._key)
+        return SendResult(stream) if stream.is_paused else SENT
+
+    async def request(
+        self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
+    ) -> Any:
+        """Send, and return what the handler returns. `timeout` in seconds; None waits for ever.
+
+        Where our own buffer is full it waits for room, within the time-out.
+
+        Raises what the handler raised (`RemoteError`, or its `LuabusError`), `NoRoute`, `NoMaster`, `PeerLost`, `RouterLost`,
+        `Overloaded`, `RequestTimeout`, `UnknownMethod`, `BadArguments`, `FrameTooLarge`, `NotConnected`. With
+        `wait_for_master` a group without a master is waited for, within the time-out. Cancelling cancels the handler.
+        """
+        if self.kind is Kind.BROADCAST:
+            raise Refused("a broadcast has many answers; use gather()")
+        body = codec.pack_call(msg, args)
+        bus = self._bus
+        handled = current.get()
+        trace = handled.trace if handled is not None and handled.trace else random.getrandbits(64)
+        route = self._route | _REQUEST_FLAGS << 8
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            words = bus.words
+            left = None if deadline is None else deadline - time.monotonic()
+            stream = bus.preferred
+            try:
+                if stream is None:
+                    call = _Call()
+                    waiter = asyncio.get_running_loop().create_future()
+                    stream = await self._begin(call, waiter, route, body, left, trace)
+                    sequence = call.sequence
+                else:
+                    # As `Stream.ask`, without a second coroutine around each request.
+                    waiter = stream.new_waiter()
+                    epoch = bus.epoch() if bus.epoch is not None else 0
+                    try:
+                        sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+                    except Overloaded as refused:
+                        await _room(stream, refused, deadline)
+                        continue
+                try:
+                    return await waiter
+                except asyncio.CancelledError:
+                    stream.give_up(sequence)
+                    raise
+            except TimeoutError:
+                raise late(f"{self.text} {msg}", timeout) from None
+            except NoMaster as error:
+                # About another group it is a handler's answer: that one has run, and must not run again.
+                if not wait_for_master or error.group != self._route >> 16 & 0xFFFF:
+                    raise
+                await bus.master_change(words, deadline, self.text, timeout)
+
+    async def answered(
+        self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S
+    ) -> tuple[ServiceId, Any]:
+        """As `request`, and tells who answered: `(ServiceId, value)`. For tools that show the way a message took."""
+        if self.kind is Kind.BROADCAST:
+            raise Refused("a broadcast has many answers; use gather()")
+        body = codec.pack_call(msg, args)
+        future: asyncio.Future[tuple[ServiceId, Any]] = asyncio.get_running_loop().create_future()
+        call = _Call()
+        answer = Answer(future, call.settle, lambda: f"{self.text} {msg}")
+        await self._ask(call, answer, _REQUEST_FLAGS, body, timeout, random.getrandbits(64), msg)
+        return future.result()
+
+    async def gather(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
+        """Ask everybody in the group; returns each one's value, or the exception that stands for it.
+
+        The router tells who got the request, so those who did not answer in time are in the result too, with `RequestTimeout`. An
+        empty group gives {}.
+        """
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"gather() is for broadcasts; {self.text} has one answer: use request()")
+        body = codec.pack_call(msg, args)
+        handled = current.get()
+        trace = handled.trace if handled is not None and handled.trace else random.getrandbits(64)
+        future: asyncio.Future[dict[ServiceId, Any]] = asyncio.get_running_loop().create_future()
+        call = _Call()
+        gather = Gather(future, call.settle, lambda: f"{self.text} {msg}")
+        await self._ask(call, gather, _REQUEST_FLAGS, body, timeout, trace, msg)
+        return future.result()
+
+    async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
+        """Send one way to everybody in the group; returns how many the router handed it to."""
+        if self.kind is not Kind.BROADCAST:
+            raise Refused(f"publish() is for broadcasts, not for {self.text}")
+        body = codec.pack_call(msg, args)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        call = _Call()
+        await self._ask(call, Count(future, call.settle), FLAG_COUNT | FLAG_META, body, timeout, 0, msg)
+        return future.result()
+
+    async def _ask(
+        self,
+        call: _Call,
+        waiter: Answer | Gather | Count,
+        flags: int,
+        body: bytes,
+        timeout: float,
+        trace: int,
+        msg: str,
+    ) -> None:
+        """Send a request and wait until the future of its `waiter` is settled."""
+        try:
+            await self._begin(call, waiter, self._route | flags << 8, body, timeout, trace)
+        except TimeoutError:
+            raise late(f"{self.text} {msg}", timeout) from None
+        try:
+            await waiter.result
+        except asyncio.CancelledError:
+            call.give_up()
+            raise
+
+    async def _begin(
+        self, call: _Call, waiter: Any, route: int, body: bytes, timeout: float | None, trace: int
+    ) -> Stream:
+        """Send a request at once, or in its turn while the preferred router changes. Raises `TimeoutError`."""
+        bus = self._bus
+        epoch = bus.epoch() if bus.epoch is not None else 0
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def send(stream: Stream) -> None:
+            left = None if deadline is None else deadline - time.monotonic()
+            call.sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+            call.stream = stream
+
+        while (stream := bus.preferred) is not None:
+            try:
+                send(stream)
+            except Overloaded as refused:
+                await _room(stream, refused, deadline)
+            else:
+                return stream
+        try:
+            return await bus.in_turn(send, None if deadline is None else deadline - time.monotonic())
+        except (TimeoutError, asyncio.CancelledError):
+            call.give_up()  # if it was sent in the very moment
+            raise
+
+
+async def _room(stream: Stream, refused: Overloaded, deadline: float | None) -> None:
+    """A request did not fit into our own send buffer: wait until the router has taken most of what is in it.
+
+    Raises `refused` at `deadline`, or when something else is in the way.
+    """
+    if not stream.is_paused:
+        raise refused
+    try:
+        async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+            await stream.drained()
+    except TimeoutError:
+        raise refused from None

@@ -1,0 +1,1 @@
+"""What a cluster is, for whoever shows or steers it: launcher and dashboard both."""

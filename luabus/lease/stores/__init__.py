@@ -1,0 +1,1 @@
+"""The stores that leases lie in, behind one interface."""

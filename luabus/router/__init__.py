@@ -1,0 +1,1 @@
+"""The process in the middle: the routing table, served."""

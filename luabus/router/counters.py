@@ -1,0 +1,129 @@
+"""What a router counts, and what it remembers of connections that are gone and of things that went wrong."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from luabus.errors import ProtocolError
+from luabus.ids import ServiceId
+from luabus.protocol.codec import unpack_value
+from luabus.routing.consistency import Disagreements
+from luabus.transport.stream import Stream
+
+log = logging.getLogger("luabus.router")
+
+_CLOSED_KEPT: Final = 200
+_ALARMS_KEPT: Final = 100
+_PROBLEM_LENGTH: Final = 500
+_COUNTERS: Final = ("messages_in", "messages_out", "bytes_in", "bytes_out")
+
+
+class Counters:
+    """The records of one router. `closed`: the connections that ended last, as `luabus.stats` shows them, oldest first."""
+
+    def __init__(self, router: str) -> None:
+        self.closed: deque[dict[str, Any]] = deque(maxlen=_CLOSED_KEPT)
+        self._router = router
+        self._totals = dict.fromkeys(_COUNTERS, 0)
+        self._undeliverable: dict[str, int] = {}
+        self._alarms: dict[str, dict[str, Any]] = {}
+        self._problems: dict[Stream, tuple[str, float]] = {}
+        self._disagreements = Disagreements()
+
+    # --- counting ---------------------------------------------------------------------------------------------
+
+    def gone(self, stream: Stream) -> None:
+        """A connection has ended: what it counted stays in the totals, what it complained of is over."""
+        self._problems.pop(stream, None)
+        _add(self._totals, _counters(stream))
+        _add(self._undeliverable, stream.undeliverable)
+
+    def totals(self, streams: Iterable[Stream]) -> dict[str, Any]:
+        """Messages, bytes, and messages that went nowhere by reason, since the start; `streams` are the open ones."""
+        totals, undeliverable = dict(self._totals), dict(self._undeliverable)
+        for stream in streams:
+            _add(totals, _counters(stream))
+            _add(undeliverable, stream.undeliverable)
+        return {**totals, "undeliverable": undeliverable}
+
+    def note_closed(self, stream: Stream, reason: str) -> None:
+        """Why a connection ended."""
+        service_id = str(ServiceId(stream.id))
+        row = {
+            "router": self._router, "token": stream.token, "service_id": service_id, "name": stream.name or service_id,
+            "peer": f"{stream.ip}:{stream.peer[1]}", "reason": reason, "at": time.time(),
+        }  # fmt: skip
+        self.closed.append(row)
+
+    # --- what is wrong ----------------------------------------------------------------------------------------
+
+    def alarm(self, kind: str, text: str) -> None:
+        """Keep it for good; the same again is counted."""
+        log.error("%s: ALARM: %s", self._router, text)
+        known = self._alarms.get(f"{kind} {text}")
+        if known is None:
+            if len(self._alarms) >= _ALARMS_KEPT:
+                del self._alarms[next(iter(self._alarms))]
+            self._alarms[f"{kind} {text}"] = {"kind": kind, "text": text, "since": time.time(), "count": 1}
+        else:
+            known["count"] += 1
+
+    def problem(self, stream: Stream, text: str) -> None:
+        """A service says what is wrong with itself: an alarm until "" comes or its connection ends."""
+        if text:
+            since = self._problems.get(stream, ("", time.time()))[1]
+            self._problems[stream] = (str(text)[:_PROBLEM_LENGTH], since)
+        else:
+            self._problems.pop(stream, None)
+
+    def differences(self, body: bytes, table: Mapping[int, int]) -> None:
+        """A service's PING says `{router: {group: digest}}`, where others differ from this router's `table`.
+
+        Raises `ProtocolError` for another body.
+        """
+        try:
+            seen = [
+                (str(other), int(group), table.get(group, 0), int(digest))
+                for other, groups in unpack_value(body).items()
+                for group, digest in groups.items()
+            ]
+            self._disagreements.reported(seen, time.monotonic())
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
+            raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
+
+    def alarms(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
+        """`{"kind", "text", "since", "count"}` each; `names` are the groups'."""
+        differing: dict[str, dict[str, Any]] = {}
+        for found in self._disagreements.lasting(time.monotonic()):
+            # Both routers raise it, in the same words; and it goes on when one table changes, and they still differ.
+            one, other = sorted((self._router, found["router"]), key=lambda name: (len(name), name))
+            text = f"{one} and {other} have different tables for group {names.get(found['group'], found['group'])}"
+            since = time.time() - found["for_s"]
+            known = differing.setdefault(
+                text, {"kind": "tables differ", "text": text, "since": since, "count": 1}
+            )
+            known["since"] = min(known["since"], since)
+        troubled = [
+            {"kind": "service", "text": text, "since": since, "count": 1}
+            for text, since in self._problems.values()
+        ]
+        return [*self._alarms.values(), *differing.values(), *troubled]
+
+
+def _counters(stream: Stream) -> dict[str, int]:
+    return dict(
+        zip(
+            _COUNTERS,
+            (stream.frames_in, stream.frames_out, stream.bytes_in, stream.bytes_out),
+            strict=True,
+        )
+    )
+
+
+def _add(to: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        to[name] = to.get(name, 0) + count

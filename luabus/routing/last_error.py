@@ -1,0 +1,55 @@
+"""What went wrong last on a connection, in words. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from luabus.errors import FrameTooLarge, ProtocolError, RemoteError, from_wire
+from luabus.ids import ServiceId
+from luabus.protocol.codec import unpack_value
+from luabus.protocol.compression import decompress
+from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, HEADER, HEADER_SIZE, META_SIZE
+from luabus.routing.next_hop import describe_route
+from luabus.routing.port import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Trouble
+
+_LONGEST: Final = 200
+"""Characters, so that many rows fit into one answer."""
+_UNFOLDED: Final = 64 * 1024
+"""Bytes of a compressed error that are looked at: the frame is small, what it unfolds to need not be."""
+
+_LOST: Final = {
+    NO_ROUTE: "what it sent to {route} reached nobody: nobody is there",
+    NO_MASTER: "what it sent to {route} reached nobody: the group has no master",
+    OVERLOADED: "what it sent to {route} was lost: the receiver does not read",
+    LATE: "it answered a request whose asker no longer waits",
+}
+
+
+def in_words(trouble: Trouble | None) -> str | None:
+    """One line of at most 200 characters; None for None."""
+    if trouble is None:
+        return None
+    if isinstance(trouble, bytes):
+        text = _answered(trouble)
+    elif isinstance(trouble, str):
+        text = trouble
+    elif trouble[0] == CROWDED:
+        text = f"{trouble[1]} bytes for it were lost or refused: it does not read, and its buffer is full"
+    else:
+        reason, route = trouble
+        text = _LOST[reason].format(route=describe_route(route) if reason != LATE else "")
+    text = " ".join(text.split()).encode(errors="replace").decode()
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _answered(frame: bytes) -> str:
+    """An ERROR frame that went through: whom it told what."""
+    _, route, _, _, _ = HEADER.unpack_from(frame)
+    flags = route >> 8 & 0xFF
+    body = frame[HEADER_SIZE + (META_SIZE if flags & FLAG_META else 0) :]
+    try:
+        error = from_wire(unpack_value(decompress(body, _UNFOLDED) if flags & FLAG_COMPRESSED else body))
+    except (ProtocolError, FrameTooLarge) as broken:
+        error = broken
+    kind = "" if isinstance(error, RemoteError) else f"{type(error).__name__}: "
+    return f"answered {ServiceId(route >> 32)}: {kind}{error}"

@@ -1,0 +1,102 @@
+"""What becomes of a frame, decided once per route: the switch looks it up for each frame. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolError
+from luabus.ids import ServiceId
+from luabus.limits import MAX_OUTSTANDING
+from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, check_header
+from luabus.routing.port import NO_MASTER_NOW, NOBODY, Port
+from luabus.routing.table import Table
+
+# How a plan says to treat its frames.
+DIRECT: Final = 0
+HASH: Final = 1
+RANDOM: Final = 2
+BROADCAST: Final = 3
+ANSWER: Final = 4
+LOCAL: Final = 5
+
+# What a plan says about its frames beside that.
+PLAIN: Final = 0
+TRACKED: Final = 1
+WITH_META: Final = 2
+
+Plan = tuple[int, Any, int, int]
+"""How to treat a frame; whom it goes to, or among whom; among how many; and what else to mind."""
+
+
+def make_plan(route: int, table: Table[Port] | None, by_id: Mapping[int, Port]) -> Plan:
+    """How frames of this route are treated, as `table` stands (None: nothing is routed here, all is delivered).
+
+    `by_id`: who can be answered. Raises `ProtocolError` for a route that cannot be.
+    """
+    kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
+    check_header(0xFFFF, route, 0xFFFF)
+    care = WITH_META if flags & FLAG_META else PLAIN
+    if table is None or kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
+        return LOCAL, None, 0, care
+    if kind == Kind.REPLY or kind == Kind.ERROR:
+        if destination == 0:
+            return LOCAL, None, 0, care
+        return ANSWER, by_id.get(destination), 0, care
+    if flags & FLAG_REQUEST:
+        care = TRACKED
+    if kind == Kind.TARGET:
+        return DIRECT, table.where(destination) or NOBODY, 0, care
+    found = table.groups.get(group)
+    if kind == Kind.BROADCAST:
+        return BROADCAST, found.members if found else (), 0, care
+    if kind == Kind.MASTER:
+        return DIRECT, (found.master_at() if found else None) or NO_MASTER_NOW, 0, care
+    targets = (found.by_slot if kind == Kind.HASH else found.members) if found else ()
+    if not targets:
+        return DIRECT, NOBODY, 0, care
+    return (HASH if kind == Kind.HASH else RANDOM), targets, len(targets), care
+
+
+def why_refused(
+    port: Port, goal: Port, route: int, sequence: int, size: int, room: int
+) -> LuabusError | None:
+    """Why this request cannot be forwarded, if it cannot."""
+    if size <= room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
+        return None
+    if goal is NOBODY:
+        return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
+    if goal is NO_MASTER_NOW:
+        group = route >> 16 & 0xFFFF
+        return NoMaster(f"group {group} has no master now", group=group)
+    if sequence in port.outstanding:
+        return ProtocolError(f"sequence {sequence} is still in flight")
+    if len(port.outstanding) >= MAX_OUTSTANDING:
+        return Overloaded(
+            f"{MAX_OUTSTANDING} requests of this connection are in flight already",
+            what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
+        )  # fmt: skip
+    return no_room(goal, size, room)
+
+
+def no_room(goal: Port, size: int, room: int) -> Overloaded:
+    """The error for a request of `size` bytes to one that has `room` for less."""
+    left = max(0, room)
+    return Overloaded(
+        f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
+        what="bytes to a slow receiver", limit=left, current=size,
+    )  # fmt: skip
+
+
+def describe_route(route: int) -> str:
+    """A routed frame's way in words: `target 2.1`, `hash over group 2`."""
+    kind, group, destination = route & 0xFF, route >> 16 & 0xFFFF, route >> 32
+    if kind == Kind.TARGET:
+        return f"target {ServiceId(destination)}"
+    words = {
+        Kind.HASH: "hash over",
+        Kind.RANDOM: "random in",
+        Kind.BROADCAST: "broadcast to",
+        Kind.MASTER: "master of",
+    }
+    return f"{words.get(Kind(kind), str(kind))} group {group}"

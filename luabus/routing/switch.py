@@ -1,0 +1,479 @@
+"""The per-frame loop: bytes of one port in, bytes for other ports out. Pure: no I/O, no clock; chance is an argument.
+
+`Switch.receive(port, data)` walks over the complete frames in `data`:
+
+- frames to be routed are appended, byte for byte, to the `out` list of the ports they go to. Neighbouring frames with the same
+  next hop are one slice of `data`; where next hops alternate in long data, its frames are put together for each;
+- all other frames are handed to `port.deliver`.
+
+Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
+in `plans`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+added here must show its price there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError
+from luabus.ids import CLIENT_BASE, ServiceId
+from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
+from luabus.protocol import codec
+from luabus.protocol.frames import (
+    FLAG_COUNT,
+    FLAG_META,
+    FLAG_REQUEST,
+    HEADER,
+    HEADER_SIZE,
+    META_SIZE,
+    Kind,
+    check_header,
+    make_route,
+)
+from luabus.routing.next_hop import (
+    ANSWER,
+    BROADCAST,
+    DIRECT,
+    HASH,
+    LOCAL,
+    PLAIN,
+    RANDOM,
+    TRACKED,
+    Plan,
+    make_plan,
+    no_room,
+    why_refused,
+)
+from luabus.routing.port import CROWDED, LATE, NO_ROUTE, OVERLOADED, Port, Sink
+from luabus.routing.table import Table
+
+_META: Final = FLAG_META << 8
+_ERROR: Final = int(Kind.ERROR)
+_ERROR_KEPT: Final = 4096
+"""Bytes of the last error that a port has answered with, kept to be shown."""
+
+_SCATTER_BYTES: Final = 8 * 1024
+"""Bytes that must lie ahead for `_scatter` to be worth its preparations."""
+_SCATTER_FRAMES: Final = 16
+"""Frames that it must have taken to be tried again in the same data."""
+
+
+class Switch:
+    """The ports of one process and what is routed between them.
+
+    `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
+    service or a client. The first registration makes a process a router.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self.table: Table[Port] = Table()
+        self.routing = False
+        self.chance = chance
+        self.dirty: list[Port] = []
+        self._plans: dict[int, Plan] = {}
+        self._plans_version = -1
+        self._digests = (-1, b"")
+        self._by_id: dict[int, Port] = {}
+        self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
+
+    # --- ports ------------------------------------------------------------------------------------------------
+
+    def attach(self, port: Port, port_id: int | None = None) -> None:
+        """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it.
+
+        The client id that the handshake gave stays good for answers: requests may be in flight when a service registers.
+        """
+        if self._by_id.get(port.id) is port and port.id != CLIENT_BASE | port.token:
+            del self._by_id[port.id]
+        if port_id is not None:
+            port.id = int(port_id)
+        self._by_id[port.id] = port
+        self._plans_version = -1
+
+    def detach(self, port: Port) -> None:
+        """`port` is gone: whoever awaits an answer from it is told `PeerLost`, whoever works for it to stop."""
+        for known in (port.id, CLIENT_BASE | port.token):
+            if self._by_id.get(known) is port:
+                del self._by_id[known]
+        self._plans_version = -1
+        for sequence, callee in list(port.outstanding.items()):
+            self._cancel(port, sequence, callee)
+        port.outstanding.clear()
+        for caller in list(self._callers):
+            if not caller.outstanding:
+                self._callers.discard(caller)
+            for sequence, callee in list(caller.outstanding.items()):
+                if callee is port or (type(callee) is set and port in callee):
+                    error = PeerLost(
+                        f"{ServiceId(port.id)} went away while the request was in flight",
+                        peer=str(ServiceId(port.id)), reason="its connection to the router ended",
+                    )  # fmt: skip
+                    self._answered(caller, sequence, port)
+                    self.refuse(caller, sequence, error, source=port.id)
+
+    def digests(self) -> bytes:
+        """The table's digests per group, packed for a PONG; empty while nothing is routed."""
+        version, packed = self._digests
+        if version != self.table.version:
+            packed = codec.pack_value(self.table.digests()) if self.routing else b""
+            self._digests = (self.table.version, packed)
+        return packed
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def receive(self, port: Port, data: bytes) -> int:
+        """Route or deliver every complete frame at the start of `data`; returns the offset behind the last.
+
+        Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
+        the stream must be closed.
+        """
+        pos = 0 if self.routing else self._deliver_all(port, data)
+        if self._plans_version != self.table.version:
+            self._plans.clear()
+            self._plans_version = self.table.version
+        unpack = HEADER.unpack_from
+        plans = self._plans
+        limit = port.frame_limit
+        me = port.id
+        routing = self.routing
+        outstanding = port.outstanding
+        size = len(data)
+        last = size - HEADER_SIZE
+        run = frames = run_frames = 0
+        ahead = size - _SCATTER_BYTES
+        to: Port | None = None  # whom the frames from `run` to `pos` go to
+        known = -1  # the route that mode, where, count and care belong to
+        mode, count, care = LOCAL, 0, PLAIN
+        where: Any = None
+        try:
+            while pos <= last:
+                length, route, key, source, sequence = unpack(data, pos)
+                end = pos + HEADER_SIZE + length
+                if end > size or length > limit:
+                    check_header(length, route, limit)
+                    break
+                if route != known:
+                    plan = plans.get(route)
+                    if plan is None:
+                        plan = self.plan(route)
+                    mode, where, count, care = plan
+                    known = route
+                if care and length < META_SIZE:
+                    check_header(length, route, limit)
+                if mode == LOCAL:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        to = None
+                    frames += 1
+                    start, pos = pos + HEADER_SIZE, end
+                    port.deliver(route, key, me if routing else source, sequence, data, start, end)
+                    if self._plans_version != self.table.version:  # it was a registration, or closed a port
+                        plans.clear()
+                        self._plans_version = self.table.version
+                        known = -1
+                    me = port.id
+                    continue
+                if source != me:
+                    data = self._stamp(port, data, pos, source)
+                    continue
+                if mode == DIRECT:
+                    goal = where
+                elif mode == HASH:
+                    goal = where[key % count]
+                elif mode == RANDOM:
+                    goal = where[int(self.chance() * count)]
+                else:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        to = None
+                    frames += 1
+                    frame = data[pos:end]
+                    pos = end
+                    if mode == ANSWER:
+                        self._answer(port, where, route, sequence, frame)
+                    else:
+                        self._broadcast(port, where, route, sequence, frame)
+                    continue
+                if care == TRACKED:
+                    room = goal.room - (pos - run if to is goal else 0)
+                    refusal = None
+                    if end - pos > room or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
+                        refusal = why_refused(port, goal, route, sequence, end - pos, room)
+                    if refusal is not None:
+                        if end - pos > room and type(goal) is not Sink:
+                            goal.note((CROWDED, end - pos))
+                        if to is not None:
+                            self._forward(port, to, data, run, pos, frames - run_frames)
+                            to = None
+                        frames += 1
+                        pos = end
+                        self.refuse(port, sequence, refusal)
+                        continue
+                    if not outstanding:
+                        self._callers.add(port)
+                    outstanding[sequence] = goal
+                if goal is not to:
+                    if to is not None:
+                        self._forward(port, to, data, run, pos, frames - run_frames)
+                        if pos < ahead and frames - run_frames == 1 and care == PLAIN and mode <= RANDOM:
+                            self._forward(port, goal, data, pos, end, 1)
+                            to = None
+                            taken = frames + 1
+                            pos, frames = self._scatter(port, data, end, taken)
+                            if frames - taken < _SCATTER_FRAMES:
+                                ahead = 0
+                            continue
+                    to, run, run_frames = goal, pos, frames
+                frames += 1
+                pos = end
+        finally:
+            if to is not None:
+                self._forward(port, to, data, run, pos, frames - run_frames)
+            port.frames_in += frames
+        return pos
+
+    def _scatter(self, port: Port, data: bytes, pos: int, frames: int) -> tuple[int, int]:
+        """The loop where receivers alternate: from `pos` on, each frame is a piece of its own for one receiver; what a receiver
+        got is counted when it is put together. Ends at the first frame that takes more thought than that, at
+        the latest behind the last complete one; returns where that is, and `frames` plus how many there were.
+        """
+        unpack = HEADER.unpack_from
+        limit = port.frame_limit
+        me = port.id
+        size = len(data)
+        last = size - HEADER_SIZE
+        pieces: dict[Port, list[bytes]] = {}
+        direct: dict[int, Callable[[bytes], None]] = {}
+        hashed: dict[int, list[Callable[[bytes], None]]] = {}
+        drawn: dict[int, list[Callable[[bytes], None]]] = {}
+        while pos <= last:
+            length, route, key, source, _ = unpack(data, pos)
+            end = pos + HEADER_SIZE + length
+            if end > size or length > limit or source != me:
+                break
+            put = direct.get(route)
+            if put is None:
+                if (puts := hashed.get(route)) is not None:
+                    put = puts[key % len(puts)]
+                elif (puts := drawn.get(route)) is not None:
+                    put = puts[int(self.chance() * len(puts))]
+                else:
+                    try:
+                        mode, where, _, care = self._plans.get(route) or self.plan(route)
+                    except ProtocolError:
+                        break  # `receive` finds it as well
+                    if care != PLAIN or mode > RANDOM:
+                        break
+                    if mode == DIRECT:
+                        direct[route] = pieces.setdefault(where, []).append
+                    else:
+                        ways = hashed if mode == HASH else drawn
+                        ways[route] = [pieces.setdefault(to, []).append for to in where]
+                    continue
+            put(data[pos:end])
+            frames += 1
+            pos = end
+        for to, parts in pieces.items():
+            if parts:
+                block = b"".join(parts)
+                self._forward(port, to, block, 0, len(block), len(parts))
+        return pos, frames
+
+    def _deliver_all(self, port: Port, data: bytes) -> int:
+        """The loop where nothing is routed. Ends early when a call that it delivered has made this process a router."""
+        unpack = HEADER.unpack_from
+        deliver = port.deliver
+        limit = port.frame_limit
+        plans = self._plans
+        size = len(data)
+        last = size - HEADER_SIZE
+        pos = frames = 0
+        try:
+            while pos <= last and not self.routing:
+                length, route, key, source, sequence = unpack(data, pos)
+                start = pos + HEADER_SIZE
+                end = start + length
+                if end > size or length > limit or (length < META_SIZE and route & _META):
+                    check_header(length, route, limit)
+                    break
+                if route not in plans:
+                    self.plan(route)
+                frames += 1
+                pos = end
+                deliver(route, key, source, sequence, data, start, end)
+        finally:
+            port.frames_in += frames
+        return pos
+
+    def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
+        size = end - start
+        if size > to.room and type(to) is not Sink:
+            to.flush()  # the socket may take what waits, and make room
+        if size > to.room:
+            if type(to) is Sink:
+                port.count_lost(to.reason, HEADER.unpack_from(data, start)[1], frames)
+            elif frames == 1:
+                self._crowded_out(port, to, data, start, end)
+            else:
+                self._forward_singly(port, to, data, start, end)
+            return
+        to.room -= size
+        to.frames_out += frames
+        out = to.out
+        if not out:
+            self.dirty.append(to)
+        out.append(data[start:end])
+
+    def _forward_singly(self, port: Port, to: Port, data: bytes, start: int, end: int) -> None:
+        """A run for which there is not enough room: each of its frames that fits, in order."""
+        while start < end:
+            behind = start + HEADER_SIZE + int.from_bytes(data[start : start + 4], "little")
+            self._forward(port, to, data, start, behind, 1)
+            start = behind
+
+    def _crowded_out(self, port: Port, to: Port, data: bytes, start: int, end: int) -> None:
+        """One frame for which there is no room: its sender is told, or the loss counted."""
+        _, route, _, _, sequence = HEADER.unpack_from(data, start)
+        if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
+            del port.outstanding[sequence]
+            self.refuse(port, sequence, no_room(to, end - start, to.room))
+        else:
+            port.count_lost(OVERLOADED, route)
+        to.note((CROWDED, end - start))
+
+    def _send(self, to: Port, frame: bytes) -> None:
+        to.room -= len(frame)
+        to.owed += len(frame)
+        to.frames_out += 1
+        if not to.out:
+            self.dirty.append(to)
+        to.out.append(frame)
+
+    # --- decisions, once per route ----------------------------------------------------------------------------
+
+    def plan(self, route: int) -> Plan:
+        """How frames of this route are treated, remembered until the table changes."""
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+        plan = self._plans[route] = make_plan(route, self.table if self.routing else None, self._by_id)
+        return plan
+
+    def receivers(self, route: int, key: int) -> tuple[Port, ...]:
+        """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""
+        mode, where, count, _ = make_plan(route, self.table, self._by_id)
+        if mode == DIRECT:
+            return (where,)
+        if mode == HASH:
+            return (where[key % count],)
+        return tuple(where) if mode in (RANDOM, BROADCAST) else ()
+
+    # --- the rarer kinds --------------------------------------------------------------------------------------
+
+    def _broadcast(
+        self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
+    ) -> None:
+        flags = route >> 8 & 0xFF
+        if flags & FLAG_REQUEST:
+            refusal = why_refused(port, port, route, sequence, 0, port.room)
+            if refusal is not None:
+                self.refuse(port, sequence, refusal)
+                return
+        reached = []
+        lost = 0
+        size = len(frame)
+        for member in members:
+            if member is port:
+                continue
+            if size > member.room:
+                member.flush()  # as in `_forward`
+            if size > member.room:
+                lost += 1
+                member.note((CROWDED, size))
+                continue
+            member.room -= size
+            member.frames_out += 1
+            if not member.out:
+                self.dirty.append(member)
+            member.out.append(frame)
+            reached.append(member)
+        if lost:
+            port.count_lost(OVERLOADED, route, lost)
+        if not flags & (FLAG_REQUEST | FLAG_COUNT):
+            if not reached and not lost:
+                port.count_lost(NO_ROUTE, route)
+            return
+        if flags & FLAG_REQUEST and reached:
+            port.outstanding[sequence] = set(reached)
+            self._callers.add(port)
+        body = codec.pack_value([member.id for member in reached])
+        header = HEADER.pack(
+            len(body), make_route(Kind.REACHED, destination=port.id), len(reached), 0, sequence
+        )
+        self._send(port, header + body)
+
+    def _answer(self, port: Port, caller: Port | None, route: int, sequence: int, frame: bytes) -> None:
+        """A reply goes through only from the one who was asked, to the one who did, once."""
+        if caller is None or not self._answered(caller, sequence, port):
+            port.count_lost(LATE, route)
+            return
+        # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
+        if caller.owed + len(frame) > caller.send_limit:
+            text = f"{ServiceId(caller.id)} does not read: {caller.owed} bytes of answers wait for it already"
+            error = Overloaded(text, what="bytes of answers", limit=caller.send_limit, current=caller.owed)
+            self.refuse(caller, sequence, error, source=port.id)
+            return
+        if route & 0xFF == _ERROR:
+            port.note(frame if len(frame) <= _ERROR_KEPT else f"answered with an error of {len(frame)} bytes")
+        self._send(caller, frame)
+
+    def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:
+        asked = caller.outstanding.get(sequence)
+        if asked is callee:
+            del caller.outstanding[sequence]
+            return True
+        if type(asked) is set and callee in asked:
+            asked.discard(callee)
+            if not asked:
+                del caller.outstanding[sequence]
+            return True
+        return False
+
+    def cancel(self, port: Port, sequence: int) -> None:
+        """`port` awaits the answer to its request `sequence` no longer: tell whoever has it."""
+        callee = port.outstanding.pop(sequence, None)
+        if callee is not None:
+            self._cancel(port, sequence, callee)
+
+    def _cancel(self, port: Port, sequence: int, callee: Port | set[Port]) -> None:
+        frame = HEADER.pack(0, make_route(Kind.CANCEL), 0, port.id, sequence)
+        for each in callee if isinstance(callee, set) else (callee,):
+            self._send(each, frame)
+
+    def refuse(self, port: Port, sequence: int, error: LuabusError, source: int = 0) -> None:
+        """Answer a request of `port` with `error`, at once."""
+        port.note(f"{type(error).__name__}: {error}")
+        body = codec.pack_value(error.to_wire())
+        header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
+        self._send(port, header + body)
+
+    def _stamp(self, port: Port, data: bytes, start: int, source: int) -> bytes:
+        """Write the port's id into the source of all complete frames from `start` on that leave it open.
+
+        Open is 0, or the client id that the handshake gave: a stream that was registered by hand afterwards
+        (`SocketMgr.register`) does not know of its new id.
+        """
+        given = CLIENT_BASE | port.token
+        if source not in (0, given):
+            raise ProtocolError(
+                f"a frame claims to come from {ServiceId(source)}, but this connection is {ServiceId(port.id)}"
+            )
+        stamped = bytearray(data)
+        mark = port.id.to_bytes(4, "little")
+        open_marks = (b"\0\0\0\0", given.to_bytes(4, "little"))
+        pos = start
+        while pos <= len(data) - HEADER_SIZE:
+            if stamped[pos + 16 : pos + 20] in open_marks:
+                stamped[pos + 16 : pos + 20] = mark
+            pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
+        return bytes(stamped)

@@ -1,0 +1,1 @@
+"""Handlers: found, checked, run, answered, counted."""

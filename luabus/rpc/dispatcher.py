@@ -1,0 +1,222 @@
+"""Calls that arrive: find the handler, let `Executor` run it, answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from luabus.errors import (
+    FrameTooLarge,
+    LuabusError,
+    Overloaded,
+    ProtocolError,
+    RemoteError,
+    RequestTimeout,
+)
+from luabus.ids import ServiceId
+from luabus.limits import MAX_CONCURRENCY
+from luabus.protocol import codec
+from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
+from luabus.rpc.context import CallContext, Meta
+from luabus.rpc.executor import Executor
+from luabus.rpc.signatures import Method, unknown_method
+from luabus.transport.stream import Receiver, Stream
+
+log = logging.getLogger("luabus.dispatch")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_META, _REQUEST, _COMPRESSED = FLAG_META << 8, FLAG_REQUEST << 8, FLAG_COMPRESSED << 8
+_MASTER = int(Kind.MASTER)
+_REPLY_ROUTE = make_route(Kind.REPLY)
+_NO_META: Meta = (0, 0, None)
+_LARGE = 32 * 1024
+"""Bytes of a body from which on it is unpacked where it lies, without a copy."""
+
+
+class Dispatcher(Receiver):
+    """A table of handlers. `serve(stream)` answers everything that arrives on a stream from it.
+
+    `name`: for messages. `max_concurrency`: calls that run at once; the next request gets `Overloaded`, the next one-way
+    message is dropped and counted in `dropped`.
+    """
+
+    def __init__(
+        self, name: str = "this process", *, max_concurrency: int = MAX_CONCURRENCY, check_types: bool = False
+    ) -> None:
+        self.name = name
+        self.max_concurrency = max_concurrency
+        self.check_types = check_types
+        self.methods: dict[str, Method] = {}
+        self.dropped: dict[str, int] = {}
+        self.gate: Callable[[int, CallContext], LuabusError | None] | None = None
+        """Asked before a call to the master, or of a master, is run, with the frame's kind; an error refuses it."""
+        self._workers = Executor(self._succeeded, self._failed)
+
+    @overload
+    def rpc(self, fn: F) -> F: ...
+    @overload
+    def rpc(
+        self, fn: None = None, *, name: str = "", check_types: bool | None = None
+    ) -> Callable[[F], F]: ...
+    @overload
+    def rpc(self, fn: F, *, name: str, check_types: bool | None = None) -> F: ...
+    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+        """Register a handler, `async def` or plain `def`, under its own name or `name`. A decorator, with or without arguments.
+
+        Raises `ConfigError` for a handler whose arguments cannot travel.
+        """
+        if fn is None:
+            return lambda given: self.rpc(given, name=name or given.__name__, check_types=check_types)
+        check = self.check_types if check_types is None else check_types
+        method = Method(name or fn.__name__, fn, check_types=check)
+        self.methods[method.name] = method
+        return fn
+
+    def serve(self, stream: Stream) -> None:
+        """Answer what arrives on `stream`; fits a listener's `on_accept`."""
+        stream.receiver = self
+
+    # --- Receiver ---------------------------------------------------------------------------------------------
+
+    def take(
+        self, stream: Stream, route: int, source: int, sequence: int, data: bytes, start: int, end: int
+    ) -> None:
+        kind = route & 0xFF
+        # Only a call that may be refused is looked at closely: few are.
+        doubtful = kind == _MASTER or self._workers.running >= self.max_concurrency
+        meta = _NO_META
+        if route & _META:
+            deadline, epoch, trace = META.unpack_from(data, start)
+            start += META_SIZE
+            remaining_s = stream.remaining_s(deadline) if deadline else None
+            meta = (epoch, trace, remaining_s)
+            doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
+        wanted = route & _REQUEST != 0
+        try:
+            body: bytes | memoryview
+            if route & _COMPRESSED:
+                body = stream.body_of(route, data[start:end])
+            elif end - start < _LARGE:
+                body = data[start:end]
+            else:
+                body = memoryview(data)[start:end]
+            args = codec.unpack_call(body)
+        except (ProtocolError, FrameTooLarge) as error:
+            if kind == Kind.CALL:
+                raise
+            # It came through a router: its sender is to blame, not the stream.
+            self._refuse(stream, source, sequence, wanted, error, "undecodable")
+            return
+        name = args.pop(0)
+        method = self.methods.get(name)
+        if method is None:
+            self._refuse(
+                stream,
+                source,
+                sequence,
+                wanted,
+                unknown_method(name, list(self.methods), self.name),
+                "unknown method",
+            )
+            return
+        call = CallContext(stream, source, sequence, method, wanted, meta)
+        if doubtful or not method.least <= len(args) <= method.most:
+            refusal = self._refusal(kind, call, args)
+            if refusal is not None:
+                self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
+                return
+        self._workers.run(call, args)
+
+    def _refusal(self, kind: int, call: CallContext, args: list[Any]) -> LuabusError | None:
+        method = call.method
+        if self._workers.running >= self.max_concurrency:
+            return Overloaded(
+                f"{self.name} runs {self.running} calls already, the most it takes",
+                what="running calls", limit=self.max_concurrency, current=self.running,
+            )  # fmt: skip
+        if call.remaining_s is not None and call.remaining_s <= 0:
+            method.stats.expired += 1
+            return RequestTimeout(
+                f"{method.name} came {-call.remaining_s:.3f} s after its deadline and was not started"
+            )
+        if self.gate is not None:
+            refused = self.gate(kind, call)
+            if refused is not None:
+                return refused
+        return method.misfit(args)
+
+    def cancel(self, stream: Stream, source: int, sequence: int) -> None:
+        call = self._workers.awaited.get((stream.token, source, sequence))
+        if call is not None:
+            self._cancel(call)
+
+    def stream_closed(self, stream: Stream) -> None:
+        for call in list(self._workers.awaited.values()):
+            if call.stream is stream:
+                self._cancel(call)
+
+    def _cancel(self, call: CallContext) -> None:
+        if call.cancelled or call.worker is None:
+            return
+        call.cancelled = True
+        call.worker.cancel()
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """How many calls wait for something before they can answer."""
+        return self._workers.running
+
+    async def idle(self) -> None:
+        """Wait until no call is running."""
+        await self._workers.idle()
+
+    async def close(self) -> None:
+        """Cancel what is running and end the workers."""
+        await self._workers.close()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Every method with its counters."""
+        return {name: method.stats.snapshot() for name, method in sorted(self.methods.items())}
+
+    # --- answering --------------------------------------------------------------------------------------------
+
+    def _succeeded(self, call: CallContext, result: Any) -> None:
+        call.method.stats.finished(int((time.perf_counter() - call.started) * 1_000_000))
+        if not call.wanted or call.cancelled:
+            return
+        try:
+            call.stream.reply(_REPLY_ROUTE | call.source << 32, call.sequence, codec.pack_value(result))
+        except LuabusError as error:
+            text = f"{call.method.name} returned what cannot be sent: {error}"
+            self._answer_error(
+                call, RemoteError(text, type=type(error).__name__, text=str(error), method=call.method.name)
+            )
+
+    def _failed(self, call: CallContext, error: BaseException) -> None:
+        method = call.method
+        method.stats.finished(int((time.perf_counter() - call.started) * 1_000_000))
+        method.stats.errors += 1
+        if isinstance(error, LuabusError):
+            failure = error
+        else:
+            failure = RemoteError.of(error, method.name, self.name)
+            log.warning("%s for %s raised", method.name, ServiceId(call.source), exc_info=error)
+        if call.wanted and not call.cancelled:
+            self._answer_error(call, failure)
+
+    def _answer_error(self, call: CallContext, error: LuabusError) -> None:
+        call.stream.reply_error(call.source, call.sequence, error)
+
+    def _refuse(
+        self, stream: Stream, source: int, sequence: int, wanted: bool, error: LuabusError, reason: str
+    ) -> None:
+        if wanted:
+            stream.reply_error(source, sequence, error)
+        else:
+            self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            log.debug("one-way message from %s dropped: %s", ServiceId(source), error)

@@ -1,0 +1,1 @@
+"""A client with handlers, an id and perhaps a lease."""

@@ -1,0 +1,1 @@
+"""Connections on sockets, by asyncio or blocking."""

@@ -1,0 +1,410 @@
+"""`create_socket_mgr`: all streams of a process, and the loop that drives them.
+
+Two ways to use the same objects. Inside a running asyncio loop nothing more is needed. Without one, `mgr.wait(ms)` drives
+everything from a main loop of the user's own (a game's frame loop). Which one it is, the first `listen` or `connect` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+from weakref import WeakSet
+
+from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus.ids import ServiceId
+from luabus.limits import STUCK_TIMEOUT_S
+from luabus.routing.port import Port
+from luabus.routing.switch import Switch
+from luabus.transport.connection import Connection
+from luabus.transport.stream import Reason, Stream
+
+log = logging.getLogger("luabus.socket_mgr")
+
+_own_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""The loops that `wait` drives. A callback in one of them may use another manager, whose turn comes with its own `wait`."""
+
+
+def create_socket_mgr(max_connections: int, *, secret: bytes | str | None = None) -> SocketMgr:
+    """A manager of at most `max_connections` streams, accepted and connected ones together.
+
+    With a `secret` each stream begins with a mutual proof that both ends have it; without one there is no authentication.
+    """
+    return SocketMgr(max_connections, secret=secret)
+
+
+class Listener:
+    """A listening socket. Set `on_accept(stream)`; `port` is the real one when 0 was asked for."""
+
+    def __init__(self, mgr: SocketMgr, sock: socket.socket) -> None:
+        self._mgr = mgr
+        self._sock = sock
+        self._server: asyncio.Server | None = None
+        self._closed = False
+        self.ip: str = sock.getsockname()[0]
+        self.port: int = sock.getsockname()[1]
+        self.on_accept: Callable[[Stream], Any] | None = None
+
+    async def start(self, backlog: int) -> None:
+        """Begin to accept; `SocketMgr.listen` sees to it."""
+        if self._closed:
+            return
+        self._server = await self._mgr.loop.create_server(self._accept, sock=self._sock, backlog=backlog)
+        if self._closed:
+            self._server.close()
+
+    def _accept(self) -> asyncio.Protocol:
+        mgr = self._mgr
+        if len(mgr.streams) >= mgr.max_connections and not mgr.push_out_stranger():
+            mgr.refused += 1
+            log.warning("connection refused: all %d of this manager are in use", mgr.max_connections)
+            return _Refuse()
+        stream = mgr.new_stream(connector=False)
+        stream.made = self._accepted
+        return stream
+
+    def _accepted(self, stream: Connection) -> None:
+        if self.on_accept is not None:
+            self._mgr.event(self.on_accept, stream)
+
+    def close(self) -> None:
+        """Accept no more; the streams accepted so far stay."""
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        self._sock.close()
+        self._mgr.listeners.discard(self)
+
+
+class _Refuse(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
+
+
+class SocketMgr:
+    """The streams of one process, their tokens, and the routing table between them."""
+
+    def __init__(self, max_connections: int, *, secret: bytes | str | None = None) -> None:
+        if max_connections < 1:
+            raise ConfigError(
+                f"max_connections is {max_connections}; at least 1 is needed", key="max_connections"
+            )
+        self.max_connections = max_connections
+        self.secret = secret.encode() if isinstance(secret, str) else secret
+        if self.secret is not None and not self.secret:
+            raise ConfigError(
+                "the secret is empty; give at least 16 bytes, or None for no authentication", key="secret"
+            )
+        self.switch = Switch(random.random)
+        self.streams: dict[int, Stream] = {}
+        self.listeners: set[Listener] = set()
+        self.refused = 0
+        self.on_opened: Callable[[Stream], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own_loop = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._next_token = 0
+        self._events = self._events_seen = 0
+        self._waiting = self._stopping = False
+        self._stop: asyncio.Handle | None = None
+        self._interrupt: BaseException | None = None
+        self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        self._idle: list[asyncio.Future[None]] = []
+
+    # --- what was asked for -----------------------------------------------------------------------------------
+
+    def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
+        """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
+        self._check_loop()
+        family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":  # on Windows SO_REUSEADDR would let two processes listen at one port
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((ip, port))
+            sock.listen(backlog)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
+        except OverflowError:
+            sock.close()
+            raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
+        listener = Listener(self, sock)
+        self.listeners.add(listener)
+        self.spawn(listener.start(backlog))
+        return listener
+
+    def connect(self, ip: str, port: int, timeout_ms: int = 5000) -> Stream:
+        """Begin to connect; the stream's `on_connect` gets "ok" or the reason within `timeout_ms`."""
+        if len(self.streams) >= self.max_connections:
+            raise Refused(f"all {self.max_connections} connections of this manager are in use")
+        self._check_loop()
+        stream = self.new_stream(connector=True)
+        stream.name = f"{ip}:{port}"
+        self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
+        return stream
+
+    async def _connect(self, stream: Stream, ip: str, port: int, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.loop.create_connection(lambda: stream, ip, port)
+                if not stream.is_open:
+                    await stream.connected()
+        except TimeoutError:
+            text = f"no connection to {ip}:{port} within {timeout_s:g} s"
+            stream.connect_failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
+        except OSError as error:
+            # A name that cannot be resolved has a number of its own, below 0.
+            why = (
+                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            )
+            stream.connect_failed(NotConnected(f"{ip}:{port}: {why}"), why)
+        except Exception as error:
+            stream.connect_failed(NotConnected(f"{ip}:{port}: {error}"))
+
+    def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
+        """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
+
+        The first registration makes this process a router. Raises `Refused` for an unknown token.
+        """
+        target = ServiceId.parse_service(service_id)
+        table = self.switch.table
+        self.switch.routing = True
+        if token is None:
+            table.remove(target)
+        elif token == 0:
+            table.vacate(target)
+        else:
+            stream = self.streams.get(token)
+            if stream is None:
+                known = ", ".join(map(str, sorted(self.streams))) or "none"
+                raise Refused(f"there is no stream with token {token} here; there are: {known}")
+            table.put(target, stream)
+            self.switch.attach(stream, target)
+            group = table.group(target.group)
+            if is_master:
+                table.set_master(target)
+            elif group.master == target and not group.elected:
+                table.clear_master(target.group)
+
+    def wait(self, ms: int) -> int:
+        """Handle what there is, for at most `ms` milliseconds; returns early once something was handled.
+
+        Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
+        inside a running loop, where nothing needs to be driven.
+        """
+        if not self._own_loop or _running_loop() is not None:
+            if self._loop is not None or _running_loop() is not None:
+                raise Refused(
+                    "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
+                )
+            self.loop  # noqa: B018 - nothing listens or connects yet, but waiting is allowed
+        loop = self.loop
+        before = self._events
+        self._stopping = False
+        timer: asyncio.Handle = (
+            loop.call_later(ms / 1000, self._stop_loop) if ms > 0 else loop.call_soon(self._stop_loop)
+        )
+        self._waiting = True
+        try:
+            loop.run_forever()
+        finally:
+            self._waiting = False
+            for handle in (timer, self._stop):
+                if handle is not None:
+                    handle.cancel()
+            self._stop = None
+        if self._interrupt is not None:
+            interrupt, self._interrupt = self._interrupt, None
+            raise interrupt
+        return self._events - before
+
+    # --- for what is built on it ------------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop: the running one at first use, else one of its own which `wait` drives."""
+        if self._loop is None:
+            self._loop = _running_loop()
+            if self._loop is None:
+                self._own_loop = True
+                self._loop = new_event_loop()
+                _own_loops.add(self._loop)
+        return self._loop
+
+    def _check_loop(self) -> None:
+        """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
+        if self._loop is not None and self._loop.is_closed():
+            raise Refused("the event loop of this manager has ended; make a new one")
+        running = _running_loop()
+        if running is not None and running is not self.loop and running not in _own_loops:
+            raise Refused(
+                "this manager was first used outside of the event loop that runs now, which will not drive it:"
+                " make it, or its first listen() or connect(), inside"
+            )
+        self.loop  # noqa: B018
+
+    def nonce(self) -> bytes:
+        """32 random bytes for a handshake."""
+        return os.urandom(32)
+
+    def first_sequence(self) -> int:
+        """Where the sequences of a new stream's requests begin, at random."""
+        return random.getrandbits(32)
+
+    def handled(self, frames: int) -> None:
+        """So many frames were given to this process' own handlers: events, for `wait`."""
+        if (
+            self._waiting and frames and self._events == self._events_seen
+        ):  # else they were counted as callbacks
+            self._happened(frames)
+        self._events_seen = self._events
+
+    def _happened(self, events: int = 1) -> None:
+        self._events += events
+        if self._waiting and self._stop is None:
+            self._stop = self.loop.call_soon(self._stop_loop)
+
+    def _stop_loop(self) -> None:
+        """Once for each `wait`: uvloop keeps a second stop for the next time it runs."""
+        if not self._stopping:
+            self._stopping = True
+            self.loop.stop()
+
+    def new_stream(self, *, connector: bool) -> Stream:
+        """A stream with the next token."""
+        self._next_token = self._next_token % 0xFF_FFFF + 1
+        while self._next_token in self.streams:
+            self._next_token = self._next_token % 0xFF_FFFF + 1
+        stream = Stream(self, self._next_token, connector=connector)
+        self.streams[stream.token] = stream
+        return stream
+
+    def push_out_stranger(self) -> bool:
+        """End the oldest accepted stream that has not shown yet who it is; False when there is none.
+
+        Strangers who connect and say nothing must not keep members out.
+        """
+        for stream in self.streams.values():
+            if stream.is_stranger:
+                stream.end(ProtocolError("pushed out by newer connections before the handshake"), abort=True)
+                return True
+        return False
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine on the manager's loop and keep it until it is done."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def event(self, callback: Callable[..., Any], *args: Any) -> Any:
+        """Call a user's callback; what it raises is logged, and stops nothing. A coroutine is run as a task."""
+        self._happened()
+        try:
+            result = callback(*args)
+        except Exception:
+            log.exception("a callback failed: %r", callback)
+            return None
+        except BaseException as error:  # SystemExit and its like are for whoever drives the loop
+            if not self._waiting:
+                raise
+            self._interrupt = error
+            return None
+        if asyncio.iscoroutine(result):
+            self.spawn(_logged(result, callback))
+            return None
+        return result
+
+    def opened(self, stream: Stream) -> None:
+        """A stream finished its handshake."""
+        self.switch.attach(stream)
+        if self.on_opened is not None:
+            self.on_opened(stream)
+
+    def gone(self, stream: Connection, transport: asyncio.Transport | None) -> None:
+        """A stream's connection is gone: forget it."""
+        if self.streams.get(stream.token) is stream:
+            del self.streams[stream.token]
+        if transport is not None and transport in self._aborts:
+            self._aborts.pop(transport).cancel()
+        if not self.streams:
+            for waiter in self._idle:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._idle.clear()
+
+    def flush_dirty(self) -> None:
+        """Write what the switch has appended to other streams' buffers."""
+        dirty: list[Port] = self.switch.dirty
+        self.switch.dirty = []
+        for port in dirty:
+            port.flush()
+
+    def abort_later(self, transport: asyncio.Transport) -> None:
+        """A closed stream may take its time to write what is left, but not for ever."""
+        self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
+
+    async def close(self) -> None:
+        """Close every listener and stream, and wait until they are gone."""
+        for listener in list(self.listeners):
+            listener.close()
+        for stream in self.streams.values():
+            stream.outstanding.clear()  # not the callees are lost: this process goes, and that is what callers are told
+        for stream in list(self.streams.values()):
+            stream.close()
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
+        await asyncio.gather(
+            *(t for t in self._tasks if t is not asyncio.current_task()), return_exceptions=True
+        )
+        for stream in list(self.streams.values()):
+            stream.connect_failed(NotConnected("given up"))  # those whose connecting has just been cancelled
+        if self.streams:
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+        for timer in self._aborts.values():
+            timer.cancel()
+        self._aborts.clear()
+
+    def shutdown(self) -> None:
+        """`close` for programs without asyncio: closes everything and the manager's own loop."""
+        if self._loop is None or not self._own_loop:
+            return
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(self.close())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's loop where it runs, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a callback failed: %r", callback)
+
+
+__all__ = ["Listener", "Reason", "SocketMgr", "Stream", "create_socket_mgr", "new_event_loop"]

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dashboard.collector.poller import Poller
+from luabus.errors import RequestTimeout
+from tests.dashboard.cluster import Clock, ScriptedCluster, looked, process
+
+
+async def test_a_look_takes_in_everything() -> None:
+    snapshot = (await looked(ScriptedCluster())).snapshot
+    assert [(r.name, r.address, r.connected) for r in snapshot.routers] == [
+        ("router.1", "127.0.0.1:7070", True),
+        ("router.2", "127.0.0.1:7071", True),
+    ]
+    assert (len(snapshot.connections), len(snapshot.processes)) == (10, 7)
+    assert snapshot.routers[0].stats is not None
+    assert snapshot.routers[0].stats.undeliverable == {"no route": 3}
+
+
+async def test_only_what_changed_gets_a_new_version() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    before = feed.snapshot.versions
+    assert (await feed.poll()).versions == before
+    cluster.processes[5] = process("mail.2", "2.2", rss_bytes=5)
+    after = (await feed.poll()).versions
+    assert {topic for topic in after if after[topic] != before[topic]} == {"processes"}
+    cluster.processes[5] = process("mail.2", "2.2", state="failed")
+    later = (await feed.poll()).versions
+    assert {topic for topic in later if later[topic] != after[topic]} == {"processes", "status"}
+
+
+async def test_what_does_not_answer_keeps_what_was_known() -> None:
+    cluster, clock = ScriptedCluster(), Clock()
+    feed = await looked(cluster, clock)
+    seen = clock.at
+    clock.at += 5
+    cluster.up = dict.fromkeys(cluster.up, False)
+    cluster.launcher = False
+    snapshot = await feed.poll()
+    assert [(r.connected, r.seen, len(r.groups)) for r in snapshot.routers] == [
+        (False, seen, 2),
+        (False, seen, 2),
+    ]
+    assert (len(snapshot.connections), len(snapshot.processes)) == (10, 7)
+    assert snapshot.bus_error == "connection refused"
+    assert snapshot.launcher_error == "no launcher: control.json does not exist"
+
+
+async def test_a_router_that_is_connected_but_does_not_answer_counts_as_away() -> None:
+    cluster = ScriptedCluster(fails=RequestTimeout("no answer in 5 s"))
+    assert not (await looked(cluster)).snapshot.routed
+
+
+async def test_an_answer_of_another_shape_is_logged_and_the_rest_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = ScriptedCluster()
+    cluster.tables["router.1"] = {"router": "router.1", "groups": [{"number": 2}]}
+    cluster.processes = [{"nme": "mail.1"}]
+    snapshot = (await looked(cluster)).snapshot
+    assert [r.connected for r in snapshot.routers] == [False, True]
+    assert snapshot.launcher_error is not None
+    assert "routes is not understood" in caplog.text
+    assert "status is not understood" in caplog.text
+
+
+async def test_who_waits_is_woken_by_its_topics_only() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    routes = asyncio.create_task(feed.changed(feed.snapshot.versions, ["routes"]))
+    processes = asyncio.create_task(feed.changed(feed.snapshot.versions, ["processes"]))
+    cluster.processes[5] = process("mail.2", "2.2", state="failed")
+    await feed.poll()
+    assert (await processes).process("mail.2").state == "failed"  # type: ignore[union-attr]
+    assert not routes.done()
+    cluster.up["router.2"] = False
+    await feed.poll()
+    assert not (await routes).routers[1].connected
+
+
+async def test_one_look_serves_all_who_ask_at_once() -> None:
+    cluster = ScriptedCluster()
+    feed = Poller(cluster)
+    await asyncio.gather(*(feed.recent() for _ in range(50)))
+    assert cluster.asked == 1
+    await feed.recent()
+    assert cluster.asked == 1
+
+
+async def test_a_reader_does_not_wait_for_a_launcher_that_hangs() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    release = asyncio.Event()
+
+    async def hang(method: str, *args: object) -> object:
+        await release.wait()
+        return []
+
+    cluster.ask = hang  # type: ignore[method-assign]
+    async with asyncio.timeout(2):
+        snapshot = await feed.recent(0.0)
+    assert len(snapshot.processes) == 7
+    release.set()
+    await feed.poll()
+
+
+async def test_after_a_change_a_look_that_began_before_it_does_not_do() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    before = feed.polls
+    under_way = asyncio.create_task(feed.poll())
+    await asyncio.sleep(0)
+    await asyncio.gather(feed.after_change(), feed.after_change())
+    await under_way
+    assert feed.polls == before + 2
+
+
+async def test_the_answer_to_a_change_does_not_wait_for_a_launcher_that_hangs() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    release = asyncio.Event()
+
+    async def hang(method: str, *args: object) -> object:
+        await release.wait()
+        return []
+
+    cluster.ask = hang  # type: ignore[method-assign]
+    async with asyncio.timeout(2):
+        await feed.after_change(0.05)
+        await cluster.register("2.2", 0, False, "*")
+        assert [slot.token for slot in (await feed.with_tables()).groups()[1].slots] == [11, 0, 13]
+    release.set()
+    await feed.poll()
+
+
+async def test_a_change_on_the_bus_is_looked_at_at_once() -> None:
+    cluster = ScriptedCluster()
+    feed = Poller(cluster)
+    await feed.start()
+    with feed.watching():
+        cluster.up["router.2"] = False
+        cluster.changed()
+        async with asyncio.timeout(0.9):
+            snapshot = await feed.changed(feed.snapshot.versions, ["routes"])
+    assert not snapshot.routers[1].connected
+    await feed.stop()
+
+
+async def test_finish_lets_everybody_go() -> None:
+    feed = await looked(ScriptedCluster())
+    waiting = asyncio.create_task(feed.changed(feed.snapshot.versions, ["routes"]))
+    await asyncio.sleep(0)
+    feed.finish()
+    await waiting
+    assert feed.stopping

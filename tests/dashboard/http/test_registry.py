@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from dashboard.http.registry import MOST_BODY_BYTES, TABLE
+from dashboard.http.tokens import Role
+from tests.dashboard.conftest import Dash, bearer
+
+
+def test_reading_needs_the_viewer_and_changing_more() -> None:
+    for one in TABLE:
+        if one.method == "GET":
+            assert one.role in (None, Role.viewer), one.path
+        else:
+            assert one.role in (Role.operator, Role.admin), one.path
+
+
+@pytest.mark.parametrize("one", [one for one in TABLE if one.method == "POST"], ids=lambda one: one.path)
+async def test_a_role_that_is_too_low_is_403(dash: Dash, one: object) -> None:
+    answer = await dash.post(one.path, {}, Role.viewer)  # type: ignore[attr-defined]
+    assert answer.status == 403
+    assert "viewer" in (await answer.json())["detail"]
+
+
+async def test_a_wrong_query_is_422_with_the_place(dash: Dash) -> None:
+    for path, at in (
+        ("/api/v1/connections?limit=0", "limit"),
+        ("/api/v1/connections?sort=nonsense", "sort"),
+        ("/api/v1/status?what=1", "what"),
+        ("/api/v1/connections?q=a&q=b", "q"),
+    ):
+        answer = await dash.get(path)
+        assert answer.status == 422, path
+        told = await answer.json()
+        assert [one["at"] for one in told["errors"]] == [at]
+        assert "Value error" not in told["detail"]
+
+
+async def test_a_wrong_body_is_422_with_the_place(dash: Dash) -> None:
+    answer = await dash.post("/api/v1/register", {"service_id": "2.1", "token": "x", "extra": 1})
+    assert answer.status == 422
+    assert {one["at"]: one["message"] for one in (await answer.json())["errors"]} == {
+        "extra": "Extra inputs are not permitted",
+        "token": "found 'x'; allowed: a connection's token (a number below 2^32), 0, null or \"own\"",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"name": "\\ud800"}'])
+async def test_what_is_no_json_object_is_422(dash: Dash, body: bytes) -> None:
+    headers = bearer(Role.admin) | {"Content-Type": "application/json"}
+    answer = await dash.client.post("/api/v1/kill", data=body, headers=headers)
+    assert answer.status == 422, await answer.text()
+
+
+async def test_another_content_type_is_415(dash: Dash) -> None:
+    answer = await dash.client.post("/api/v1/kill", data="name=mail.1", headers=bearer(Role.admin))
+    assert answer.status == 415
+
+
+async def test_a_body_without_end_is_413(dash: Dash) -> None:
+    headers = bearer(Role.admin) | {"Content-Type": "application/json"}
+    big = b'{"name": "' + b"a" * MOST_BODY_BYTES + b'"}'
+    answer = await dash.client.post("/api/v1/kill", data=big, headers=headers)
+    assert answer.status == 413
+    assert dash.cluster.done == []

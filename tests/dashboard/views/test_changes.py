@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dashboard.model.answers import Alarm, RouterStats
+from dashboard.views.changes import between, of_launcher
+from tests.dashboard.cluster import ScriptedCluster, looked, table
+
+
+async def test_nothing_happens_between_equal_looks() -> None:
+    feed = await looked(ScriptedCluster())
+    assert list(between(feed.snapshot, await feed.poll())) == []
+
+
+async def test_routers_come_and_go() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    both = feed.snapshot
+    cluster.up["router.2"] = False
+    one = await feed.poll()
+    assert [(d.text, d.level) for d in between(both, one)] == [("router.2 does not answer", "warn")]
+    cluster.up["router.1"] = False
+    none = await feed.poll()
+    assert [(d.text, d.level) for d in between(one, none)] == [("router.1 does not answer", "bad")]
+    assert [d.text for d in between(none, both)] == ["router.1 answers again", "router.2 answers again"]
+
+
+async def test_a_master_changes_is_lost_and_found() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    first = feed.snapshot
+    cluster.tables = {n: table(n, master=None) for n in ("router.1", "router.2")}
+    without = await feed.poll()
+    cluster.tables = {n: table(n, master="1.2") for n in ("router.1", "router.2")}
+    other = await feed.poll()
+    assert [d.text for d in between(first, without)] == ["director has no master: it was director.1"]
+    assert [d.text for d in between(without, other)] == ["director.2 is master of director with epoch 4"]
+
+
+async def test_an_alarm_is_told_once() -> None:
+    old = (await looked(ScriptedCluster())).snapshot
+    alarm = Alarm(kind="epoch", text="two masters with epoch 4", since=5.0)
+    router = replace(old.routers[0], stats=RouterStats(router="router.1", alarms=(alarm,)))
+    new = replace(old, routers=(router, *old.routers[1:]))
+    assert [(d.text, d.level, d.at) for d in between(old, new)] == [
+        ("router.1: two masters with epoch 4", "bad", 5.0)
+    ]
+    assert list(between(new, new)) == []
+
+
+async def test_an_alarm_of_both_routers_is_one_event() -> None:
+    old = (await looked(ScriptedCluster())).snapshot
+    text = "router.1 and router.2 have different tables for group mail"
+    alarm = Alarm(kind="tables differ", text=text, since=5.0)
+    one, two = (replace(r, stats=RouterStats(router=r.name, alarms=(alarm,))) for r in old.routers)
+    first, both = replace(old, routers=(one, old.routers[1])), replace(old, routers=(one, two))
+    told = [
+        d for before, after in ((old, first), (first, both), (both, both)) for d in between(before, after)
+    ]
+    assert [(d.text, d.level) for d in told] == [(text, "warn")]
+    assert [(d.text, d.level) for d in between(old, both)] == [(text, "warn")]
+
+
+async def test_the_launcher_is_lost_and_found() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    with_it = feed.snapshot
+    cluster.launcher = False
+    without = await feed.poll()
+    assert [d.level for d in between(with_it, without)] == ["warn"]
+    assert [d.text for d in between(without, with_it)] == ["the launcher answers again"]
+
+
+def test_events_of_the_launcher() -> None:
+    draft = of_launcher(
+        {"id": 1, "at": 5, "kind": "state", "name": "mail.1", "text": "backoff", "state": "backoff"}
+    )
+    assert (draft.kind, draft.subject, draft.text, draft.level, draft.at) == (
+        "state", "mail.1", "mail.1 backoff", "warn", 5.0,
+    )  # fmt: skip
+    assert of_launcher({}).at is None

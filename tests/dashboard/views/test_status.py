@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from dashboard.views.status import status_of
+from tests.dashboard.cluster import ScriptedCluster, snapshot_of, table
+
+
+async def test_the_document_sums_everything_up() -> None:
+    cluster = ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
+    status = status_of(await snapshot_of(cluster))
+    assert (status.cluster, status.level, status.consistent, status.launcher) == ("demo", "warn", True, True)
+    assert [(g.name, g.slots, g.vacant, g.members, g.master) for g in status.groups] == [
+        ("director", 0, 0, 2, "1.1"),
+        ("mail", 3, 1, 2, None),
+    ]
+    assert status.processes == {"running": 7}
+    assert [p.subject for p in status.problems] == ["mail"]
+
+
+async def test_with_every_router_dead_nothing_is_claimed_to_be_consistent() -> None:
+    status = status_of(await snapshot_of(ScriptedCluster(up={"router.1": False})))
+    assert (status.level, status.consistent, status.messages_per_s) == ("bad", False, 0.0)
+    assert status.routers[0].age_s is None

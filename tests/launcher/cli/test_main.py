@@ -1,0 +1,62 @@
+"""The command line as a whole: help that teaches, typing errors that are understood, JSON where state is printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher.__main__ import run
+from launcher.cli.main import SECTIONS, cli
+from tests.launcher.harness import ClusterRun
+
+VERBS = [verb for _, verbs in SECTIONS.values() for verb in verbs]
+SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion"}
+
+
+def test_every_promised_verb_is_there() -> None:
+    promised = "up down status routes logs start stop restart kill scale reload check register promote call top token init"
+    assert {*VERBS} == {*promised.split(), "completion"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_or_an_explanation(cluster: ClusterRun, verb: str) -> None:
+    done = cluster(verb, "--help")
+    assert done.code == 0
+    text = done.out.partition("Options:")[0]
+    assert len(text.split()) > 12, text
+    assert ("--json" in done.out) is (verb in SHOWS_STATE)
+
+
+def test_the_whole_help_is_by_section_and_nothing_is_cut_off(cluster: ClusterRun) -> None:
+    out = cluster("--help").out
+    assert all(f"{heading}:" in out for heading in SECTIONS)
+    assert all(f"  {verb} " in out for verb in VERBS)
+    assert "..." not in out.partition("Options:")[2]
+    assert "2    bad usage or configuration; a name that nobody has is bad usage" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["staus"], 'there is no verb "staus"; did you mean "status"?'),
+        (["frobnicate"], 'there is no verb "frobnicate"; allowed: call, check,'),
+        (["status", "--jsno"], "No such option"),
+        (["scale", "mail"], "found 'mail'; allowed: SERVICE=N, such as mail=5"),
+        (["scale", "mail=-1"], "found 'mail=-1'"),
+        (["restart"], "Missing argument"),
+        (["call", "-t", "0", "random:x", "y"], "not in the range"),
+        (["logs", "-n", "-1"], "not in the range"),
+    ],
+)
+def test_typing_errors_end_with_2(cluster: ClusterRun, words: list[str], said: str) -> None:
+    done = cluster(*words)
+    assert (done.code, said in done.err) == (2, True), done
+
+
+def test_no_verb_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    run([])
+    out, err = capsys.readouterr()
+    assert "Starting and stopping" in out + err
+
+
+def test_verbs_are_imported_when_they_are_used() -> None:
+    assert set(cli.list_commands(None)) == set(VERBS)  # type: ignore[arg-type]

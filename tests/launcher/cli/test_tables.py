@@ -1,0 +1,49 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launcher.cli.tables import routes_text
+from launcher.cli.terminal import Style
+
+PLAIN = Style(False)
+
+
+def router(name: str, token: int, master: str | None = None) -> dict[str, Any]:
+    slots = [
+        {"service_id": "2.1", "name": "mail.1", "token": token, "slot": 0},
+        {"service_id": "2.9", "name": "mail.9", "token": 4, "slot": None},
+    ]
+    groups = [
+        {"group": 2, "name": "mail", "master": master, "epoch": 3, "slots": slots},
+        {"group": 3, "name": "empty", "master": None, "epoch": 0, "slots": []},
+    ]
+    return {"router": name, "groups": groups}
+
+
+def test_routers_that_agree_are_shown_once() -> None:
+    text = routes_text(
+        {"consistent": True, "routers": [router("router.1", 7, "2.1"), router("router.2", 8, "2.1")]}, PLAIN
+    )
+    assert text.startswith("router.1, router.2 agree (tokens as router.1 has them)")
+    rows = [line.split() for line in text.splitlines()[3:]]
+    assert rows[0] == ["mail", "(2)", "0", "2.1", "mail.1", "7", "master", "(epoch", "3)"]
+    assert rows[1] == ["-", "2.9", "mail.9", "4"]
+    assert rows[2] == ["empty", "(3)", "-", "-", "-", "nobody", "-"]
+
+
+def test_those_that_do_not_are_shown_one_by_one() -> None:
+    text = routes_text(
+        {"consistent": False, "routers": [router("router.1", 7), router("router.2", 0)]}, PLAIN
+    )
+    assert text.startswith("the routers do not agree")
+    assert text.count("mail (2)") == 2
+    assert text.count("vacant") == 1
+
+
+def test_no_routers() -> None:
+    assert routes_text({"consistent": True, "routers": []}, PLAIN) == "no router is connected"
+    assert "no groups" in routes_text(
+        {"consistent": True, "routers": [{"router": "router.1", "groups": []}]}, PLAIN
+    )

@@ -1,0 +1,56 @@
+"""Rules over several keys; the messages are tested with the file's places in test_load.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher.config.cross_checks import faults, find_cycle, is_loopback
+from launcher.config.schema import ClusterConfig
+
+
+@pytest.mark.parametrize(
+    ("graph", "cycle"),
+    [
+        ({}, None),
+        ({"a": ["b"], "b": ["c"], "c": []}, None),
+        ({"a": ["b", "c"], "b": ["c"], "c": []}, None),
+        ({"a": ["a"]}, ["a", "a"]),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, ["b", "c", "b"]),
+        ({str(n): [str(n + 1)] for n in range(5000)} | {"5000": []}, None),
+    ],
+)
+def test_cycles(graph: dict[str, list[str]], cycle: list[str] | None) -> None:
+    assert find_cycle(graph) == cycle
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("h", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_beyond_loopback_only_if_the_file_says_so() -> None:
+    for section in ("routers", "dashboard"):
+        open_to_all = {section: {"host": "0.0.0.0"}}
+        assert [path for path, _ in faults(ClusterConfig.model_validate(open_to_all))] == [(section, "host")]
+        open_to_all[section]["allow_plaintext"] = True  # type: ignore[assignment]
+        assert list(faults(ClusterConfig.model_validate(open_to_all))) == []
+
+
+def test_the_dashboard_may_listen_beyond_loopback_with_a_certificate_and_its_key() -> None:
+    section = {"host": "0.0.0.0", "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    assert list(faults(ClusterConfig.model_validate({"dashboard": section}))) == []
+    half = ClusterConfig.model_validate({"dashboard": {"tls_key": "key.pem"}})
+    assert list(faults(half)) == [
+        (("dashboard", "tls_key"), "found without tls_cert; allowed: both or neither")
+    ]

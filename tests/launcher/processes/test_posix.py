@@ -1,0 +1,174 @@
+"""Starting processes: what they are given, how their output and end are heard, what cannot be started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from launcher.processes import process_tag, process_tree
+from launcher.processes.exit_status import ExitStatus
+from launcher.processes.posix import (
+    OUTPUT_RATE,
+    PosixSpawner,
+    Spawner,
+    SpawnError,
+    SpawnRequest,
+    ThreadSpawner,
+)
+from tests.launcher.harness import CHILD, child
+
+
+class Heard:
+    """A Sink that remembers."""
+
+    def __init__(self) -> None:
+        self.text = {"out": bytearray(), "err": bytearray()}
+        self.ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        self.text[stream] += chunk
+
+    def exited(self, status: ExitStatus) -> None:
+        self.ended.set_result(status)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text["out"].decode().splitlines()
+
+
+@pytest.fixture(params=["fork", "threads"])
+async def spawner(request: pytest.FixtureRequest) -> AsyncIterator[Spawner]:
+    loop = asyncio.get_running_loop()
+    made = PosixSpawner(loop, adopt=False) if request.param == "fork" else ThreadSpawner(loop)
+    yield made
+    made.close()
+
+
+def order(*words: str, **more: object) -> SpawnRequest:
+    return replace(
+        SpawnRequest(tuple(child(*words)), {"HELLO": "you", "PATH": os.environ["PATH"]}, "/"), **more
+    )  # type: ignore[arg-type]
+
+
+async def run(spawner: Spawner, what: SpawnRequest) -> tuple[Heard, ExitStatus]:
+    heard = Heard()
+    started = spawner.spawn(what, heard)
+    status = await asyncio.wait_for(heard.ended, 10)
+    started.close()
+    return heard, status
+
+
+async def test_output_end_and_environment(spawner: Spawner) -> None:
+    heard, status = await run(spawner, order("say=one", "err=two", "env=HELLO", "env=HOME", "exit=3"))
+    assert heard.lines == ["one", "HELLO=you", "HOME=None"]
+    assert heard.text["err"] == b"two\n"
+    assert (status.code, str(status)) == (3, "exit code 3")
+
+
+async def test_all_output_comes_before_the_end(spawner: Spawner) -> None:
+    heard, _ = await run(spawner, order("lines=5000", "exit=0"))
+    assert len(heard.lines) == 5000
+
+
+async def test_an_end_by_signal_has_its_name(spawner: Spawner) -> None:
+    _, status = await run(spawner, order("kill=SIGSEGV"))
+    assert str(status) == "SIGSEGV"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"argv": ("./no-such-program",)}, "there is no program './no-such-program'"),
+        ({"argv": (str(CHILD.parent),)}, "may not be executed"),
+        ({"cwd": "/no/such/folder"}, "its folder /no/such/folder does not exist"),
+        ({"rlimits": {"nofiles": (1, 1)}}, "there is no resource limit 'nofiles'; allowed: "),
+        (
+            {"rlimits": {"core": (0, 0), "nofile": (300, 200)}},
+            r"could not be given rlimits: nofile = \[300, 200\]: current limit exceeds maximum limit",
+        ),
+        ({"user": "no-such-user"}, "there is no user 'no-such-user' on this machine"),
+    ],
+)
+async def test_what_cannot_be_started_says_why(wrong: dict[str, object], text: str) -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        with pytest.raises(SpawnError, match=text):
+            spawner.spawn(order("exit=0", **wrong), Heard())
+    finally:
+        spawner.close()
+
+
+async def test_limits_and_priority() -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    what = order(
+        "rlimit=nofile",
+        "rlimit=core",
+        "nice",
+        "exit=0",
+        rlimits={"nofile": (100, 200), "core": (0, 0)},
+        nice=7,
+    )
+    heard, _ = await run(spawner, what)
+    spawner.close()
+    assert heard.lines == ["nofile (100, 200)", "core (0, 0)", "nice 7"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no brands")
+async def test_what_it_starts_is_branded(spawner: Spawner) -> None:
+    marked = order("exit=0", argv=("sh", "-c", "env -i setsid grep locks /proc/self/limits"))
+    env = {**marked.env, process_tree.MARKER: "run/x"}
+    heard, _ = await run(spawner, replace(marked, env=env))
+    branded = str(process_tag.number("run/x")) in heard.lines[0]
+    assert branded is isinstance(spawner, PosixSpawner)
+
+
+async def test_another_user() -> None:
+    """Root may become anybody; others run it as themselves, which they may say, and as nobody else."""
+    own = pwd.getpwuid(os.geteuid())
+    other = pwd.getpwnam("nobody")
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    # The interpreter of a test may lie where nobody may look: any program will do.
+    look = order("exit=0", argv=("/bin/sh", "-c", "id -u; id -g"))
+    heard, _ = await run(spawner, replace(look, user=own.pw_name))
+    assert heard.lines == [str(os.geteuid()), str(os.getegid())]
+    if own.pw_uid == 0:
+        heard, _ = await run(spawner, replace(look, user=other.pw_name))
+        assert heard.lines == [str(other.pw_uid), str(other.pw_gid)]
+    else:
+        with pytest.raises(SpawnError, match="only root may run it as user 'nobody'"):
+            spawner.spawn(replace(look, user=other.pw_name), Heard())
+    spawner.close()
+
+
+async def test_threads_say_what_they_cannot() -> None:
+    with pytest.raises(SpawnError, match="need a POSIX system"):
+        ThreadSpawner(asyncio.get_running_loop()).spawn(order("exit=0", user="nobody"), Heard())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG")
+async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    heard = Heard()
+    started = spawner.spawn(order("flood=0"), heard)
+    loop = asyncio.get_running_loop()
+    began = before = loop.time()
+    pauses = []
+    while loop.time() - began < 1.0:
+        await asyncio.sleep(0.02)
+        pauses.append(loop.time() - before)
+        before = loop.time()
+    took = before - began
+    os.kill(started.pid, signal.SIGKILL)
+    await heard.ended
+    started.close()
+    spawner.close()
+    # The median: what other programs take of the machine shows in some of them.
+    assert sorted(pauses)[len(pauses) // 2] < 0.2, pauses
+    assert len(heard.text["out"]) <= (took + 2) * OUTPUT_RATE  # a second's worth at the start, one at the end

@@ -1,0 +1,168 @@
+"""One real process under its unit: what the machine decides is carried out, and what happens is told to the host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
+from launcher.processes.posix import PosixSpawner
+from launcher.processes.process_tree import MARKER
+from launcher.runtime.log_store import LogStore
+from launcher.supervision.instance import Instance
+from launcher.supervision.states import SETTLED, State
+from luabus.cluster.restart_policy import RestartPolicy
+from tests.launcher.harness import alive, child
+
+
+class InstanceOwner:
+    """What a unit needs; lets it start at once, and remembers what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+        self.logs = LogStore(folder, 10**6, 1)
+        self.states: list[str] = []
+        self.pids: list[int] = []
+
+    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
+        return {**os.environ, MARKER: f"test{os.getpid()}/{spec.name}"}
+
+    def spawned(self, instance: Instance) -> None:
+        assert instance.pid is not None
+        self.pids.append(instance.pid)
+
+    def changed(self, instance: Instance, before: State) -> None:
+        if instance.state is not before:
+            self.states.append(str(instance.state))
+        if instance.machine.waiting:
+            asyncio.get_running_loop().call_soon(instance.clear)
+
+    def missed(self, instance: Instance) -> None:
+        instance.unhealthy("its loop hangs")
+
+    def instance(self, *words: str, **more: object) -> Instance:
+        rules = LifecycleSettings(
+            RestartPolicy(initial=0.02, crash_limit=3), start_timeout=10.0, stop_timeout=0.5
+        )
+        values: dict[str, object] = {
+            "rules": rules,
+            "ready_by": ReadyBy.PROBE,
+            "ready": ProbeSpec("log", "^ready$"),
+            **more,
+        }
+        spec = ProcessSpec("x.1", "x", Kind.COMMAND, tuple(child(*words)), {}, "/", **values)  # type: ignore[arg-type]
+        return Instance(spec, self, self.logs.of("x.1"))
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[InstanceOwner]:
+    made = InstanceOwner(tmp_path)
+    yield made
+    made.logs.close()
+    made.spawner.close()
+
+
+async def reach(instance: Instance, *states: State) -> None:
+    await asyncio.wait_for(instance.until(lambda: instance.state in states), 10)
+
+
+async def test_start_ready_stop(host: InstanceOwner) -> None:
+    instance = host.instance("ready", "wait")
+    instance.start()
+    await reach(instance, State.RUNNING)
+    assert instance.ready
+    assert instance.pid == host.pids[0]
+    assert instance.uptime_s > 0
+    instance.stop()
+    await reach(instance, *SETTLED)
+    assert host.states == ["starting", "running", "stopping", "exited"]
+    assert (instance.pid, instance.ready, instance.last_exit and instance.last_exit["signal"]) == (
+        None,
+        False,
+        "SIGTERM",
+    )
+    await instance.close()
+
+
+async def test_crashes_until_it_is_given_up(host: InstanceOwner) -> None:
+    instance = host.instance("err=oh no", "exit=4")
+    instance.start()
+    await reach(instance, State.FAILED)
+    assert len(host.pids) == 3
+    assert instance.last_exit is not None
+    assert (instance.last_exit["code"], instance.last_exit["stderr"]) == (4, ["oh no"])
+    await instance.close()
+
+
+async def test_hurry_does_not_wait(host: InstanceOwner) -> None:
+    instance = host.instance("ignore=SIGTERM", "ready", "wait", rules=LifecycleSettings(stop_timeout=600.0))
+    instance.start()
+    await reach(instance, State.RUNNING)
+    instance.stop()
+    instance.kill_now()
+    await reach(instance, *SETTLED)
+    assert not alive(host.pids[0])
+    await instance.close()
+
+
+async def test_unhealthy_is_replaced(host: InstanceOwner) -> None:
+    instance = host.instance("ready", "wait")
+    instance.start()
+    await reach(instance, State.RUNNING)
+    instance.unhealthy("a test says so")
+    await reach(instance, State.STARTING)
+    await reach(instance, State.RUNNING)
+    assert len(host.pids) == 2
+    assert instance.machine.restarts == 1
+    instance.stop()
+    await reach(instance, *SETTLED)
+    await instance.close()
+
+
+async def test_another_spec_holds_from_its_next_start_on(host: InstanceOwner) -> None:
+    instance = host.instance("ready", "wait")
+    first = instance.spec
+    instance.start()
+    await reach(instance, State.RUNNING)
+    second = replace(first, argv=tuple(child("ready", "say=other", "wait")), settings={"key": 1})
+    instance.adopt(second)
+    assert instance.spec is first
+    instance.adopt(third := replace(first, depends_on=("db",)))
+    assert instance.spec is third  # makes no difference to a process
+    instance.adopt(second)
+    instance.stop(again=True)
+    await reach(instance, State.STARTING)
+    assert instance.spec is second
+    await reach(instance, State.RUNNING)
+    instance.stop()
+    await reach(instance, *SETTLED)
+    instance.adopt(third)
+    assert instance.spec is third
+    await instance.close()
+
+
+async def test_stuck_is_only_who_waits(host: InstanceOwner) -> None:
+    instance = host.instance("ready", "wait")
+    instance.set_waiting("waits for db", stuck=True)
+    assert (instance.stuck, instance.machine.detail) == (False, "not started yet")
+    instance.machine.start(0.0)
+    instance.set_waiting("waits for db", stuck=True)
+    assert (instance.stuck, instance.machine.detail) == (True, "waits for db")
+    instance.stop()
+    assert not instance.stuck
+    await instance.close()
+
+
+async def test_what_cannot_be_spawned_has_failed(host: InstanceOwner) -> None:
+    instance = host.instance("x", user="no-such-user")
+    instance.start()
+    await reach(instance, State.FAILED)
+    assert "no user 'no-such-user'" in instance.machine.detail
+    with pytest.raises(ProcessLookupError):
+        instance.signal(9)
+    await instance.close()

@@ -1,0 +1,53 @@
+"""Has the cluster come up? Asked of units in the states a test puts them in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from launcher.supervision.start_verdict import Verdict, judge, out_of_time
+from launcher.supervision.states import State
+
+
+def instance(state: State, **more: Any) -> Any:
+    rules = SimpleNamespace(must_report_ready=more.get("must", True))
+    return SimpleNamespace(
+        name=more.get("name", "x.1"),
+        state=state,
+        ready=state is State.RUNNING,
+        spec=SimpleNamespace(rules=rules),
+        machine=SimpleNamespace(
+            wanted=more.get("wanted", True), detail="why", waiting=more.get("waiting", False)
+        ),
+        stuck=more.get("stuck", False),
+    )
+
+
+def test_all_ready() -> None:
+    assert judge(
+        [instance(State.RUNNING), instance(State.EXITED, must=False), instance(State.EXITED, wanted=False)]
+    ) == Verdict(ready=True)
+
+
+def test_one_that_failed_or_ended_is_the_end() -> None:
+    assert judge([instance(State.FAILED)]) == Verdict(failed="x.1", reason="x.1 has failed: why")
+    assert judge([instance(State.EXITED)]).reason == "x.1 has ended: why"
+
+
+def test_what_its_policy_tries_again_is_waited_for() -> None:
+    assert judge([instance(State.STARTING), instance(State.BACKOFF), instance(State.STOPPING)]) == Verdict()
+
+
+def test_one_that_waits_for_what_does_not_come_is_the_end() -> None:
+    verdict = judge([instance(State.STARTING), instance(State.STARTING, name="y.1", stuck=True)])
+    assert verdict == Verdict(failed="y.1", reason="y.1 cannot start: why")
+
+
+def test_out_of_time_names_those_that_are_late() -> None:
+    late = [instance(State.STARTING, waiting=True), instance(State.BACKOFF, name="y.1")]
+    verdict = out_of_time([instance(State.RUNNING, name="z.1"), *late], 5.0)
+    assert verdict == Verdict(
+        failed="y.1", reason="not ready after 5 s: x.1 is starting: why; y.1 is backoff: why"
+    )
+    many = out_of_time([instance(State.STARTING, waiting=True, name=f"x.{n}") for n in range(1, 9)], 5.0)
+    assert (many.failed, many.reason[-25:]) == ("x.1", "x.5 is starting: why; and 3 more"[-25:])
