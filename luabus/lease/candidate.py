@@ -1,4 +1,4 @@
-"""A service's candidature for its group's lease: the elector (`luabus.election`) with a store, a clock and a loop."""
+"""A service's candidature for its group's lease: the elector (`luabus.lease.elector`) with a store, a clock and a loop."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A service's part in its group's mastership: the candidate's reigns told to the routers, and fencing on arrival.
 
-The candidate (`luabus.candidate`) decides by the lease alone whether this process is master. Here the routers learn of it,
+The candidate (`luabus.lease.candidate`) decides by the lease alone whether this process is master. Here the routers learn of it,
 again each second, so that one which comes back or missed it knows; and what they know (a higher epoch, no master) goes back to
 the candidate.
 """

@@ -50,5 +50,5 @@ def test_parameters_and_bodies_come_from_the_models() -> None:
         ("lines", "query", False),
     ]
     kill = paths["/api/v1/kill"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert kill == {"$ref": "#/components/schemas/KillAsked"}
+    assert kill == {"$ref": "#/components/schemas/KillRequest"}
     assert document("/luabus")["servers"] == [{"url": "/luabus"}]

@@ -7,9 +7,9 @@ import pytest
 from dashboard.model.answers import Process
 from dashboard.views import aftermath
 from dashboard.views.signals import effect_of
-from launcher.plan.spec import Rules
+from launcher.plan.spec import LifecycleSettings
 from launcher.processes.exit_status import ExitStatus
-from launcher.supervision.lifecycle import Machine
+from launcher.supervision.lifecycle import Lifecycle
 from launcher.supervision.states import State
 from luabus.cluster.restart_policy import Policy, RestartPolicy
 from tests.dashboard.cluster import process
@@ -95,7 +95,7 @@ def test_an_essential_one_that_fails_takes_the_cluster_with_it() -> None:
 def test_what_is_said_is_what_the_launcher_does(
     policy: Policy, crashes: int, ready: bool, signal: str
 ) -> None:
-    machine = Machine(Rules(RestartPolicy(policy)), chance=lambda: 0.5)
+    machine = Lifecycle(LifecycleSettings(RestartPolicy(policy)), chance=lambda: 0.5)
     machine.start(0.0)
     machine.clear(now := 0.0)
     for _ in range(crashes):

@@ -412,7 +412,7 @@ async def test_stop_without_start_and_twice(file: SqliteFile) -> None:
 
 WATCHED = """
 import asyncio, sys
-from luabus.candidate import Candidate, lease_clock
+from luabus.lease.candidate import Candidate, lease_clock
 from luabus.ids import ServiceId
 
 async def main(url, instance):
