@@ -15,17 +15,17 @@ from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError, bad_input, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
 from dashboard.model.answers import CallAnswer, Called, CallFailed, Group, GroupMethods
 from dashboard.model.requests import CallRequest, Consequence, RequestModel
 from dashboard.model.snapshot import Snapshot
 from dashboard.views import audit_texts, consequences, methods
 from luabus import ServiceId
 from luabus.errors import BadArguments, LuabusError, RemoteError, RequestTimeout, UnknownMethod
+from luabus.messages import Message
 
 
 class MethodsQuery(RequestModel):
-    group: Annotated[str, Field(min_length=1, max_length=80, description="number or name")]
+    group: Annotated[str, Field(min_length=1, max_length=80, description="api.number-or-name")]
 
 
 @endpoint(
@@ -35,7 +35,7 @@ class MethodsQuery(RequestModel):
     tag="calls",
     query=MethodsQuery,
     answer=GroupMethods,
-    summary="What a group's instances declare: names, arguments, docstrings, and how their calls went",
+    summary="api.what-a-groups-instances-declare-names",
     problems=(404, 502, 503, 504),
 )
 async def declared(call: Call) -> GroupMethods:
@@ -51,11 +51,11 @@ async def methods_of(context: Context, wanted: str) -> GroupMethods:
     return methods.merge(group, told.answers)
 
 
-def not_told(snapshot: Snapshot, group: Group, error: LuabusError) -> Text:
+def not_told(snapshot: Snapshot, group: Group, error: LuabusError) -> Message:
     """Why it is not known now what a group declares."""
     if not snapshot.routed:
-        return Text("No router answers: what {group} declares cannot be asked now.", group=group.name)
-    return Text("What {group} declares could not be asked: {why}", group=group.name, why=str(error))
+        return Message("verb.no-router-answers-what-declares-cannot", group=group.name)
+    return Message("verb.what-declares-could-not-be-asked", group=group.name, why=str(error))
 
 
 def known_group(snapshot: Snapshot, wanted: str) -> Group:
@@ -75,12 +75,12 @@ def known_group(snapshot: Snapshot, wanted: str) -> Group:
     query=Preview,
     answer=Called | Consequence,
     problems=(404, 409, 502, 503, 504),
-    summary="Send a request to any route; who answered what, and in what time",
+    summary="api.send-a-request-to-any-route",
 )
 async def call_route(call: Call) -> Called | Consequence:
     asked: CallRequest = call.body
     if asked.method.startswith(methods.INTERNAL):
-        raise bad_input("method", Text("{name} is luabus' own, and not for callers", name=repr(asked.method)))
+        raise bad_input("method", Message("verb.is-luabus-own-and-not", name=repr(asked.method)))
     if call.query.preview:
         return verbs.consequence(consequences.of_call(call.snapshot, asked), call.caller)
     return await send(call.context, call.caller, asked)
@@ -142,5 +142,5 @@ def _failure(error: LuabusError, asked: CallRequest, language: str) -> CallFaile
         )
     text = str(error)
     if isinstance(error, RequestTimeout) and error.answered_by is None:
-        text = Text("no answer within {seconds} s", seconds=f"{asked.timeout_s:g}").to(language)
+        text = Message("verb.no-answer-within-s", seconds=f"{asked.timeout_s:g}").to(language)
     return CallFailed(type=type(error).__name__, text=text)

@@ -20,11 +20,12 @@ from dashboard.http.context import Context
 from dashboard.http.problems import ApiError
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Invalid, Text
+from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel
 from dashboard.model.snapshot import TOPICS, Snapshot
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
+from luabus.messages import Message
 
 HEARTBEAT_S: Final = 10.0
 """An `alive` so often at least: proxies keep the connection, and the reader can tell that it is alive."""
@@ -48,7 +49,7 @@ class StreamQuery(RequestModel):
         for topic in value.split(","):
             if topic not in TOPICS:
                 known = ", ".join(TOPICS)
-                raise Invalid(Text("{value} is no topic; there are {known}", value=repr(topic), known=known))
+                raise Invalid(Message("problem.is-no-topic", value=repr(topic), known=known))
         return value
 
 
@@ -70,7 +71,7 @@ def message(event: str, data: Any) -> bytes:
     tag="events",
     query=StreamQuery,
     media="text/event-stream",
-    summary="Server-sent events: a snapshot of each topic, then its changes",
+    summary="api.server-sent-events-a-snapshot",
     problems=(503,),
 )
 async def stream(call: Call) -> web.StreamResponse:
@@ -78,7 +79,7 @@ async def stream(call: Call) -> web.StreamResponse:
     if feed.watchers >= MOST_READERS:
         raise ApiError(
             503,
-            Text("{count} readers follow already, which is the limit", count=MOST_READERS),
+            Message("problem.readers-follow-already-which", count=MOST_READERS),
             headers={"Retry-After": "10"},
         )
     topics = tuple(dict.fromkeys(call.query.topics.split(",")))

@@ -56,7 +56,9 @@ def registry(feed: Poller) -> CollectorRegistry:
     return made
 
 
-@endpoint("GET", "/metrics", role=Role.viewer, tag="meta", media="text/plain", summary="Prometheus metrics")
+@endpoint(
+    "GET", "/metrics", role=Role.viewer, tag="meta", media="text/plain", summary="api.prometheus-metrics"
+)
 async def metrics(call: Call) -> web.Response:
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
     body = encode(registry(call.context.feed))

@@ -17,19 +17,19 @@ from dashboard.model.answers import ProblemDetail
 
 _REF = "#/components/schemas/{model}"
 _REASONS = {
-    400: "The request is no HTTP, its address is longer than 8 KB, or its body is not what its headers say",
-    401: "No token, or a wrong one",
-    403: "The role is too low, or a page of another site asked",
-    404: "There is no such thing; the detail says what was probably meant",
-    409: "It cannot be done as asked; the detail says why",
-    413: "The body is too large",
-    415: "The body is not application/json, or it is compressed",
-    421: "The Host is not one of this dashboard's names",
-    422: "A parameter or the body is wrong; `errors` says where",
-    429: "Too many wrong tokens from this address",
-    502: "The router or launcher went away while it worked on this, or failed",
-    503: "No router, or no launcher, answers",
-    504: "The router or launcher did not answer in time",
+    400: "api.the-request-is-no-http",
+    401: "api.no-token-or-a-wrong-one",
+    403: "api.the-role-is-too-low",
+    404: "api.there-is-no-such-thing",
+    409: "api.it-cannot-be-done-as-asked",
+    413: "api.the-body-is-too-large",
+    415: "api.the-body-is-not-application-json",
+    421: "api.the-host-is-not-one",
+    422: "api.a-parameter-or-the-body",
+    429: "api.too-many-wrong-tokens",
+    502: "api.the-router-or-launcher-went-away",
+    503: "api.no-router-or-no-launcher-answers",
+    504: "api.the-router-or-launcher-did-not",
 }
 
 
@@ -38,7 +38,7 @@ _REASONS = {
     "/api/v1/openapi.json",
     role=None,
     tag="meta",
-    summary="This API as an OpenAPI 3.1 document",
+    summary="api.this-api-as-an-openapi-3",
     answer=dict[str, Any],
 )
 async def openapi(call: Call) -> web.Response:
@@ -131,7 +131,10 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
         statuses |= {403, 413, 415}
     problem = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetail")}}}
     responses: dict[str, Any] = {
-        "200": {"description": "Done as asked", "content": {one.media: {"schema": _answer(one, definitions)}}}
+        "200": {
+            "description": "api.done-as-asked",
+            "content": {one.media: {"schema": _answer(one, definitions)}},
+        }
     }
     if one.listed:
         responses["200"]["headers"] = {

@@ -20,7 +20,8 @@ from dashboard.collector.cluster_source import Source
 from dashboard.collector.rates import ConnectionRates
 from dashboard.model.answers import Connection, Group, Process, RouterStats
 from dashboard.model.snapshot import TOPICS, RouterState, Snapshot
-from luabus.errors import LuabusError
+from luabus.errors import LuabusError, explain
+from luabus.messages import Message
 
 log = logging.getLogger("dashboard.feed")
 
@@ -273,14 +274,14 @@ class Poller:
 
     def _with_launcher(self, new: Snapshot, answer: Any) -> Snapshot:
         if isinstance(answer, Exception):
-            return replace(new, launcher_error=str(answer))
+            return replace(new, launcher_error=explain(answer))
         with _tolerant("status"):
             rows = _processes.validate_python(answer["processes"])
             settings = {key: value for key, value in answer.items() if key != "processes"}
             return replace(
                 new, processes=rows, settings=settings, processes_seen=self._now(), launcher_error=None
             )
-        return replace(new, launcher_error="it answers in a way that this dashboard does not understand")
+        return replace(new, launcher_error=Message("problem.it-answers-in-a-way"))
 
 
 async def _answer(asked: Awaitable[T]) -> T | LuabusError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dashboard.model.answers import Connection, Group, Process, RouterStats
+from luabus.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Snapshot:
     connections: tuple[Connection, ...] = ()
     processes: tuple[Process, ...] = ()
     processes_seen: float | None = None
-    launcher_error: str | None = None
+    launcher_error: Message | None = None
     bus_error: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)

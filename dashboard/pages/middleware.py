@@ -14,8 +14,9 @@ from dashboard.http.context import CALLER, CONTEXT, Caller, Context, address_of,
 from dashboard.http.problems import ApiError, response
 from dashboard.http.proxies import host_name, same_origin
 from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Role
-from dashboard.i18n import Text, choose_language
+from dashboard.i18n import choose_language
 from dashboard.pages.error_pages import refusal
+from luabus.messages import Message
 
 log = logging.getLogger("dashboard.http")
 
@@ -54,9 +55,7 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
             raise
         result = refusal(request, _from_aiohttp(request, error))
     except web.RequestPayloadError as error:
-        result = refusal(
-            request, ApiError(400, Text("the body is not what its headers say: {why}", why=str(error)))
-        )
+        result = refusal(request, ApiError(400, Message("problem.the-body-is-not-what", why=str(error))))
     except ConnectionResetError:
         raise
     except Exception:
@@ -75,7 +74,7 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _failed(request: web.Request) -> web.StreamResponse:
-    error = ApiError(500, Text("an error in the dashboard; its log has the traceback"))
+    error = ApiError(500, Message("problem.an-error-in-the-dashboard"))
     try:
         return refusal(request, error)
     except Exception:  # what failed may be what every page is made of
@@ -88,8 +87,8 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
         allowed = ", ".join(sorted(error.allowed_methods))
         return ApiError(
             405,
-            Text(
-                "{method} is not for {path}; allowed: {allowed}",
+            Message(
+                "problem.is-not-for-allowed",
                 method=request.method,
                 path=request.path,
                 allowed=allowed,
@@ -97,7 +96,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
             headers={"Allow": allowed},
         )
     if error.status == 404:
-        said = Text("there is nothing at {path}; /api/v1/openapi.json lists what there is", path=request.path)
+        said = Message("problem.there-is-nothing-at-api-v1", path=request.path)
         return ApiError(404, said)
     return ApiError(error.status, error.reason)
 
@@ -111,12 +110,11 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
     host = request.headers.get("Host", "")
     name = host_name(host)
     if name is None:
-        raise ApiError(421, Text("the Host {host} is neither a name nor an address", host=repr(host)))
+        raise ApiError(421, Message("problem.the-host-is-neither-a-name", host=repr(host)))
     known = map(str.lower, request.app[CONTEXT].options.hosts)
     if name != "localhost" and not _is_address(name) and name not in known:
-        said = Text(
-            "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
-            " cluster.toml, or start it with --allow-host {plain}",
+        said = Message(
+            "problem.this-dashboard-is-not-called-if",
             name=repr(name),
             quoted=json.dumps(name),
             plain=name,
@@ -142,8 +140,8 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
     if request.method not in SAFE:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None and site not in ("same-origin", "none"):
-            said = Text(
-                "a page of another site ({site}) asked for this; only this dashboard's own pages may",
+            said = Message(
+                "problem.a-page-of-another-site-asked",
                 site=repr(site),
             )
             raise ApiError(403, said)
@@ -151,13 +149,10 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
         scheme = seen_scheme(request)
         schemes = ("http", "https") if site == "same-origin" else (scheme,)
         if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
-            said = Text(
-                "a page of {origin} asked for this; only this dashboard's own pages may", origin=repr(origin)
-            )
+            said = Message("problem.a-page-of-asked", origin=repr(origin))
             if same_origin(origin, ("https",), request.headers["Host"]):
-                said = Text(
-                    "{said}. It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
-                    " in cluster.toml, and have it send X-Forwarded-Proto",
+                said = Message(
+                    "problem.it-came-here-over-name",
                     said=said,
                     scheme=scheme,
                 )
@@ -178,8 +173,8 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
         if scheme.lower() != "bearer":
             raise ApiError(
                 401,
-                Text(
-                    "the scheme {scheme} is not known here; use Authorization: Bearer TOKEN",
+                Message(
+                    "problem.the-scheme-is-not-known-here",
                     scheme=repr(scheme),
                 ),
                 headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
@@ -212,8 +207,8 @@ def check_token(context: Context, token: str, address: str) -> Role:
     if wait > 0:
         raise ApiError(
             429,
-            Text(
-                "too many wrong tokens from {address}; try again in {wait} s",
+            Message(
+                "problem.too-many-wrong-tokens-from-try",
                 address=address,
                 wait=f"{wait:.0f}",
             ),
@@ -222,7 +217,7 @@ def check_token(context: Context, token: str, address: str) -> Role:
     context.limit.wrong(address, token, now)
     raise ApiError(
         401,
-        Text("this token is not right (`luabus-cluster token` prints the login URL with it)"),
+        Message("problem.this-token-is-not-right-luabus"),
         headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
     )
 

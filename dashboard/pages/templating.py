@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 
 from dashboard.http.context import Context, caller_of
 from dashboard.http.tokens import Role
-from dashboard.i18n import CATALOGUES, Text, choose_language, reason
+from dashboard.i18n import choose_language, word
 from dashboard.model.snapshot import Snapshot
 from dashboard.pages.assets import address, modules
 from dashboard.views import formatting, health, processes
+from luabus.messages import Message
 
 HERE: Final = Path(__file__).parents[1]
 THEMES: Final = ("light", "dark")
@@ -36,11 +37,8 @@ def environment() -> Environment:
     env.filters |= {
         "size": formatting.size,
         "duration": pass_context(lambda context, value: formatting.span(value).to(context["language"])),
-        "word": pass_context(
-            lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
-        ),
+        "word": pass_context(lambda context, name: word(name).to(context["language"])),
         "rate": formatting.rate,
-        "reason": reason,
         "unstyled": formatting.unstyled,
         "percent": formatting.percent,
         "ms": formatting.milliseconds,
@@ -95,8 +93,8 @@ def render(
         asked = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
         return f"{prefix}{path}?{asked}" if asked else f"{prefix}{path}"
 
-    def say(text: str | Text, **values: object) -> str:
-        return (text if isinstance(text, Text) else Text(text, **values)).to(language)
+    def say(text: str | Message, **values: object) -> str:
+        return (text if isinstance(text, Message) else Message(text, **values)).to(language)
 
     return (
         environment()

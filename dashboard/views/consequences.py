@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from dashboard.i18n import RefusedWithMessage, Text
 from dashboard.model.answers import Group, Slot
 from dashboard.model.requests import CallRequest, RegisterRequest
 from dashboard.model.snapshot import Snapshot
 from dashboard.views import entries
 from dashboard.views.routing_tables import hash_slots, place
 from luabus import hash_key, key_of
+from luabus.errors import Refused
+from luabus.messages import Message
 
-Said = tuple[Text, list[Text], bool]
+Said = tuple[Message, list[Message], bool]
 """Title, sentences, and whether it is dangerous."""
 
 
@@ -45,29 +46,26 @@ def of_register(snapshot: Snapshot, asked: RegisterRequest) -> Said:
     name = name_of(snapshot, asked.service_id)
     group = group_of(snapshot, asked.service_id)
     if asked.is_master:
-        title = Text("Make {name} the master?", name=name)
+        title = Message("effect.make-the-master", name=name)
     elif asked.token is None:
-        title = Text("Remove {name} from the routing table?", name=name)
+        title = Message("effect.remove-from-the-routing-table", name=name)
     elif asked.token == 0 and group is not None and not by_hash(group):
-        title = Text("Make the entry of {name} vacant?", name=name)
+        title = Message("effect.make-the-entry-of-vacant", name=name)
     elif asked.token == 0:
-        title = Text("Make the slot of {name} vacant?", name=name)
+        title = Message("effect.make-the-slot-of-vacant", name=name)
     else:
-        title = Text("Register {name}?", name=name)
+        title = Message("effect.register", name=name)
     sentences = list(_register_sentences(snapshot, asked, name, group))
     apart = _apart(snapshot, asked)
     if apart:
         sentences.append(
-            Text(
-                "Only {router} changes: the routers disagree until the others are told the same.",
+            Message(
+                "effect.only-changes-the-routers-disagree-until",
                 router=asked.router,
             )
         )
     silent = [one.name for one in snapshot.routers if not one.connected and asked.router in ("*", one.name)]
-    sentences += [
-        Text("{router} does not answer: nothing is changed there until it is told again.", router=router)
-        for router in silent
-    ]
+    sentences += [Message("effect.does-not-answer-nothing-is-changed", router=router) for router in silent]
     danger = asked.is_master or asked.token != "own" or apart or bool(silent)
     return title, sentences, danger
 
@@ -87,13 +85,13 @@ def _apart(snapshot: Snapshot, asked: RegisterRequest) -> bool:
 
 def _register_sentences(
     snapshot: Snapshot, asked: RegisterRequest, name: str, group: Group | None
-) -> Iterator[Text]:
+) -> Iterator[Message]:
     slot = slot_of(snapshot, asked.service_id)
     if asked.token == 0:
         if slot is None:
-            yield Text("{name} has no entry yet: a vacant slot is added for it.", name=name)
+            yield Message("effect.has-no-entry-yet-a-vacant", name=name)
         elif slot.token == 0:
-            yield Text("It is so already: nothing changes.")
+            yield Message("effect.it-is-so-already-nothing-changes")
         else:
             yield from without(name, group, slot)
     elif asked.token is None:
@@ -103,83 +101,81 @@ def _register_sentences(
         yield from _master_by_hand(snapshot, asked, name, group)
 
 
-def _removed(name: str, group: Group | None, slot: Slot | None) -> Iterator[Text]:
+def _removed(name: str, group: Group | None, slot: Slot | None) -> Iterator[Message]:
     if slot is None or group is None:
-        yield Text("{name} has no entry: nothing changes.", name=name)
+        yield Message("effect.has-no-entry-nothing-changes", name=name)
         return
     if slot.slot is None or not by_hash(group):
-        yield Text(
-            "Messages to {name} answer NoRoute; it takes part in random and broadcast no more.", name=name
-        )
+        yield Message("effect.messages-to-answer-noroute-it-takes", name=name)
     else:
         left = len(hash_slots(group)) - 1
-        yield Text("Messages to {name} answer NoRoute.", name=name)
+        yield Message("effect.messages-to-answer-noroute", name=name)
         if left:
-            yield Text(
-                "The hash array of {group} shrinks from {before} slots to {after}: most keys move to another instance.",
+            yield Message(
+                "effect.the-hash-array-of-shrinks",
                 group=group.name,
                 before=left + 1,
                 after=left,
             )
         else:
-            yield Text("Nobody is left in group {group}.", group=group.name)
+            yield Message("effect.nobody-is-left-in-group", group=group.name)
     yield from masterless(name, group, slot.service_id)
 
 
 def _over_a_connection(
     snapshot: Snapshot, asked: RegisterRequest, name: str, group: Group | None, slot: Slot | None
-) -> Iterator[Text]:
+) -> Iterator[Message]:
     """The entry becomes live: over its own connection, or over that of a token."""
     routers = entries.meant(snapshot, asked.router)
     if asked.token == "own":
         without_it = [r.name for r in routers if not entries.has_joined(snapshot, r.name, asked.service_id)]
         if without_it:
-            yield Text(
-                "No connection at {routers} says it is {name}: this is refused.",
+            yield Message(
+                "effect.no-connection-at-says",
                 routers=", ".join(without_it),
                 name=name,
             )
             return
     else:
         whose = whose_token(snapshot, asked)
-        yield Text("Token {token} is the connection of {who}.", token=asked.token, who=whose)
+        yield Message("effect.token-is-the-connection", token=asked.token, who=whose)
         if whose != name:
-            yield Text("What is sent to {name} goes to {who} from now on.", name=name, who=whose)
+            yield Message("effect.what-is-sent-to-goes", name=name, who=whose)
             return
     if slot is None:
-        yield Text("Messages to {name} go to that connection from now on.", name=name)
+        yield Message("effect.messages-to-go-to-that-connection", name=name)
     elif slot.token == 0 and group is not None and slot.slot is not None and by_hash(group):
         heir = _heir(group, asked.service_id)
-        yield Text(
-            "{name} takes its slot again: its keys come home from {heir}.",
+        yield Message(
+            "effect.takes-its-slot-again-its-keys",
             name=name,
-            heir=heir or Text("nobody"),
+            heir=heir or Message("word.nobody"),
         )
     elif slot.token == 0:
-        yield Text("Messages to {name} reach it again.", name=name)
+        yield Message("effect.messages-to-reach-it-again", name=name)
     elif all(
         entries.held(snapshot, one, asked.service_id) == entries.becomes(snapshot, one, asked)
         for one in routers
     ):
-        yield Text("It is so already: nothing changes.")
+        yield Message("effect.it-is-so-already-nothing-changes")
     elif not asked.is_master:
-        yield Text("Messages to {name} go to that connection from now on.", name=name)
+        yield Message("effect.messages-to-go-to-that-connection", name=name)
 
 
 def _master_by_hand(
     snapshot: Snapshot, asked: RegisterRequest, name: str, group: Group | None
-) -> Iterator[Text]:
+) -> Iterator[Message]:
     if group is None:
         return
     if asked.is_master and group.elected:
-        yield Text(
-            "Group {group} elects its master by lease: the routers refuse this. Promote it instead.",
+        yield Message(
+            "effect.group-elects-its-master-by-lease",
             group=group.name,
         )
     elif asked.is_master and group.master not in (None, asked.service_id):
-        yield Text("It takes the place of {old}.", old=name_of(snapshot, group.master or ""))
+        yield Message("effect.it-takes-the-place", old=name_of(snapshot, group.master or ""))
     elif not asked.is_master and group.master == asked.service_id and not group.elected:
-        yield Text("{name} is the master of {group} no longer.", name=name, group=group.name)
+        yield Message("effect.is-the-master-of-no-longer", name=name, group=group.name)
 
 
 def whose_token(snapshot: Snapshot, asked: RegisterRequest) -> str:
@@ -190,21 +186,21 @@ def whose_token(snapshot: Snapshot, asked: RegisterRequest) -> str:
     found = {router: row.name or row.peer for router, row in rows.items() if row is not None}
     if routers and not found:
         if len(routers) > 1:
-            said = Text(
-                "no router has a connection with token {token}; see the connections, or use the token 'own'",
+            said = Message(
+                "effect.no-router-has-a-connection",
                 token=asked.token,
             )
         else:
-            said = Text(
-                "{router} has no connection with token {token}; see the connections, or use the token 'own'",
+            said = Message(
+                "effect.has-no-connection-with-token-see",
                 router=routers[0],
                 token=asked.token,
             )
-        raise RefusedWithMessage(said)
+        raise Refused.coded(said)
     if len(set(found.values())) > 1 or len(found) < len(routers):
-        raise RefusedWithMessage(
-            Text(
-                "token {token} is not the same connection everywhere ({where}); name one router, or use the token 'own'",
+        raise Refused.coded(
+            Message(
+                "effect.token-is-not-the-same-connection",
                 token=asked.token,
                 where=", ".join(f"{router}: {found.get(router, '–')}" for router in routers),
             )
@@ -212,7 +208,9 @@ def whose_token(snapshot: Snapshot, asked: RegisterRequest) -> str:
     return next(iter(found.values()), "")
 
 
-def without(name: str, group: Group | None, slot: Slot | None, away: Collection[str] = ()) -> Iterator[Text]:
+def without(
+    name: str, group: Group | None, slot: Slot | None, away: Collection[str] = ()
+) -> Iterator[Message]:
     """What happens while this entry is vacant, and those of `away` too."""
     if slot is None or group is None:
         return
@@ -220,21 +218,21 @@ def without(name: str, group: Group | None, slot: Slot | None, away: Collection[
     if slot.slot is not None and slots and by_hash(group):
         heir = _heir(group, slot.service_id, away)
         if heir:
-            yield Text(
-                "The keys of its slot (1 of {slots}) go to {heir}; everyone else's stay.",
+            yield Message(
+                "effect.the-keys-of-its-slot-1",
                 slots=slots,
                 heir=heir,
             )
         else:
-            yield Text("Nobody else is live in group {group}: its callers get NoRoute.", group=group.name)
-    yield Text("Messages to {name} answer NoRoute until it registers again.", name=name)
+            yield Message("effect.nobody-else-is-live-in-group", group=group.name)
+    yield Message("effect.messages-to-answer-noroute-until", name=name)
     yield from masterless(name, group, slot.service_id)
 
 
-def masterless(name: str, group: Group, service_id: str) -> Iterator[Text]:
+def masterless(name: str, group: Group, service_id: str) -> Iterator[Message]:
     if group.master == service_id:
-        yield Text(
-            "{name} is the master of {group}: calls to the master fail until there is another.",
+        yield Message(
+            "effect.is-the-master-of-calls",
             name=name,
             group=group.name,
         )
@@ -258,34 +256,34 @@ def elects(group: Group) -> bool:
 def of_promote(snapshot: Snapshot, service_id: str) -> Said:
     """Raises `Refused` as `luabus.admin` does, in a group that elects no master."""
     name = name_of(snapshot, service_id)
-    title = Text("Promote {name} to master?", name=name)
+    title = Message("effect.promote-to-master", name=name)
     group = group_of(snapshot, service_id)
     if group is None or not elects(group):
-        raise RefusedWithMessage(
-            Text(
-                "group {group} elects no master; register {name} as master by hand instead",
+        raise Refused.coded(
+            Message(
+                "effect.group-elects-no-master-register",
                 group=group.name if group else service_id.partition(".")[0],
                 name=name,
             )
         )
     if group.master == service_id:
-        return title, [Text("{name} is the master already: nothing changes.", name=name)], False
+        return title, [Message("effect.is-the-master-already-nothing-changes", name=name)], False
     if group.master is None:
         return (
             title,
-            [Text("{group} has no master that could hand over: this fails now.", group=group.name)],
+            [Message("effect.has-no-master-that-could-hand", group=group.name)],
             True,
         )
     slot = slot_of(snapshot, service_id)
     if slot is None or not slot.token:
-        return title, [Text("{name} is not registered: this is answered NoRoute.", name=name)], True
-    given = Text(
-        "{old} gives up the lease of {group} and {name} takes it, with a higher epoch.",
+        return title, [Message("effect.is-not-registered-this-is-answered", name=name)], True
+    given = Message(
+        "effect.gives-up-the-lease",
         old=name_of(snapshot, group.master),
         group=group.name,
         name=name,
     )
-    return title, [given, Text("Calls to the master fail for a moment in between.")], True
+    return title, [given, Message("effect.calls-to-the-master-fail")], True
 
 
 def routed_to(snapshot: Snapshot, route: str) -> tuple[Group | None, list[str]]:
@@ -313,48 +311,46 @@ def routed_to(snapshot: Snapshot, route: str) -> tuple[Group | None, list[str]]:
 
 def of_call(snapshot: Snapshot, asked: CallRequest) -> Said:
     """Who would get a request."""
-    title = Text("Send {method} to {route}?", method=asked.method, route=asked.route)
+    title = Message("effect.send-to", method=asked.method, route=asked.route)
     group, names = routed_to(snapshot, asked.route)
     kind = asked.route.partition(":")[0]
     if not names:
         said = nobody(snapshot, asked, group)
     elif group is None or kind in ("target", "hash"):
-        said = Text("{name} gets it.", name=names[0])
+        said = Message("effect.gets-it", name=names[0])
     elif kind == "broadcast":
-        said = Text("Every live instance of {group} gets it: {count}.", group=group.name, count=len(names))
+        said = Message("effect.every-live-instance-of-gets", group=group.name, count=len(names))
     elif kind == "random":
-        said = Text(
-            "One of the {count} live instances of {group} gets it.", group=group.name, count=len(names)
-        )
+        said = Message("effect.one-of-the-live-instances", group=group.name, count=len(names))
     else:
-        said = Text("The master gets it: {name}.", name=names[0])
+        said = Message("effect.the-master-gets", name=names[0])
     return title, [said], False
 
 
-def nobody(snapshot: Snapshot, asked: CallRequest, group: Group | None) -> Text:
+def nobody(snapshot: Snapshot, asked: CallRequest, group: Group | None) -> Message:
     """What becomes of a request that by the tables leads nowhere."""
     if not snapshot.routed:
-        return Text("No router answers: nothing can be sent.")
+        return Message("effect.no-router-answers-nothing-can")
     masterless = asked.route.startswith("master:") and group is not None and group.master is None
     if group is not None and masterless:
         if asked.one_way:
-            return Text("{group} has no master now: nobody gets it.", group=group.name)
-        return Text("{group} has no master now: it is answered NoMaster.", group=group.name)
+            return Message("effect.has-no-master-now-nobody-gets", group=group.name)
+        return Message("effect.has-no-master-now", group=group.name)
     if asked.one_way:
-        return Text("Nobody is there now: nobody gets it.")
-    return Text("Nobody is there: it is answered NoRoute.")
+        return Message("effect.nobody-is-there-now-nobody-gets")
+    return Message("effect.nobody-is-there-it-is-answered")
 
 
-def unanswered(snapshot: Snapshot, asked: CallRequest) -> Text:
+def unanswered(snapshot: Snapshot, asked: CallRequest) -> Message:
     """Nobody answered in time: how long that was, and who was asked, as far as one can know."""
     group, names = routed_to(snapshot, asked.route)
-    who: Text | str = asked.route
+    who: Message | str = asked.route
     if group is not None and asked.route.startswith(("random:", "broadcast:")):
-        who = Text("an instance of {group} ({names})", group=group.name, names=", ".join(names))
+        who = Message("effect.an-instance", group=group.name, names=", ".join(names))
     elif names:
         who = names[0]
-    return Text(
-        "no answer within {seconds} s from {who}: {method} was sent to {route}",
+    return Message(
+        "effect.no-answer-within-s",
         seconds=f"{asked.timeout_s:g}",
         who=who,
         method=asked.method,

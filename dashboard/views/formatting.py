@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from dashboard.i18n import Text
 from dashboard.model.answers import Level
+from luabus.messages import Message
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
@@ -16,7 +16,7 @@ LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
 def size(count: float | None) -> str:
     """`1.5 MiB`; a dash for None."""
     if count is None:
-        return "–"
+        return "effect.text"
     value = float(count)
     for unit in _SIZES:
         if value < 1024 or unit == _SIZES[-1]:
@@ -25,20 +25,20 @@ def size(count: float | None) -> str:
     raise AssertionError("unreachable")
 
 
-def span(seconds: float | None) -> Text:
+def span(seconds: float | None) -> Message:
     """The two largest units: `3 min 12 s`, `2 d 4 h`; a dash for None."""
     if seconds is None:
-        return Text("–")
+        return Message("effect.text")
     if 0 < seconds < 1:
-        return Text("< 1 s")
+        return Message("ui.1-s")
     whole = int(max(seconds, 0))
     if whole < 60:
-        return Text("{s} s", s=whole)
+        return Message("ui.s", s=whole)
     if whole < 3600:
-        return Text("{min} min {s} s", min=whole // 60, s=whole % 60)
+        return Message("ui.min-s", min=whole // 60, s=whole % 60)
     if whole < 86_400:
-        return Text("{h} h {min} min", h=whole // 3600, min=whole % 3600 // 60)
-    return Text("{d} d {h} h", d=whole // 86_400, h=whole % 86_400 // 3600)
+        return Message("ui.h-min", h=whole // 3600, min=whole % 3600 // 60)
+    return Message("ui.d-h", d=whole // 86_400, h=whole % 86_400 // 3600)
 
 
 def duration(seconds: float | None) -> str:
@@ -49,7 +49,7 @@ def duration(seconds: float | None) -> str:
 def rate(per_second: float | None) -> str:
     """`0.3/s`, `12/s`, `3.4 k/s`, `1.2 M/s`."""
     if per_second is None:
-        return "–"
+        return "effect.text"
     for limit, unit, divisor in ((1000, "", 1.0), (1e6, " k", 1e3), (float("inf"), " M", 1e6)):
         if per_second < limit:
             value = per_second / divisor
@@ -60,13 +60,13 @@ def rate(per_second: float | None) -> str:
 
 def percent(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "effect.text"
     return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
 
 
 def milliseconds(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "effect.text"
     if 0 < value < 0.1:
         return f"{value * 1000:.0f} µs"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dashboard.i18n import Text, reason
 from dashboard.model.answers import Exit, Group, Level, Process
 from dashboard.model.snapshot import Snapshot
 from dashboard.views.alarms import TABLES_DIFFER, alarms_of
 from dashboard.views.entries import foreign
 from dashboard.views.formatting import LEVELS, ordinal, size, span, worst
 from dashboard.views.routing_tables import differing_groups, hash_slots
+from luabus.messages import Message
 
 SLOW_READER_BYTES = 256 * 1024
 """So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""
@@ -24,7 +24,7 @@ class Finding:
     """One thing that is wrong; `page` is where to look, `subject` the name to look for."""
 
     level: Level
-    text: Text
+    text: Message
     subject: str
     page: str
 
@@ -32,7 +32,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Health:
     level: Level
-    sentence: Text
+    sentence: Message
     troubles: tuple[Finding, ...]
 
 
@@ -70,45 +70,45 @@ def lacks_master(group: Group) -> bool:
     return (group.elected or group.mode == "master" or group.epoch > 0) and group.master is None
 
 
-def _sentence(snapshot: Snapshot, level: Level, troubles: list[Finding]) -> Text:
+def _sentence(snapshot: Snapshot, level: Level, troubles: list[Finding]) -> Message:
     if not troubles:
         running = sum(process.state == "running" for process in snapshot.processes)
         routers = len(snapshot.routers)
         if routers == 1:
-            return Text("Healthy: {running} processes run, the router answers.", running=running)
-        return Text(
-            "Healthy: {running} processes run, {routers} routers agree.", running=running, routers=routers
-        )
-    said: Text = troubles[0].text
+            return Message("health.healthy-processes-run-the-router-answers", running=running)
+        return Message("health.healthy-processes-run-routers-agree", running=running, routers=routers)
+    said: Message = troubles[0].text
     for trouble in troubles[1:SAID_AT_ONCE]:
-        said = Text("{first}; {second}", first=said, second=trouble.text)
+        said = Message("health.first-second", first=said, second=trouble.text)
     if len(troubles) > SAID_AT_ONCE:
-        said = Text("{first}; and {more} more", first=said, more=len(troubles) - SAID_AT_ONCE)
-    return Text("Down: {what}." if level == "bad" else "Degraded: {what}.", what=said)
+        said = Message("health.and-more", first=said, more=len(troubles) - SAID_AT_ONCE)
+    return Message("health.down" if level == "bad" else "health.degraded", what=said)
 
 
 def _routers(snapshot: Snapshot) -> Iterator[Finding]:
     if not snapshot.routers:
-        yield Finding("bad", Text("no router is configured"), "", "routes")
+        yield Finding("bad", Message("health.no-router-is-configured"), "", "routes")
     elif not snapshot.routed:
         seen = max((router.seen for router in snapshot.routers if router.seen is not None), default=None)
         if seen is None:
-            text = Text(
-                "no router answers ({why})",
-                why=snapshot.bus_error or Text("none ever did since this page's process began"),
+            text = Message(
+                "health.no-router-answers",
+                why=snapshot.bus_error or Message("health.none-ever-did-since-this-pages"),
             )
         else:
-            text = Text("no router answers; routes are as last known {ago} ago", ago=span(snapshot.at - seen))
+            text = Message("health.no-router-answers-routes", ago=span(snapshot.at - seen))
         yield Finding("bad", text, "", "routes")
     else:
         for router in snapshot.routers:
             if not router.connected:
                 yield Finding(
-                    "warn", Text("{router} does not answer", router=router.name), router.name, "routes"
+                    "warn", Message("health.does-not-answer", router=router.name), router.name, "routes"
                 )
                 continue
             if router.stats and router.stats.draining:
-                yield Finding("warn", Text("{router} is stopping", router=router.name), router.name, "routes")
+                yield Finding(
+                    "warn", Message("health.is-stopping", router=router.name), router.name, "routes"
+                )
 
 
 def _alarms(snapshot: Snapshot) -> Iterator[Finding]:
@@ -116,14 +116,14 @@ def _alarms(snapshot: Snapshot) -> Iterator[Finding]:
     for alarm in alarms_of(router for router in snapshot.routers if router.connected):
         # What the tables show already is not said again.
         if not (alarm.key[0] == TABLES_DIFFER and alarm.text.endswith(said)):
-            yield Finding(alarm.level, Text("{alarm}", alarm=alarm.text), alarm.router, "routes")
+            yield Finding(alarm.level, Message("health.alarm", alarm=alarm.text), alarm.router, "routes")
 
 
 def _launcher(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.launcher_error is not None:
         yield Finding(
             "warn",
-            Text("the launcher does not answer ({why})", why=reason(snapshot.launcher_error)),
+            Message("health.the-launcher-does-not-answer", why=snapshot.launcher_error),
             "",
             "processes",
         )
@@ -139,42 +139,42 @@ def _processes(snapshot: Snapshot) -> Iterator[Finding]:
         why = exit_text(process.exit)
         if process.state == "failed":
             text = (
-                Text("{name} has failed: {why}", name=process.name, why=why)
+                Message("health.has-failed-name-why", name=process.name, why=why)
                 if why
-                else Text("{name} has failed", name=process.name)
+                else Message("health.has-failed", name=process.name)
             )
             yield Finding("bad", text, process.name, "processes")
         elif process.state == "backoff":
-            text = Text(
-                "{name} is restarting for the {nth} time",
+            text = Message(
+                "health.is-restarting-for-the-time",
                 name=process.name,
                 nth=ordinal(process.restarts + 1),
                 n=process.restarts + 1,
             )
             yield Finding("warn", text, process.name, "processes")
         elif process.missing:
-            text = Text(
-                "{name} has ended ({why}) and stays down, for its restart policy is {policy}",
+            text = Message(
+                "health.has-ended-and-stays-down",
                 name=process.name,
                 why=why,
                 policy=process.restart_policy,
             )
             yield Finding("warn", text, process.name, "processes")
         elif process.shown_state == "not ready" and process.name not in told:
-            text = Text("{name} runs, but is not ready", name=process.name)
+            text = Message("health.runs-but-is-not-ready", name=process.name)
             yield Finding("warn", text, process.name, "processes")
 
 
 def _groups(snapshot: Snapshot) -> Iterator[Finding]:
     newcomers = snapshot.newcomers()
     for router in newcomers:
-        text = Text("{router} has just started: no service is registered there yet", router=router.name)
+        text = Message("health.has-just-started-no-service", router=router.name)
         yield Finding("warn", text, router.name, "routes")
     yield from _differing(snapshot)
     names = {slot.service_id: slot.name for group in snapshot.groups() for slot in group.slots}
     for service_id, other in sorted({(one, row.name) for _, one, row in foreign(snapshot)}):
         name = names.get(service_id, service_id)
-        text = Text("the entry of {name} points at the connection of {other}", name=name, other=other)
+        text = Message("health.the-entry-of-points", name=name, other=other)
         yield Finding("warn", text, name, "routes")
     for group in snapshot.groups():
         yield from _group(group)
@@ -187,14 +187,14 @@ def _differing(snapshot: Snapshot) -> Iterator[Finding]:
         name = names.get(number, str(number))
         if len(settled) == 2:
             one, other = settled
-            text = Text(
-                "{one} and {other} have different tables for group {group}",
+            text = Message(
+                "health.and-have-different-tables-for-group",
                 one=one.name,
                 other=other.name,
                 group=name,
             )
         else:
-            text = Text("the routers disagree about group {group}", group=name)
+            text = Message("health.the-routers-disagree-about-group", group=name)
         yield Finding("warn", text, name, "routes")
 
 
@@ -202,10 +202,10 @@ def _group(group: Group) -> Iterator[Finding]:
     slots = hash_slots(group)
     vacant = sum(slot.token == 0 for slot in slots)
     if vacant and not any(slot.token for slot in group.slots):
-        yield Finding("bad", Text("nobody serves group {group}", group=group.name), group.name, "routes")
+        yield Finding("bad", Message("health.nobody-serves-group", group=group.name), group.name, "routes")
     elif vacant:
-        text = Text(
-            "group {group} has {vacant} of {total} slots vacant",
+        text = Message(
+            "health.group-has-of-slots-vacant",
             group=group.name,
             vacant=vacant,
             total=len(slots),
@@ -213,14 +213,14 @@ def _group(group: Group) -> Iterator[Finding]:
         yield Finding("warn", text, group.name, "routes")
     # Who elects its master, or has had one, is called by it: without one, those calls fail.
     if lacks_master(group):
-        yield Finding("bad", Text("group {group} has no master", group=group.name), group.name, "routes")
+        yield Finding("bad", Message("health.group-has-no-master", group=group.name), group.name, "routes")
 
 
 def _connections(snapshot: Snapshot) -> Iterator[Finding]:
     for row in snapshot.connections:
         if row.pending_bytes >= SLOW_READER_BYTES:
-            text = Text(
-                "{name} reads slowly: {size} wait for it at {router}",
+            text = Message(
+                "health.reads-slowly-wait",
                 name=row.name or row.peer,
                 size=size(row.pending_bytes),
                 router=row.router,

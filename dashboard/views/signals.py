@@ -6,7 +6,8 @@ import signal
 from enum import Enum, auto
 from typing import Final
 
-from dashboard.i18n import Invalid, Text
+from dashboard.i18n import Invalid
+from luabus.messages import Message
 
 
 class Effect(Enum):
@@ -58,7 +59,7 @@ def name_of(given: str) -> str:
     name = text if text.startswith("SIG") else f"SIG{text}"
     if name not in signal.Signals.__members__:
         usual = ", ".join(USUAL)
-        raise Invalid(Text("there is no signal {given}; usual are {usual}", given=repr(given), usual=usual))
+        raise Invalid(Message("effect.there-is-no-signal-usual", given=repr(given), usual=usual))
     return signal.Signals[name].name
 
 

@@ -7,11 +7,11 @@ import sys
 import time
 
 import pytest
-from tests.luabus.lease.conftest import Opener
 
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError
 from luabus.lease.stores.base import LeaseRow
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 LARGE = 2**63 - 1
