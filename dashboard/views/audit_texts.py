@@ -13,6 +13,10 @@ from luabus.messages import Message
 MOST_ARGUMENTS: Final = 160
 """Characters of a request's arguments that the event log keeps."""
 
+_REGISTER: Final = ("audit.register", "audit.register-with-token", "audit.register-of-connection")
+_MASTER: Final = ("audit.master", "audit.master-with-token", "audit.master-of-connection")
+"""Of a service's own connection, of a token, of a token whose connection is known."""
+
 
 def registered(
     asked: RegisterRequest, name: str, whose: str = "", results: Mapping[str, str] | None = None
@@ -24,9 +28,9 @@ def registered(
     elif asked.token == 0:
         code = "audit.vacate"
     else:
-        code = "audit.master" if asked.is_master else "audit.register"
+        own, by_token, by_connection = _MASTER if asked.is_master else _REGISTER
+        code = own if asked.token == "own" else by_connection if whose else by_token
         if asked.token != "own":
-            code += "-of-connection" if whose else "-with-token"
             values |= {"token": asked.token, "who": whose} if whose else {"token": asked.token}
     what = Message(code, **values)
     if results is None:
