@@ -59,4 +59,4 @@ def _is_done(instance: Instance) -> bool:
     if not instance.machine.wanted or instance.ready:
         return True
     # A command that did its work and ended.
-    return instance.state is State.EXITED and not instance.spec.rules.must_report_ready
+    return instance.state is State.EXITED and not instance.spec.daemon

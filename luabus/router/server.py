@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import ipaddress
 import logging
 import os
 import time
@@ -34,6 +33,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.net import is_loopback
 from luabus.protocol.codec import pack_call
 from luabus.protocol.frames import META_SIZE
 from luabus.router.counters import Counters
@@ -77,7 +77,7 @@ class Router:
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
-        if not _is_loopback(host) and not allow_plaintext:
+        if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
@@ -500,12 +500,3 @@ def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> No
 def _check_number(what: str, value: object, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise BadArguments(f"{what} is a whole number from {least} to {most}, not {value!r:.40}", path=what)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
