@@ -99,7 +99,7 @@ async def test_of_many_contenders_one_wins(server: StoreServer, connect: Opener)
 
 COUNTER = """
 import asyncio, sys
-from luabus.election import LeaseRow
+from luabus.lease.stores.base import LeaseRow
 from luabus.lease import open_store
 
 async def main(url, namespace, me, until):

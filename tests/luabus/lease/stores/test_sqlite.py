@@ -109,7 +109,7 @@ async def test_a_writer_that_is_killed_leaves_a_whole_row(file: SqliteFile, conn
     """kill -9 in the middle of writing, again and again: what is there is always the last or the next row."""
     program = """
 import asyncio, sys
-from luabus.election import LeaseRow
+from luabus.lease.stores.base import LeaseRow
 from luabus.lease import open_store
 
 async def main(url, namespace):

@@ -82,9 +82,9 @@ async def test_the_last_call_is_made_even_if_nobody_waits_any_more() -> None:
 def test_the_end_of_the_process_does_not_wait_for_it() -> None:
     program = """
 import asyncio, threading
-from luabus.lease.worker import Worker
+from luabus.lease.stores.thread import StoreThread
 async def main():
-    worker = Worker("stuck")
+    worker = StoreThread("stuck")
     try:
         await worker.run(threading.Event().wait, 0.05)
     except TimeoutError:
