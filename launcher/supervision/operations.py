@@ -205,7 +205,7 @@ class Operations:
     async def _remove_one(self, place: Place) -> str:
         async with place:
             if await self._bring_down(place, "removed"):
-                await self._supervisor.forget(place.name)
+                self._supervisor.forget(place.name)
         return ""
 
     async def _bring_down(self, place: Place, why: str) -> bool:

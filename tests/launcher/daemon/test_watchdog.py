@@ -66,7 +66,7 @@ def guard_of(launcher: int) -> int:
 def test_what_nobody_expected_is_told(raised: str, said: str, code: int) -> None:
     program = f"""
 import sys
-from launcher.guard import guarded
+from launcher.daemon.watchdog import guarded
 def run(lifeline):
     print("hello")
     raise {raised}

@@ -24,8 +24,8 @@ def test_children_are_seen_zombies_included() -> None:
 
 def test_a_child_dies_with_its_parent() -> None:
     script = (
-        "import os, subprocess, sys; from launcher import native; me = os.getpid();"
-        "p = subprocess.Popen(['sleep', '100'], preexec_fn=lambda: native.die_with(me));"
+        "import os, subprocess, sys; from launcher.processes import linux; me = os.getpid();"
+        "p = subprocess.Popen(['sleep', '100'], preexec_fn=lambda: linux.die_with(me));"
         "print(p.pid, flush=True); sys.stdin.read()"
     )
     parent = subprocess.Popen(
@@ -43,6 +43,6 @@ def test_a_child_dies_with_its_parent() -> None:
 
 
 def test_a_child_whose_parent_is_gone_already_ends() -> None:
-    script = "from launcher import native; native.die_with(1 << 22); print('alive')"
+    script = "from launcher.processes import linux; linux.die_with(1 << 22); print('alive')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
