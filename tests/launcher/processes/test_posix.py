@@ -143,11 +143,6 @@ async def test_another_user() -> None:
     spawner.close()
 
 
-async def test_threads_say_what_they_cannot() -> None:
-    with pytest.raises(SpawnError, match="need a POSIX system"):
-        ThreadSpawner(asyncio.get_running_loop()).spawn(order("exit=0", user="nobody"), Heard())
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG")
 async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
     spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
