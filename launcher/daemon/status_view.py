@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.plan.plan import dashboard_url
 from launcher.plan.spec import ReadyBy
-from launcher.processes.usage import Meter, Usage
+from launcher.processes.usage import Usage
 from launcher.supervision.instance import Instance
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.health import assess
@@ -22,7 +22,6 @@ class StatusView:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._meter = Meter(time.monotonic)
 
     def processes(self) -> list[dict[str, Any]]:
         """All rows of `processes`, in start order."""
@@ -85,13 +84,10 @@ class StatusView:
         )
 
     def _rows(self) -> list[Process]:
-        instances = list(self._supervisor.instances.values())
-        self._meter.keep([pid for instance in instances if (pid := instance.pid) is not None])
-        return [self._row(instance) for instance in instances]
+        return [self._row(instance) for instance in self._supervisor.instances.values()]
 
     def _row(self, instance: Instance) -> Process:
-        usage = Usage() if instance.pid is None else self._meter.measure(instance.pid, instance.uptime_s)
-        return process_row(instance, usage, self._supervisor.stopped_by.get(instance.name))
+        return process_row(instance, instance.usage(), self._supervisor.stopped_by.get(instance.name))
 
     def masters(self) -> dict[str, str | None]:
         """By service, for those with route master: the instance that is master now, or None."""

@@ -12,13 +12,16 @@ unit while it waits for its lane, for the unit may be another one by then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
 from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan, slots_of
 from launcher.plan.port_checks import check_address
+from launcher.processes.backend import ProcessIdentity
 from launcher.processes.exit_status import signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
@@ -33,6 +36,13 @@ Names = str | Sequence[str]
 
 STOPPED, REMOVED = "was stopped meanwhile", "was removed meanwhile"
 """What overtook a verb."""
+
+ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
+"""Signals that end a process which does nothing against it."""
+
+DEATH_S: Final = 0.5
+"""How long `kill` gives such a signal to do so. It is the launcher that waits: the cluster may go down with the process, but not
+before this answer."""
 
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
@@ -74,8 +84,11 @@ class Operations:
         places = self._places(self._asked("restart", names, who))
         return await self._carry_out(places, wait, lambda: self._rolling(places, self._restart_one))
 
-    async def kill(self, name: str, signal: str | int, who: Who) -> Report:
-        """Sends a signal to the process itself. Its restart policy decides what comes after."""
+    async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
+        """Sends a signal to the process itself. Its restart policy decides what comes after.
+
+        With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
+        """
         try:
             number = signal_number(str(signal))
         except ValueError as error:
@@ -84,10 +97,12 @@ class Operations:
         living = [instance for instance in instances if instance.pid is not None]
         if not living:
             raise Refused(f"{name} has no process: it is {instances[0].state}")
+        identities: dict[str, ProcessIdentity | None] = {}
         for instance in living:
             self._supervisor.events.add(
                 "verb", instance.name, f"kill with {signal_name(number)}, pid {instance.pid}", dict(who)
             )
+            identities[instance.name] = instance.identity
             try:
                 instance.signal(number)
             except ProcessLookupError:
@@ -96,6 +111,11 @@ class Operations:
                 raise Refused(
                     f"{instance.name} (pid {instance.pid}) runs as another user: no permission to signal it"
                 ) from None
+        if wait and signal_name(number) in ENDING:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DEATH_S):
+                    for instance in living:
+                        await instance.until(partial(_is_another, instance, identities[instance.name]))
         named = ", ".join(instance.name for instance in living)
         return self._report([instance.name for instance in living], f"sent {signal_name(number)} to {named}")
 
@@ -208,7 +228,7 @@ class Operations:
     async def _remove_one(self, place: Place) -> str:
         async with place:
             if await self._bring_down(place, "removed"):
-                await self._supervisor.forget(place.name)
+                self._supervisor.forget(place.name)
         return ""
 
     async def _bring_down(self, place: Place, why: str) -> bool:
@@ -342,6 +362,10 @@ class Operations:
         for spec in plan.specs:
             if spec.name in touched and spec.address not in own and (reason := check_address(spec)):
                 raise Refused(f"nothing was changed: {reason}")
+
+
+def _is_another(instance: Instance, identity: ProcessIdentity | None) -> bool:
+    return instance.identity != identity
 
 
 def _summary(changes: Changes) -> str:

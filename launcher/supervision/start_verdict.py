@@ -1,4 +1,4 @@
-"""Has the cluster come up? A pure look at its units: yes, not yet, or no and why."""
+"""Has the cluster come up? Yes, not yet, or no and why. Pure, over records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.supervision.instance import Instance
+from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import State
 
 NAMED: Final = 5
@@ -22,7 +22,7 @@ class Verdict:
     reason: str = ""
 
 
-def judge(instances: Iterable[Instance]) -> Verdict:
+def judge(instances: Iterable[InstanceRecord]) -> Verdict:
     """A process that failed for good fails the start, and so does one that waits for what does not come by itself.
 
     One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says.
@@ -33,30 +33,24 @@ def judge(instances: Iterable[Instance]) -> Verdict:
             continue
         if instance.state is State.FAILED or instance.state is State.EXITED:
             has = "failed" if instance.state is State.FAILED else "ended"
-            return Verdict(
-                failed=instance.name, reason=f"{instance.name} has {has}: {instance.machine.detail}"
-            )
+            return Verdict(failed=instance.name, reason=f"{instance.name} has {has}: {instance.detail}")
         if instance.stuck:
-            return Verdict(
-                failed=instance.name, reason=f"{instance.name} cannot start: {instance.machine.detail}"
-            )
+            return Verdict(failed=instance.name, reason=f"{instance.name} cannot start: {instance.detail}")
         ready = False
     return Verdict(ready=ready)
 
 
-def out_of_time(instances: Iterable[Instance], timeout_s: float) -> Verdict:
-    """The verdict on units of which some are not ready when nobody waits any longer."""
+def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
+    """The verdict on instances of which some are not ready when nobody waits any longer."""
     late = [instance for instance in instances if not _is_done(instance)]
-    named = "; ".join(
-        f"{instance.name} is {instance.state}: {instance.machine.detail}" for instance in late[:NAMED]
-    )
+    named = "; ".join(f"{instance.name} is {instance.state}: {instance.detail}" for instance in late[:NAMED])
     more = f"; and {len(late) - NAMED} more" if len(late) > NAMED else ""
-    first = next((instance for instance in late if not instance.machine.waiting), late[0])
+    first = next((instance for instance in late if not instance.waiting), late[0])
     return Verdict(failed=first.name, reason=f"not ready after {timeout_s:g} s: {named}{more}")
 
 
-def _is_done(instance: Instance) -> bool:
-    if not instance.machine.wanted or instance.ready:
+def _is_done(instance: InstanceRecord) -> bool:
+    if not instance.wanted or instance.ready:
         return True
     # A command that did its work and ended.
     return instance.state is State.EXITED and not instance.spec.daemon
