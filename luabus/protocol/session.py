@@ -5,7 +5,7 @@ Life of a session: shaking hands -> open -> closed. A shell around a socket (`tr
 
     start(now, peer)         the connection stands
     receive(data, now)       bytes have arrived
-    data_to_send()           what is to be written; then `written(waiting)`: what the socket has not taken of it
+    flush()                  what waits in the buffer goes to `Shell.write`
     tick(now)                at `due_at` at the latest: time-outs, heart-beats
     eof(), end(...)          the peer says no more; close
 
@@ -36,7 +36,7 @@ from luabus.protocol.handshake import Handshake, decode_bye, encode_bye
 from luabus.protocol.options import StreamOptions, check_timeout
 from luabus.protocol.pending import PendingCalls
 from luabus.protocol.reassembly import Reassembly
-from luabus.protocol.send_buffer import GATHER, PORTION, SendBuffer
+from luabus.protocol.send_buffer import PORTION, SendBuffer, Shell
 
 CALL_ROUTE: Final = make_route(Kind.CALL)
 REQUEST_ROUTE: Final = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
@@ -76,12 +76,6 @@ class SessionEvents:
     def ended(self, error: LuabusError | None, text: str, *, was_open: bool) -> None:
         """The session is closed: for `error`, None when this side wanted it; `text` is its short form."""
 
-    def shut(self, *, abort: bool) -> None:
-        """Close the connection: after what is in the buffer has been written, or at once."""
-
-    def due_changed(self) -> None:
-        """`due_at` is another."""
-
     def called(self, route: int, source: int, sequence: int, data: bytes, start: int, end: int) -> None:
         """A call came, and there is no receiver for it."""
 
@@ -116,7 +110,7 @@ class Session(SendBuffer, SessionEvents):
     """
 
     __slots__ = (
-        "_calls", "_frame_loop", "_greeting", "_handshake", "_heartbeat_at", "_heartbeat_s", "_opened", "_pong_stamp",
+        "_calls", "_frame_loop", "_handshake", "_heartbeat_at", "_heartbeat_s", "_pong_stamp",
         "_reading_paused", "_reassembly", "_shake_by", "_silence_s", "answers", "clock", "connected_at", "connector",
         "control_receiver", "due_at", "last_received", "receiver", "reported_rtt_us",
     )  # fmt: skip
@@ -124,6 +118,7 @@ class Session(SendBuffer, SessionEvents):
     def __init__(
         self,
         token: int,
+        shell: Shell,
         frame_loop: Delivery,
         *,
         connector: bool,
@@ -136,7 +131,7 @@ class Session(SendBuffer, SessionEvents):
         receiver: Receiver | None = None,
         control_receiver: Receiver | None = None,
     ) -> None:
-        super().__init__(token, options, name)
+        super().__init__(token, shell, options, name)
         self._frame_loop = frame_loop
         self.connector = connector
         self.receiver = receiver
@@ -144,8 +139,7 @@ class Session(SendBuffer, SessionEvents):
         self._handshake: Handshake | None = Handshake(
             connector=connector, secret=secret, nonce=nonce, given_id=0 if connector else self.id
         )
-        self._greeting = b""
-        self._opened = self._reading_paused = False
+        self._reading_paused = False
         self._reassembly = Reassembly()
         self._calls: PendingCalls[Any] = PendingCalls(first_sequence)
         self.answers = 0
@@ -186,42 +180,35 @@ class Session(SendBuffer, SessionEvents):
         self.last_received = now
         self._shake_by = now + HANDSHAKE_TIMEOUT_S
         if self._handshake is not None:
-            self._greeting += self._handshake.start()
-            self.flush()
+            self._greet(self._handshake.start())
         self._reckon()
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes that have arrived."""
-        if self.is_closed:
-            return
         self.last_received = now
         self.bytes_in += len(data)
+        parts: tuple[bytes, ...] = (data,)
         if self._reassembly.have:
-            for part in self._reassembly.complete(data):
-                if not self.is_closed:
-                    self._take(part)
-        else:
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        try:
-            if self._handshake is not None:
-                data = self._shake(self._handshake, data)
-                if self._handshake is not None or not data:
-                    self._reassembly.keep(data, 0)
-                    return
-            taken = self._frame_loop.receive(self, data)
-        except LuabusError as error:
-            self.end(error, say=True)
-            return
-        if taken < len(data) and not self.is_closed:
-            self._reassembly.keep(data, taken)
+            parts = self._reassembly.complete(data)
+        for part in parts:
+            if self.is_closed:
+                return
+            try:
+                if self._handshake is not None:
+                    part = self._shake(self._handshake, part)
+                    if self._handshake is not None or not part:
+                        self._reassembly.keep(part, 0)
+                        continue
+                taken = self._frame_loop.receive(self, part)
+            except LuabusError as error:
+                self.end(error, say=True)
+                return
+            if taken < len(part) and not self.is_closed:
+                self._reassembly.keep(part, taken)
 
     def _shake(self, handshake: Handshake, data: bytes) -> bytes:
         send, taken = handshake.receive(data)
-        self._greeting += send
-        if send:
-            self.flush()
+        self._greet(send)
         if handshake.done:
             self._handshake = None
             if handshake.connector:
@@ -232,6 +219,10 @@ class Session(SendBuffer, SessionEvents):
             self.opened()
             self.flush()
         return data[taken:]
+
+    def _greet(self, data: bytes) -> None:
+        if data:
+            self._shell.write(data)
 
     def eof(self) -> None:
         """The peer says no more. An error in the middle of a frame; else nothing yet: what we say may still be heard."""
@@ -332,7 +323,7 @@ class Session(SendBuffer, SessionEvents):
             self.flush()
         if deadline is not None and deadline < self.due_at:
             self.due_at = deadline
-            self.due_changed()
+            self._shell.due_changed()
         return sequence
 
     def settle_call(self, sequence: int) -> Any:
@@ -343,26 +334,6 @@ class Session(SendBuffer, SessionEvents):
         """Stop waiting for a call that is not answered, and tell whoever has it."""
         if self._calls.settle(sequence) is not None:
             self.send_reserved(_CANCEL_ROUTE, 0, sequence)
-
-    # --- writing ----------------------------------------------------------------------------------------------
-
-    def data_to_send(self) -> bytes:
-        """Take what is to be written now: frames of the handshake, and when it is done all that is in the buffer."""
-        data, self._greeting = self._greeting, b""
-        out = self.out
-        if out and self._opened:
-            data = out[0] if len(out) == 1 and not data else b"".join((data, *out))
-            out.clear()
-        self.bytes_out += len(data)
-        return data
-
-    def written(self, waiting: int) -> None:
-        """Renew the credit: of what was written, the socket has yet to take `waiting` bytes."""
-        if self._opened:
-            if not waiting:
-                self.reserved = 0
-            self.credit = credit = self.send_limit - waiting
-            self._flush_below = credit - GATHER if credit > GATHER else 0
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -430,7 +401,7 @@ class Session(SendBuffer, SessionEvents):
             self._heartbeat_at,
             inf if calls is None else calls,
         )
-        self.due_changed()
+        self._shell.due_changed()
 
     # --- ending -----------------------------------------------------------------------------------------------
 
@@ -450,13 +421,15 @@ class Session(SendBuffer, SessionEvents):
                 self._opened = True
             self.out.append(encode_bye(error))
         self.is_closed = True
-        self.shut(abort=abort)
+        if not abort:
+            self.flush()
+        self._shell.shut(abort=abort)
         self._frame_loop.detach(self)
         self.out.clear()
         self._reassembly.clear()
         self._handshake = None
         self.due_at = inf
-        self.due_changed()
+        self._shell.due_changed()
         why = str(error) if error else "this side closed the connection"
         for _, waiter in self._calls.drain():
             self.lost(waiter, why)
