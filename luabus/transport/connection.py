@@ -28,6 +28,8 @@ class ConnectionOwner(Protocol):
     """What a connection needs of the manager that it belongs to."""
 
     switch: Switch
+    is_waiting: bool
+    """A program without asyncio waits for something to happen: `handled` counts."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -50,12 +52,13 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked", "_flushing", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_stuck_mark", "_stuck_timer",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_stuck_mark", "_stuck_timer",
         "_timer", "_timer_at", "_writable_waiters", "gone", "gone_waiters", "is_paused", "transport",
     )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, *, nodelay: bool, made: Callable[[Any], None]) -> None:
         self._owner = owner
+        self._loop = owner.loop
         self._nodelay = nodelay
         self._made = made
         self._flushing = self._choked = False
@@ -104,7 +107,8 @@ class Connection(asyncio.Protocol):
             session.receive(data, time.monotonic())
         finally:
             self._flushing = flushing
-            owner.handled(session.frames_in - frames)
+            if owner.is_waiting:
+                owner.handled(session.frames_in - frames)
             if session.out:
                 session.flush()
             if owner.switch.dirty:
@@ -134,7 +138,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.is_paused = True
         self._stuck_mark = self._taken()
-        self._stuck_timer = self._owner.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
+        self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
 
     def resume_writing(self) -> None:
         self.is_paused = False
@@ -155,7 +159,7 @@ class Connection(asyncio.Protocol):
         """Have the session flushed at the end of the loop's turn."""
         if not self._flushing:
             self._flushing = True
-            self._owner.loop.call_soon(self._flush_soon)
+            self._loop.call_soon(self._flush_soon)
 
     def _flush_soon(self) -> None:
         self._flushing = False
@@ -200,7 +204,7 @@ class Connection(asyncio.Protocol):
         taken = self._taken()
         if taken > self._stuck_mark:
             self._stuck_mark = taken
-            self._stuck_timer = self._owner.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
+            self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
             return
         session, waiting = self._session, self.transport.get_write_buffer_size()
         error = Overloaded(
@@ -253,7 +257,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
-        self._timer = self._owner.loop.call_later(max(0.0, due - time.monotonic()), self._tick)
+        self._timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, inf

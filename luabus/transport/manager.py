@@ -76,7 +76,7 @@ class SocketMgr:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
-        self._waiting = self._stopping = False
+        self.is_waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
@@ -190,11 +190,12 @@ class SocketMgr:
         timer: asyncio.Handle = (
             loop.call_later(ms / 1000, self._stop_loop) if ms > 0 else loop.call_soon(self._stop_loop)
         )
-        self._waiting = True
+        self.is_waiting = True
+        self._events_seen = self._events
         try:
             loop.run_forever()
         finally:
-            self._waiting = False
+            self.is_waiting = False
             for handle in (timer, self._stop):
                 if handle is not None:
                     handle.cancel()
@@ -239,15 +240,13 @@ class SocketMgr:
 
     def handled(self, frames: int) -> None:
         """So many frames were given to this process' own handlers: events, for `wait`."""
-        if (
-            self._waiting and frames and self._events == self._events_seen
-        ):  # else they were counted as callbacks
+        if frames and self._events == self._events_seen:  # else they were counted as callbacks
             self._happened(frames)
         self._events_seen = self._events
 
     def _happened(self, events: int = 1) -> None:
         self._events += events
-        if self._waiting and self._stop is None:
+        if self.is_waiting and self._stop is None:
             self._stop = self.loop.call_soon(self._stop_loop)
 
     def _stop_loop(self) -> None:
@@ -315,7 +314,7 @@ class SocketMgr:
             log.exception("a callback failed: %r", callback)
             return None
         except BaseException as error:  # SystemExit and its like are for whoever drives the loop
-            if not self._waiting:
+            if not self.is_waiting:
                 raise
             self._interrupt = error
             return None
