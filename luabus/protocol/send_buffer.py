@@ -18,8 +18,8 @@ from luabus.protocol.frames import (
     Kind,
     make_route,
 )
-from luabus.protocol.options import StreamOptions, check_buffer
 from luabus.protocol.port import Port
+from luabus.protocol.stream_options import StreamOptions, check_buffer
 
 PORTION = 32
 """So many requests, or answers, are written without waiting for the end of the loop's turn. Where many are in flight, the next

@@ -16,8 +16,8 @@ from luabus.errors import LuabusError, NotConnected, RequestTimeout
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
-from luabus.protocol.options import StreamOptions
 from luabus.protocol.session import REQUEST_ROUTE, Session
+from luabus.protocol.stream_options import StreamOptions
 
 _CHUNK = 1 << 18
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from luabus.errors import ConnectionLost, LuabusError, NotConnected, PeerLost
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.events import Receiver
 from luabus.protocol.port import LastError
-from luabus.protocol.session import Receiver, Session
+from luabus.protocol.session import Session
+from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.connection import Connection, ConnectionOwner
 from luabus.transport.security import Security
 from luabus.transport.waiters import Waiters
