@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from dashboard.http.context import Context, caller_of
 from dashboard.http.tokens import Role
 from dashboard.i18n import choose_language, word
-from dashboard.model.snapshot import Snapshot
 from dashboard.pages.assets import address, modules
-from dashboard.views import formatting, health, processes
+from dashboard.views import formatting, processes
+from luabus.cluster import health
+from luabus.cluster.snapshot import Snapshot
 from luabus.messages import Message
 
 HERE: Final = Path(__file__).parents[1]

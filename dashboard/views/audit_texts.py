@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from dashboard.model.requests import CallRequest, RegisterRequest
+from dashboard.model.requests import CallRequest
 from luabus import admin
+from luabus.cluster.entries import Registration
 from luabus.messages import Message
 
 MOST_ARGUMENTS: Final = 160
@@ -19,7 +20,7 @@ _MASTER: Final = ("audit.master", "audit.master-with-token", "audit.master-of-co
 
 
 def registered(
-    asked: RegisterRequest, name: str, whose: str = "", results: Mapping[str, str] | None = None
+    asked: Registration, name: str, whose: str = "", results: Mapping[str, str] | None = None
 ) -> Message:
     """A change of the table by hand; of a token, whose connection it is; and with `results`, where it was done."""
     values: dict[str, object] = {"name": name}

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from dashboard.model.answers import Process
 from dashboard.views.formatting import unstyled
+from luabus.cluster.state import Process
 
 ORDER: Final = ("restart", "start", "stop", "kill")
 

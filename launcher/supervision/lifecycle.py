@@ -12,7 +12,7 @@ from enum import Enum
 from launcher.plan.spec import LifecycleSettings
 from launcher.processes.exit_status import ExitStatus
 from launcher.supervision.states import TRANSITIONS, Event, State
-from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart
+from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart, is_crash
 
 COULD_NOT_LOAD = 3
 """Exit code of `python -m luabus run` for a service that cannot be imported: no later try would fare better."""
@@ -225,7 +225,7 @@ class Lifecycle:
             self._move(event, State.FAILED, now, "could not be loaded (see its log)")
             return ()
         replaced, self._replaced = self._replaced, False
-        crashed = replaced or early or not status.success
+        crashed = is_crash(success=status.success, early=early, replaced=replaced)
         if early and status.success and not replaced:
             what = f"{what}, before it was ready"
         late = replaced and early

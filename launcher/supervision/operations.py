@@ -70,8 +70,11 @@ class Operations:
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
-        why = f"stopped by {who.get('by') or 'an admin'}"
-        places = self._halt(self._asked("stop", names, who)[::-1], why, STOPPED)
+        by = str(who.get("by") or "an admin")
+        why = f"stopped by {by}"
+        meant = self._asked("stop", names, who)[::-1]
+        self._supervisor.stopped_by.update(dict.fromkeys(meant, by))
+        places = self._halt(meant, why, STOPPED)
         return await self._carry_out(
             places[::-1], wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
         )
