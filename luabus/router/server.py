@@ -25,7 +25,7 @@ from luabus.limits import (
     HEARTBEATS_MISSED,
 )
 from luabus.net import is_loopback
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.registry import Registry
