@@ -6,29 +6,20 @@ decides: every method asks once and raises a typed `luabus` error when the answe
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from luabus import Bus, Environment, Security, SocketMgr, Stream, admin, create_socket_mgr, read_secret
-from luabus.errors import ConfigError, LuabusError, NotConnected
-from luabus.messages import Message
+from luabus import Bus, Environment, Security, admin, read_secret
+from luabus.cluster.control_client import ControlClient
+from luabus.errors import ConfigError, LuabusError
 
 ASK_TIMEOUT_S: Final = 3.0
 """How long the launcher may take to answer a question."""
 VERB_TIMEOUT_S: Final = 30.0
 """How long it may take for a verb that is done at once."""
-CONNECT_TIMEOUT_MS: Final = 2000
-ANSWER_BYTES: Final = 16 << 20
-"""Bytes of one answer of the launcher at most, as at its own end: ten thousand log lines have some MB."""
-
-
-MOST_BATCHES: Final = 256
-"""Pushes of log lines kept for a page that does not take them."""
+CONNECT_TIMEOUT_S: Final = 2.0
 
 
 class RouterLink(NamedTuple):
@@ -101,102 +92,6 @@ class Source(Protocol):
         ...
 
 
-class LinesOf:
-    """What the launcher pushes down a stream, until the stream ends. A reader that is too slow loses the oldest."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._batches: deque[list[Any]] = deque(maxlen=MOST_BATCHES)
-        self._ended = False
-        self._news = asyncio.Event()
-        stream.on_call = self._take
-        stream.on_error = self._end
-
-    def _take(self, msg: str, *args: Any) -> None:
-        if msg == "log" and args and isinstance(args[0], list):
-            self._batches.append(args[0])
-            self._news.set()
-
-    def _end(self, reason: object) -> None:
-        self._ended = True
-        self._news.set()
-
-    async def after(self, first: list[Any]) -> AsyncIterator[list[Any]]:
-        yield first
-        while True:
-            while self._batches:
-                yield self._batches.popleft()
-            if self._ended:
-                return
-            self._news.clear()
-            await self._news.wait()
-
-
-class Launcher:
-    """The control channel: connects when first needed, and again after it was lost or the launcher was started anew."""
-
-    def __init__(self, control: Path | None, secret: bytes | None) -> None:
-        self._path = control
-        self._secret = secret
-        self._manager: SocketMgr | None = None
-        self._stream: Stream | None = None
-        self._target: tuple[str, int] | None = None
-        self._lock = asyncio.Lock()
-
-    async def request(self, method: str, *args: Any, timeout: float) -> Any:
-        """Raises `NotConnected` when there is no launcher, else what the launcher raised."""
-        stream = await self._connected()
-        return await stream.request(method, *args, timeout=timeout)
-
-    @asynccontextmanager
-    async def follow(self, name: str, lines: int) -> AsyncIterator[AsyncIterator[list[Any]]]:
-        """A connection of its own: what the launcher pushes down it is for this reader alone."""
-        manager = create_socket_mgr(1, secret=self._secret)
-        try:
-            stream = manager.connect(*self._read(), CONNECT_TIMEOUT_MS)
-            stream.set_recv_buffer_size(ANSWER_BYTES)
-            await stream.connected()
-            news = LinesOf(stream)
-            first = await stream.request("follow", [name], lines, timeout=ASK_TIMEOUT_S)
-            yield news.after(first)
-        finally:
-            await manager.close()
-
-    async def close(self) -> None:
-        """End the connection. It is made again when somebody asks."""
-        self._stream = None
-        manager, self._manager = self._manager, None
-        if manager is not None:
-            await manager.close()
-
-    async def _connected(self) -> Stream:
-        async with self._lock:
-            target = self._read()
-            if self._stream is not None and self._stream.is_open and target == self._target:
-                return self._stream
-            await self.close()
-            self._manager = create_socket_mgr(4, secret=self._secret)
-            stream = self._manager.connect(*target, CONNECT_TIMEOUT_MS)
-            stream.set_recv_buffer_size(ANSWER_BYTES)
-            await stream.connected()
-            self._stream, self._target = stream, target
-            return stream
-
-    def _read(self) -> tuple[str, int]:
-        if self._path is None:
-            raise NotConnected.coded(Message("problem.luabus-control-is-not-set"))
-        try:
-            written = json.loads(self._path.read_text("utf-8"))
-            return str(written["host"]), int(written["port"])
-        except FileNotFoundError:
-            raise NotConnected.coded(
-                Message("problem.does-not-exist-no-launcher-runs", path=str(self._path))
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotConnected.coded(
-                Message("problem.cannot-be-read", path=str(self._path), error=str(error))
-            ) from None
-
-
 class ClusterSource:
     """A launched cluster, or routers alone: what the `LUABUS_*` environment names.
 
@@ -211,7 +106,8 @@ class ClusterSource:
         self._addresses = environment.routers
         self._groups = environment.groups
         self._secret = read_secret(environment.secret_file) if environment.secret_file else None
-        self._launcher = Launcher(Path(environment.control) if environment.control else None, self._secret)
+        control = Path(environment.control) if environment.control else None
+        self._launcher = ControlClient(control, self._secret, CONNECT_TIMEOUT_S)
         self._bus = Bus()
 
     async def start(self, changed: Callable[[], None]) -> None:
@@ -280,7 +176,7 @@ class ClusterSource:
         return [Answer(str(by), value)]
 
     def follow(self, name: str, lines: int) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]:
-        return self._launcher.follow(name, lines)
+        return self._launcher.follow(name, lines, ASK_TIMEOUT_S)
 
     async def ask(self, method: str, *args: Any) -> Any:
         return await self._launcher.request(method, *args, timeout=ASK_TIMEOUT_S)

@@ -15,17 +15,17 @@ from typing import Any, Final
 
 import luabus
 from launcher.daemon.status_view import StatusView
-from launcher.runtime.control_client import CONTROL_BUFFER
 from launcher.runtime.log_store import Follower
 from launcher.supervision.operations import Names, Operations
 from launcher.supervision.supervisor import Supervisor
+from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.errors import LuabusError, Refused
 
 MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
 MAX_NOTE: Final = 500
 """Characters of a note's name and of its text."""
-MAX_TEXT: Final = CONTROL_BUFFER // 4
+MAX_TEXT: Final = ANSWER_BYTES // 4
 """Log lines, and characters of log text, in one answer."""
 
 
@@ -63,7 +63,7 @@ class ControlServer:
         await self._mgr.close()
 
     def _serve(self, stream: luabus.Stream) -> None:
-        stream.set_send_buffer_size(CONTROL_BUFFER)
+        stream.set_send_buffer_size(ANSWER_BYTES)
         self._api.serve(stream)
         self._streams.add(stream)
         self._supervisor.run_task(self._forget(stream), "end of a control connection")

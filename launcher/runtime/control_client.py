@@ -1,4 +1,4 @@
-"""The control channel, command line's side."""
+"""The control channel, command line's side: which launcher a configuration means, and why that cannot be reached."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Self
 
-import luabus
 from launcher.errors import AlreadyRunning, ConfigError, LauncherError, NoAnswer, NotRunning, Problem
 from launcher.runtime.run_dir import RunDir
+from luabus.cluster import control_client
+from luabus.cluster.control_client import ControlAddress, ControlConnection, Lines
 from luabus.errors import AuthError, LuabusError, RequestTimeout
 
-CONNECT_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_S = 5.0
 
 DEFAULT_RUN_DIR = ".luabus"
 
 _RUN_DIR_LINE = re.compile(r"""^\s*run_dir\s*=\s*(["'])(.*?)\1""", re.MULTILINE)
 """In a file that is no TOML any more, because somebody is at work on it."""
-
-CONTROL_BUFFER = 16 << 20
-"""Bytes of one answer at most, at both ends: a status of 200 processes has 300 KB, ten thousand log lines some MB."""
 
 
 def find_run_dir(config_file: Path) -> RunDir:
@@ -69,34 +67,23 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
     Raises as `Control` does, and what the launcher refuses.
     """
     run_dir = find_run_dir(config_file)
-    where = _whereabouts(run_dir)
-    try:
-        peer = luabus.Conversation(
-            where.host, where.port, run_dir.secret(), timeout=CONNECT_TIMEOUT_MS / 1000, limit=CONTROL_BUFFER
-        )
-    except LuabusError as error:
-        raise _no_connection(run_dir, where.pid, error) from None
-    with peer:
-        return peer.request(method, *args, timeout=timeout)
-
-
-class _Where(NamedTuple):
-    """What control.json says of a launcher; `guard` is the pid of its guard, if it has one."""
-
-    pid: int
-    guard: int | None
-    host: str
-    port: int
-
-
-def _whereabouts(run_dir: RunDir) -> _Where:
-    where = run_dir.read_control()
-    if where is None:
-        raise NotRunning(_not_running(run_dir))
-    guard = where.get("guard")
-    return _Where(
-        where["pid"], guard if isinstance(guard, int) else None, str(where["host"]), int(where["port"])
+    address = _address(run_dir)
+    return control_client.ask(
+        address,
+        run_dir.secret(),
+        method,
+        *args,
+        timeout=timeout,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        unreachable=lambda error: _no_connection(run_dir, address.pid, error),
     )
+
+
+def _address(run_dir: RunDir) -> ControlAddress:
+    address = run_dir.read_control()
+    if address is None:
+        raise NotRunning(_not_running(run_dir))
+    return address
 
 
 def _not_running(run_dir: RunDir) -> str:
@@ -110,7 +97,7 @@ def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherErr
             f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced?"
         )
     if isinstance(error, RequestTimeout) and _lives(run_dir):
-        return NoAnswer(pid, CONNECT_TIMEOUT_MS / 1000)
+        return NoAnswer(pid, CONNECT_TIMEOUT_S)
     return NotRunning(_not_running(run_dir))
 
 
@@ -123,49 +110,40 @@ def _lives(run_dir: RunDir) -> bool:
 
 
 class Control:
-    """`async with Control(run_dir) as control: await control.request("status")`."""
+    """The connection of a verb: `async with Control(run_dir) as control: await control.request("status")`."""
 
-    def __init__(self, run_dir: RunDir, on_log: Callable[[list[dict[str, Any]]], None] | None = None) -> None:
+    def __init__(self, run_dir: RunDir, on_log: Callable[[Lines], None] | None = None) -> None:
         self._run_dir = run_dir
         self._on_log = on_log
-        self._mgr: Any = None
-        self._stream: Any = None
-        self.pid = 0
-        self._guard: int | None = None
-        self._stopped = False
+        self._connection: ControlConnection | None = None
 
-    async def __aenter__(self) -> Control:
+    async def __aenter__(self) -> Self:
         """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
-        where = _whereabouts(self._run_dir)
-        self.pid, self._guard = where.pid, where.guard
-        self._mgr = luabus.create_socket_mgr(4, secret=self._run_dir.secret())
-        self._stream = self._mgr.connect(where.host, where.port, CONNECT_TIMEOUT_MS)
-        self._stream.set_recv_buffer_size(CONTROL_BUFFER)
-        self._stream.on_call = self._called
+        address = _address(self._run_dir)
+        connection = ControlConnection(address, self._run_dir.secret(), self._on_log, CONNECT_TIMEOUT_S)
         try:
-            await self._stream.connected()
+            self._connection = await connection.__aenter__()
         except LuabusError as error:
-            await self._mgr.close()
-            raise _no_connection(self._run_dir, self.pid, error) from None
-        except BaseException:  # cancelled: nobody gets this to close it
-            await self._mgr.close()
-            raise
+            raise _no_connection(self._run_dir, address.pid, error) from None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mgr is not None:
-            await self._mgr.close()
+        await self._open.close()
+
+    @property
+    def pid(self) -> int:
+        """The launcher's."""
+        return self._open.address.pid
 
     async def request(self, method: str, *args: Any, timeout: float | None = 10.0) -> Any:
         """Calls a method of the launcher. Its refusals come back as `luabus.errors.Refused`."""
-        return await self._stream.request(method, *args, timeout=timeout)
+        return await self._open.request(method, *args, timeout=timeout)
 
     async def closed(self) -> None:
         """Waits until the launcher closes the connection, which it does when it ends."""
-        with contextlib.suppress(LuabusError):
-            await self._stream.closed()
+        await self._open.closed()
 
     async def gone(self) -> None:
         """After `closed`: waits until the launcher, its guard and so everything below them has ended.
@@ -176,16 +154,15 @@ class Control:
 
         import psutil
 
-        for pid in (self.pid, self._guard):
+        for pid in (self.pid, self._open.address.guard):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
                 while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.02)
-        if not self._stopped:
+        if not self._open.ended_in_order:
             raise LauncherError(f"the launcher (pid {self.pid}) was killed, and the cluster ended with it")
 
-    def _called(self, msg: str, *args: Any) -> None:
-        if msg == "stopped":
-            self._stopped = True
-        elif msg == "log" and self._on_log is not None:
-            self._on_log(args[0])
+    @property
+    def _open(self) -> ControlConnection:
+        assert self._connection is not None, "used outside of `async with`"
+        return self._connection

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
+from luabus.cluster.control_client import ControlAddress, read_address
+from luabus.errors import NotConnected
 
 SECRET_PATIENCE_S: Final = 1.0
 """So long another process that makes the secret just now is waited for."""
@@ -78,11 +80,12 @@ class RunDir:
             temporary.unlink(missing_ok=True)
             raise
 
-    def read_control(self) -> dict[str, Any] | None:
-        """`{"pid", "host", "port"}`, or None when no launcher wrote it (or it is damaged)."""
-        value = _read_json(self.control_file)
-        whole = isinstance(value.get("pid"), int) and isinstance(value.get("port"), int) and "host" in value
-        return value if whole else None
+    def read_control(self) -> ControlAddress | None:
+        """Where the launcher listens, or None when none wrote it (or it is damaged)."""
+        try:
+            return read_address(self.control_file)
+        except NotConnected:
+            return None
 
     def read_processes(self) -> tuple[str, list[tuple[int, float]]]:
         """What the last launcher recorded: its run id, and pid and start time of each process. Empty for none, or damaged."""

@@ -22,6 +22,7 @@ from launcher.errors import NotRunning
 from launcher.processes import orphans
 from launcher.runtime.control_client import Control
 from launcher.runtime.run_dir import RunDir
+from luabus.cluster.control_client import ControlAddress
 from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,8 @@ class ClusterRun:
     def launcher_pid(self) -> int:
         """The process that supervises; see control.json."""
         control = until(self.run_dir.read_control, "control.json")
-        return int(control["pid"])
+        assert isinstance(control, ControlAddress)
+        return control.pid
 
     def request(self, method: str, *args: Any, timeout: float = 60.0) -> Any:
         """Asks the launcher as the command line does, without the start of a process. Raises what it refuses."""

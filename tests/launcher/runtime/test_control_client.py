@@ -92,7 +92,7 @@ async def test_it_knows_the_launchers_pid(steady: ClusterRun) -> None:
 def test_a_launcher_that_is_stopped_is_not_taken_for_none(
     cluster: ClusterRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.runtime.control_client.CONNECT_TIMEOUT_MS", 300)
+    monkeypatch.setattr("launcher.runtime.control_client.CONNECT_TIMEOUT_S", 0.3)
     cluster.write({})
     cluster.ok("up", "-d")
     launcher = cluster.launcher_pid
