@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from luabus.cluster.state import NOT_LAUNCHED
 from luabus.errors import LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -219,7 +220,7 @@ class ControlClient:
 
     def _address(self) -> ControlAddress:
         if self._path is None:
-            raise NotConnected.coded(Message("problem.luabus-control-is-not-set"))
+            raise NotConnected.coded(Message(NOT_LAUNCHED))
         return read_address(self._path)
 
 

@@ -24,7 +24,7 @@ from luabus.cluster.alarms import TABLES_DIFFER, merged_alarms
 from luabus.cluster.entries import foreign
 from luabus.cluster.quantities import format_bytes
 from luabus.cluster.snapshot import Snapshot
-from luabus.cluster.state import LEVELS, Exit, GroupState, Level, Process, worst
+from luabus.cluster.state import LEVELS, NOT_LAUNCHED, Exit, GroupState, Level, Process, worst
 from luabus.messages import Message
 
 SLOW_READER_BYTES: Final = 256 * 1024
@@ -144,8 +144,11 @@ def _silence(why: Message) -> Finding:
 
 
 def _launcher(snapshot: Snapshot) -> Iterator[Finding]:
-    if snapshot.launcher_error is not None:
-        yield _silence(snapshot.launcher_error)
+    error = snapshot.launcher_error
+    if error is not None and error.code == NOT_LAUNCHED:
+        yield Finding("warn", error, "launcher", "processes")
+    elif error is not None:
+        yield _silence(error)
 
 
 def _processes(snapshot: Snapshot) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from luabus.cluster.health import (
     process_level,
 )
 from luabus.cluster.snapshot import RouterState, Snapshot
-from luabus.cluster.state import (
+from luabus.cluster.state import NOT_LAUNCHED, (
     Alarm,
     ConnectionState,
     Exit,
@@ -181,6 +181,9 @@ RULES: dict[str, tuple[tuple[Change, ...], str, list[tuple[str, str]]]] = {
         (lambda s: replace(s, routers=()),), "bad", [("health.no-router-is-configured", "")],
     ),
     # --- warn
+    "there is no launcher": (
+        (lambda s: replace(s, launcher_error=Message(NOT_LAUNCHED), processes=()),), "warn", [(NOT_LAUNCHED, "launcher")],
+    ),
     "one of many has failed": (
         (with_tables(table(11, 0, 13)), with_processes("mail.2", state="failed", pid=None)),
         "warn", [("health.has-failed", "mail.2")],
