@@ -18,6 +18,7 @@ from dashboard.http.tokens import Role
 from dashboard.i18n import choose_language, word
 from dashboard.pages.assets import address, modules
 from dashboard.views import formatting, processes
+from dashboard.views.status import staleness
 from luabus.cluster import health
 from luabus.cluster.snapshot import Snapshot
 from luabus.messages import Message
@@ -115,6 +116,7 @@ def render(
             cluster=snapshot.cluster,
             snapshot=snapshot,
             health=health.assess(snapshot),
+            stale=staleness(snapshot),
             **found,
         )
     )
