@@ -10,6 +10,7 @@ from luabus.client.bus import Bus
 from luabus.errors import ConnectionLost, LuabusError, NoMaster, NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.messages import Message
 from luabus.routing.views import merge_routes
 
 DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
@@ -172,7 +173,7 @@ def _one_router(bus: Bus, name: str) -> str:
     if name not in known:
         close = difflib.get_close_matches(name, list(known), n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}, or '*' for all"
-        raise Refused(f"there is no router {name!r}; {hint}")
+        raise Refused.coded(Message("refusal.no-such-router", name=repr(name), hint=hint))
     if not known[name].connected:
         raise NotConnected(
             f"{name} is not connected: {known[name].last_error}", routers=[known[name].address]

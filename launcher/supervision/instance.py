@@ -21,9 +21,10 @@ from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.processes.posix import Child, PosixSpawner, SpawnError, SpawnRequest, ThreadSpawner
 from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
-from launcher.supervision.lifecycle import Action, Lifecycle
+from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
 from launcher.supervision.probes import Prober, Verdicts
 from launcher.supervision.states import State
+from luabus.messages import Message
 
 SWEEP_FIRST_S: Final = 0.005
 SWEEP_LONGEST_S: Final = 0.25
@@ -134,7 +135,7 @@ class Instance:
         """It may start now."""
         self._step(self.machine.clear)
 
-    def stop(self, why: str = "stopped", *, again: bool = False) -> None:
+    def stop(self, why: Message = STOPPED, *, again: bool = False) -> None:
         """Wants it down; with `again`, then up."""
         self._step(lambda now: self.machine.stop(now, why, again=again))
 
@@ -142,7 +143,7 @@ class Instance:
         """SIGKILL to what is stopping."""
         self._step(lambda _: self.machine.kill_now())
 
-    def unhealthy(self, why: str) -> None:
+    def unhealthy(self, why: Message) -> None:
         """Replaces it, as after a crash."""
         self.log.say(f"is replaced: {why}")
         self._step(lambda now: self.machine.unhealthy(now, why))
@@ -153,7 +154,7 @@ class Instance:
             raise ProcessLookupError
         os.kill(self.pid, number)
 
-    def set_waiting(self, detail: str, *, stuck: bool) -> None:
+    def set_waiting(self, detail: Message, *, stuck: bool) -> None:
         """What it waits for, while it waits; see `stuck`."""
         if self.machine.waiting:
             self.machine.detail = detail
@@ -244,7 +245,7 @@ class Instance:
         before, self.spec = self.spec, self._next_spec
         self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
 
-    def _present(self) -> tuple[State, str, bool, bool, bool]:
+    def _present(self) -> tuple[State, Message | None, bool, bool, bool]:
         return self.machine.state, self.machine.detail, self.ready, self.machine.wanted, self.stuck
 
     def _tell(self) -> None:

@@ -18,6 +18,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
+from luabus.messages import Message
+
 Policy = Literal["always", "on-failure", "never"]
 
 
@@ -54,7 +56,7 @@ class Leave:
 class GiveUp:
     """It failed for good; `reason` says which limit was met."""
 
-    reason: str
+    reason: Message
 
 
 Decision = Restart | Leave | GiveUp
@@ -84,7 +86,7 @@ class CrashHistory:
         """
         rules = self.policy
         if rules.policy == "never":
-            return GiveUp("it ended, and its restart policy is never") if crashed else Leave()
+            return GiveUp(Message("policy.never")) if crashed else Leave()
         if not crashed and rules.policy == "on-failure":
             return Leave()
         if ready_for is not None and ready_for >= rules.healthy_after:
@@ -95,9 +97,9 @@ class CrashHistory:
             self._remember(now)
             for limit, window in self._limits():
                 if self._within(now, window) >= limit:
-                    return GiveUp(f"{limit} crashes within {window:g} s")
+                    return GiveUp(Message("policy.crashes-within", count=limit, seconds=f"{window:g}"))
         if self.late_in_a_row >= rules.crash_limit:
-            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
+            return GiveUp(Message("policy.late-in-a-row", count=self.late_in_a_row))
         exponent = min(self.in_a_row - 1, 64)
         delay = min(rules.initial * rules.factor**exponent, rules.maximum)
         return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)

@@ -50,7 +50,7 @@ def names(instances: Any) -> list[str]:
 
 
 def waits(instances: list[Any]) -> dict[str, str]:
-    return {one.instance.name: one.why for one in whose_turn(instances, NOW).waiting}
+    return {one.instance.name: str(one.why) for one in whose_turn(instances, NOW).waiting}
 
 
 def stuck(instances: list[Any]) -> list[str]:
@@ -128,7 +128,7 @@ def test_only_so_many_start_at_a_time() -> None:
     busy = [instance(f"busy.{n}", spawned_at=NOW - 1) for n in range(START_SLOTS - 1)]
     turns = whose_turn([router(), *busy, instance("mail.1"), instance("mail.2")], NOW)
     assert names(turns.start) == ["mail.1"]
-    assert [(one.instance.name, one.why, one.stuck) for one in turns.waiting] == [
+    assert [(one.instance.name, str(one.why), one.stuck) for one in turns.waiting] == [
         ("mail.2", "waits for its turn", False)
     ]
     assert turns.again_at == NOW - 1 + SLOT_PATIENCE_S

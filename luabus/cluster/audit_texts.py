@@ -1,0 +1,59 @@
+"""How it is written down what people do at the routers: the same from the command line, the API and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from luabus import admin
+from luabus.messages import Message
+
+
+def registered(
+    name: str,
+    token: int | str | None,
+    is_master: bool,
+    router: str,
+    *,
+    whose: str = "",
+    results: Mapping[str, str] | None = None,
+) -> Message:
+    """A change of a routing entry by hand.
+
+    Of a token, `whose` connection it is; with `results` (by router), where it was done."""
+    values: dict[str, Any] = {"name": name}
+    if token is None:
+        code = "audit.remove"
+    elif token == 0:
+        code = "audit.vacate"
+    else:
+        code = "audit.master" if is_master else "audit.register"
+        if token != "own":
+            code += "-of-connection" if whose else "-with-token"
+            values |= {"token": token, "who": whose} if whose else {"token": token}
+    what = Message(code, **values)
+    if results is None:
+        return what
+    if router == "*" and set(results.values()) == {admin.DONE}:
+        return Message("audit.at", what=what, where=Message("audit.every-router"))
+    done = [where if answer == admin.DONE else f"{where} ({answer})" for where, answer in results.items()]
+    return Message("audit.at", what=what, where=done)
+
+
+def whose(connections: Iterable[Mapping[str, Any]], token: int | str | None, router: str) -> str:
+    """Who is at the other end of a token at this router (`*`: the first that has it), of the rows of `admin.connections`; ""
+    where that says nothing more."""
+    if not isinstance(token, int) or token == 0:
+        return ""
+    rows = (row for row in connections if row["token"] == token and router in ("*", row["router"]))
+    return next((str(row["name"] or row["peer"]) for row in rows), "")
+
+
+def promoted(name: str, epoch: int) -> Message:
+    """A hand-over of the lease that was asked for."""
+    return Message("audit.promoted", name=name, epoch=epoch)
+
+
+def closed(name: str, router: str) -> Message:
+    """The end of a connection."""
+    return Message("audit.close-the-connection", name=name, router=router)
