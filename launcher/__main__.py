@@ -8,6 +8,9 @@ import sys
 
 def main() -> None:
     """Runs one verb and exits with its code; see `cli.py` for the codes and the verbs."""
+    from launcher.runtime.isolation import leave
+
+    leave(os.getcwd())  # before more is imported
     from launcher.runtime.stdio import last_word, secure
 
     stdout = secure()

@@ -130,7 +130,7 @@ def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> Message:
     choices = sorted(known)
     close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:
-        return Message("hint.did-you-mean", name=close[0])
+        return Message("hint.did-you-mean", name=f'"{close[0]}"')
     if not choices:
         return Message("hint.there-are-none")
     shown = choices[:limit]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import json
 import logging
@@ -11,7 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from importlib.machinery import PathFinder
+from typing import Any, Final
 
 from luabus.environment import Environment, parse_address, read_secret
 from luabus.errors import ConfigError, LuabusError
@@ -22,6 +24,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_LOADED = 3
 """The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
+
+LOADED_LATE: Final = ("uvloop", "zstandard")
+"""Packages that luabus imports when it first needs them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
         "3 the module cannot be loaded.",
     )
     one.set_defaults(command=run)
+    one.add_argument(
+        "--folder", default="", metavar="PATH",
+        help="modules are found here, too, after the current folder; the launcher gives that of cluster.toml",
+    )  # fmt: skip
     one.add_argument("target", metavar="MODULE:ATTRIBUTE")
     return parser
 
@@ -117,9 +126,11 @@ def router(
         _die(error.strerror or str(error), EXIT_FAILED)
 
 
-def run(target: str) -> None:
+def run(target: str, folder: str) -> None:
     """Run the service at MODULE:ATTRIBUTE."""
-    _logging()
+    environment = _logging()
+    folders = list(dict.fromkeys([os.getcwd(), *([folder] if folder else [])]))
+    _find_modules_in(folders, environment)
     service = _load(target)
     try:
         service.run()
@@ -142,6 +153,36 @@ async def _serve(one: Any) -> None:
     await one.stop()
 
 
+def _find_modules_in(folders: Sequence[str], environment: Environment) -> None:
+    """Put the user's folders on sys.path: behind the standard library, so that a `calendar.py` of theirs hurts nobody, and
+    before all that is installed, so that a `dashboard` of theirs is the one they mean."""
+    library = os.path.dirname(os.__file__)
+    standard = (library, os.path.join(library, "lib-dynload"))
+    # PYTHONPATH puts it before the standard library, if that is how luabus was found.
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = [entry for entry in sys.path if (entry or os.getcwd()) not in (*folders, home)]
+    behind = max((index + 1 for index, entry in enumerate(path) if entry in standard), default=0)
+    if home in sys.path and home not in folders:
+        path.insert(behind, home)
+    sys.path[:] = path
+    _load_what_is_shadowed(folders, environment)
+    sys.path[behind:behind] = folders
+
+
+def _load_what_is_shadowed(folders: Sequence[str], environment: Environment) -> None:
+    """Import now what luabus would import later, and then find in the user's folders instead of site-packages."""
+    for package in LOADED_LATE:
+        if PathFinder.find_spec(package, folders) is not None:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(package)
+    if environment.lease and environment.route == "master":
+        from luabus.lease import client_library, load_store
+
+        with contextlib.suppress(ConfigError):  # the service tells it, should it need the store
+            if PathFinder.find_spec(client_library(environment.lease), folders) is not None:
+                load_store(environment.lease)
+
+
 def _load(target: str) -> Any:
     """The service; on failure the traceback goes to stderr and the process ends with EXIT_NOT_LOADED."""
     from luabus.service.service import Service
@@ -149,8 +190,6 @@ def _load(target: str) -> Any:
     module_name, colon, attribute = target.partition(":")
     if not colon or not attribute:
         _die(f"{target!r} is not MODULE:ATTRIBUTE, such as examples.mail:service", EXIT_USAGE)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except BaseException as error:

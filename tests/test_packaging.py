@@ -100,12 +100,55 @@ def test_the_command_says_its_version(cli: Cli) -> None:
 
 def test_the_readmes_cluster_runs_in_any_folder(cli: Cli) -> None:
     cli("up", "-d")
-    states = {
-        process["name"]: process["state"] for process in json.loads(cli("status", "--json"))["processes"]
-    }
-    assert states == dict.fromkeys(["router.1", "router.2", "mail.1", "mail.2", "mail.3"], "running")
+    assert states(cli) == {name: state for name, state in RUNNING.items() if name != "dashboard"}
     mail = ("call", "hash:mail:bob", "send_mail", '"alice"', '"bob"', '"hi"', '"lunch?"')
     assert [cli(*mail).strip() for _ in range(2)] == ["1", "2"]
+
+
+SHADOWING = (
+    "dashboard", "launcher", "calendar", "email", "platform", "select", "token", "queue", "types",
+)  # fmt: skip
+"""Modules that luabus or Python has, too."""
+
+
+def shadow(folder: Path, dashboard_port: int) -> None:
+    """Puts such modules beside cluster.toml, and switches the dashboard on."""
+    for name in SHADOWING:
+        (folder / f"{name}.py").write_text("raise SystemExit('the module of the user is run')\n", "utf-8")
+    (folder / "luabus").mkdir()
+    text = (folder / "cluster.toml").read_text("utf-8")
+    text = text.replace("[dashboard]\nenabled = false", f"[dashboard]\nport = {dashboard_port}")
+    (folder / "cluster.toml").write_text(text, "utf-8")
+
+
+def states(cli: Cli) -> dict[str, str]:
+    return {process["name"]: process["state"] for process in json.loads(cli("status", "--json"))["processes"]}
+
+
+RUNNING = dict.fromkeys(["router.1", "router.2", "dashboard", "mail.1", "mail.2", "mail.3"], "running")
+
+
+def test_modules_beside_the_file_are_not_taken_for_those_of_luabus_or_python(cli: Cli) -> None:
+    shadow(cli.folder, free_ports(1))
+    cli("up", "-d")
+    assert states(cli) == RUNNING
+    assert cli("call", "hash:mail:bob", "send_mail", '"a"', '"bob"', '"hi"', '"lunch?"').strip() == "1"
+
+
+def test_a_package_of_the_users_may_be_called_dashboard(cli: Cli) -> None:
+    """Its folder's name has what separates the entries of PYTHONPATH."""
+    cli.folder = cli.folder.rename(cli.folder.with_name("a:b"))
+    shadow(cli.folder, free_ports(1))
+    (cli.folder / "dashboard.py").unlink()
+    (cli.folder / "dashboard").mkdir()
+    (cli.folder / "dashboard/__init__.py").touch()
+    (cli.folder / "mail.py").rename(cli.folder / "dashboard/mail.py")
+    text = (cli.folder / "cluster.toml").read_text("utf-8")
+    (cli.folder / "cluster.toml").write_text(
+        text.replace('"mail:service"', '"dashboard.mail:service"'), "utf-8"
+    )
+    cli("up", "-d")
+    assert states(cli) == RUNNING
 
 
 def test_the_readmes_calls_reach_the_demo(cli: Cli) -> None:

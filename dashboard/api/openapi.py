@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import TypeAdapter
@@ -13,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from dashboard.http.problems import MEDIA_TYPE
 from dashboard.http.registry import TABLE, Call, Endpoint, endpoint
+from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
 
 _REF = "#/components/schemas/{model}"
@@ -33,6 +35,10 @@ _REASONS = {
 }
 
 
+_READ: Final = ("summary", "description")
+"""What of the document is text."""
+
+
 @endpoint(
     "GET",
     "/api/v1/openapi.json",
@@ -42,12 +48,12 @@ _REASONS = {
     answer=dict[str, Any],
 )
 async def openapi(call: Call) -> web.Response:
-    return web.json_response(document(call.context.options.prefix))
+    return web.json_response(in_english(document(call.context.options.prefix)))
 
 
 @cache
 def document(prefix: str = "") -> dict[str, Any]:
-    """The whole document; `prefix` is the path under which a proxy serves it."""
+    """The whole document, with codes where people read; `prefix` is the path under which a proxy serves it."""
     models = {model for one in TABLE for model in (one.body, one.query) if model is not None}
     _, schemas = models_json_schema([(ProblemDetail, "serialization")], ref_template=_REF)
     definitions: dict[str, Any] = dict(schemas["$defs"])
@@ -79,6 +85,16 @@ def document(prefix: str = "") -> dict[str, Any]:
             },
         },
     }
+
+
+def in_english(part: Any) -> Any:
+    """A part of the document with the texts of its codes."""
+    if isinstance(part, Mapping):
+        return {
+            key: str(word(value)) if key in _READ and isinstance(value, str) else in_english(value)
+            for key, value in part.items()
+        }
+    return [in_english(one) for one in part] if isinstance(part, list) else part
 
 
 def _operation(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:

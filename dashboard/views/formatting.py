@@ -16,7 +16,7 @@ LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
 def size(count: float | None) -> str:
     """`1.5 MiB`; a dash for None."""
     if count is None:
-        return "effect.text"
+        return "–"
     value = float(count)
     for unit in _SIZES:
         if value < 1024 or unit == _SIZES[-1]:
@@ -28,7 +28,7 @@ def size(count: float | None) -> str:
 def span(seconds: float | None) -> Message:
     """The two largest units: `3 min 12 s`, `2 d 4 h`; a dash for None."""
     if seconds is None:
-        return Message("effect.text")
+        return Message("–")
     if 0 < seconds < 1:
         return Message("ui.1-s")
     whole = int(max(seconds, 0))
@@ -49,7 +49,7 @@ def duration(seconds: float | None) -> str:
 def rate(per_second: float | None) -> str:
     """`0.3/s`, `12/s`, `3.4 k/s`, `1.2 M/s`."""
     if per_second is None:
-        return "effect.text"
+        return "–"
     for limit, unit, divisor in ((1000, "", 1.0), (1e6, " k", 1e3), (float("inf"), " M", 1e6)):
         if per_second < limit:
             value = per_second / divisor
@@ -60,13 +60,13 @@ def rate(per_second: float | None) -> str:
 
 def percent(value: float | None) -> str:
     if value is None:
-        return "effect.text"
+        return "–"
     return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
 
 
 def milliseconds(value: float | None) -> str:
     if value is None:
-        return "effect.text"
+        return "–"
     if 0 < value < 0.1:
         return f"{value * 1000:.0f} µs"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"

@@ -73,7 +73,7 @@ class Cluster(Section):
     log_level: Level = "INFO"
     """What Python services log (`LUABUS_LOG_LEVEL`)."""
     env: dict[str, str] = {}
-    """Environment variables for every process of the cluster."""
+    """Environment variables for every process of the cluster; `PYTHONPATH` for services only."""
 
 
 class Routers(Section):
@@ -199,9 +199,10 @@ class Service(Section):
     """One service: one or more instances of a program. The table's name is the service's name."""
 
     run: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
-    """A luabus.Service as `"package.module:attribute"`; found from the folder of this file."""
+    """A luabus.Service as `"package.module:attribute"`; found from `cwd` and the folder of this file, behind Python's own modules
+    and before installed ones."""
     command: Annotated[list[str], Field(min_length=1)] | None = None
-    """Any other program, as a list of words; no shell is involved."""
+    """Any other program, as a list of words; no shell is involved. It is given a `PYTHONPATH` only by `env`."""
     group: Annotated[int, Field(ge=1, le=255)] | None = None
     """Number of the service's group on the bus. Needed with `run`; with `command` if the program joins the bus."""
     instances: Annotated[int, Field(ge=0, le=65535)] = 1

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
 from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
@@ -23,6 +23,9 @@ ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
 )
 """A router drains for up to 8 s, which it must not be killed in."""
+
+PYTHON: Final = (sys.executable, "-P", "-m")
+"""How a module of ours is run: its folder of work, which is the user's, is not where it finds modules."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,11 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
         **{f"lease.{key}": value for key, value in config.lease.model_dump().items()},
         **_bus_settings(config),
     }
-    specs = [_router(config, number, base, common) for number in range(1, config.routers.count + 1)]
+    # A PYTHONPATH in the file is for the user's programs, not for ours.
+    own = {name: value for name, value in common.items() if name != "PYTHONPATH"}
+    specs = [_router(config, number, base, own) for number in range(1, config.routers.count + 1)]
     if config.dashboard.enabled:
-        specs.append(_dashboard(config, base, common, shared))
+        specs.append(_dashboard(config, base, own, shared))
     for name in start_order(config):
         service = config.services[name]
         count = (scaled or {}).get(name, service.instances)
@@ -169,7 +174,7 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
         for service_name, service in config.services.items()
         if service.group is not None
     }
-    argv = [sys.executable, "-m", "luabus", "router", "--name", name, "--listen", netloc(host, port)]
+    argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", netloc(host, port)]
     if config.routers.allow_plaintext:
         argv.append("--allow-plaintext")
     return ProcessSpec(
@@ -201,7 +206,7 @@ def _dashboard(
 ) -> ProcessSpec:
     section = config.dashboard
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)
-    argv = [sys.executable, "-m", "dashboard", "--host", section.host, "--port", str(section.port)]
+    argv = [*PYTHON, "dashboard", "--host", section.host, "--port", str(section.port)]
     if section.allow_plaintext:
         argv.append("--allow-plaintext")
     if section.prefix:
@@ -242,7 +247,7 @@ def _instance(
 ) -> ProcessSpec:
     kind = Kind.SERVICE if service.run is not None else Kind.COMMAND
     if service.run is not None:
-        argv: tuple[str, ...] = (sys.executable, "-m", "luabus", "run", service.run)
+        argv: tuple[str, ...] = (*PYTHON, "luabus", "run", "--folder", str(base), service.run)
     else:
         argv = tuple(service.command or ())
     own = {"LUABUS_SERVICE": name, "LUABUS_INSTANCE": str(instance), "LUABUS_ROUTE": service.route}

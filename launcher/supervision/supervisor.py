@@ -23,6 +23,7 @@ from launcher.processes import process_tree
 from launcher.processes.posix import make_spawner
 from launcher.processes.usage import rss_of
 from launcher.processes.users import login_variables
+from launcher.runtime.isolation import isolated
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
 from launcher.supervision.bus_presence import BusWatch
@@ -211,14 +212,14 @@ class Supervisor:
 
     def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
         """What the launcher itself was given, what the spec says, and the marker of this run."""
-        path = os.pathsep.join(filter(None, [str(self.plan.base), self._base_env.get("PYTHONPATH", "")]))
-        return {
+        environment = {
             **self._base_env,
-            "PYTHONPATH": path,
             **(login_variables(spec.user) if spec.user is not None else {}),
             **spec.env,
             process_tree.MARKER: f"{self.run_id}/{spec.name}",
         }
+        own = spec.kind in (Kind.ROUTER, Kind.DASHBOARD)
+        return isolated(environment, str(self.plan.base)) if own else environment
 
     def spawned(self, instance: Instance) -> None:
         """Records all processes, for whoever cleans up after a crash of the launcher."""

@@ -33,6 +33,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     REQUEST_TIMEOUT_S,
 )
+from luabus.messages import Message
 from luabus.protocol import codec
 from luabus.protocol.compression import NEVER
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE, Kind
@@ -313,9 +314,9 @@ class Bus:
         results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
         return max((result.highest for result in results if isinstance(result, StaleEpoch)), default=0)
 
-    async def report(self, problem: str) -> None:
-        """Tell all routers what is wrong with this process, for those who look at the cluster; "" when it is over."""
-        await self._all("luabus.report", problem, timeout=_TELL_TIMEOUT_S)
+    async def report(self, problem: Message | None) -> None:
+        """Tell all routers what is wrong with this process, for those who look at the cluster; None when it is over."""
+        await self._all("luabus.report", problem.as_map() if problem else "", timeout=_TELL_TIMEOUT_S)
 
     async def resign_master(self, epoch: int) -> None:
         """Tell all routers that it does no longer. A router that hangs is not waited for."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from luabus import admin
 from luabus.messages import Message
+
+_REGISTER: Final = ("audit.register", "audit.register-with-token", "audit.register-of-connection")
+_MASTER: Final = ("audit.master", "audit.master-with-token", "audit.master-of-connection")
+"""Of a service's own connection, of a token, of a token whose connection is known."""
 
 
 def registered(
@@ -27,9 +31,9 @@ def registered(
     elif token == 0:
         code = "audit.vacate"
     else:
-        code = "audit.master" if is_master else "audit.register"
+        own, by_token, by_connection = _MASTER if is_master else _REGISTER
+        code = own if token == "own" else by_connection if whose else by_token
         if token != "own":
-            code += "-of-connection" if whose else "-with-token"
             values |= {"token": token, "who": whose} if whose else {"token": token}
     what = Message(code, **values)
     if results is None:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Final, cast
 
 from luabus.errors import ConfigError
@@ -23,7 +24,15 @@ from luabus.lease.stores.base import (
     LeaseStoreError,
 )
 
-__all__ = ["LeaseRow", "LeaseStore", "LeaseStoreError", "open_store", "redact"]
+__all__ = [
+    "LeaseRow",
+    "LeaseStore",
+    "LeaseStoreError",
+    "client_library",
+    "load_store",
+    "open_store",
+    "redact",
+]
 
 _KEY: Final = "lease.store"
 
@@ -48,7 +57,37 @@ def open_store(
     `timeout_s` seconds. Raises `ConfigError` when the URL is not understood, its password file cannot be read, or the
     client library is not installed.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
+    store = getattr(load_store(url), _entry(url)[1])
+    if scheme.lower() == "sqlite":
+        path = rest.removeprefix("/")
+        if rest == path or not path:
+            raise ConfigError(f"the lease store {url!r} names no file: write sqlite:///PATH", key=_KEY)
+        return cast(LeaseStore, store(path, namespace=namespace, timeout_s=timeout_s))
+    return cast(LeaseStore, store(parse(url), namespace=namespace, timeout_s=timeout_s))
+
+
+def client_library(url: str) -> str:
+    """The Python package by which the store that `url` names is reached. Raises `ConfigError`."""
+    return _entry(url)[2]
+
+
+def load_store(url: str) -> ModuleType:
+    """The module of the store that `url` names, imported with its client library. Raises `ConfigError`."""
+    module_name, _, library, extra = _entry(url)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        raise ConfigError(
+            f"the lease store {redact(url)!r} needs the Python package {library!r}: pip install 'luabus[{extra}]'",
+            key=_KEY,
+        ) from None
+
+
+def _entry(url: str) -> tuple[str, str, str, str]:
+    scheme, separator, _ = url.partition("://")
     entry = _STORES.get(scheme.lower())
     if not separator or entry is None:
         from difflib import get_close_matches  # slow to import, and only for errors
@@ -60,19 +99,4 @@ def open_store(
             else "allowed: sqlite:///PATH, postgresql://, redis://, etcd://"
         )
         raise ConfigError(f"the lease store {redact(url)!r} is of no known kind; {hint}", key=_KEY)
-    module_name, class_name, library, extra = entry
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != library:
-            raise
-        raise ConfigError(
-            f"the lease store {redact(url)!r} needs the Python package {library!r}: pip install 'luabus[{extra}]'",
-            key=_KEY,
-        ) from None
-    if scheme.lower() == "sqlite":
-        path = rest.removeprefix("/")
-        if rest == path or not path:
-            raise ConfigError(f"the lease store {url!r} names no file: write sqlite:///PATH", key=_KEY)
-        return cast(LeaseStore, getattr(module, class_name)(path, namespace=namespace, timeout_s=timeout_s))
-    return cast(LeaseStore, getattr(module, class_name)(parse(url), namespace=namespace, timeout_s=timeout_s))
+    return entry

@@ -30,6 +30,7 @@ from luabus.lease.elector import (
     Wake,
 )
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, NOBODY, LeaseRow, describe
+from luabus.messages import Message
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
@@ -76,8 +77,8 @@ class CandidateSnapshot:
     """For how long the store has not answered; None while it does."""
     last_error: str | None
     """The store's last failure, also when it is over."""
-    problem: str | None
-    """`lease store unreachable since ...` and the reason, also while this one is master still; None while it answers."""
+    problem: Message | None
+    """`alarm.lease-store-unreachable` with since and reason, also while this one is master still; None while it answers."""
 
 
 class Candidate:
@@ -134,7 +135,7 @@ class Candidate:
         self._reaction: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
         self._failing_text = ""
-        self._failing_reason = ""
+        self._problem: Message | None = None
         self._last_error: str | None = None
         self._last_tries = LAST_TRIES
 
@@ -180,11 +181,17 @@ class Candidate:
         `LeaseStoreError` when the store does not confirm it: no master is then there until the lease has run out.
         """
         if heir.group != self.group or heir.instance == 0:
-            raise Refused(f"{heir} is no member of group {self.group}")
+            raise Refused.coded(Message("refusal.no-member", name=str(heir), group=self.group))
         if not self.is_master():
             holder = self.snapshot().holder
-            who = f"{holder} is" if holder and holder != self.service_id else "nobody is, as far as it knows"
-            raise Refused(f"{self.service_id} is not master of group {self.group}; {who}")
+            code = (
+                "refusal.not-master"
+                if holder and holder != self.service_id
+                else "refusal.not-master-nobody-is"
+            )
+            raise Refused.coded(
+                Message(code, name=str(self.service_id), group=self.group, holder=str(holder))
+            )
         if heir == self.service_id:
             return
         self._elector.hand_over(heir)
@@ -237,7 +244,7 @@ class Candidate:
             store=self._store.address,
             unreachable_s=None if self._failing_since is None else now - self._failing_since,
             last_error=self._last_error,
-            problem=None if self._failing_since is None else f"{self._failing_text} ({self._failing_reason})",
+            problem=self._problem if self._failing_since is not None else None,
         )
 
     # The shell around the elector.
@@ -303,8 +310,9 @@ class Candidate:
         self._last_error = reason
         if self._failing_since is None:
             self._failing_since = self._clock()
-            self._failing_text = f"lease store unreachable since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            self._failing_reason = reason
+            since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            self._failing_text = f"lease store unreachable since {since}"
+            self._problem = Message("alarm.lease-store-unreachable", since=since, reason=reason)
             logger.warning("group %d: %s", self.group, reason)
 
     async def _sleep(self, until: float) -> None:

@@ -34,6 +34,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.messages import Message
 from luabus.protocol.codec import pack_call
 from luabus.protocol.frames import META_SIZE
 from luabus.router.counters import Counters
@@ -213,7 +214,7 @@ class Router:
             news = self.mgr.switch.table.claim(service_id, epoch)
         except StaleEpoch as error:
             if error.epoch == error.highest:
-                self._records.alarm("epoch", str(error))
+                self._records.alarm(error.reported or Message.verbatim(str(error)), "epoch")
             else:
                 log.warning("%s: %s", self.name, error)
             raise
@@ -226,8 +227,8 @@ class Router:
         if self.mgr.switch.table.resign(self._registered(caller().stream), epoch):
             self._changed()
 
-    def report(self, problem: str) -> None:
-        """The caller says what is wrong with itself; it is an alarm until "" comes, or the connection ends."""
+    def report(self, problem: Any) -> None:
+        """The caller says what is wrong with itself, a message or a text: an alarm until "" comes, or it is gone."""
         self._records.problem(caller().stream, problem)
 
     def watch(self) -> None:

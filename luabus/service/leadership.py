@@ -19,6 +19,7 @@ from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
 from luabus.limits import HEARTBEAT_S
+from luabus.messages import Message
 from luabus.protocol.frames import Kind
 from luabus.rpc.context import CallContext
 
@@ -51,7 +52,7 @@ class Leadership:
         self._on_slave = on_slave
         self._reign = 0
         self._begun = False  # `on_master` was called last
-        self._reported = ""
+        self._reported: Message | None = None
         self._announcer: asyncio.Task[None] | None = None
         self._candidate = Candidate(
             identity.service_id.group,
@@ -159,9 +160,9 @@ class Leadership:
 
     async def _report(self) -> None:
         """Tell the routers while the store cannot be reached, so that whoever looks sees it."""
-        problem = self._candidate.snapshot().problem or ""
+        problem = self._candidate.snapshot().problem
         if problem or self._reported:
-            await self._bus.report(problem and f"{self._name}: {problem}")
+            await self._bus.report(problem)
         self._reported = problem
 
 

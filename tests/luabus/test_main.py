@@ -140,6 +140,33 @@ async def test_a_service_answers_until_a_signal_finishes_its_calls_and_exits_0(
             await bus.target("mail.1").request("who")
 
 
+SHOWS = """
+import calendar, sys, dashboard, here
+print("found", calendar.__file__, dashboard.__file__, here.__file__, "zstandard" in sys.modules)
+sys.exit()
+"""
+
+
+async def test_modules_are_found_in_both_folders_behind_pythons_own_and_before_installed_ones(
+    tmp_path: Path,
+) -> None:
+    cwd, folder = tmp_path / "cwd", tmp_path / "a:b"
+    for path in (cwd, folder):
+        path.mkdir()
+        for name in ("shows", "dashboard", "zstandard", "there"):
+            (path / f"{name}.py").write_text(SHOWS)
+    (cwd / "here.py").touch()
+    (folder / "calendar.py").write_text("1 / 0")
+    program = await Program.start("run", "--folder", str(folder), "shows:service", cwd=cwd)
+    found = await program.says("^found .*lib.*/calendar.py (.*)")
+    assert found[1] == f"{cwd / 'dashboard.py'} {cwd / 'here.py'} True"
+    assert await program.code() == 3, "it ended before it had a service"
+    (cwd / "here.py").rename(folder / "here.py")
+    program = await Program.start("run", "--folder", str(folder), "shows:service", cwd=cwd)
+    assert str(folder / "here.py") in (await program.says("^found .*"))[0]
+    await program.code()
+
+
 async def test_another_secret_is_said_and_exits_1(tmp_path: Path) -> None:
     async with Cluster(tmp_path, 1) as cluster:
         await cluster.router(1)

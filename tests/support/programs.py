@@ -34,12 +34,12 @@ class Program:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, *arguments: str, **environment: str) -> Self:
-        """`python -m luabus ARGUMENTS`."""
+    async def start(cls, *arguments: str, cwd: Path = ROOT, **environment: str) -> Self:
+        """`python -m luabus ARGUMENTS`, in the folder `cwd`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "luabus", *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, stdin=asyncio.subprocess.DEVNULL,
-            cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            cwd=cwd, env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         )  # fmt: skip
         return cls(process)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from dashboard.model.answers import Alarm, RouterStats
 from dashboard.views.changes import between, of_launcher
+from luabus.messages import Message
 from tests.dashboard.cluster import ScriptedCluster, looked, table
 
 
@@ -72,10 +73,11 @@ async def test_the_launcher_is_lost_and_found() -> None:
 
 
 def test_events_of_the_launcher() -> None:
+    waits = Message("text", text="mail.1 waits")
     draft = of_launcher(
-        {"id": 1, "at": 5, "kind": "state", "name": "mail.1", "text": "backoff", "state": "backoff"}
+        {"id": 1, "at": 5, "kind": "state", "name": "mail.1", "message": waits.as_map(), "state": "backoff"}
     )
     assert (draft.kind, draft.subject, draft.text, draft.level, draft.at) == (
-        "state", "mail.1", "mail.1 backoff", "warn", 5.0,
+        "state", "mail.1", "mail.1 waits", "warn", 5.0,
     )  # fmt: skip
     assert of_launcher({}).at is None

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from luabus.errors import ProtocolError
+from luabus.messages import Message, of_map
 from luabus.protocol import codec
 from luabus.router import counters as luabus_records
 from luabus.router.counters import Counters
@@ -58,12 +59,13 @@ async def test_the_last_200_closed_connections_are_kept(mgr: SocketMgr) -> None:
 
 def test_the_same_alarm_again_is_counted_and_at_most_100_are_kept() -> None:
     records = Counters("router.1")
-    records.alarm("epoch", "two with epoch 3")
-    records.alarm("epoch", "two with epoch 3")
+    claim = Message("alarm.epoch-claimed", name="2.1", epoch=3, group=2, holder="2.2", highest=3)
+    records.alarm(claim, "epoch")
+    records.alarm(claim, "epoch")
     (alarm,) = records.alarms({})
-    assert (alarm["kind"], alarm["text"], alarm["count"]) == ("epoch", "two with epoch 3", 2)
+    assert (alarm["kind"], of_map(alarm), alarm["text"], alarm["count"]) == ("epoch", claim, str(claim), 2)
     for number in range(150):
-        records.alarm("epoch", f"alarm {number}")
+        records.alarm(Message.verbatim(f"alarm {number}"), "epoch")
     assert len(records.alarms({})) == 100
     assert records.alarms({})[-1]["text"] == "alarm 149"
 
@@ -71,14 +73,15 @@ def test_the_same_alarm_again_is_counted_and_at_most_100_are_kept() -> None:
 async def test_a_services_problem_is_an_alarm_until_it_is_over_or_its_connection_ends(mgr: SocketMgr) -> None:
     records = Counters("router.1")
     one, two = stream(mgr, 1), stream(mgr, 2)
-    records.problem(one, "the lease store is down")
+    records.problem(one, Message("alarm.lease-store-unreachable", since="then", reason="refused").as_map())
     records.problem(two, "x" * 9999)
     since = records.alarms({})[0]["since"]
     records.problem(one, "the lease store is still down")
-    assert [(len(alarm["text"]), alarm["kind"]) for alarm in records.alarms({})] == [
-        (29, "service"),
-        (500, "service"),
-    ]
+    assert [(alarm["code"], alarm["kind"]) for alarm in records.alarms({})] == [
+        ("alarm.of-service", "service")
+    ] * 2
+    problems = [str(alarm["values"]["problem"]["values"]["text"]) for alarm in records.alarms({})]
+    assert (problems[0], len(problems[1])) == ("the lease store is still down", 500)
     assert records.alarms({})[0]["since"] == since
     records.problem(one, "")
     records.gone(two)

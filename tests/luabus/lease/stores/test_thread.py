@@ -70,9 +70,15 @@ async def test_stop_makes_the_last_call_and_ends_the_thread() -> None:
 
 async def test_the_last_call_is_made_even_if_nobody_waits_any_more() -> None:
     worker = StoreThread("test worker that is late")
-    let_go, made = threading.Event(), threading.Event()
-    with pytest.raises(TimeoutError):
-        await worker.run(let_go.wait, 0.01)
+    begun, let_go, made = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        let_go.wait()
+
+    hanging = asyncio.create_task(worker.run(hang, 5.0))
+    await asyncio.to_thread(begun.wait, 5.0)  # one that has not begun when nobody waits for it any more is never made
+    hanging.cancel()
     await worker.stop(made.set, 0.01)
     assert not made.is_set()
     let_go.set()
