@@ -161,14 +161,14 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float 
                 verdict = out_of_time(instances, timeout_s)
             if verdict.ready:
                 seconds = f"{now - began:.1f}"
-                came_up = Message("cluster.is-ready-after", count=len(supervisor.instances), seconds=seconds)
+                came_up = Message("run.is-ready-after", count=len(supervisor.instances), seconds=seconds)
                 supervisor.events.add("cluster", "", came_up)
                 reporter.ready(supervisor, now - began)
                 return
             if verdict.failed:
                 supervisor.logs.of(verdict.failed).flush()
                 tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
-                reason = verdict.reason or Message("cluster.does-not-come-up")
+                reason = verdict.reason or Message("run.does-not-come-up")
                 reporter.failed(StartFailed(str(reason), [line.text for line in tail]))
                 supervisor.stop(reason, 1)
                 return
@@ -220,7 +220,7 @@ def _hear_signals(
         else:
             name = signal.Signals(number).name
             interrupted = number == signal.SIGINT
-            supervisor.stop(Message("cluster.ctrl-c" if interrupted else "cluster.got-a-signal", signal=name))
+            supervisor.stop(Message("run.ctrl-c" if interrupted else "run.got-a-signal", signal=name))
 
     def direct(number: int) -> None:
         if echoes[number].heard(loop.time()):
@@ -249,13 +249,13 @@ async def _reload(supervisor: Supervisor, verbs: Operations) -> None:
     try:
         await verbs.reload(False, {"by": "SIGHUP", "from": "signal"})
     except Refused as error:
-        refused = Message("cluster.reload-by-sighup-refused", why=explain(error))
+        refused = Message("run.reload-by-sighup-refused", why=explain(error))
         supervisor.events.add("cluster", "", refused)
         supervisor.logs.of("launcher").say(str(refused))
 
 
 def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
     loop.remove_reader(lifeline)
-    supervisor.events.add("cluster", "", Message("cluster.guard-was-killed"))
+    supervisor.events.add("cluster", "", Message("run.guard-was-killed"))
     supervisor.exit_code = 1
     supervisor.kill_now()

@@ -111,7 +111,7 @@ class Operations:
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
         self._supervisor.events.add("down", "", Message("audit.down"), who)
-        self._supervisor.stop(Message("cluster.down-by", who=_by(who)))
+        self._supervisor.stop(Message("run.down-by", who=_by(who)))
         return self._report(self._supervisor.instances, Message("report.the-cluster-stops"))
 
     # -- the set of processes ---------------------------------------------------------------------------------

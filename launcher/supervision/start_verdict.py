@@ -33,10 +33,10 @@ def judge(instances: Iterable[Instance]) -> Verdict:
         if _is_done(instance):
             continue
         if instance.state is State.FAILED or instance.state is State.EXITED:
-            code = "cluster.has-failed" if instance.state is State.FAILED else "cluster.has-ended"
+            code = "run.has-failed" if instance.state is State.FAILED else "run.has-ended"
             return Verdict(failed=instance.name, reason=_why(code, instance))
         if instance.stuck:
-            return Verdict(failed=instance.name, reason=_why("cluster.cannot-start", instance))
+            return Verdict(failed=instance.name, reason=_why("run.cannot-start", instance))
         ready = False
     return Verdict(ready=ready)
 
@@ -44,12 +44,12 @@ def judge(instances: Iterable[Instance]) -> Verdict:
 def out_of_time(instances: Iterable[Instance], timeout_s: float) -> Verdict:
     """The verdict on units of which some are not ready when nobody waits any longer."""
     late = [instance for instance in instances if not _is_done(instance)]
-    named = [_why("cluster.is", instance) for instance in late[:NAMED]]
+    named = [_why("run.is", instance) for instance in late[:NAMED]]
     if len(late) > NAMED:
-        named.append(Message("cluster.and-more", count=len(late) - NAMED))
+        named.append(Message("run.and-more", count=len(late) - NAMED))
     first = next((instance for instance in late if not instance.machine.waiting), late[0])
     return Verdict(
-        failed=first.name, reason=Message("cluster.not-ready-after", seconds=f"{timeout_s:g}", what=named)
+        failed=first.name, reason=Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=named)
     )
 
 

@@ -78,7 +78,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Wants everything up; returns at once."""
-        starts = Message("cluster.starts", name=self.plan.name, count=len(self.instances))
+        starts = Message("run.starts", name=self.plan.name, count=len(self.instances))
         self.events.add("cluster", "", starts)
         for instance in self.instances.values():
             instance.start()  # before anything is awaited: a status asked for meanwhile must not find all well
@@ -93,13 +93,13 @@ class Supervisor:
             return
         self.stopping = True
         self.why_stopped = why
-        self.events.add("cluster", "", Message("cluster.stops", why=why))
+        self.events.add("cluster", "", Message("run.stops", why=why))
         self._soon()
 
     def kill_now(self) -> None:
         """No more waiting: SIGKILL to all."""
-        self.stop(Message("cluster.in-a-hurry"))
-        self.events.add("cluster", "", Message("cluster.kills-all-that-remain"))
+        self.stop(Message("run.in-a-hurry"))
+        self.events.add("cluster", "", Message("run.kills-all-that-remain"))
         for instance in list(self.instances.values()):
             instance.stop(CLUSTER_STOPS)
             instance.kill_now()
@@ -124,7 +124,7 @@ class Supervisor:
             self._slot_timer.cancel()
         await self._end_strays()
         self.spawner.close()
-        self.events.add("cluster", "", Message("cluster.has-stopped"))
+        self.events.add("cluster", "", Message("run.has-stopped"))
         self.logs.close()
         self.events.close()
         with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ class Supervisor:
         )
         if left:
             pids = ", ".join(map(str, sorted(left)))
-            self.events.add("cluster", "", Message("cluster.outlived-by", pids=pids))
+            self.events.add("cluster", "", Message("run.outlived-by", pids=pids))
 
     def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Runs a coroutine that ends with the supervisor at the latest."""
@@ -249,7 +249,7 @@ class Supervisor:
                 changed = Message("process.changed-for", **states, why=machine.detail)
             self.events.add("state", instance.name, changed, state=str(machine.state))
             if machine.state is State.FAILED and instance.spec.essential and not self.stopping:
-                why = Message("cluster.essential-has-failed", name=instance.name, why=machine.detail or "")
+                why = Message("run.essential-has-failed", name=instance.name, why=machine.detail or "")
                 self.stop(why, 1)
         self._soon()
 

@@ -77,7 +77,9 @@ async def test_the_last_call_is_made_even_if_nobody_waits_any_more() -> None:
         let_go.wait()
 
     hanging = asyncio.create_task(worker.run(hang, 5.0))
-    await asyncio.to_thread(begun.wait, 5.0)  # one that has not begun when nobody waits for it any more is never made
+    await asyncio.to_thread(
+        begun.wait, 5.0
+    )  # one that has not begun when nobody waits for it any more is never made
     hanging.cancel()
     await worker.stop(made.set, 0.01)
     assert not made.is_set()
