@@ -124,12 +124,14 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
-        words = bus.words
+        revision = bus.news.revision
         tables = (await routes(bus))["routers"]
         found = {(g["master"], g["epoch"]) for t in tables for g in t["groups"] if g["group"] == target.group}
         if {master for master, _ in found} == {str(target)}:
             return {"master": str(target), "epoch": max(epoch for _, epoch in found), "changed": True}
-        await bus.news(words, max(0.0, deadline - loop.time()), f"{label} did not become master in time")
+        await bus.news.wait(
+            revision, max(0.0, deadline - loop.time()), f"{label} did not become master in time"
+        )
 
 
 async def _holders(bus: Bus, target: ServiceId) -> set[str]:

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from luabus import Bus, Environment, SocketMgr, Stream, admin, create_socket_mgr, read_secret
+from luabus import Bus, Environment, Security, SocketMgr, Stream, admin, create_socket_mgr, read_secret
 from luabus.errors import ConfigError, LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -215,9 +215,9 @@ class ClusterSource:
         self._bus = Bus()
 
     async def start(self, changed: Callable[[], None]) -> None:
-        self._bus.on_group = lambda router, group: changed()
-        self._bus.on_router = lambda router, connected: changed()
-        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        self._bus.on_group(lambda router, group: changed())
+        self._bus.on_router(lambda router, connected: changed())
+        await self._bus.start(self._addresses, groups=self._groups, security=Security.of(self._secret))
         await self._bus.watch()
 
     async def stop(self) -> None:

@@ -113,7 +113,7 @@ class ControlServer:
     async def kill(
         self, name: str, signal: str | int = "SIGKILL", who: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        return await self._verbs.kill(name, signal, who or {})
+        return await self._verbs.kill(name, signal, who or {}, _wait(who))
 
     async def start_(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return await self._verbs.start(names, who or {}, _wait(who))

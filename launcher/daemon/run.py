@@ -20,7 +20,8 @@ from launcher.daemon.signal_debounce import Echoes, Presses
 from launcher.errors import AlreadyRunning, RunDirError, StartFailed
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
-from launcher.processes import orphans
+from launcher.processes.backend import Backend
+from launcher.processes.local import LocalBackend
 from launcher.runtime.run_dir import Lock, RunDir
 from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
@@ -73,10 +74,11 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: 
     run_dir.prepare()
     lock = _lock(run_dir)
     try:
-        ended = orphans.end(run_dir)
+        backend = LocalBackend()
+        ended = backend.leftovers(run_dir)
         check_ports(plan)
         reporter.prepared(plan, ended)
-        return asyncio.run(_serve(plan, run_dir, reporter, lifeline, timeout_s))
+        return asyncio.run(_serve(plan, run_dir, backend, reporter, lifeline, timeout_s))
     finally:
         lock.release()
 
@@ -99,10 +101,15 @@ def _lives(pid: int) -> bool:
 
 
 async def _serve(
-    plan: Plan, run_dir: RunDir, reporter: Reporter, lifeline: int | None, timeout_s: float | None
+    plan: Plan,
+    run_dir: RunDir,
+    backend: Backend,
+    reporter: Reporter,
+    lifeline: int | None,
+    timeout_s: float | None,
 ) -> int:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(plan, run_dir)
+    supervisor = Supervisor(plan, run_dir, backend)
     own_log = _OwnLog(supervisor)
 
     def reread(scaled: Mapping[str, int]) -> Plan:
@@ -154,7 +161,7 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float 
     try:
         while not supervisor.stopping:
             now = time.monotonic()
-            instances = supervisor.instances.values()
+            instances = [instance.record() for instance in supervisor.instances.values()]
             verdict = judge(instances)
             left_s = None if timeout_s is None else began + timeout_s - now
             if timeout_s is not None and now - began >= timeout_s and verdict == Verdict():

@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.plan.plan import dashboard_url
 from launcher.plan.spec import Kind, ReadyBy
-from launcher.processes.usage import Meter, Usage
+from launcher.processes.usage import Usage
 from launcher.runtime.alarms import sentences
 from launcher.supervision.instance import Instance
 from launcher.supervision.states import State
@@ -21,18 +21,14 @@ class StatusView:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._meter = Meter(time.monotonic)
 
     def processes(self) -> list[dict[str, Any]]:
         """All rows of `processes`, in start order."""
-        instances = list(self._supervisor.instances.values())
-        self._meter.keep([pid for instance in instances if (pid := instance.pid) is not None])
-        return [self.process(instance) for instance in instances]
+        return [self.process(instance) for instance in self._supervisor.instances.values()]
 
     def process(self, instance: Instance) -> dict[str, Any]:
         """One row."""
-        usage = Usage() if instance.pid is None else self._meter.measure(instance.pid, instance.uptime_s)
-        return process_map(instance, usage)
+        return process_map(instance, instance.usage())
 
     async def status(self) -> dict[str, Any]:
         """The whole at a glance; `state` is starting, healthy, degraded or stopping. An alarm of a router is degraded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,47 +38,35 @@ class Counters:
 class _Sample:
     at: float
     cpu_s: float
-    usage: Usage
+    usage: Usage | None
 
 
 class Meter:
-    """Usage by pid. `clock` is monotonic seconds."""
+    """The usage of one process, measured when somebody asks. `clock` is monotonic seconds; make it as the process starts."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, pid: int, clock: Callable[[], float]) -> None:
+        self._pid = pid
         self._clock = clock
-        self._samples: dict[int, _Sample] = {}
+        self._sample = _Sample(clock(), 0.0, None)
 
-    def measure(self, pid: int, uptime_s: float) -> Usage:
-        """The usage of `pid`, which has run for `uptime_s`; all zero when it is gone."""
-        now = self._clock()
-        sample = self._samples.get(pid)
-        if sample is not None and now - sample.at < FRESH_S:
-            return sample.usage
-        found = count(pid)
-        if found is None:
-            self._samples.pop(pid, None)
+    def measure(self) -> Usage:
+        """All zero when it is gone; at most FRESH_S old."""
+        now, before = self._clock(), self._sample
+        if before.usage is not None and now - before.at < FRESH_S:
+            return before.usage
+        counters = count(self._pid)
+        if counters is None:
             return Usage()
-        before, since = (sample.cpu_s, now - sample.at) if sample is not None else (0.0, uptime_s)
-        percent = 100 * (found.cpu_s - before) / since if since > 0 else 0.0
-        usage = Usage(round(max(percent, 0.0), 1), found.rss_bytes, found.open_files, found.threads)
-        self._samples[pid] = _Sample(now, found.cpu_s, usage)
+        since = now - before.at
+        percent = 100 * (counters.cpu_s - before.cpu_s) / since if since > 0 else 0.0
+        usage = Usage(round(max(percent, 0.0), 1), counters.rss_bytes, counters.open_files, counters.threads)
+        self._sample = _Sample(now, counters.cpu_s, usage)
         return usage
-
-    def keep(self, pids: Collection[int]) -> None:
-        """Forgets all others."""
-        for pid in self._samples.keys() - set(pids):
-            del self._samples[pid]
 
 
 def count(pid: int) -> Counters | None:
     """None when the process is gone. On Linux two looks at /proc, a tenth of what psutil takes: there may be hundreds."""
     return _from_proc(pid) if sys.platform.startswith("linux") else _from_psutil(pid)
-
-
-def rss_of(pid: int) -> int:
-    """Resident memory in bytes; 0 when the process is gone."""
-    found = count(pid)
-    return 0 if found is None else found.rss_bytes
 
 
 def _from_proc(pid: int) -> Counters | None:

@@ -49,12 +49,12 @@ class BusWatch:
         self._snapshots: dict[str, dict[int, dict[str, Any]]] = {}
         self._live: dict[tuple[str, int], frozenset[str]] = {}
         self._bus = luabus.Bus()
-        self._bus.on_router = self._router
-        self._bus.on_group = self._group
+        self._bus.on_router(self._router)
+        self._bus.on_group(self._group)
 
     async def start(self) -> None:
         """Begins to connect, and goes on for as long as it takes."""
-        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        await self._bus.start(self._addresses, groups=self._groups, security=luabus.Security.of(self._secret))
         await self._bus.watch()
 
     async def close(self) -> None:

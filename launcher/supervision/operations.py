@@ -1,8 +1,7 @@
 """What people ask of a running cluster: start, stop, restart, kill, scale, reload, down.
 
 Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything before it changes anything (`Refused`), and returns
-`{"ok": bool, "message": {"code", "values"} | None, "text": str, "processes": {name: state}}`, the text in English.
-With `wait` False it returns when the work has begun.
+a report (`reports.py`). With `wait` False it returns when the work has begun.
 Start, stop and restart take one name of a process or service, or several.
 
 Verbs on one process follow one another (`lanes.py`), except that a stop, by name or because the process is taken out of the
@@ -13,16 +12,20 @@ unit while it waits for its lane, for the unit may be another one by then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
 from launcher.plan.diff import Changes, compare
-from launcher.plan.plan import Plan, slots_of
+from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
+from launcher.processes.backend import ProcessIdentity
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
@@ -30,7 +33,6 @@ from luabus.ids import MAX_INSTANCE
 from luabus.messages import Message
 
 Who = Mapping[str, Any]
-Report = dict[str, Any]
 Names = str | Sequence[str]
 
 STOPPED, REMOVED = "report.was-stopped-meanwhile", "report.was-removed-meanwhile"
@@ -38,6 +40,13 @@ STOPPED, REMOVED = "report.was-stopped-meanwhile", "report.was-removed-meanwhile
 
 RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
 Failure = Message | None  # why a step did not come about
+
+ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
+"""Signals that end a process which does nothing against it."""
+
+DEATH_S: Final = 0.5
+"""How long `kill` gives such a signal to do so. It is the launcher that waits: the cluster may go down with the process, but not
+before this answer."""
 
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
@@ -62,7 +71,7 @@ class Operations:
         """
         places = self._places(self._asked("start", names, who))
         failures = await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
-        return self._report(_names(places), *_ended(failures), ok=not failures)
+        return self._report(_names(places), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
@@ -71,7 +80,7 @@ class Operations:
         failures = await self._carry_out(
             places, wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
         )
-        return self._report(_names(places[::-1]), *_ended(failures), ok=not failures)
+        return self._report(_names(places[::-1]), *ended(failures), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
@@ -79,10 +88,13 @@ class Operations:
         failures = await self._carry_out(
             places, wait, lambda: self._rolling("restart", places, self._restart_one)
         )
-        return self._report(_names(places), *_ended(failures), ok=not failures)
+        return self._report(_names(places), *ended(failures), ok=not failures)
 
-    async def kill(self, name: str, signal: str | int, who: Who) -> Report:
-        """Sends a signal to the process itself. Its restart policy decides what comes after."""
+    async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
+        """Sends a signal to the process itself. Its restart policy decides what comes after.
+
+        With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
+        """
         try:
             number = signal_number(str(signal))
         except ValueError:
@@ -94,9 +106,11 @@ class Operations:
         if not living:
             state = Message(f"state.{instances[0].state}")
             raise Refused.coded(Message("refusal.has-no-process", name=name, state=state))
+        identities: dict[str, ProcessIdentity | None] = {}
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
+            identities[instance.name] = instance.identity
             try:
                 instance.signal(number)
             except ProcessLookupError:
@@ -105,6 +119,11 @@ class Operations:
                 raise Refused.coded(
                     Message("refusal.runs-as-another-user", name=instance.name, pid=instance.pid)
                 ) from None
+        if wait and signal_name(number) in ENDING:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DEATH_S):
+                    for instance in living:
+                        await instance.until(partial(_is_another, instance, identities[instance.name]))
         signalled = [instance.name for instance in living]
         return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
 
@@ -138,7 +157,7 @@ class Operations:
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._places(changes.added)
-        warning = _slot_warning(plan, service, instances)
+        warning = slot_warning(plan, service, instances)
 
         async def work() -> list[Message]:
             await self._each(removed, self._remove_one)
@@ -148,8 +167,8 @@ class Operations:
         failures = await self._carry_out(places, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
         told = [Message(code, name=service, count=instances), warning, *(failures or ())]
-        report = self._report(_names(places), *told, ok=not failures)
-        return {**report, "warning": str(warning or "")}
+        done = self._report(_names(places), *told, ok=not failures)
+        return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
         """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
@@ -161,7 +180,7 @@ class Operations:
             changes = self._compare(plan)
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
-            summary = _summary(changes)
+            summary = summary_of(changes)
             if dry_run:
                 return {**self._report((), *summary), **changes.as_map()}
             self._check_new_ports(plan, changes)
@@ -183,8 +202,8 @@ class Operations:
 
         places = [*added, *changed, *removed[::-1]]
         failures = await self._carry_out(places, wait, work)
-        report = self._report(_names(places), *summary, *_ended(failures), ok=not failures)
-        return {**report, **changes.as_map()}
+        done = self._report(_names(places), *summary, *ended(failures), ok=not failures)
+        return {**done, **changes.as_map()}
 
     # -- steps, each on one process and in its lane -----------------------------------------------------------
 
@@ -218,7 +237,7 @@ class Operations:
     async def _remove_one(self, place: Place) -> Failure:
         async with place:
             if await self._bring_down(place, TAKEN_OUT):
-                await self._supervisor.forget(place.name)
+                self._supervisor.forget(place.name)
         return None
 
     async def _bring_down(self, place: Place, why: Message) -> bool:
@@ -326,19 +345,10 @@ class Operations:
         failures: list[Message] = await asyncio.shield(task)
         return failures
 
-    def _report(self, names: Iterable[str], *told: Failure, ok: bool = True) -> Report:
-        present = {name: self._supervisor.instances.get(name) for name in names}
-        parts = [part for part in told if part is not None]
-        message = parts[0] if len(parts) == 1 else Message("report.all", parts=parts) if parts else None
-        return {
-            "ok": ok,
-            "message": None if message is None else message.as_map(),
-            "text": str(message or ""),
-            "processes": {
-                name: str(instance.state) if instance is not None else "removed"
-                for name, instance in present.items()
-            },
-        }
+    def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
+        instances = self._supervisor.instances
+        states = {name: str(instances[name].state) if name in instances else "removed" for name in names}
+        return report(states, *told, ok=ok)
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:
         try:
@@ -363,38 +373,13 @@ class Operations:
                 raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
 
 
+def _is_another(instance: Instance, identity: ProcessIdentity | None) -> bool:
+    return instance.identity != identity
+
+
 def _by(who: Who) -> Any:
     return who.get("by") or Message("process.an-admin")
 
 
 def _names(places: Iterable[Place]) -> list[str]:
     return [place.name for place in places]
-
-
-def _ended(failures: list[Message] | None) -> list[Message]:
-    """What did not come about; that the work goes on, when nobody waited for its end."""
-    return [Message("report.begun")] if failures is None else failures
-
-
-def _summary(changes: Changes) -> list[Message]:
-    if not changes:
-        return [Message("report.nothing-to-change")]
-    parts = [
-        Message(code, names=list(names))
-        for code, names in (("report.add", changes.added), ("report.remove", changes.removed))
-        if names
-    ]
-    parts += [Message("report.restart", name=name, keys=list(keys)) for name, keys in changes.changed.items()]
-    return parts
-
-
-def _slot_warning(plan: Plan, service: str, instances: int) -> Message | None:
-    section = plan.config.services[service]
-    slots = slots_of(section)
-    if section.group is None or section.route != "hash" or instances == slots:
-        return None
-    if instances > slots:
-        first, last = f"{service}.{slots + 1}", f"{service}.{instances}"
-        code = "report.one-beyond-the-slots" if first == last else "report.some-beyond-the-slots"
-        return Message(code, name=service, slots=slots, first=first, last=last)
-    return Message("report.vacant-slots", name=service, slots=slots)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.plan.spec import ProbeSpec, ProcessSpec
+from launcher.processes.backend import Backend, SpawnError, SpawnRequest
+from launcher.processes.exit_status import ExitStatus
 from luabus.messages import Message
 
 FIRST_PERIOD_S: Final = 0.1
@@ -149,6 +151,43 @@ class _Prepared:
     spec: ProbeSpec
     seen: asyncio.Event | None
     """Set when the line of a `log` probe came."""
+
+
+async def run_command(backend: Backend, request: SpawnRequest, timeout_s: float) -> str:
+    """Runs `request` to its end; returns why it failed, or an empty text. It is killed when it takes longer."""
+    command = request.argv[0]
+    ending = _Ending(asyncio.get_running_loop().create_future())
+    try:
+        handle = backend.spawn(request, ending)
+    except SpawnError as error:
+        return str(error)
+    try:
+        async with asyncio.timeout(timeout_s):
+            status = await asyncio.shield(ending.status)
+    except TimeoutError:
+        return f"{command} did not end within {timeout_s:g} s"
+    finally:
+        if not ending.status.done():
+            handle.kill_all()
+        handle.close()
+    return "" if status.success else f"{command} ended with {status}"
+
+
+class _Ending:
+    """A Listener that only wants the end."""
+
+    def __init__(self, status: asyncio.Future[ExitStatus]) -> None:
+        self.status = status
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        """A probe's output is of no interest."""
+
+    def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def gone(self) -> None:
+        """What it left behind is the owner's."""
 
 
 async def try_tcp(target: str) -> str:

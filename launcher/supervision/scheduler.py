@@ -1,4 +1,4 @@
-"""Whose turn it is: which processes may start now, and which must stay while the cluster stops. Pure looks at the units.
+"""Which processes may start now, and which must stay while the cluster stops. Pure, over records.
 
 A process starts when a router is ready and all it depends on is ready; what comes back after a crash or a restart does not
 wait for its dependencies again. Only so many start at a time.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from launcher.plan.spec import Kind, ProcessSpec
-from launcher.supervision.instance import Instance
+from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import SETTLED, State
 from luabus.messages import Message
 
@@ -24,10 +24,10 @@ SLOT_PATIENCE_S: Final = 3.0
 
 
 @dataclass(frozen=True)
-class Scheduler:
-    """`start`: may start now; `waiting`: must wait; `again_at`: when a slot becomes free by itself, or None."""
+class Schedule:
+    """`start`: who may start now; `waiting`: who must wait; `again_at`: when a slot becomes free by itself, or None."""
 
-    start: Sequence[Instance]
+    start: Sequence[str]
     waiting: Sequence[Waiting]
     again_at: float | None
 
@@ -36,46 +36,46 @@ class Scheduler:
 class Waiting:
     """One that must wait, and for what; `stuck` when that does not come unless a person does something."""
 
-    instance: Instance
+    name: str
     why: Message
     stuck: bool = False
 
 
-def whose_turn(instances: Sequence[Instance], now: float) -> Scheduler:
-    """Decides for all units that wait to start; `now` as `Instance.spawned_at`."""
-    candidates = [instance for instance in instances if instance.machine.waiting]
+def schedule(instances: Sequence[InstanceRecord], now: float) -> Schedule:
+    """Decides for all that wait to start; `now` as `InstanceRecord.spawned_at`."""
+    candidates = [instance for instance in instances if instance.waiting]
     if not candidates:
-        return Scheduler((), (), None)
+        return Schedule((), (), None)
     busy = [
         instance.spawned_at + SLOT_PATIENCE_S
         for instance in instances
         if instance.state is State.STARTING
-        and instance.machine.has_process
+        and instance.has_process
         and instance.spawned_at + SLOT_PATIENCE_S > now
     ]
     free = START_SLOTS - len(busy)
     obstacles = _Obstacles(instances)
-    start: list[Instance] = []
+    start: list[str] = []
     waiting: list[Waiting] = []
     for instance in candidates:
-        obstacle = None if instance.machine.returning else obstacles.of(instance.spec)
+        obstacle = None if instance.returning else obstacles.of(instance.spec)
         if obstacle is not None:
-            waiting.append(Waiting(instance, obstacle.told, stuck=obstacle.remedy is not None))
+            waiting.append(Waiting(instance.name, obstacle.told, stuck=obstacle.remedy is not None))
         elif len(start) < free:
-            start.append(instance)
+            start.append(instance.name)
         else:
-            waiting.append(Waiting(instance, Message("process.waits-for-its-turn")))
+            waiting.append(Waiting(instance.name, Message("process.waits-for-its-turn")))
     full = len(start) >= free
-    return Scheduler(start, waiting, min(busy, default=None) if full else None)
+    return Schedule(start, waiting, min(busy, default=None) if full else None)
 
 
-def nobody_needs(spec: ProcessSpec, alive: Iterable[Instance]) -> bool:
+def nobody_needs(spec: ProcessSpec, alive: Iterable[ProcessSpec]) -> bool:
     """True when none of those that still live may depend on it: routers go last, the dashboard just before them."""
     if spec.kind is Kind.ROUTER:
-        return all(instance.spec.kind is Kind.ROUTER for instance in alive)
+        return all(other.kind is Kind.ROUTER for other in alive)
     if spec.kind is Kind.DASHBOARD:
-        return all(instance.spec.kind in (Kind.ROUTER, Kind.DASHBOARD) for instance in alive)
-    return not any(spec.service in instance.spec.depends_on for instance in alive)
+        return all(other.kind in (Kind.ROUTER, Kind.DASHBOARD) for other in alive)
+    return not any(spec.service in other.depends_on for other in alive)
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class _Obstacle:
 class _Obstacles:
     """What a process still has to wait for. Each service is looked at once, however many depend on it."""
 
-    def __init__(self, instances: Sequence[Instance]) -> None:
-        self._services: dict[str, list[Instance]] = {}
+    def __init__(self, instances: Sequence[InstanceRecord]) -> None:
+        self._services: dict[str, list[InstanceRecord]] = {}
         for instance in instances:
             self._services.setdefault(instance.spec.service, []).append(instance)
-        self._found: dict[str, _Obstacle | None] = {}
-        self._router = self._look_at_routers(
+        self._obstacles: dict[str, _Obstacle | None] = {}
+        self._router = self._routers_obstacle(
             [instance for instance in instances if instance.spec.kind is Kind.ROUTER]
         )
 
@@ -111,22 +111,22 @@ class _Obstacles:
         if self._router is not None:
             return self._router
         for service in spec.depends_on:
-            if service not in self._found:
-                self._found[service] = self._look(service)
-            if (found := self._found[service]) is not None:
-                return found
+            if service not in self._obstacles:
+                self._obstacles[service] = self._obstacle_of(service)
+            if (obstacle := self._obstacles[service]) is not None:
+                return obstacle
         return None
 
-    def _look_at_routers(self, routers: Sequence[Instance]) -> _Obstacle | None:
+    def _routers_obstacle(self, routers: Sequence[InstanceRecord]) -> _Obstacle | None:
         if any(instance.ready for instance in routers):
             return None
         coming = any(not self._remedy(instance) for instance in routers)
         return _Obstacle(Message("process.a-router"), None if coming else _start_first("router"))
 
-    def _look(self, service: str) -> _Obstacle | None:
+    def _obstacle_of(self, service: str) -> _Obstacle | None:
         instances = self._services.get(service, [])
         # An instance that somebody stopped on purpose is not waited for, as long as others serve.
-        missing = [instance for instance in instances if not satisfies(instance) and instance.machine.wanted]
+        missing = [instance for instance in instances if not satisfies(instance) and instance.wanted]
         if not missing and any(satisfies(instance) for instance in instances):
             return None
         if not instances:
@@ -135,15 +135,15 @@ class _Obstacles:
                 Message("process.scale-it-up-first", name=service),
             )
         remedies = [(instance, self._remedy(instance)) for instance in missing or instances]
-        instance, remedy = next((found for found in remedies if found[1]), remedies[0])
+        instance, remedy = next((pair for pair in remedies if pair[1]), remedies[0])
         what = Message("process.another", name=instance.name, state=Message(f"state.{instance.state}"))
         return _Obstacle(what, remedy)
 
-    def _remedy(self, instance: Instance) -> Message | None:
+    def _remedy(self, instance: InstanceRecord) -> Message | None:
         """What a person has to do before this one satisfies; None when it is on its way."""
-        if not instance.machine.wanted or instance.state in SETTLED:
+        if not instance.wanted or instance.state in SETTLED:
             return _start_first(instance.name)
-        if instance.machine.waiting and not instance.machine.returning:
+        if instance.waiting and not instance.returning:
             obstacle = self.of(instance.spec)
             return obstacle.remedy if obstacle is not None else None
         return None
@@ -153,7 +153,7 @@ def _start_first(name: str) -> Message:
     return Message("process.start-it-first", name=name)
 
 
-def satisfies(instance: Instance) -> bool:
+def satisfies(instance: InstanceRecord) -> bool:
     """Whether those that depend on it may start: ready, or (without a way to report) ended with success."""
     if instance.state is State.EXITED and not instance.spec.rules.must_report_ready:
         return instance.last_exit is not None and instance.last_exit["code"] == 0

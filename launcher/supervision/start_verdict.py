@@ -1,4 +1,4 @@
-"""Has the cluster come up? A pure look at its units: yes, not yet, or no and why."""
+"""Has the cluster come up? Yes, not yet, or no and why. Pure, over records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.supervision.instance import Instance
+from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import State
 from luabus.messages import Message
 
@@ -23,7 +23,7 @@ class Verdict:
     reason: Message | None = None
 
 
-def judge(instances: Iterable[Instance]) -> Verdict:
+def judge(instances: Iterable[InstanceRecord]) -> Verdict:
     """A process that failed for good fails the start, and so does one that waits for what does not come by itself.
 
     One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says.
@@ -41,25 +41,25 @@ def judge(instances: Iterable[Instance]) -> Verdict:
     return Verdict(ready=ready)
 
 
-def out_of_time(instances: Iterable[Instance], timeout_s: float) -> Verdict:
-    """The verdict on units of which some are not ready when nobody waits any longer."""
+def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
+    """The verdict on instances of which some are not ready when nobody waits any longer."""
     late = [instance for instance in instances if not _is_done(instance)]
     named = [_why("run.is", instance) for instance in late[:NAMED]]
     if len(late) > NAMED:
         named.append(Message("run.and-more", count=len(late) - NAMED))
-    first = next((instance for instance in late if not instance.machine.waiting), late[0])
+    first = next((instance for instance in late if not instance.waiting), late[0])
     return Verdict(
         failed=first.name, reason=Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=named)
     )
 
 
-def _why(code: str, instance: Instance) -> Message:
+def _why(code: str, instance: InstanceRecord) -> Message:
     state = Message(f"state.{instance.state}")
-    return Message(code, name=instance.name, state=state, why=instance.machine.detail or "")
+    return Message(code, name=instance.name, state=state, why=instance.detail or "")
 
 
-def _is_done(instance: Instance) -> bool:
-    if not instance.machine.wanted or instance.ready:
+def _is_done(instance: InstanceRecord) -> bool:
+    if not instance.wanted or instance.ready:
         return True
     # A command that did its work and ended.
     return instance.state is State.EXITED and not instance.spec.rules.must_report_ready

@@ -1,8 +1,8 @@
 """The cluster's processes as a whole: it carries out who starts when and who stops after whom.
 
-`_advance` runs (once per loop iteration) after anything changed: it lets units start whose dependencies are ready, and
-while the cluster stops, ends units nobody needs any more; whose turn it is `turns.py` decides. What people ask for is in
-`verbs.py`, what they see in `view.py`; the command line, the HTTP API and the dashboard reach both over `control.py`.
+`_advance` runs (once per loop iteration) after anything changed: it lets instances start whose dependencies are ready, and
+while the cluster stops, ends those nobody needs any more; which these are `scheduler.py` decides. What people ask for is in
+`operations.py`; the command line, the HTTP API and the dashboard reach it over the control channel.
 """
 
 from __future__ import annotations
@@ -11,55 +11,59 @@ import asyncio
 import contextlib
 import json
 import os
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from launcher.errors import suggest
 from launcher.plan.plan import Plan
 from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
-from launcher.processes import process_tree
-from launcher.processes.posix import make_spawner
-from launcher.processes.usage import rss_of
-from launcher.processes.users import login_variables
-from launcher.runtime.isolation import isolated
+from launcher.processes.backend import Backend, SpawnRequest
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
 from launcher.supervision.bus_presence import BusWatch
 from launcher.supervision.event_log import EventLog
 from launcher.supervision.instance import Instance
-from launcher.supervision.scheduler import nobody_needs, whose_turn
+from launcher.supervision.scheduler import nobody_needs, schedule
+from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
 from luabus.errors import Refused
 from luabus.messages import Message
-
-OWN_VARIABLES: Final = frozenset(
-    f"LUABUS_{name}" for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED")
-)
-"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service."""
 
 RSS_PERIOD_S: Final = 5.0
 """How often memory is compared with max_rss."""
 CLUSTER_STOPS: Final = Message("process.the-cluster-stops")
 
 STRAYS_S: Final = 5.0
-"""For orphans of nobody's to be gone after SIGKILL; one of another user, or that the kernel holds, must not hold up `down`."""
+"""For orphans of which nothing tells whose they were to be gone after SIGKILL: one of another user, or that the kernel holds,
+must not hold up `down`."""
 
 
 class Supervisor:
-    """Owns the units. Made inside a running loop; `start`, then `await stopped()`, then `await close()`."""
+    """Owns the instances. Made inside a running loop; `start`, then `await stopped()`, then `await close()`.
 
-    def __init__(self, plan: Plan, run_dir: RunDir, *, adopt: bool = True) -> None:
+    `backend` starts their processes; `watch_bus` makes what listens to the routers.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        run_dir: RunDir,
+        backend: Backend,
+        watch_bus: Callable[..., BusWatch] = BusWatch,
+    ) -> None:
         self.plan = plan
         self.run_dir = run_dir
         self.run_id = uuid.uuid4().hex
-        self.started_at = time.monotonic()
         self.events = EventLog(run_dir)
         logs = plan.config.logs
         self.logs = LogStore(run_dir.log_dir, logs.max_size, logs.keep)
         self._loop = asyncio.get_running_loop()
-        self.spawner = make_spawner(self._loop, adopt=adopt)
+        self.started_at = self._loop.time()
+        self.backend = backend
+        self.backend.open()
+        self._requests = SpawnRequests(self.run_id, plan.base)
+        self._watch_bus = watch_bus
         self.instances: dict[str, Instance] = {}
         self.stopping = False
         self.exit_code = 0
@@ -69,7 +73,6 @@ class Supervisor:
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
-        self._base_env = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._observers: list[Callable[[], None]] = []
         self.adopt_plan(plan)
@@ -117,29 +120,20 @@ class Supervisor:
         if self.watch is not None:
             await self.watch.close()
         for instance in self.instances.values():
-            await instance.close()
+            instance.close()
         if self._advance_soon is not None:
             self._advance_soon.cancel()
         if self._slot_timer is not None:
             self._slot_timer.cancel()
-        await self._end_strays()
-        self.spawner.close()
+        if left := await self.backend.end_strays(STRAYS_S):
+            pids = ", ".join(map(str, left))
+            self.events.add("cluster", "", Message("run.outlived-by", pids=pids))
+        self.backend.close()
         self.events.add("cluster", "", Message("run.has-stopped"))
         self.logs.close()
         self.events.close()
         with contextlib.suppress(OSError):
             self.run_dir.processes_file.unlink()
-
-    async def _end_strays(self) -> None:
-        """Orphans of which nothing tells whose they were: none may outlive the cluster."""
-        if not self.spawner.adopts:
-            return
-        left = await process_tree.end(
-            lambda: process_tree.descendants(process_tree.look(), os.getpid()), STRAYS_S
-        )
-        if left:
-            pids = ", ".join(map(str, sorted(left)))
-            self.events.add("cluster", "", Message("run.outlived-by", pids=pids))
 
     def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Runs a coroutine that ends with the supervisor at the latest."""
@@ -161,24 +155,27 @@ class Supervisor:
     # -- the plan ---------------------------------------------------------------------------------------------
 
     def adopt_plan(self, plan: Plan) -> None:
-        """From now on `plan` is what is meant. Makes units for new processes, in the plan's order; starts and stops nothing.
+        """From now on `plan` is what is meant. Makes instances for new processes, in the plan's order; starts and stops nothing.
 
-        A process that runs is what it was until its next start. Units that are not in the plan stay until `forget`.
+        A process that runs is what it was until its next start. Instances that are not in the plan stay until `forget`.
         """
         self.plan = plan
-        self._make_units()
+        self._make_instances()
         for spec in plan.specs:
             self.instances[spec.name].adopt(spec)
         self._soon()
 
-    async def forget(self, name: str) -> None:
-        """Drops a settled unit. Should the plan have come back to it meanwhile, a fresh one takes its place."""
-        await self.instances.pop(name).close()
-        self._make_units()
+    def forget(self, name: str) -> None:
+        """Drops a settled instance. Should the plan have come back to it meanwhile, a fresh one takes its place."""
+        self.instances.pop(name).close()
+        self._make_instances()
         self._soon()
 
-    def _make_units(self) -> None:
-        present = {spec.name: self.instances.get(spec.name) or self._make(spec) for spec in self.plan.specs}
+    def _make_instances(self) -> None:
+        present = {
+            spec.name: self.instances.get(spec.name) or Instance(spec, self, self.logs.of(spec.name))
+            for spec in self.plan.specs
+        }
         self.instances = {
             **present,
             **{name: instance for name, instance in self.instances.items() if name not in present},
@@ -187,39 +184,29 @@ class Supervisor:
     async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
         old = self.watch
-        self.watch = BusWatch(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        self.watch = self._watch_bus(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
         await self.watch.start()
         if old is not None:
             await old.close()
 
-    def _make(self, spec: ProcessSpec) -> Instance:
-        return Instance(spec, self, self.logs.of(spec.name))
-
     # -- names ------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> list[Instance]:
-        """The units of a service or instance name, in order. Raises `Refused`, with a suggestion."""
+        """The instances of a service or instance name, in order. Raises `Refused`, with a suggestion."""
         if name in self.instances:
             return [self.instances[name]]
-        found = [instance for instance in self.instances.values() if instance.spec.service == name]
-        if not found:
+        instances = [instance for instance in self.instances.values() if instance.spec.service == name]
+        if not instances:
             services = {instance.spec.service for instance in self.instances.values()}
             known = {*self.instances, *services}
             raise Refused.coded(Message("refusal.no-such-process", name=name, hint=suggest(name, known)))
-        return found
+        return instances
 
-    # -- what units ask of their host -------------------------------------------------------------------------
+    # -- what instances ask of their owner -------------------------------------------------------------------------
 
-    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
-        """What the launcher itself was given, what the spec says, and the marker of this run."""
-        environment = {
-            **self._base_env,
-            **(login_variables(spec.user) if spec.user is not None else {}),
-            **spec.env,
-            process_tree.MARKER: f"{self.run_id}/{spec.name}",
-        }
-        own = spec.kind in (Kind.ROUTER, Kind.DASHBOARD)
-        return isolated(environment, str(self.plan.base)) if own else environment
+    def request(self, spec: ProcessSpec) -> SpawnRequest:
+        """How a new process is started."""
+        return self._requests.of(spec)
 
     def spawned(self, instance: Instance) -> None:
         """Records all processes, for whoever cleans up after a crash of the launcher."""
@@ -230,16 +217,16 @@ class Supervisor:
     def record(self) -> None:
         """Writes processes.json; a full disk is no reason to stop."""
         entries = [
-            {"name": instance.name, "pid": instance.pid, "started": instance.started}
+            {"name": instance.name, "pid": identity.pid, "started": identity.started}
             for instance in self.instances.values()
-            if instance.pid is not None
+            if (identity := instance.identity) is not None
         ]
         value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
         with contextlib.suppress(OSError):
             self.run_dir.write(self.run_dir.processes_file, json.dumps(value))
 
     def changed(self, instance: Instance, before: State) -> None:
-        """A unit is not what it was."""
+        """An instance is not what it was."""
         machine = instance.machine
         if machine.state is not before:
             states = {"before": Message(f"state.{before}"), "state": Message(f"state.{machine.state}")}
@@ -292,7 +279,7 @@ class Supervisor:
                 if spec.ready_by is ReadyBy.BUS:
                     instance.set_report(presence.everywhere, absent=presence.nowhere)
 
-    def missed(self, instance: Instance) -> None:
+    def absent(self, instance: Instance) -> None:
         """Registered nowhere: taken out of the routing tables by hand, or hung."""
         self.run_task(self._judge_absence(instance), f"judgement of {instance.name}")
 
@@ -301,25 +288,22 @@ class Supervisor:
         if self.watch is None or spec.group is None:
             return
         if await self.watch.is_connected(spec.group, spec.instance):
-            instance.spare(
+            instance.excuse(
                 "is in no routing table, but connected: it was taken out by hand, and is left alone"
             )
         elif not self.watch.presence(spec.group, spec.instance).registered:
             instance.unhealthy(Message("process.on-no-router-for", seconds=f"{spec.liveness_timeout:g}"))
 
     def _advance_start(self) -> None:
-        now = time.monotonic()
-        turns = whose_turn(list(self.instances.values()), now)
-        for one in turns.waiting:
-            one.instance.set_waiting(one.why, stuck=one.stuck)
-        for instance in turns.start:
-            instance.clear()
-        if turns.again_at is not None and self._slot_timer is None:
-            self._slot_timer = self._loop.call_later(max(turns.again_at - now, 0.0), self._slot_freed)
-
-    def _slot_freed(self) -> None:
-        self._slot_timer = None
-        self._soon()
+        turns = schedule([instance.record() for instance in self.instances.values()], self._loop.time())
+        for waiting in turns.waiting:
+            self.instances[waiting.name].set_waiting(waiting.why, stuck=waiting.stuck)
+        for name in turns.start:
+            self.instances[name].clear()
+        if self._slot_timer is not None:
+            self._slot_timer.cancel()
+        again_at = turns.again_at
+        self._slot_timer = None if again_at is None else self._loop.call_at(again_at, self._soon)
 
     def _advance_stop(self) -> None:
         alive = [instance for instance in self.instances.values() if instance.state not in SETTLED]
@@ -334,7 +318,7 @@ class Supervisor:
             if instance.state is State.STOPPING:
                 if instance.machine.wanted:
                     instance.stop(CLUSTER_STOPS)
-            elif nobody_needs(instance.spec, alive):
+            elif nobody_needs(instance.spec, [other.spec for other in alive]):
                 instance.stop(CLUSTER_STOPS)
 
     async def _watch_memory(self) -> None:
@@ -342,5 +326,5 @@ class Supervisor:
             await asyncio.sleep(RSS_PERIOD_S)
             for instance in list(self.instances.values()):
                 limit = instance.spec.max_rss
-                if limit and instance.pid is not None and (rss := rss_of(instance.pid)) > limit:
+                if limit and (rss := instance.usage().rss_bytes) > limit:
                     instance.unhealthy(Message("process.exceeds-max-rss", rss=rss, limit=limit))

@@ -15,7 +15,7 @@ from typing import Final
 
 from luabus.errors import ConfigError, Refused
 from luabus.ids import ServiceId
-from luabus.lease import LeaseStore, LeaseStoreError, open_store
+from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.elector import (
     Action,
     Elector,
@@ -29,7 +29,8 @@ from luabus.lease.elector import (
     Swapped,
     Wake,
 )
-from luabus.lease.stores.base import DEFAULT_NAMESPACE, NOBODY, LeaseRow, describe
+from luabus.lease.options import LeaseOptions
+from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.messages import Message
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
@@ -84,9 +85,7 @@ class CandidateSnapshot:
 class Candidate:
     """Takes part in the election of one group's master.
 
-    `store` is a URL (see `luabus.lease`; the candidate then opens and closes the store, with `namespace`) or an open
-    `LeaseStore`, which stays the caller's. `ttl` and `renew` in seconds; every candidate of a group must use the same
-    `ttl`. `incarnation` tells this process from every other one with the same `service_id`, earlier or later.
+    `incarnation` tells this process from every other one with the same `service_id`, earlier or later.
 
     `on_master(epoch)` and `on_slave()` are called in the loop, alternately, at each change. They may return
     awaitables, which are run one after the other; when the lease is given up (`stop`, `hand_over`), those of `on_slave`
@@ -100,28 +99,25 @@ class Candidate:
         group: int,
         service_id: ServiceId,
         incarnation: int,
-        store: LeaseStore | str,
+        options: LeaseOptions,
         *,
-        ttl: float = 10.0,
-        renew: float = 1.0,
-        namespace: str = DEFAULT_NAMESPACE,
         on_master: Callable[[int], Awaitable[None] | None] | None = None,
         on_slave: Callable[[], Awaitable[None] | None] | None = None,
         clock: Callable[[], float] = lease_clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
         try:
-            self._elector = Elector(group, service_id, incarnation, ttl=ttl, renew=renew)
+            self._elector = Elector(group, service_id, incarnation, ttl=options.ttl, renew=options.renew)
         except ValueError as error:
             raise ConfigError(f"the lease of group {group}: {error}", key="lease") from None
         self.group = group
         self.service_id = service_id
-        self._operation_s = min(ttl / 4, MAX_OPERATION_S)
-        self._own_store = isinstance(store, str)
+        self._operation_s = min(options.ttl / 4, MAX_OPERATION_S)
+        self._own_store = isinstance(options.store, str)
         self._store = (
-            open_store(store, namespace=namespace, timeout_s=self._operation_s)
-            if isinstance(store, str)
-            else store
+            open_store(options.store, namespace=options.namespace, timeout_s=self._operation_s)
+            if isinstance(options.store, str)
+            else options.store
         )
         self._on_master = on_master
         self._on_slave = on_slave

@@ -92,7 +92,7 @@ async def _nobody_listens(plan: Plan) -> bool:
 async def _others(bus: luabus.Bus) -> None:
     """The first router is connected; gives the others a moment, so that a live one is not taken for missing."""
     changed = asyncio.Event()
-    bus.on_router = lambda _name, _connected: changed.set()
+    bus.on_router(lambda _name, _connected: changed.set())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(OTHERS_S):
             while not all(router.connected for router in bus.routers):

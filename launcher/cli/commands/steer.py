@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from launcher.cli.commands.shared import as_json, complete_names, names_in, report, unknown_is_usage
 from launcher.cli.identity import who
 from launcher.errors import ConfigError, UsageError
-from launcher.processes.exit_status import signal_name, signal_number
+from launcher.processes.exit_status import signal_number
 from launcher.runtime.control_client import ask
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
-
-ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
-"""Signals that end a process which does nothing against it."""
-
-DEATH_S: Final = 0.5
-"""How long a signal is given to do so, before the process' state is told."""
 
 names = click.argument("name", nargs=-1, required=True, shell_complete=complete_names)
 
@@ -73,25 +66,10 @@ def kill(config: Path, name: str, signal: str, as_json: bool) -> int:
     What comes after is up to its restart policy: by default it is started again.
     """
     try:
-        number = signal_number(signal)
+        signal_number(signal)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    before = {row["name"]: row["pid"] for row in ask(config, "processes")}
-    done = _ask(config, "kill", name, signal, who())
-    if signal_name(number) in ENDING:
-        done["processes"] = _states_after(config, {name: before.get(name) for name in done["processes"]})
-    return report([done], as_json)
-
-
-def _states_after(config: Path, killed: dict[str, int | None]) -> dict[str, str]:
-    """The states of these processes, each given with the pid that it is to lose; one that takes its time has not changed yet."""
-    deadline = time.monotonic() + DEATH_S
-    while True:
-        rows = [row for row in ask(config, "processes") if row["name"] in killed]
-        left = [row for row in rows if row["pid"] is not None and row["pid"] == killed[row["name"]]]
-        if not left or time.monotonic() >= deadline:
-            return {row["name"]: row["state"] for row in rows}
-        time.sleep(0.02)
+    return report([_ask(config, "kill", name, signal, who(wait=True))], as_json)
 
 
 def _complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -12,21 +12,18 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.processes import process_tag, process_tree
+from launcher.processes import process_tag
+from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
-from launcher.processes.posix import (
-    OUTPUT_RATE,
-    PosixSpawner,
-    Spawner,
-    SpawnError,
-    SpawnRequest,
-    ThreadSpawner,
-)
+from launcher.processes.local import Spawner
+from launcher.processes.pipes import OUTPUT_RATE
+from launcher.processes.posix import PosixSpawner
+from launcher.processes.threads import ThreadSpawner
 from tests.launcher.harness import CHILD, child
 
 
 class Heard:
-    """A Sink that remembers."""
+    """A listener that remembers."""
 
     def __init__(self) -> None:
         self.text = {"out": bytearray(), "err": bytearray()}
@@ -120,13 +117,12 @@ async def test_limits_and_priority() -> None:
     assert heard.lines == ["nofile (100, 200)", "core (0, 0)", "nice 7"]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no brands")
-async def test_what_it_starts_is_branded(spawner: Spawner) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no tags")
+async def test_what_it_starts_is_tagged(spawner: Spawner) -> None:
     marked = order("exit=0", argv=("sh", "-c", "env -i setsid grep locks /proc/self/limits"))
-    env = {**marked.env, process_tree.MARKER: "run/x"}
-    heard, _ = await run(spawner, replace(marked, env=env))
-    branded = str(process_tag.number("run/x")) in heard.lines[0]
-    assert branded is isinstance(spawner, PosixSpawner)
+    heard, _ = await run(spawner, replace(marked, owner="run/x"))
+    tagged = str(process_tag.number("run/x")) in heard.lines[0]
+    assert tagged is isinstance(spawner, PosixSpawner)
 
 
 async def test_another_user() -> None:
@@ -145,11 +141,6 @@ async def test_another_user() -> None:
         with pytest.raises(SpawnError, match="only root may run it as user 'nobody'"):
             spawner.spawn(replace(look, user=other.pw_name), Heard())
     spawner.close()
-
-
-async def test_threads_say_what_they_cannot() -> None:
-    with pytest.raises(SpawnError, match="need a POSIX system"):
-        ThreadSpawner(asyncio.get_running_loop()).spawn(order("exit=0", user="nobody"), Heard())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG")

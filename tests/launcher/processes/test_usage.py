@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from launcher.processes import usage
-from launcher.processes.usage import Counters, Meter, Usage, rss_of
+from launcher.processes.usage import Counters, Meter, Usage
 from tests.launcher.harness import child
 
 
@@ -32,22 +32,20 @@ def test_a_process_that_is_gone() -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
     assert usage._from_psutil(process.pid) is None
-    assert rss_of(process.pid) == 0
-    assert Meter(lambda: 0.0).measure(process.pid, 1.0) == Usage()
+    assert Meter(process.pid, lambda: 0.0).measure() == Usage()
 
 
 def test_percent_is_of_one_core_since_the_look_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, cpu = 100.0, 2.0
+    now, cpu = 90.0, 2.0
     monkeypatch.setattr(usage, "count", lambda pid: Counters(cpu, 7, 3, 1))
-    meter = Meter(lambda: now)
-    assert meter.measure(1, uptime_s=10.0) == Usage(20.0, 7, 3, 1)
+    meter = Meter(1, lambda: now)
+    now = 100.0
+    assert meter.measure() == Usage(20.0, 7, 3, 1)
     now, cpu = 100.5, 9.0
-    assert meter.measure(1, 10.5).cpu_percent == 20.0  # still fresh
+    assert meter.measure().cpu_percent == 20.0  # still fresh
     now, cpu = 104.0, 4.0
-    assert meter.measure(1, 14.0).cpu_percent == 50.0
-    meter.keep([2])
-    assert meter.measure(1, 8.0).cpu_percent == 50.0  # as if seen for the first time: 4 s in 8 s
+    assert meter.measure().cpu_percent == 50.0
 
 
 def test_own_memory() -> None:
-    assert rss_of(os.getpid()) > 1_000_000
+    assert Meter(os.getpid(), lambda: 0.0).measure().rss_bytes > 1_000_000

@@ -1,18 +1,18 @@
-"""One real process under its unit: what the machine decides is carried out, and what happens is told to the host."""
+"""One real process under its instance: what the life cycle decides is carried out, and what happens is told to the owner."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
-from launcher.processes.posix import PosixSpawner
-from launcher.processes.process_tree import MARKER
+from launcher.processes.backend import Backend, SpawnRequest
+from launcher.processes.local import LocalBackend
 from launcher.runtime.log_store import LogStore
 from launcher.supervision.instance import Instance
 from launcher.supervision.states import SETTLED, State
@@ -23,17 +23,20 @@ from tests.launcher.harness import alive, child
 WAITS = Message("process.waits-for", what="db")
 
 
-class InstanceOwner:
-    """What a unit needs; lets it start at once, and remembers what it told."""
+class Owner:
+    """What an instance needs; lets it start at once, and remembers what it told."""
 
     def __init__(self, folder: Path) -> None:
-        self.spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+        self.backend: Backend = LocalBackend(adopt=False)
+        self.backend.open()
         self.logs = LogStore(folder, 10**6, 1)
         self.states: list[str] = []
         self.pids: list[int] = []
 
-    def environment(self, spec: ProcessSpec) -> Mapping[str, str]:
-        return {**os.environ, MARKER: f"test{os.getpid()}/{spec.name}"}
+    def request(self, spec: ProcessSpec) -> SpawnRequest:
+        return SpawnRequest(
+            spec.argv, os.environ, spec.cwd, spec.user, owner=f"test{os.getpid()}/{spec.name}"
+        )
 
     def spawned(self, instance: Instance) -> None:
         assert instance.pid is not None
@@ -45,7 +48,7 @@ class InstanceOwner:
         if instance.machine.waiting:
             asyncio.get_running_loop().call_soon(instance.clear)
 
-    def missed(self, instance: Instance) -> None:
+    def absent(self, instance: Instance) -> None:
         instance.unhealthy(Message.verbatim("its loop hangs"))
 
     def instance(self, *words: str, **more: object) -> Instance:
@@ -63,18 +66,18 @@ class InstanceOwner:
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[InstanceOwner]:
-    made = InstanceOwner(tmp_path)
+async def host(tmp_path: Path) -> AsyncIterator[Owner]:
+    made = Owner(tmp_path)
     yield made
     made.logs.close()
-    made.spawner.close()
+    made.backend.close()
 
 
 async def reach(instance: Instance, *states: State) -> None:
     await asyncio.wait_for(instance.until(lambda: instance.state in states), 10)
 
 
-async def test_start_ready_stop(host: InstanceOwner) -> None:
+async def test_start_ready_stop(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     instance.start()
     await reach(instance, State.RUNNING)
@@ -89,20 +92,20 @@ async def test_start_ready_stop(host: InstanceOwner) -> None:
         False,
         "SIGTERM",
     )
-    await instance.close()
+    instance.close()
 
 
-async def test_crashes_until_it_is_given_up(host: InstanceOwner) -> None:
+async def test_crashes_until_it_is_given_up(host: Owner) -> None:
     instance = host.instance("err=oh no", "exit=4")
     instance.start()
     await reach(instance, State.FAILED)
     assert len(host.pids) == 3
     assert instance.last_exit is not None
     assert (instance.last_exit["code"], instance.last_exit["stderr"]) == (4, ["oh no"])
-    await instance.close()
+    instance.close()
 
 
-async def test_hurry_does_not_wait(host: InstanceOwner) -> None:
+async def test_hurry_does_not_wait(host: Owner) -> None:
     instance = host.instance("ignore=SIGTERM", "ready", "wait", rules=LifecycleSettings(stop_timeout=600.0))
     instance.start()
     await reach(instance, State.RUNNING)
@@ -110,10 +113,10 @@ async def test_hurry_does_not_wait(host: InstanceOwner) -> None:
     instance.kill_now()
     await reach(instance, *SETTLED)
     assert not alive(host.pids[0])
-    await instance.close()
+    instance.close()
 
 
-async def test_unhealthy_is_replaced(host: InstanceOwner) -> None:
+async def test_unhealthy_is_replaced(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     instance.start()
     await reach(instance, State.RUNNING)
@@ -124,10 +127,10 @@ async def test_unhealthy_is_replaced(host: InstanceOwner) -> None:
     assert instance.machine.restarts == 1
     instance.stop()
     await reach(instance, *SETTLED)
-    await instance.close()
+    instance.close()
 
 
-async def test_another_spec_holds_from_its_next_start_on(host: InstanceOwner) -> None:
+async def test_another_spec_holds_from_its_next_start_on(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     first = instance.spec
     instance.start()
@@ -146,10 +149,10 @@ async def test_another_spec_holds_from_its_next_start_on(host: InstanceOwner) ->
     await reach(instance, *SETTLED)
     instance.adopt(third)
     assert instance.spec is third
-    await instance.close()
+    instance.close()
 
 
-async def test_stuck_is_only_who_waits(host: InstanceOwner) -> None:
+async def test_stuck_is_only_who_waits(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     instance.set_waiting(WAITS, stuck=True)
     assert (instance.stuck, instance.machine.detail) == (False, Message("process.not-started-yet"))
@@ -158,14 +161,14 @@ async def test_stuck_is_only_who_waits(host: InstanceOwner) -> None:
     assert (instance.stuck, instance.machine.detail) == (True, WAITS)
     instance.stop()
     assert not instance.stuck
-    await instance.close()
+    instance.close()
 
 
-async def test_what_cannot_be_spawned_has_failed(host: InstanceOwner) -> None:
+async def test_what_cannot_be_spawned_has_failed(host: Owner) -> None:
     instance = host.instance("x", user="no-such-user")
     instance.start()
     await reach(instance, State.FAILED)
     assert "no user 'no-such-user'" in str(instance.machine.detail)
     with pytest.raises(ProcessLookupError):
         instance.signal(9)
-    await instance.close()
+    instance.close()

@@ -1,26 +1,19 @@
-"""Has the cluster come up? Asked of units in the states a test puts them in."""
+"""Has the cluster come up? Asked of records in the states a test puts them in."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
+from launcher.plan.spec import Kind, LifecycleSettings, ProcessSpec, ReadyBy
+from launcher.supervision.record import InstanceRecord
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 
 
-def instance(state: State, **more: Any) -> Any:
-    rules = SimpleNamespace(must_report_ready=more.get("must", True))
-    return SimpleNamespace(
-        name=more.get("name", "x.1"),
-        state=state,
-        ready=state is State.RUNNING,
-        spec=SimpleNamespace(rules=rules),
-        machine=SimpleNamespace(
-            wanted=more.get("wanted", True), detail="why", waiting=more.get("waiting", False)
-        ),
-        stuck=more.get("stuck", False),
-    )
+def instance(state: State, name: str = "x.1", must: bool = True, **more: Any) -> InstanceRecord:
+    rules = LifecycleSettings(must_report_ready=must)
+    spec = ProcessSpec(name, "x", Kind.SERVICE, (), {}, "/", rules, ReadyBy.PROBE)
+    return InstanceRecord(spec, state, "why", ready=state is State.RUNNING, **more)
 
 
 def test_all_ready() -> None:

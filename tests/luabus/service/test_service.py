@@ -143,7 +143,7 @@ async def test_a_newer_process_takes_the_id_and_the_older_one_ends_its_serving()
 async def test_an_older_process_is_refused_while_the_newer_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Star() as star:
         await star.mail(1)
-        monkeypatch.setattr("luabus.service.service.time.time_ns", lambda: 1)
+        monkeypatch.setattr("luabus.service.settings.time.time_ns", lambda: 1)
         with pytest.raises(IdInUse, match="is held by a live process with incarnation"):
             await service(star).start()
 

@@ -1,0 +1,97 @@
+"""What starts and ends processes, behind one interface: the supervisor knows neither pids nor process tables.
+
+`local.py` is the backend of this machine. All calls are made, and all listeners called, on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from launcher.processes.exit_status import ExitStatus
+from launcher.processes.usage import Usage
+from launcher.runtime.run_dir import RunDir
+
+
+class SpawnError(Exception):
+    """It could not be started; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class SpawnRequest:
+    """What to start. `env` is complete: nothing is inherited beside it, and the backend adds only what marks its owner."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    user: str | None = None
+    nice: int | None = None
+    rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    owner: str = ""
+    """`<run>/<name>`: on whose behalf it runs. By this its descendants are found again, also by a later launcher."""
+    helper: bool = False
+    """It runs beside the owner's process (a probe): what it leaves behind is the owner's."""
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """What people call a process by, and what tells its pid's present owner from an earlier one (in the system's own unit)."""
+
+    pid: int
+    started: float | None
+
+
+class Listener(Protocol):
+    """Who is told about one process: `exited` once, after the last output that was there, and `gone` if that is later."""
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        """A chunk of `out` or `err`."""
+
+    def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
+        """The process ended; `left_behind` (pids) of its tree live on. If there are none, nothing of it lives any more."""
+
+    def gone(self) -> None:
+        """Nothing of what it left behind lives any more."""
+
+
+class Handle(Protocol):
+    """A started process and its tree."""
+
+    @property
+    def identity(self) -> ProcessIdentity: ...
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the process alone. Raises ProcessLookupError when it has ended, or PermissionError."""
+
+    def terminate(self, number: int) -> None:
+        """Asks to end, by the signal `number`: the process and its group, or when it has ended all that it left behind."""
+
+    def kill_all(self) -> None:
+        """Ends the process and its tree for certain; also what joins the tree until it is gone."""
+
+    def usage(self) -> Usage:
+        """Of the process alone; all zero when it has ended."""
+
+    def close(self) -> None:
+        """Hears of it no more; it is not ended by this."""
+
+
+class Backend(Protocol):
+    """Starts processes, and finds those that outlived whoever started them."""
+
+    def leftovers(self, run_dir: RunDir) -> int:
+        """Ends what the launcher recorded in run_dir left behind when it died, and returns how many. Blocks until none is left;
+        needs no event loop."""
+
+    def open(self) -> None:
+        """Binds it to the running event loop, before anything is spawned."""
+
+    def spawn(self, request: SpawnRequest, listener: Listener) -> Handle:
+        """Raises `SpawnError`."""
+
+    async def end_strays(self, within_s: float) -> Sequence[int]:
+        """Ends the processes of which nothing tells whose they are; those (pids) that remain after `within_s` seconds."""
+
+    def close(self) -> None:
+        """Hears of nothing any more. The processes are not ended by this."""

@@ -1,0 +1,145 @@
+"""One run of an instance's process, from its spawn until nothing of it lives: its output, its probes, what shows it ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from launcher.plan.spec import ProcessSpec, ReadyBy
+from launcher.processes.backend import Backend, ProcessIdentity, SpawnRequest
+from launcher.processes.exit_status import ExitStatus
+from launcher.processes.usage import Usage
+from launcher.runtime.log_store import ProcessLog
+from launcher.supervision.absence import AbsenceWatch
+from launcher.supervision.probes import Prober, Verdicts, run_command
+from luabus.messages import Message
+
+
+@dataclass(frozen=True)
+class RunListener:
+    """Who is told of a run: `changed` when it may have become ready, or not ready; `unhealthy` with the reason when it must be
+    replaced; `absent` when it is on no router for too long; `exited` and `gone` as by a backend."""
+
+    changed: Callable[[], None]
+    unhealthy: Callable[[Message], None]
+    absent: Callable[[], None]
+    exited: Callable[[ExitStatus, Sequence[int]], None]
+    gone: Callable[[], None]
+
+
+class ProcessRun:
+    """Spawns the process at once; raises `SpawnError`."""
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        backend: Backend,
+        request: SpawnRequest,
+        log: ProcessLog,
+        listener: RunListener,
+    ) -> None:
+        self._spec = spec
+        self._backend = backend
+        self._request = request
+        self._log = log
+        self._listener = listener
+        self.alive = True
+        """The process itself; what it left behind may live on."""
+        self._reported = False
+        self._started_up = spec.startup is None
+        self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
+        self._prober: Prober | None = None
+        log.new_run()
+        self._handle = backend.spawn(request, self)
+        if spec.startup or spec.ready or spec.liveness:
+            verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
+            self._prober = Prober(spec, verdicts, self._execute)
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        return self._handle.identity
+
+    @property
+    def ready(self) -> bool:
+        """All that has to show that it is ready does."""
+        return self.alive and self._started_up and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+
+    def usage(self) -> Usage:
+        """As `Handle.usage`."""
+        return self._handle.usage()
+
+    # -- what is asked of it ----------------------------------------------------------------------------------
+
+    def report(self, ready: bool, *, absent: bool) -> None:
+        """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them."""
+        self._reported = ready
+        if ready:
+            self._absence.forget()
+        elif absent and self.alive:
+            self._absence.expect()
+        elif not absent:
+            self._absence.forget()
+        self._listener.changed()
+
+    def excuse(self, why: str) -> None:
+        """It is absent with a reason; is looked at again after another `liveness_timeout`."""
+        if self.alive and self._absence.excuse():
+            self._log.say(why)
+
+    def signal(self, number: int) -> None:
+        """As `Handle.signal`."""
+        self._handle.signal(number)
+
+    def terminate(self, number: int) -> None:
+        """As `Handle.terminate`."""
+        self._handle.terminate(number)
+
+    def kill_all(self) -> None:
+        """As `Handle.kill_all`."""
+        self._log.say("did not end in time: SIGKILL")
+        self._handle.kill_all()
+
+    def close(self) -> None:
+        """Ends timers and probes; the process is left alone."""
+        self._end_watching()
+        self._handle.close()
+
+    # -- what the process does (a Listener) -------------------------------------------------------------------
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        lines = self._log.feed(stream, chunk)
+        if self._prober is not None:
+            for line in lines:
+                self._prober.line(line)
+
+    def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
+        self.alive = False
+        self._end_watching()
+        self._log.flush()
+        self._listener.exited(status, left_behind)
+
+    def gone(self) -> None:
+        self._log.flush()
+        self._listener.gone()
+
+    # -- within -----------------------------------------------------------------------------------------------
+
+    def _end_watching(self) -> None:
+        self._absence.forget()
+        if self._prober is not None:
+            self._prober.close()
+            self._prober = None
+
+    def _startup_succeeded(self) -> None:
+        self._started_up = True
+        self._listener.changed()
+
+    def _probed(self, ready: bool, failure: str) -> None:
+        if not ready:
+            self._log.say(f"is not ready any more: {failure}")
+        self.report(ready, absent=False)
+
+    async def _execute(self, command: tuple[str, ...], timeout_s: float) -> str:
+        """Runs an exec probe beside the process, in its folder and environment."""
+        request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
+        return await run_command(self._backend, request, timeout_s)

@@ -1,0 +1,134 @@
+"""One run of a process, from its spawn to its end, over a fake backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
+from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.runtime.log_store import LogStore, ProcessLog
+from launcher.supervision.process_run import ProcessRun, RunListener
+from tests.support.fake_backend import FakeBackend
+from tests.support.fast_time import run_fast
+
+BY_BUS = ProcessSpec(
+    "x.1", "x", Kind.SERVICE, ("x",), {}, "/", LifecycleSettings(), ReadyBy.BUS, liveness_timeout=3.0
+)
+BY_LOG = replace(BY_BUS, ready_by=ReadyBy.PROBE, ready=ProbeSpec("log", "^ready$"))
+ALIVE = replace(
+    BY_BUS, ready_by=ReadyBy.SPAWN, liveness=ProbeSpec("exec", ("ask", "it"), failure_threshold=1)
+)
+
+
+class Runs:
+    """Makes runs, and remembers what they told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.logs = LogStore(folder, 10**6, 1)
+        self.backend = FakeBackend()
+        self.told: list[str] = []
+
+    def make(self, spec: ProcessSpec) -> ProcessRun:
+        listener = RunListener(
+            lambda: self.told.append("changed"),
+            lambda why: self.told.append(f"unhealthy: {why}"),
+            lambda: self.told.append("absent"),
+            lambda status, left_behind: self.told.append(f"exited: {status}, {left_behind}"),
+            lambda: self.told.append("gone"),
+        )
+        request = SpawnRequest(spec.argv, {"A": "1"}, "/", nice=5, owner=f"run/{spec.name}")
+        return ProcessRun(spec, self.backend, request, self.log, listener)
+
+    @property
+    def log(self) -> ProcessLog:
+        return self.logs.of("x.1")
+
+
+def play(folder: Path, history: Callable[[Runs], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        runs = Runs(folder)
+        await history(runs)
+        runs.logs.close()
+
+    run_fast(main())
+
+
+def test_it_is_ready_when_the_bus_says_so_and_absent_after_a_while(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(BY_BUS)
+        assert not run.ready
+        run.report(True, absent=False)
+        assert run.ready
+        run.report(False, absent=True)
+        assert not run.ready
+        await asyncio.sleep(4.0)
+        assert runs.told == ["changed", "changed", "absent"]
+        run.excuse("by hand")
+        run.report(True, absent=False)
+        await asyncio.sleep(10.0)
+        assert runs.told[3:] == ["changed"]
+
+    play(tmp_path, history)
+
+
+def test_a_line_of_output_makes_it_ready(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(BY_LOG)
+        await asyncio.sleep(0.1)
+        runs.backend["x.1"].say("ready")
+        await asyncio.sleep(0.1)
+        assert run.ready
+        run.close()
+
+    play(tmp_path, history)
+
+
+def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(ALIVE)
+        assert run.ready
+        await asyncio.sleep(10.5)
+        probe = runs.backend.started[1]
+        assert (probe.request.argv, probe.request.owner, probe.request.helper) == (
+            ("ask", "it"),
+            "run/x.1",
+            True,
+        )
+        assert (probe.request.env, probe.request.nice) == ({"A": "1"}, None)
+        await asyncio.sleep(2.0)
+        assert probe.signals == [9], "it did not end within its time"
+        assert runs.told[-1] == "unhealthy: liveness probe failed once: ask did not end within 1 s"
+        run.close()
+
+    play(tmp_path, history)
+
+
+def test_its_end_ends_what_watches_it(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(BY_BUS)
+        run.report(False, absent=True)
+        process = runs.backend["x.1"]
+        process.left_behind = [7]
+        process.exit(3)
+        await asyncio.sleep(10.0)
+        process.sweep()
+        await asyncio.sleep(0)
+        assert not run.alive
+        assert runs.told == ["changed", "exited: exit code 3, [7]", "gone"]
+
+    play(tmp_path, history)
+
+
+def test_what_cannot_be_spawned_is_no_run(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        runs.backend.refusal = "no such program"
+        with pytest.raises(SpawnError, match="no such program"):
+            runs.make(BY_BUS)
+
+    play(tmp_path, history)
