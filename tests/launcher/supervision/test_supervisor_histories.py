@@ -159,7 +159,7 @@ def test_an_essential_service_that_has_failed_ends_the_cluster(tmp_path: Path) -
         await world.up()
         world.backend["heart.1"].exit(1)
         assert await world.supervisor.stopped() == 1
-        assert "heart.1 is essential and has failed" in world.supervisor.why_stopped
+        assert "heart.1 is essential and has failed" in str(world.supervisor.why_stopped)
         assert world.backend.alive == []
 
     play(
