@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, TypeAdapter, field_validator
 
 from dashboard.collector.poller import Poller
 from dashboard.http.context import Context
@@ -22,9 +22,10 @@ from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import TOPICS, Snapshot
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
+from luabus.cluster.snapshot import TOPICS, Snapshot
+from luabus.cluster.state import ConnectionState, Process
 from luabus.messages import Message
 
 HEARTBEAT_S: Final = 10.0
@@ -32,6 +33,9 @@ HEARTBEAT_S: Final = 10.0
 NOTICE_HEARTBEAT_S: Final = 1.0
 """The same for notices, which pages listen to: within seconds they say when what they show may be old."""
 MOST_READERS: Final = 500
+
+_process: TypeAdapter[Any] = TypeAdapter(Process)
+_connection: TypeAdapter[Any] = TypeAdapter(ConnectionState)
 
 Rows = dict[str, dict[str, Any]]
 Sender = Callable[[Snapshot, Mapping[str, int]], list[bytes]]
@@ -164,5 +168,7 @@ def _rows(topic: str, snapshot: Snapshot) -> Rows:
     return {f"{row.router}/{row.token}": _dump(row) for row in snapshot.connections}
 
 
-def _dump(row: BaseModel) -> dict[str, Any]:
-    return row.model_dump()
+def _dump(row: Process | ConnectionState) -> dict[str, Any]:
+    adapter = _process if isinstance(row, Process) else _connection
+    dumped: dict[str, Any] = adapter.dump_python(row)
+    return dumped

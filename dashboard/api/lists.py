@@ -7,25 +7,28 @@ end, and are read on from a number (`GET /api/v1/history`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Annotated, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from dashboard.http.problems import no_launcher, no_router, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
-from dashboard.model.answers import Closed, Connection, Process, Router
+from dashboard.model.answers import Router
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import RouterState
 from dashboard.views import list_query
+from luabus.cluster.snapshot import RouterState
+from luabus.cluster.state import Closed, ConnectionState, Process, RouterTotals
 from luabus.messages import Message
 
 MOST_ROWS: Final = 100_000
 
 Words = Annotated[str, Field(max_length=200, description="api.every-word-must-occur-case-does")]
 Name = Annotated[str, Field(max_length=120)]
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row")
+COUNTED: Final = [field.name for field in fields(RouterTotals) if field.name not in ("router", "address")]
 
 
 class ListQuery(RequestModel):
@@ -113,7 +116,7 @@ async def router(call: Call) -> Router:
 
 
 def _router(state: RouterState, now: float) -> Router:
-    counted = state.stats.model_dump(exclude={"router", "address", "closed"}) if state.stats else {}
+    counted = {name: getattr(state.stats, name) for name in COUNTED} if state.stats else {}
     age_s = None if state.seen is None else round(max(now - state.seen, 0.0), 1)
     return Router(router=state.name, address=state.address, connected=state.connected, age_s=age_s, **counted)
 
@@ -124,12 +127,12 @@ def _router(state: RouterState, now: float) -> Router:
     role=Role.viewer,
     tag="routing",
     query=ConnectionsQuery,
-    answer=list[Connection],
+    answer=list[ConnectionState],
     listed=True,
     summary="api.every-connection-of-every-router",
     problems=(503,),
 )
-async def connections(call: Call) -> list[Connection]:
+async def connections(call: Call) -> list[ConnectionState]:
     if not call.snapshot.routed:
         raise no_router(call.snapshot)
     asked: ConnectionsQuery = call.query

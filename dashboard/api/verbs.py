@@ -8,7 +8,7 @@ from typing import Any, Final
 from dashboard.api.audit import audited, who
 from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError, bad_input, no_launcher, no_router, not_found
-from dashboard.i18n import Invalid, word
+from dashboard.i18n import word
 from dashboard.model.answers import LogLines
 from dashboard.model.requests import (
     CloseRequest,
@@ -20,11 +20,11 @@ from dashboard.model.requests import (
     RegisterRequest,
     ScaleRequest,
 )
-from dashboard.model.snapshot import Snapshot
-from dashboard.views import consequences, entries, losses, signals
 from luabus import admin
-from luabus.cluster import audit_texts
-from luabus.errors import Refused
+from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
+from luabus.cluster.entries import Registration
+from luabus.cluster.snapshot import Snapshot
+from luabus.errors import Refused, explain
 from luabus.messages import Message, of_map
 
 WORK_TIMEOUT_S: Final = 3600.0
@@ -41,30 +41,30 @@ async def register(
     if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
     _no_router(service_id, asked.service_id)
-    asked = asked.model_copy(update={"service_id": service_id})
+    change = asked.change(service_id)
     if preview:
-        return consequence(consequences.of_register(snapshot, asked), caller)
-    name = consequences.name_of(snapshot, service_id)
-    rows = [row.model_dump(include={"router", "token", "name", "peer"}) for row in snapshot.connections]
-    entry = (name, asked.token, asked.is_master, asked.router)
-    whose = audit_texts.whose(rows, asked.token, asked.router)
-    text = audit_texts.registered(*entry, whose=whose)
+        return consequence(effects_routing.of_register(snapshot, change), caller)
+    name = effects_routing.name_of(snapshot, service_id)
+    whose = audit_texts.whose(snapshot.connections, asked.token, asked.router)
+    text = audit_texts.registered(change, name, whose)
     async with audited(context, caller, "register", name, text) as written, context.feed.changing:
-        undo = entries.undo_of(await context.feed.with_tables(), asked)
-        answers = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+        undo = entries.undo_of(await context.feed.with_tables(), change)
+        answers = await context.feed.source.register(
+            service_id, change.token, change.is_master, change.router
+        )
         # A router that has never answered has no name of its own yet.
         names = {router.address: router.name for router in snapshot.routers}
         results = {names.get(router, router): said for router, said in answers.items()}
-        written.text = audit_texts.registered(*entry, whose=whose, results=results)
+        written.text = audit_texts.registered(change, name, whose, results)
     return Registered(
-        done=_told(asked, name, results).to(spoken_by(caller)),
+        done=_told(change, name, results).to(spoken_by(caller)),
         service_id=service_id,
         results=results,
         undo=undo,
     )
 
 
-def _told(asked: RegisterRequest, name: str, results: Mapping[str, str]) -> Message:
+def _told(asked: Registration, name: str, results: Mapping[str, str]) -> Message:
     done = [router for router, said in results.items() if said == admin.DONE]
     silent = [router for router, said in results.items() if said not in (admin.DONE, admin.NOTHING)]
     if asked.is_master:
@@ -91,11 +91,11 @@ async def promote(
     service_id = known_id(snapshot, asked.service_id)
     _no_router(service_id, asked.service_id)
     if preview:
-        return consequence(consequences.of_promote(snapshot, service_id), caller)
-    name = consequences.name_of(snapshot, service_id)
+        return consequence(effects_routing.of_promote(snapshot, service_id), caller)
+    name = effects_routing.name_of(snapshot, service_id)
     text = Message("audit.promote", name=name)
     async with audited(context, caller, "promote", name, text) as written, context.feed.changing:
-        group = consequences.group_of(await context.feed.with_tables(), service_id)
+        group = effects_routing.group_of(await context.feed.with_tables(), service_id)
         detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
         written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
@@ -116,7 +116,7 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
         raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
     if preview:
-        return consequence(losses.of_close(snapshot, asked.router, asked.token), caller)
+        return consequence(effects_processes.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
     async with audited(context, caller, "close", name, audit_texts.closed(name, asked.router)):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
@@ -131,10 +131,10 @@ async def kill(
     known_name(snapshot, asked.name, snapshot.names())
     try:
         signal = signals.name_of(asked.signal)
-    except Invalid as error:
-        raise bad_input("signal", error.message) from None
+    except Refused as error:
+        raise bad_input("signal", explain(error)) from None
     if preview:
-        return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
+        return consequence(effects_processes.of_kill(snapshot, asked.name, signal), caller)
     text = Message("audit.kill", signal=signal, name=asked.name)
     async with audited(context, caller, "kill", asked.name, text, "launcher"):
         detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
@@ -151,7 +151,7 @@ async def steer(
         if verb == "start":
             said = Message("verb.start", name=name), [Message("verb.what-runs-already-is-left-alone")], False
             return consequence(said, caller)
-        return consequence(losses.of_stop(snapshot, name, restart=verb == "restart"), caller)
+        return consequence(effects_processes.of_stop(snapshot, name, restart=verb == "restart"), caller)
     text = Message(f"audit.{verb}", name=name)
     async with audited(context, caller, verb, name, text, "launcher"):
         return await _work(context, caller, verb, name)
@@ -170,7 +170,7 @@ async def scale(
         )
         raise Refused.coded(said)
     if preview:
-        return consequence(losses.of_scale(snapshot, asked.service, asked.instances), caller)
+        return consequence(effects_processes.of_scale(snapshot, asked.service, asked.instances), caller)
     text = Message("audit.scale", name=asked.service, instances=asked.instances)
     async with audited(context, caller, "scale", asked.service, text, "launcher"):
         return await _work(context, caller, "scale", asked.service, asked.instances)
@@ -245,7 +245,7 @@ def _no_router(service_id: str, given: str) -> None:
         raise Refused.coded(Message("verb.is-a-router-only-services", name=given))
 
 
-def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
+def consequence(said: effects_routing.Preview, caller: Caller | None) -> Consequence:
     """In the language of who asks."""
     title, sentences, danger = said
     language = spoken_by(caller)

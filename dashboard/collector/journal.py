@@ -22,7 +22,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from dashboard.model.answers import Event, Level
+from dashboard.model.answers import Event
+from luabus.cluster.state import Level
 from luabus.messages import Message, of_map
 
 log = logging.getLogger("dashboard.journal")

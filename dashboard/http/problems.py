@@ -11,8 +11,8 @@ from aiohttp import web
 
 from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
-from dashboard.model.snapshot import Snapshot
 from luabus import errors
+from luabus.cluster.snapshot import Snapshot
 from luabus.errors import explain
 from luabus.messages import Message
 

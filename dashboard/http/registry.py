@@ -15,7 +15,7 @@ from dashboard.http.problems import ApiError, bad_input, from_luabus, invalid
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid, word
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import Snapshot
+from luabus.cluster.snapshot import Snapshot
 from luabus.errors import LuabusError
 from luabus.messages import Message, known_codes
 

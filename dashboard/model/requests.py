@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dashboard.i18n import Invalid
 from dashboard.model.answers import AnswerModel
+from luabus.cluster.entries import Registration
 from luabus.messages import Message
 
 
@@ -43,6 +44,10 @@ class RegisterRequest(RequestModel):
     def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
         return _in_words(value, check, Message("problem.a-connections-token-a-number-below"))
 
+    def change(self, service_id: str) -> Registration:
+        """For the id that the name stands for."""
+        return Registration(service_id, self.token, self.router, self.is_master)
+
 
 class Registered(AnswerModel):
     """What became of it at each router (`done`, `nothing to remove`, `not connected`, `no answer in time`), and the request that
@@ -51,7 +56,7 @@ class Registered(AnswerModel):
     done: str = ""
     service_id: str
     results: dict[str, str]
-    undo: RegisterRequest | None = None
+    undo: Registration | None = None
 
 
 class PromoteRequest(RequestModel):

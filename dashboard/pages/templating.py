@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from dashboard.http.context import Context, caller_of
 from dashboard.http.tokens import Role
 from dashboard.i18n import choose_language, word
-from dashboard.model.snapshot import Snapshot
 from dashboard.pages.assets import address, modules
-from dashboard.views import formatting, health, processes
+from dashboard.views import formatting, processes
+from luabus.cluster import health
+from luabus.cluster.snapshot import Snapshot
 from luabus.messages import Message
 
 HERE: Final = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def environment() -> Environment:
         "process_level": health.process_level,
         "verbs_of": processes.verbs_of,
         "verbs_of_all": processes.verbs_of_all,
-        "why": processes.why,
+        "why": pass_context(lambda context, process: _told(processes.why(process), context["language"])),
         "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
         "moment": lambda at: (
@@ -54,6 +55,10 @@ def environment() -> Environment:
         ),
     }
     return env
+
+
+def _told(message: Message | None, language: str) -> str:
+    return "" if message is None else message.to(language)
 
 
 def prepare() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dashboard.model.answers import Level
-from dashboard.model.snapshot import Snapshot
-from dashboard.views.alarms import alarms_of
+from luabus.cluster.alarms import merged_alarms
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import Level
 from luabus.messages import Message, of_map
 
 _BAD_STATES = ("failed",)
@@ -46,17 +46,15 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
         elif router.connected and not last.connected and last.seen is not None:
             yield NewEvent("router", router.name, Message("event.answers-again", router=router.name))
     if old.routers:
-        known = {alarm.key for alarm in alarms_of(old.routers)}
-        for alarm in alarms_of(new.routers):
+        known = {alarm.key for alarm in merged_alarms(old.routers)}
+        for alarm in merged_alarms(new.routers):
             if alarm.key not in known:
-                yield NewEvent(
-                    "alarm", alarm.router, Message.verbatim(alarm.text), alarm.level, at=alarm.since or None
-                )
+                yield NewEvent("alarm", alarm.about, alarm.message, "warn", at=alarm.since or None)
     if old.routed and new.routed:
         yield from _masters(old, new)
     if old.processes_seen is not None and old.launcher_error is None and new.launcher_error is not None:
         said = Message("event.the-launcher-does-not-answer", why=new.launcher_error)
-        yield NewEvent("launcher", "launcher", said, "warn")
+        yield NewEvent("launcher", "launcher", said, "bad")
     elif old.processes_seen is not None and old.launcher_error is not None and new.launcher_error is None:
         yield NewEvent("launcher", "launcher", Message("event.the-launcher-answers-again"))
 

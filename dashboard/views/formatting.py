@@ -6,23 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
-from dashboard.model.answers import Level
+from luabus.cluster.quantities import format_bytes
 from luabus.messages import Message
-
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
-LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
 
 
 def size(count: float | None) -> str:
     """`1.5 MiB`; a dash for None."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in _SIZES:
-        if value < 1024 or unit == _SIZES[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")
+    return "–" if count is None else format_bytes(count)
 
 
 def span(seconds: float | None) -> Message:
@@ -70,16 +60,6 @@ def milliseconds(value: float | None) -> str:
     if 0 < value < 0.1:
         return f"{value * 1000:.0f} µs"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, 12th, 13th, 21st ..."""
-    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
-
-
-def worst(levels: list[Level]) -> Level:
-    return max(levels, key=LEVELS.index, default="ok")
 
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-~])")

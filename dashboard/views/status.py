@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from dashboard.model.answers import GroupStatus, Problem, RouterStatus, Status
-from dashboard.model.snapshot import Snapshot
-from dashboard.views.health import assess
-from dashboard.views.routing_tables import differing_groups, group_tables
+from dashboard.views.routing_tables import group_tables
+from luabus.cluster.health import assess
+from luabus.cluster.snapshot import Snapshot
 
 
 def status_of(snapshot: Snapshot) -> Status:
@@ -38,8 +38,8 @@ def status_of(snapshot: Snapshot) -> Status:
         cluster=snapshot.cluster,
         level=health.level,
         sentence=str(health.sentence),
-        problems=tuple(Problem(level=t.level, text=str(t.text), subject=t.subject) for t in health.troubles),
-        consistent=snapshot.routed and not differing_groups(snapshot),
+        problems=tuple(Problem(**finding.as_map()) for finding in health.findings),
+        consistent=snapshot.routed and not snapshot.differing_groups(),
         routers=tuple(routers),
         groups=tuple(groups),
         processes=dict(Counter(process.state for process in snapshot.processes)),

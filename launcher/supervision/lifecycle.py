@@ -12,7 +12,7 @@ from enum import Enum
 from launcher.plan.spec import LifecycleSettings
 from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.supervision.states import TRANSITIONS, Event, State
-from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart
+from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart, is_crash
 from luabus.messages import Message
 
 STOPPED = Message("process.stopped")
@@ -226,7 +226,7 @@ class Lifecycle:
             self._move(event, State.FAILED, now, Message("process.could-not-be-loaded"))
             return ()
         replaced, self._replaced = self._replaced, False
-        crashed = replaced or early or not status.success
+        crashed = is_crash(success=status.success, early=early, replaced=replaced)
         if early and status.success and not replaced:
             what = Message("process.before-it-was-ready", how=what)
         late = replaced and early

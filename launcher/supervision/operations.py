@@ -76,7 +76,9 @@ class Operations:
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
         why = Message("process.stopped-by", who=_by(who))
-        places = self._halt(self._asked("stop", names, who)[::-1], why, STOPPED)
+        meant = self._asked("stop", names, who)[::-1]
+        self._supervisor.stopped_by.update(dict.fromkeys(meant, str(_by(who))))
+        places = self._halt(meant, why, STOPPED)
         failures = await self._carry_out(
             places, wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
         )

@@ -62,4 +62,4 @@ def _is_done(instance: InstanceRecord) -> bool:
     if not instance.wanted or instance.ready:
         return True
     # A command that did its work and ended.
-    return instance.state is State.EXITED and not instance.spec.rules.must_report_ready
+    return instance.state is State.EXITED and not instance.spec.daemon

@@ -70,6 +70,8 @@ class Supervisor:
         self.why_stopped: Message | None = None
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
+        self.stopped_by: dict[str, str] = {}
+        """Who stopped an instance by hand last, by its name: of meaning while it is not wanted up."""
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
@@ -270,14 +272,15 @@ class Supervisor:
         watch = self.watch
         if watch is None:
             return
+        watch.snapshot(self.plan.name)  # from now on it lasts, what just began
         for instance in list(self.instances.values()):
             spec = instance.spec
             if spec.ready_by is ReadyBy.ROUTER:
                 instance.set_report(spec.name in watch.connected)
-            elif spec.group is not None and watch.connected:
+            elif spec.ready_by is ReadyBy.BUS and spec.group is not None:
+                # While no router is connected nobody can be reached, and nobody is absent.
                 presence = watch.presence(spec.group, spec.instance)
-                if spec.ready_by is ReadyBy.BUS:
-                    instance.set_report(presence.everywhere, absent=presence.nowhere)
+                instance.set_report(presence.everywhere, absent=presence.nowhere)
 
     def absent(self, instance: Instance) -> None:
         """Registered nowhere: taken out of the routing tables by hand, or hung."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from luabus.client.bus import Bus
 from luabus.environment import Environment
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.security import Security
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from luabus import admin
+from luabus.cluster.entries import Held, Registration
+from luabus.cluster.state import ConnectionState
 from luabus.messages import Message
 
 _REGISTER: Final = ("audit.register", "audit.register-with-token", "audit.register-of-connection")
@@ -14,43 +16,34 @@ _MASTER: Final = ("audit.master", "audit.master-with-token", "audit.master-of-co
 
 
 def registered(
-    name: str,
-    token: int | str | None,
-    is_master: bool,
-    router: str,
-    *,
-    whose: str = "",
-    results: Mapping[str, str] | None = None,
+    asked: Registration, name: str, whose: str = "", results: Mapping[str, str] | None = None
 ) -> Message:
-    """A change of a routing entry by hand.
-
-    Of a token, `whose` connection it is; with `results` (by router), where it was done."""
+    """A change of the table by hand; of a token, whose connection it is; and with `results` (by router), where it was done."""
     values: dict[str, Any] = {"name": name}
-    if token is None:
+    if asked.token is None:
         code = "audit.remove"
-    elif token == 0:
+    elif asked.token == 0:
         code = "audit.vacate"
     else:
-        own, by_token, by_connection = _MASTER if is_master else _REGISTER
-        code = own if token == "own" else by_connection if whose else by_token
-        if token != "own":
-            values |= {"token": token, "who": whose} if whose else {"token": token}
+        own, by_token, by_connection = _MASTER if asked.is_master else _REGISTER
+        code = own if asked.token == "own" else by_connection if whose else by_token
+        if asked.token != "own":
+            values |= {"token": asked.token, "who": whose} if whose else {"token": asked.token}
     what = Message(code, **values)
     if results is None:
         return what
-    if router == "*" and set(results.values()) == {admin.DONE}:
+    if asked.router == "*" and set(results.values()) == {admin.DONE}:
         return Message("audit.at", what=what, where=Message("audit.every-router"))
     done = [where if answer == admin.DONE else f"{where} ({answer})" for where, answer in results.items()]
     return Message("audit.at", what=what, where=done)
 
 
-def whose(connections: Iterable[Mapping[str, Any]], token: int | str | None, router: str) -> str:
-    """Who is at the other end of a token at this router (`*`: the first that has it), of the rows of `admin.connections`; ""
-    where that says nothing more."""
+def whose(connections: Iterable[ConnectionState], token: Held, router: str) -> str:
+    """Who is at the other end of a token at this router (`*`: the first that has it); "" where that says nothing more."""
     if not isinstance(token, int) or token == 0:
         return ""
-    rows = (row for row in connections if row["token"] == token and router in ("*", row["router"]))
-    return next((str(row["name"] or row["peer"]) for row in rows), "")
+    rows = (row for row in connections if row.token == token and router in ("*", row.router))
+    return next((row.name or row.peer for row in rows), "")
 
 
 def promoted(name: str, epoch: int) -> Message:

@@ -29,7 +29,7 @@ from luabus.lease.elector import (
     Swapped,
     Wake,
 )
-from luabus.lease.options import LeaseOptions
+from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.messages import Message
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from luabus.errors import FrameTooLarge, LuabusError, NotConnected, Overloaded
 from luabus.limits import DEFAULT_STREAM_BUFFER
 from luabus.protocol import codec
@@ -16,8 +18,8 @@ from luabus.protocol.frames import (
     Kind,
     make_route,
 )
-from luabus.protocol.options import StreamOptions, check_buffer
 from luabus.protocol.port import Port
+from luabus.protocol.stream_options import StreamOptions, check_buffer
 
 PORTION = 32
 """So many requests, or answers, are written without waiting for the end of the loop's turn. Where many are in flight, the next
@@ -28,17 +30,37 @@ _LONGEST_ERROR = 32 * 1024
 """Bytes of an error's body; of a longer one its type and the beginning of its text travel."""
 
 
+class Shell(Protocol):
+    """What does the input and output of a connection."""
+
+    def write(self, data: bytes) -> int:
+        """Write `data`, which may be empty; returns how many bytes the socket has yet to take."""
+
+    def write_soon(self) -> None:
+        """The buffer is empty no longer: have it flushed when this turn of the loop ends."""
+
+    def due_changed(self) -> None:
+        """`due_at` is another."""
+
+    def shut(self, *, abort: bool) -> None:
+        """Close the connection: when everything has been written, or at once."""
+
+
 class SendBuffer(Port):
-    """A port that this process sends through itself. `flush` and `write_soon` are the shell's.
+    """A port that this process sends through itself, by its `shell`; nothing is written before it is open.
 
     `body_limit`: bytes of the longest body the peer takes; `source`: the id that frames from here carry, 0 lets the other end
     stamp its own; `name`: what to call the other end in messages.
     """
 
-    __slots__ = ("_flush_below", "body_limit", "compress_above", "is_closed", "name", "peer", "source")
+    __slots__ = (
+        "_flush_below", "_opened", "_shell", "body_limit", "compress_above", "is_closed", "name", "peer", "source",
+    )  # fmt: skip
 
-    def __init__(self, token: int, options: StreamOptions, name: str = "") -> None:
+    def __init__(self, token: int, shell: Shell, options: StreamOptions, name: str = "") -> None:
         super().__init__(token, DEFAULT_STREAM_BUFFER, options.frame_limit)
+        self._shell = shell
+        self._opened = False
         self._flush_below = 0
         self.body_limit = options.body_limit
         self.compress_above = options.compress_above
@@ -52,9 +74,6 @@ class SendBuffer(Port):
     def label(self) -> str:
         """What to call the other end in messages."""
         return self.name or self.peer[0] or "the peer"
-
-    def write_soon(self) -> None:
-        """`out` is empty no longer: `flush` at the end of the loop's turn."""
 
     # --- frames -----------------------------------------------------------------------------------------------
 
@@ -97,7 +116,7 @@ class SendBuffer(Port):
             raise NotConnected("the stream is closed")
         out = self.out
         if not out:
-            self.write_soon()
+            self._shell.write_soon()
         out.append(head)
         out.append(body)
         self.credit -= size
@@ -109,7 +128,7 @@ class SendBuffer(Port):
         if self.is_closed:
             return
         if not self.out:
-            self.write_soon()
+            self._shell.write_soon()
         self.out.append(HEADER.pack(len(body), route, key, self.source, sequence) + body)
         self.credit -= HEADER_SIZE + len(body)
         self.reserved += HEADER_SIZE + len(body)
@@ -148,6 +167,24 @@ class SendBuffer(Port):
         """The error for a message of `size` bytes where `limit` fit."""
         text = f"the message takes {size} bytes; at most {limit} can be sent to {self.label}"
         return FrameTooLarge(text, size=size, limit=limit)
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Hand everything gathered to the shell, and renew the credit."""
+        if not self._opened:
+            return
+        out = self.out
+        data = b""
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self.bytes_out += len(data)
+        waiting = self._shell.write(data)
+        if not waiting:
+            self.reserved = 0
+        self.credit = credit = self.send_limit - waiting
+        self._flush_below = credit - GATHER if credit > GATHER else 0
 
     # --- credit -----------------------------------------------------------------------------------------------
 

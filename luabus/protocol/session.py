@@ -5,7 +5,7 @@ Life of a session: shaking hands -> open -> closed. A shell around a socket (`tr
 
     start(now, peer)         the connection stands
     receive(data, now)       bytes have arrived
-    data_to_send()           what is to be written; then `written(waiting)`: what the socket has not taken of it
+    flush()                  what waits in the buffer goes to `Shell.write`
     tick(now)                at `due_at` at the latest: time-outs, heart-beats
     eof(), end(...)          the peer says no more; close
 
@@ -23,6 +23,7 @@ from luabus.limits import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, HEARTBEATS_MISSED, M
 from luabus.protocol import codec
 from luabus.protocol.clock import PeerClock
 from luabus.protocol.delivery import Delivery
+from luabus.protocol.events import Receiver, SessionEvents
 from luabus.protocol.frames import (
     FLAG_COMPRESSED,
     FLAG_META,
@@ -33,10 +34,10 @@ from luabus.protocol.frames import (
     make_route,
 )
 from luabus.protocol.handshake import Handshake, decode_bye, encode_bye
-from luabus.protocol.options import StreamOptions, check_timeout
 from luabus.protocol.pending import PendingCalls
 from luabus.protocol.reassembly import Reassembly
-from luabus.protocol.send_buffer import GATHER, PORTION, SendBuffer
+from luabus.protocol.send_buffer import PORTION, SendBuffer, Shell
+from luabus.protocol.stream_options import StreamOptions, check_timeout
 
 CALL_ROUTE: Final = make_route(Kind.CALL)
 REQUEST_ROUTE: Final = make_route(Kind.CALL, FLAG_REQUEST | FLAG_META)
@@ -49,66 +50,6 @@ _PING_ROUTE: Final = make_route(Kind.PING)
 _CANCEL_ROUTE: Final = make_route(Kind.CANCEL)
 
 
-class Receiver:
-    """What takes the calls that arrive on a session (`rpc.dispatcher.Dispatcher`)."""
-
-    def take(
-        self, stream: Any, route: int, source: int, sequence: int, data: bytes, start: int, end: int
-    ) -> None:
-        """A call or request; its meta and body are `data[start:end]`."""
-        raise NotImplementedError
-
-    def cancel(self, stream: Any, source: int, sequence: int) -> None:
-        """The caller no longer waits."""
-
-    def stream_closed(self, stream: Any) -> None:
-        """Nobody who called through this stream can be answered any more."""
-
-
-class SessionEvents:
-    """What a session tells whoever drives it. Each does nothing here."""
-
-    __slots__ = ()
-
-    def opened(self) -> None:
-        """The handshake is done."""
-
-    def ended(self, error: LuabusError | None, text: str, *, was_open: bool) -> None:
-        """The session is closed: for `error`, None when this side wanted it; `text` is its short form."""
-
-    def shut(self, *, abort: bool) -> None:
-        """Close the connection: after what is in the buffer has been written, or at once."""
-
-    def due_changed(self) -> None:
-        """`due_at` is another."""
-
-    def called(self, route: int, source: int, sequence: int, data: bytes, start: int, end: int) -> None:
-        """A call came, and there is no receiver for it."""
-
-    def answered(self, waiter: Any, source: int, value: Any) -> bool:
-        """One answer to a request: the value, or the `LuabusError` that stands for it. True when it was the last."""
-        return True
-
-    def reached(self, waiter: Any, count: int, body: bytes) -> None:
-        """The router tells who got a broadcast."""
-
-    def expired(self, waiter: Any) -> None:
-        """A request's deadline has passed."""
-
-    def lost(self, waiter: Any, why: str) -> None:
-        """The session ended while the request was in flight."""
-
-    def ping_received(self, body: bytes) -> None:
-        """The peer's heart-beat, already answered."""
-
-    def pong_received(self, body: bytes) -> None:
-        """The answer to a heart-beat of ours; `clock` has been renewed."""
-
-    def ping_body(self) -> bytes:
-        """What the next heart-beat carries."""
-        return b""
-
-
 class Session(SendBuffer, SessionEvents):
     """One connection, from its first byte to its last. `nonce`: 32 random bytes; `first_sequence`: a random number of 32 bits.
 
@@ -116,7 +57,7 @@ class Session(SendBuffer, SessionEvents):
     """
 
     __slots__ = (
-        "_calls", "_frame_loop", "_greeting", "_handshake", "_heartbeat_at", "_heartbeat_s", "_opened", "_pong_stamp",
+        "_calls", "_frame_loop", "_handshake", "_heartbeat_at", "_heartbeat_s", "_pong_stamp",
         "_reading_paused", "_reassembly", "_shake_by", "_silence_s", "answers", "clock", "connected_at", "connector",
         "control_receiver", "due_at", "last_received", "receiver", "reported_rtt_us",
     )  # fmt: skip
@@ -124,6 +65,7 @@ class Session(SendBuffer, SessionEvents):
     def __init__(
         self,
         token: int,
+        shell: Shell,
         frame_loop: Delivery,
         *,
         connector: bool,
@@ -136,7 +78,7 @@ class Session(SendBuffer, SessionEvents):
         receiver: Receiver | None = None,
         control_receiver: Receiver | None = None,
     ) -> None:
-        super().__init__(token, options, name)
+        super().__init__(token, shell, options, name)
         self._frame_loop = frame_loop
         self.connector = connector
         self.receiver = receiver
@@ -144,8 +86,7 @@ class Session(SendBuffer, SessionEvents):
         self._handshake: Handshake | None = Handshake(
             connector=connector, secret=secret, nonce=nonce, given_id=0 if connector else self.id
         )
-        self._greeting = b""
-        self._opened = self._reading_paused = False
+        self._reading_paused = False
         self._reassembly = Reassembly()
         self._calls: PendingCalls[Any] = PendingCalls(first_sequence)
         self.answers = 0
@@ -186,42 +127,35 @@ class Session(SendBuffer, SessionEvents):
         self.last_received = now
         self._shake_by = now + HANDSHAKE_TIMEOUT_S
         if self._handshake is not None:
-            self._greeting += self._handshake.start()
-            self.flush()
+            self._greet(self._handshake.start())
         self._reckon()
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes that have arrived."""
-        if self.is_closed:
-            return
         self.last_received = now
         self.bytes_in += len(data)
+        parts: tuple[bytes, ...] = (data,)
         if self._reassembly.have:
-            for part in self._reassembly.complete(data):
-                if not self.is_closed:
-                    self._take(part)
-        else:
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        try:
-            if self._handshake is not None:
-                data = self._shake(self._handshake, data)
-                if self._handshake is not None or not data:
-                    self._reassembly.keep(data, 0)
-                    return
-            taken = self._frame_loop.receive(self, data)
-        except LuabusError as error:
-            self.end(error, say=True)
-            return
-        if taken < len(data) and not self.is_closed:
-            self._reassembly.keep(data, taken)
+            parts = self._reassembly.complete(data)
+        for part in parts:
+            if self.is_closed:
+                return
+            try:
+                if self._handshake is not None:
+                    part = self._shake(self._handshake, part)
+                    if self._handshake is not None or not part:
+                        self._reassembly.keep(part, 0)
+                        continue
+                taken = self._frame_loop.receive(self, part)
+            except LuabusError as error:
+                self.end(error, say=True)
+                return
+            if taken < len(part) and not self.is_closed:
+                self._reassembly.keep(part, taken)
 
     def _shake(self, handshake: Handshake, data: bytes) -> bytes:
         send, taken = handshake.receive(data)
-        self._greeting += send
-        if send:
-            self.flush()
+        self._greet(send)
         if handshake.done:
             self._handshake = None
             if handshake.connector:
@@ -232,6 +166,10 @@ class Session(SendBuffer, SessionEvents):
             self.opened()
             self.flush()
         return data[taken:]
+
+    def _greet(self, data: bytes) -> None:
+        if data:
+            self._shell.write(data)
 
     def eof(self) -> None:
         """The peer says no more. An error in the middle of a frame; else nothing yet: what we say may still be heard."""
@@ -332,7 +270,7 @@ class Session(SendBuffer, SessionEvents):
             self.flush()
         if deadline is not None and deadline < self.due_at:
             self.due_at = deadline
-            self.due_changed()
+            self._shell.due_changed()
         return sequence
 
     def settle_call(self, sequence: int) -> Any:
@@ -343,26 +281,6 @@ class Session(SendBuffer, SessionEvents):
         """Stop waiting for a call that is not answered, and tell whoever has it."""
         if self._calls.settle(sequence) is not None:
             self.send_reserved(_CANCEL_ROUTE, 0, sequence)
-
-    # --- writing ----------------------------------------------------------------------------------------------
-
-    def data_to_send(self) -> bytes:
-        """Take what is to be written now: frames of the handshake, and when it is done all that is in the buffer."""
-        data, self._greeting = self._greeting, b""
-        out = self.out
-        if out and self._opened:
-            data = out[0] if len(out) == 1 and not data else b"".join((data, *out))
-            out.clear()
-        self.bytes_out += len(data)
-        return data
-
-    def written(self, waiting: int) -> None:
-        """Renew the credit: of what was written, the socket has yet to take `waiting` bytes."""
-        if self._opened:
-            if not waiting:
-                self.reserved = 0
-            self.credit = credit = self.send_limit - waiting
-            self._flush_below = credit - GATHER if credit > GATHER else 0
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -430,7 +348,7 @@ class Session(SendBuffer, SessionEvents):
             self._heartbeat_at,
             inf if calls is None else calls,
         )
-        self.due_changed()
+        self._shell.due_changed()
 
     # --- ending -----------------------------------------------------------------------------------------------
 
@@ -450,13 +368,15 @@ class Session(SendBuffer, SessionEvents):
                 self._opened = True
             self.out.append(encode_bye(error))
         self.is_closed = True
-        self.shut(abort=abort)
+        if not abort:
+            self.flush()
+        self._shell.shut(abort=abort)
         self._frame_loop.detach(self)
         self.out.clear()
         self._reassembly.clear()
         self._handshake = None
         self.due_at = inf
-        self.due_changed()
+        self._shell.due_changed()
         why = str(error) if error else "this side closed the connection"
         for _, waiter in self._calls.drain():
             self.lost(waiter, why)

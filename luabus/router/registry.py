@@ -76,9 +76,9 @@ class Registry:
         _check_join(name, incarnation, mode, slots)
         target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
-            raise Refused(f"group {ROUTER_GROUP} belongs to the routers")
+            raise Refused.coded(Message("refusal.group-of-routers", group=ROUTER_GROUP))
         if self._draining():
-            raise Refused(f"{self._router} is stopping")
+            raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
         former = table.put(target, stream, incarnation=incarnation)
         if table.describe(target.group, name=name, mode=mode):
@@ -157,14 +157,13 @@ class Registry:
         label = target.named(self.names)
         group = table.groups.get(target.group)
         if is_master and group is not None and group.elected:
-            raise Refused(
-                f"group {group.name or target.group} elects its master by lease; use promote {label}"
-            )
+            named = group.name or str(target.group)
+            raise Refused.coded(Message("refusal.group-elects-master", group=named, name=label))
         if is_master and not token:
-            raise Refused(f"{label} cannot be master without a connection; give its token")
+            raise Refused.coded(Message("refusal.master-without-connection", name=label))
         if token is None:
             if not table.remove(target):
-                raise Refused(f"{self._router} has no entry for {label}")
+                raise Refused.coded(Message("refusal.no-entry", router=self._router, name=label))
         elif token == 0:
             table.vacate(target)
         else:
@@ -182,8 +181,8 @@ class Registry:
         """End one connection; returns its name. Raises `Refused` for an unknown token."""
         stream = self._mgr.streams.get(token)
         if stream is None:
-            raise Refused(f"{self._router} has no connection with token {token}")
-        stream.dismiss(Refused("closed by an administrator"))
+            raise Refused.coded(Message("refusal.no-connection", router=self._router, token=token))
+        stream.dismiss(Refused.coded(Message("refusal.closed-by-admin")))
         self._counters.note_closed(stream, "closed by an administrator")
         return self.label(stream)
 
@@ -193,12 +192,16 @@ class Registry:
             for stream in streams:
                 if stream.id == target:
                     return stream
-            raise Refused(f"no connection at {self._router} has joined as {label}")
+            raise Refused.coded(Message("refusal.nobody-joined", router=self._router, name=label))
         for stream in streams:
             if stream.token == token:
                 return stream
         known = ", ".join(f"{stream.token} ({self.label(stream)})" for stream in streams[:20])
-        raise Refused(f"{self._router} has no connection with token {token!r}; it has: {known or 'none'}")
+        raise Refused.coded(
+            Message(
+                "refusal.no-connection-it-has", router=self._router, token=repr(token), known=known or "none"
+            )
+        )
 
     def _incarnation_of(self, target: ServiceId) -> int:
         entry = self._table.group(target.group).entries.get(target)
@@ -207,7 +210,7 @@ class Registry:
 
 def _registered(stream: Stream) -> ServiceId:
     if stream.id >= CLIENT_BASE:
-        raise Refused("only a registered service can be a master; join first")
+        raise Refused.coded(Message("refusal.only-services-are-masters"))
     return ServiceId(stream.id)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import ipaddress
 import logging
 import os
 import time
@@ -25,7 +24,8 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
-from luabus.protocol.options import StreamOptions
+from luabus.net import is_loopback
+from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.registry import Registry
@@ -70,7 +70,7 @@ class Router:
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
-        if not _is_loopback(host) and not allow_plaintext:
+        if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
@@ -288,12 +288,3 @@ class Router:
 
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self.mgr.streams.values() if stream.is_open]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

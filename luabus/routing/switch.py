@@ -7,8 +7,10 @@
 - all other frames are handed to `port.deliver`.
 
 Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
-in `plans`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
 added here must show its price there.
+
+One file because the loop and what it branches into share the state of one turn, and a call across modules is a price per frame.
 """
 
 from __future__ import annotations

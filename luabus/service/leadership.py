@@ -19,7 +19,7 @@ from luabus.client.routes import Route
 from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
-from luabus.lease.options import LeaseOptions
+from luabus.lease.lease_options import LeaseOptions
 from luabus.limits import HEARTBEAT_S
 from luabus.messages import Message
 from luabus.protocol.frames import Kind

@@ -12,11 +12,11 @@ from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError
 from luabus.ids import ServiceId
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.security import Security
 
 if TYPE_CHECKING:
-    from luabus.lease.options import LeaseOptions  # stores are imported by those who stand for election
+    from luabus.lease.lease_options import LeaseOptions  # stores are imported by those who stand for election
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Settings:
 
     def lease_options(self, environment: Environment) -> LeaseOptions:
         """How the group's lease is kept. Raises `ConfigError` without a store."""
-        from luabus.lease.options import LeaseOptions
+        from luabus.lease.lease_options import LeaseOptions
         from luabus.lease.stores.base import DEFAULT_NAMESPACE
 
         store = self.lease or environment.lease

@@ -16,34 +16,52 @@ from luabus.errors import LuabusError, NotConnected, RequestTimeout
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
-from luabus.protocol.options import StreamOptions
 from luabus.protocol.session import REQUEST_ROUTE, Session
+from luabus.protocol.stream_options import StreamOptions
 
 _CHUNK = 1 << 18
 
 
+class _Outbox:
+    """The shell of a session that is written by hand. `data`: what is to be written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return 0
+
+    def take(self) -> bytes:
+        """What is to be written, once."""
+        data, self.data = self.data, b""
+        return data
+
+    def write_soon(self) -> None:
+        """The session is flushed before each wait."""
+
+    def due_changed(self) -> None:
+        """Each request has its own time-out."""
+
+    def shut(self, *, abort: bool) -> None:
+        """The socket is closed with the conversation."""
+
+
 class _Caller(Session):
-    """The session of one who waits for each answer. `error`: why it ended; `last_bytes`: what is to be written after that."""
+    """The session of one who waits for each answer. `error`: why it ended."""
 
-    __slots__ = ("error", "last_bytes")
+    __slots__ = ("error",)
 
-    def __init__(self, secret: bytes | None, limit: int, name: str) -> None:
+    def __init__(self, outbox: _Outbox, secret: bytes | None, limit: int, name: str) -> None:
         super().__init__(
-            1, Delivery(), connector=True, secret=secret, nonce=os.urandom(32), first_sequence=0,
+            1, outbox, Delivery(), connector=True, secret=secret, nonce=os.urandom(32), first_sequence=0,
             now=time.monotonic(), options=StreamOptions(frame_limit=limit, send_buffer=MAX_FRAME_LIMIT), name=name,
         )  # fmt: skip
         self.error: LuabusError | None = None
-        self.last_bytes = b""
-
-    def flush(self) -> None:
-        """Written before the next wait."""
 
     def answered(self, waiter: list[Any], source: int, value: Any) -> bool:
         waiter.append(value)
         return True
-
-    def shut(self, *, abort: bool) -> None:
-        self.last_bytes = self.data_to_send()
 
     def ended(self, error: LuabusError | None, text: str, *, was_open: bool) -> None:
         self.error = error
@@ -75,7 +93,8 @@ class Conversation:
             ) from None
         except OSError as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
-        self._session = _Caller(secret, limit, self._peer)
+        self._outbox = _Outbox()
+        self._session = _Caller(self._outbox, secret, limit, self._peer)
         try:
             self._session.start(time.monotonic(), (host, port))
             while not self._session.is_open:
@@ -110,7 +129,8 @@ class Conversation:
     def _exchange(self, deadline: float | None) -> None:
         """Write what there is to be written, wait for bytes, and let the session have them. Raises why the session ended."""
         session = self._session
-        self._send(session.data_to_send(), deadline)
+        session.flush()
+        self._send(self._outbox.take(), deadline)
         data = self._receive(deadline)
         if data:
             session.receive(data, time.monotonic())
@@ -119,7 +139,7 @@ class Conversation:
             session.end(NotConnected(f"{self._peer} closed the connection", routers=[self._peer]))
         if session.error is not None:
             with contextlib.suppress(LuabusError):
-                self._send(session.last_bytes, deadline)
+                self._send(self._outbox.take(), deadline)
             raise session.error
 
     def _left(self, deadline: float | None) -> float | None:

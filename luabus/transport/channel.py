@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from luabus.errors import ConnectionLost, LuabusError, NotConnected, PeerLost
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.events import Receiver
 from luabus.protocol.port import LastError
-from luabus.protocol.session import Receiver, Session
+from luabus.protocol.session import Session
+from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.connection import Connection, ConnectionOwner
 from luabus.transport.security import Security
 from luabus.transport.waiters import Waiters
@@ -90,8 +91,10 @@ class Channel(Session):
         subscribers: Subscribers,
         made: Callable[[Any], None],
     ) -> None:
+        self.connection = Connection(mgr, nodelay=options.nodelay, made=made)
+        self.connection.drive(self)
         super().__init__(
-            token, mgr.switch, connector=connector, secret=mgr.security.secret, nonce=mgr.nonce(),
+            token, self.connection, mgr.switch, connector=connector, secret=mgr.security.secret, nonce=mgr.nonce(),
             first_sequence=mgr.first_sequence(), now=time.monotonic(), options=options, name=name,
             receiver=subscribers.receiver, control_receiver=subscribers.control_receiver,
         )  # fmt: skip
@@ -99,7 +102,6 @@ class Channel(Session):
         self._subscribers = subscribers
         self._open_waiters = Waiters()
         self._pong_waiters = Waiters()
-        self.connection = Connection(self, mgr, nodelay=options.nodelay, made=made)
         self.last_error_at = 0.0
         """When `last_error` happened, in seconds since the epoch."""
         self.on_connect: Callable[[Reason | str], Any] | None = None
@@ -144,18 +146,6 @@ class Channel(Session):
             await self.connection.gone_waiters.wait()
 
     # --- SessionEvents ----------------------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        self.connection.flush()
-
-    def write_soon(self) -> None:
-        self.connection.write_soon()
-
-    def due_changed(self) -> None:
-        self.connection.arm()
-
-    def shut(self, *, abort: bool) -> None:
-        self.connection.shut(abort=abort)
 
     def note(self, error: LastError) -> None:
         self.last_error = error

@@ -28,6 +28,8 @@ class ConnectionOwner(Protocol):
     """What a connection needs of the manager that it belongs to."""
 
     switch: Switch
+    is_waiting: bool
+    """A program without asyncio waits for something to happen: `handled` counts."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -50,15 +52,13 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked", "_flushing", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_stuck_mark", "_stuck_timer",
-        "_timer", "_timer_at", "_writable_waiters", "gone", "gone_waiters", "is_paused", "transport",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_stuck_mark",
+        "_stuck_timer", "_timer", "_timer_at", "_writable_waiters", "gone", "gone_waiters", "is_paused", "transport",
     )  # fmt: skip
 
-    def __init__(
-        self, session: Session, owner: ConnectionOwner, *, nodelay: bool, made: Callable[[Any], None]
-    ) -> None:
-        self._session = session
+    def __init__(self, owner: ConnectionOwner, *, nodelay: bool, made: Callable[[Any], None]) -> None:
         self._owner = owner
+        self._loop = owner.loop
         self._nodelay = nodelay
         self._made = made
         self._flushing = self._choked = False
@@ -74,6 +74,10 @@ class Connection(asyncio.Protocol):
         self.gone = False
         """There is no connection any more, and none will come."""
         self.gone_waiters = Waiters()
+
+    def drive(self, session: Session) -> None:
+        """The session of this connection, before it stands."""
+        self._session = session
 
     # --- asyncio.Protocol -------------------------------------------------------------------------------------
 
@@ -103,9 +107,10 @@ class Connection(asyncio.Protocol):
             session.receive(data, time.monotonic())
         finally:
             self._flushing = flushing
-            owner.handled(session.frames_in - frames)
+            if owner.is_waiting:
+                owner.handled(session.frames_in - frames)
             if session.out:
-                self.flush()
+                session.flush()
             if owner.switch.dirty:
                 owner.flush_dirty()
         if session.answers != answers:
@@ -133,7 +138,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.is_paused = True
         self._stuck_mark = self._taken()
-        self._stuck_timer = self._owner.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
+        self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
 
     def resume_writing(self) -> None:
         self.is_paused = False
@@ -151,24 +156,23 @@ class Connection(asyncio.Protocol):
     # --- writing ----------------------------------------------------------------------------------------------
 
     def write_soon(self) -> None:
-        """`flush` at the end of the loop's turn."""
+        """Have the session flushed at the end of the loop's turn."""
         if not self._flushing:
             self._flushing = True
-            self._owner.loop.call_soon(self._flush_soon)
+            self._loop.call_soon(self._flush_soon)
 
     def _flush_soon(self) -> None:
         self._flushing = False
-        self.flush()
+        self._session.flush()
 
-    def flush(self) -> None:
-        """Hand everything gathered to the transport, and see how much credit that leaves."""
+    def write(self, data: bytes) -> int:
+        """Hand `data` to the transport; returns how many bytes it has yet to write."""
         transport = self.transport
         if transport is None:
-            return
-        data = self._session.data_to_send()
+            return 0
         if data:
             transport.write(data)
-        self._session.written(transport.get_write_buffer_size())
+        return transport.get_write_buffer_size()
 
     async def drained(self) -> None:
         """Wait until the peer has taken most of what was sent."""
@@ -200,7 +204,7 @@ class Connection(asyncio.Protocol):
         taken = self._taken()
         if taken > self._stuck_mark:
             self._stuck_mark = taken
-            self._stuck_timer = self._owner.loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
+            self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
             return
         session, waiting = self._session, self.transport.get_write_buffer_size()
         error = Overloaded(
@@ -211,8 +215,8 @@ class Connection(asyncio.Protocol):
 
     def _choke(self) -> None:
         """The answers that wait for this peer exceed its buffer: take no more from it until it has read most of them."""
-        self.flush()
         session = self._session
+        session.flush()
         if (
             session.reserved > session.send_limit
             and self.is_paused and not self._choked and self.transport is not None
@@ -245,7 +249,7 @@ class Connection(asyncio.Protocol):
 
     # --- time and end -----------------------------------------------------------------------------------------
 
-    def arm(self) -> None:
+    def due_changed(self) -> None:
         """Have the session's `tick` called when it is due. Too early does no harm, so a later date waits for the timer."""
         due = self._session.due_at
         if due >= self._timer_at:
@@ -253,20 +257,19 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
-        self._timer = self._owner.loop.call_later(max(0.0, due - time.monotonic()), self._tick)
+        self._timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, inf
         self._session.tick(time.monotonic())
 
     def shut(self, *, abort: bool) -> None:
-        """Close the connection, after all has been written or at once."""
+        """Close the connection, after all that was handed over has been written, or at once."""
         transport = self.transport
         if transport is not None:
             if abort:
                 transport.abort()
             else:
-                self.flush()
                 transport.close()
                 if transport.get_write_buffer_size():
                     self._owner.abort_later(transport)

@@ -13,22 +13,19 @@ import random
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
-from weakref import WeakSet
 
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
-from luabus.protocol.options import PLAIN_STREAM, StreamOptions
 from luabus.protocol.port import Port
+from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
 from luabus.transport.listener import Listener
+from luabus.transport.loops import new_event_loop, own_loops, running_loop
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
-
-_own_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-"""The loops that `wait` drives. A callback in one of them may use another manager, whose turn comes with its own `wait`."""
 
 
 def _ignore(stream: Stream) -> None:
@@ -76,7 +73,7 @@ class SocketMgr:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
-        self._waiting = self._stopping = False
+        self.is_waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
@@ -178,8 +175,8 @@ class SocketMgr:
         Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
         inside a running loop, where nothing needs to be driven.
         """
-        if not self._own_loop or _running_loop() is not None:
-            if self._loop is not None or _running_loop() is not None:
+        if not self._own_loop or running_loop() is not None:
+            if self._loop is not None or running_loop() is not None:
                 raise Refused(
                     "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
                 )
@@ -190,11 +187,12 @@ class SocketMgr:
         timer: asyncio.Handle = (
             loop.call_later(ms / 1000, self._stop_loop) if ms > 0 else loop.call_soon(self._stop_loop)
         )
-        self._waiting = True
+        self.is_waiting = True
+        self._events_seen = self._events
         try:
             loop.run_forever()
         finally:
-            self._waiting = False
+            self.is_waiting = False
             for handle in (timer, self._stop):
                 if handle is not None:
                     handle.cancel()
@@ -210,19 +208,19 @@ class SocketMgr:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop: the running one at first use, else one of its own which `wait` drives."""
         if self._loop is None:
-            self._loop = _running_loop()
+            self._loop = running_loop()
             if self._loop is None:
                 self._own_loop = True
                 self._loop = new_event_loop()
-                _own_loops.add(self._loop)
+                own_loops.add(self._loop)
         return self._loop
 
     def _check_loop(self) -> None:
         """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
         if self._loop is not None and self._loop.is_closed():
             raise Refused("the event loop of this manager has ended; make a new one")
-        running = _running_loop()
-        if running is not None and running is not self.loop and running not in _own_loops:
+        running = running_loop()
+        if running is not None and running is not self.loop and running not in own_loops:
             raise Refused(
                 "this manager was first used outside of the event loop that runs now, which will not drive it:"
                 " make it, or its first listen() or connect(), inside"
@@ -239,15 +237,13 @@ class SocketMgr:
 
     def handled(self, frames: int) -> None:
         """So many frames were given to this process' own handlers: events, for `wait`."""
-        if (
-            self._waiting and frames and self._events == self._events_seen
-        ):  # else they were counted as callbacks
+        if frames and self._events == self._events_seen:  # else they were counted as callbacks
             self._happened(frames)
         self._events_seen = self._events
 
     def _happened(self, events: int = 1) -> None:
         self._events += events
-        if self._waiting and self._stop is None:
+        if self.is_waiting and self._stop is None:
             self._stop = self.loop.call_soon(self._stop_loop)
 
     def _stop_loop(self) -> None:
@@ -315,7 +311,7 @@ class SocketMgr:
             log.exception("a callback failed: %r", callback)
             return None
         except BaseException as error:  # SystemExit and its like are for whoever drives the loop
-            if not self._waiting:
+            if not self.is_waiting:
                 raise
             self._interrupt = error
             return None
@@ -380,22 +376,6 @@ class SocketMgr:
             self._loop.run_until_complete(self.close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's loop where it runs, else asyncio's."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:

@@ -23,10 +23,11 @@ from luabus.errors import (
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
+from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
 from luabus.protocol.hashing import hash_key
-from luabus.protocol.options import StreamOptions, check_buffer
-from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE, Receiver
+from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE
+from luabus.protocol.stream_options import StreamOptions, check_buffer
 from luabus.transport.channel import NO_SUBSCRIBERS, Channel, ChannelOwner, Reason, Subscribers
 
 _LONGEST_TIMEOUT_S = 2_000_000.0

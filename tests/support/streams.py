@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
-from luabus.protocol.options import PLAIN_STREAM, StreamOptions
+from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.listener import Listener
 from luabus.transport.manager import SocketMgr

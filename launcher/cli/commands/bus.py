@@ -25,6 +25,8 @@ from launcher.errors import LauncherError, NotRunning, UsageError
 from launcher.plan.plan import Plan, make_plan
 from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
+from luabus.cluster.entries import Held, Registration
+from luabus.cluster.state import ConnectionState, of_map
 from luabus.errors import AuthError, LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -148,11 +150,14 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
                 target = luabus.ServiceId.parse(service_id, plan.groups)
             whose = ""
             if isinstance(value, int) and value > 0:
-                whose = audit_texts.whose(await luabus.admin.connections(bus), value, router)
+                rows = await luabus.admin.connections(bus)
+                whose = audit_texts.whose([of_map(ConnectionState, row) for row in rows], value, router)
             with unknown_is_usage():
                 done = await luabus.admin.register(bus, target, value, is_master=master, router=router)
             name = target.named(bus.names)
-            told = audit_texts.registered(name, value, master, router, whose=whose, results=done)
+            told = audit_texts.registered(
+                Registration(str(target), value, router, master), name, whose, results=done
+            )
             await _note(plan, "register", name, told)
             return done
 
@@ -233,9 +238,11 @@ async def _note(plan: Plan, verb: str, name: str, message: Message) -> None:
             await control.request("note", verb, name, message.as_map(), who())
 
 
-def _token(text: str) -> int | str | None:
-    if text in ("none", "own"):
-        return None if text == "none" else text
+def _token(text: str) -> Held:
+    if text == "none":
+        return None
+    if text == "own":
+        return "own"
     if text.isascii() and text.isdigit():
         return int(text)
     raise UsageError(f"found the token {text!r}; allowed: a number (see `routes`), 0, own, none")

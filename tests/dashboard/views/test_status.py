@@ -13,7 +13,9 @@ async def test_the_document_sums_everything_up() -> None:
         ("mail", 3, 1, 2, None),
     ]
     assert status.processes == {"running": 7}
-    assert [p.subject for p in status.problems] == ["mail"]
+    assert [(p.code, p.level, p.about) for p in status.problems] == [
+        ("health.group-has-of-slots-vacant", "warn", "mail")
+    ]
 
 
 async def test_with_every_router_dead_nothing_is_claimed_to_be_consistent() -> None:

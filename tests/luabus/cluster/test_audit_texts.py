@@ -5,8 +5,11 @@ import pytest
 import dashboard.i18n  # noqa: F401 - has the Chinese texts
 from luabus import admin
 from luabus.cluster.audit_texts import closed, promoted, registered, whose
+from luabus.cluster.entries import Held, Registration
+from luabus.cluster.state import ConnectionState
 from luabus.messages import of_map
 
+TELL_NOTHING: tuple[Held, ...] = (0, 18, None, "own")
 DONE = {"router.1": admin.DONE, "router.2": admin.DONE}
 
 
@@ -34,10 +37,10 @@ DONE = {"router.1": admin.DONE, "router.2": admin.DONE}
     ],
 )
 def test_a_change_by_hand_is_written_down_and_read_again(
-    token: int | str | None, is_master: bool, whose: str, results: dict[str, str] | None, said: str
+    token: Held, is_master: bool, whose: str, results: dict[str, str] | None, said: str
 ) -> None:
     router = "*" if results is None or len(results) > 1 else "router.1"
-    text = registered("mail.2", token, is_master, router, whose=whose, results=results)
+    text = registered(Registration("2.2", token, router, is_master), "mail.2", whose, results)
     assert str(text) == said
     assert text.to("zh") != said
     assert of_map(text.as_map()) == text
@@ -45,11 +48,11 @@ def test_a_change_by_hand_is_written_down_and_read_again(
 
 def test_whose_connection_a_token_is() -> None:
     rows = [
-        {"router": "router.1", "token": 17, "name": "mail.3", "peer": "127.0.0.1:5"},
-        {"router": "router.2", "token": 17, "name": "", "peer": "127.0.0.1:6"},
+        ConnectionState("router.1", 17, name="mail.3", peer="127.0.0.1:5"),
+        ConnectionState("router.2", 17, peer="127.0.0.1:6"),
     ]
     assert (whose(rows, 17, "*"), whose(rows, 17, "router.2")) == ("mail.3", "127.0.0.1:6")
-    assert {whose(rows, token, "*") for token in (0, 18, None, "own")} == {""}
+    assert {whose(rows, token, "*") for token in TELL_NOTHING} == {""}
 
 
 def test_what_has_no_variants() -> None:

@@ -17,7 +17,7 @@ from luabus.errors import ConfigError, Refused
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError, open_store
 from luabus.lease.candidate import Candidate, lease_clock
-from luabus.lease.options import LeaseOptions
+from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, LeaseRow
 from tests.support.lease_servers import SqliteFile
 
@@ -423,7 +423,7 @@ async def test_stop_without_start_and_twice(file: SqliteFile) -> None:
 WATCHED = """
 import asyncio, sys
 from luabus.lease.candidate import Candidate, lease_clock
-from luabus.lease.options import LeaseOptions
+from luabus.lease.lease_options import LeaseOptions
 from luabus.ids import ServiceId
 
 async def main(url, instance):

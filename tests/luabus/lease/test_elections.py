@@ -10,7 +10,7 @@ import pytest
 
 from luabus.ids import ServiceId
 from luabus.lease.candidate import Candidate, lease_clock
-from luabus.lease.options import LeaseOptions
+from luabus.lease.lease_options import LeaseOptions
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 TTL, RENEW = 2.0, 0.2

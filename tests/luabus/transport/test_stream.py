@@ -26,7 +26,7 @@ from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol import codec
 from luabus.protocol.compression import compress
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Frame, Kind, encode
-from luabus.protocol.options import StreamOptions
+from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.stream import Reason, Subscribers
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer

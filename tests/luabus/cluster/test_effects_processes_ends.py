@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from dashboard.model.answers import Process
-from dashboard.views import aftermath
-from dashboard.views.signals import effect_of
 from launcher.plan.spec import LifecycleSettings
 from launcher.processes.exit_status import ExitStatus
 from launcher.supervision.lifecycle import Lifecycle
 from launcher.supervision.states import State
+from luabus.cluster import effects_processes
 from luabus.cluster.restart_policy import Policy, RestartPolicy
+from luabus.cluster.signals import effect_of
+from luabus.cluster.state import Process
 from tests.dashboard.cluster import process
 
 AGAIN = "it is started again, for its restart policy is"
@@ -19,11 +19,11 @@ DOWN = "it stays down, for its restart policy is"
 
 
 def made(**more: Any) -> Process:
-    return Process.model_validate(process("mail.1", "2.1", **more))
+    return Process.read(process("mail.1", "2.1", **more))
 
 
 def ways(signal: str, **more: Any) -> list[tuple[str, bool, bool]]:
-    found = aftermath.of_signal(made(**more), signal, effect_of(signal))
+    found = effects_processes.ways_by_signal(made(**more), signal, effect_of(signal))
     return [(str(one.text).rpartition(": ")[2], one.back, one.fails) for one in found]
 
 
@@ -73,8 +73,8 @@ def test_what_is_stopping_goes_where_it_was_going() -> None:
 
 
 def test_one_that_stays_paused_is_replaced_where_the_launcher_looks() -> None:
-    assert aftermath.of_silence(made(liveness_timeout_s=None)) == []
-    (one,) = aftermath.of_silence(made(liveness_timeout_s=2.5, restart_policy="never"))
+    assert effects_processes.ways_in_silence(made(liveness_timeout_s=None)) == []
+    (one,) = effects_processes.ways_in_silence(made(liveness_timeout_s=2.5, restart_policy="never"))
     assert str(one.text) == (
         "At no router for 2.5 s it is taken to have hung and is ended, which counts as a crash:"
         " it stays down, for its restart policy is never."
@@ -83,9 +83,18 @@ def test_one_that_stays_paused_is_replaced_where_the_launcher_looks() -> None:
 
 def test_an_essential_one_that_fails_takes_the_cluster_with_it() -> None:
     one = made(essential=True, restart_policy="never")
-    said = aftermath.told([(one, aftermath.of_signal(one, "SIGKILL", effect_of("SIGKILL")))])
+    said = effects_processes.told(
+        [(one, effects_processes.ways_by_signal(one, "SIGKILL", effect_of("SIGKILL")))]
+    )
     assert str(said[-1]) == "mail.1 is essential: when it has failed, the whole cluster stops."
-    assert len(aftermath.told([(one, aftermath.of_signal(one, "SIGTERM", effect_of("SIGTERM")))])) == 1
+    assert (
+        len(
+            effects_processes.told(
+                [(one, effects_processes.ways_by_signal(one, "SIGTERM", effect_of("SIGTERM")))]
+            )
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("policy", ["always", "on-failure", "never"])

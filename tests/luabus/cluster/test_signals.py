@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.views.signals import Effect, effect_of, name_of
+from luabus.cluster.signals import Effect, effect_of, name_of
+from luabus.errors import Refused
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ def test_a_signal_goes_by_its_usual_name(given: str, name: str) -> None:
 
 @pytest.mark.parametrize("given", ["SIGFOO", "", "0", "65", "-9", "9.0", "SIG"])
 def test_what_is_no_signal(given: str) -> None:
-    with pytest.raises(ValueError, match=r"there is no signal .*; usual are SIGTERM, SIGKILL"):
+    with pytest.raises(Refused, match=r"there is no signal .*; usual are SIGTERM, SIGKILL"):
         name_of(given)
 
 

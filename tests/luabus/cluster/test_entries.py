@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboard.model.requests import RegisterRequest
-from dashboard.views import entries
+from luabus.cluster import entries
+from luabus.cluster.entries import Registration
 from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table
 
 
-def asked(service_id: str, token: Any, router: str = "*", is_master: bool = False) -> RegisterRequest:
-    return RegisterRequest(service_id=service_id, token=token, router=router, is_master=is_master)
+def asked(service_id: str, token: Any, router: str = "*", is_master: bool = False) -> Registration:
+    return Registration(service_id=service_id, token=token, router=router, is_master=is_master)
 
 
 async def test_undo_restores_what_was() -> None:

@@ -6,7 +6,7 @@ import signal
 from enum import Enum, auto
 from typing import Final
 
-from dashboard.i18n import Invalid
+from luabus.errors import Refused
 from luabus.messages import Message
 
 
@@ -49,7 +49,7 @@ USUAL: Final = (
 
 
 def name_of(given: str) -> str:
-    """`SIGKILL` from `SIGKILL`, `KILL`, `kill` or `9`; a number without a name stays one. Raises `Invalid` for another."""
+    """`SIGKILL` from `SIGKILL`, `KILL`, `kill` or `9`; a number without a name stays one. Raises `Refused` for another."""
     text = given.strip().upper()
     if text.isascii() and text.isdigit() and 0 < int(text) < 65:
         try:
@@ -59,7 +59,7 @@ def name_of(given: str) -> str:
     name = text if text.startswith("SIG") else f"SIG{text}"
     if name not in signal.Signals.__members__:
         usual = ", ".join(USUAL)
-        raise Invalid(Message("effect.there-is-no-signal-usual", given=repr(given), usual=usual))
+        raise Refused.coded(Message("effect.there-is-no-signal-usual", given=repr(given), usual=usual))
     return signal.Signals[name].name
 
 

@@ -1,16 +1,18 @@
-"""What the cluster is without some of its processes or connections, said before they are ended, stopped or scaled away."""
+"""What ending, stopping or scaling processes away does, told before it is done: what the cluster is without them, and what
+follows by their restart policy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, cast
 
-from dashboard.model.answers import Group, Process
-from dashboard.model.snapshot import Snapshot
-from dashboard.views import aftermath, signals
-from dashboard.views.consequences import Said, by_hash, group_of, masterless, slot_of, without
-from dashboard.views.routing_tables import hash_slots
-from dashboard.views.signals import Effect
+from luabus.cluster import signals
+from luabus.cluster.effects_routing import Preview, group_of, masterless, slot_of, without
+from luabus.cluster.restart_policy import Outcome, Policy, is_crash, outcome_of
+from luabus.cluster.signals import Effect
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import GroupState, Process
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.messages import Message
 
@@ -21,7 +23,7 @@ Back = Literal["restarted", "again", "stopped", "paused"]
 """What becomes of them: started again by their policy, or at once; not before somebody starts them; or lets them go on."""
 
 
-def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
+def of_kill(snapshot: Snapshot, name: str, signal: str) -> Preview:
     """A signal (as `signals.name_of` names it) to one process, or to every process of a service."""
     title = Message("effect.send-to-signal-name", signal=signal, name=name)
     targets = [process for process in targets_of(snapshot, name) if process.pid]
@@ -52,15 +54,15 @@ def of_kill(snapshot: Snapshot, name: str, signal: str) -> Said:
             )
         case Effect.PROGRAMS_OWN:
             first = Message("effect.what-does-is-the-programs-affair", signal=signal)
-    ends = [(process, aftermath.of_signal(process, signal, effect)) for process in targets]
+    ends = [(process, ways_by_signal(process, signal, effect)) for process in targets]
     if effect is Effect.PROGRAMS_OWN:
-        return title, [first, *aftermath.told(ends)], True
+        return title, [first, *told(ends)], True
     stays = not any(way.back for _, ways in ends for way in ways)
     lost = _losses(snapshot, targets, "stopped" if stays else "restarted")
-    return title, [first, *lost, *aftermath.told(ends)], True
+    return title, [first, *lost, *told(ends)], True
 
 
-def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
+def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Preview:
     """Stop or restart in order."""
     targets = targets_of(snapshot, name)
     alive = any(process.pid for process in targets)
@@ -82,7 +84,7 @@ def of_stop(snapshot: Snapshot, name: str, restart: bool) -> Said:
     return title, [*sentences, *_losses(snapshot, targets, "stopped")], True
 
 
-def of_close(snapshot: Snapshot, router: str, token: int) -> Said:
+def of_close(snapshot: Snapshot, router: str, token: int) -> Preview:
     row = next((row for row in snapshot.connections if row.router == router and row.token == token), None)
     who = (row.name or row.peer) if row else Message("effect.token", token=token)
     sentences = [
@@ -98,13 +100,13 @@ def of_close(snapshot: Snapshot, router: str, token: int) -> Said:
     return Message("effect.close-the-connection", who=who, router=router), sentences, True
 
 
-def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Said:
+def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Preview:
     """More instances, or fewer."""
     processes = snapshot.services().get(service, [])
     now = len(processes)
     title = Message("effect.scale-from", service=service, now=now, wanted=wanted)
     group = next((group for group in snapshot.groups() if group.name == service), None)
-    slots = len(hash_slots(group)) if group and by_hash(group) else 0
+    slots = len(group.hash_slots()) if group and group.by_hash else 0
     if wanted == now:
         return title, [Message("effect.it-has-already-nothing-changes", now=now)], False
     if wanted > now:
@@ -157,7 +159,7 @@ def _paused(snapshot: Snapshot, targets: Sequence[Process]) -> Iterator[Message]
     else:
         yield Message("effect.it-stops-working-but-does-not")
     yield from _losses(snapshot, targets, "paused")
-    yield from aftermath.told([(process, aftermath.of_silence(process)) for process in targets])
+    yield from told([(process, ways_in_silence(process)) for process in targets])
 
 
 def _losses(snapshot: Snapshot, targets: Sequence[Process], back: Back) -> Iterator[Message]:
@@ -191,7 +193,7 @@ def _routers(snapshot: Snapshot, names: set[str], back: Back) -> Iterator[Messag
         yield Message("effect.no-other-router-answers-nothing")
 
 
-def _of_group(snapshot: Snapshot, group: Group, ids: set[str], back: Back) -> Iterator[Message]:
+def _of_group(snapshot: Snapshot, group: GroupState, ids: set[str], back: Back) -> Iterator[Message]:
     live = [slot for slot in group.slots if slot.token]
     gone = [slot for slot in live if slot.service_id in ids]
     if not gone:
@@ -217,3 +219,79 @@ def _of_group(snapshot: Snapshot, group: Group, ids: set[str], back: Back) -> It
 def _is_service(process: Process) -> bool:
     """One that joins the bus."""
     return process.service_id is not None and not process.service_id.startswith("0.")
+
+
+# --- what follows the end of a process, by the rules that the launcher acts on ----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way in which a process may end. `back`: it is started again; `fails`: it is given up."""
+
+    text: Message
+    back: bool
+    fails: bool = False
+
+
+def ways_by_signal(process: Process, signal: str, effect: Effect) -> list[Way]:
+    """The ways in which it ends by a signal that ends it, or may."""
+    if process.state == "stopping":
+        if process.wanted is False:
+            return [Way(Message("effect.it-is-being-stopped-already"), back=False)]
+        return [Way(Message("effect.it-is-on-its-way-down"), back=True)]
+    if effect is Effect.ENDS:
+        return [_way(process, Message("effect.it-ends-by-the-signal-which"), success=False)]
+    if effect is Effect.PROGRAMS_OWN:
+        return [_way(process, Message("effect.if-it-ends-by-the-signal"), success=False)]
+    if process.state == "starting":
+        return [_way(process, Message("effect.it-is-not-ready-yet"), success=True)]
+    if process.ours:
+        return [_way(process, Message("effect.it-ends-with-exit-code-0"), success=True)]
+    # Whether another program handles the signal nobody can tell from outside.
+    return [
+        _way(process, Message("effect.a-program-that-does-not-handle"), success=False),
+        _way(process, Message("effect.one-that-handles-it-and-ends"), success=True),
+    ]
+
+
+def ways_in_silence(process: Process) -> list[Way]:
+    """What the launcher does with one that stays paused; nothing where it does not look."""
+    if process.liveness_timeout_s is None:
+        return []
+    how = Message("effect.at-no-router-for-s", seconds=f"{process.liveness_timeout_s:g}")
+    return [_way(process, how, success=True, replaced=True)]
+
+
+def told(ends: Sequence[tuple[Process, Sequence[Way]]]) -> list[Message]:
+    """The sentences; those that are the same for all of them without names."""
+    alike: dict[tuple[Message, ...], list[str]] = {}
+    for process, ways in ends:
+        alike.setdefault(tuple(way.text for way in ways), []).append(process.name)
+    sentences = [
+        text if len(alike) == 1 else Message("effect.names-what", names=", ".join(names), what=text)
+        for texts, names in alike.items()
+        for text in texts
+    ]
+    sentences += [
+        Message("effect.is-essential-when-it-has-failed", name=process.name)
+        for process, ways in ends
+        if process.essential and any(way.fails for way in ways)
+    ]
+    return sentences
+
+
+def _way(process: Process, how: Message, *, success: bool, replaced: bool = False) -> Way:
+    """Ended so, by its restart policy."""
+    policy = process.restart_policy
+    if policy not in ("always", "on-failure", "never"):
+        return Way(Message("effect.what-follows-its-restart-policy-says", how=how), back=True)
+    crashed = is_crash(success=success, early=process.state == "starting", replaced=replaced)
+    outcome = outcome_of(cast(Policy, policy), crashed=crashed, left=process.restarts_left)
+    if outcome is Outcome.RESTARTS:
+        then = Message("effect.it-is-started-again", policy=policy)
+    elif outcome is Outcome.FAILS and policy != "never":
+        then = Message("effect.it-has-crashed-too-often-lately")
+    else:
+        then = Message("effect.it-stays-down-for-its-restart", policy=policy)
+    text = Message("effect.how-then", how=how, then=then)
+    return Way(text, back=outcome is Outcome.RESTARTS, fails=outcome is Outcome.FAILS)
