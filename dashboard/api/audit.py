@@ -67,8 +67,9 @@ class audited:
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""
         tell = self._context.feed.source.tell
+        message = self.text.as_map()
         try:
-            await tell("note", self._subject, str(self.text), who(self._caller), timeout=NOTE_TIMEOUT_S)
+            await tell("note", self._kind, self._subject, message, who(self._caller), timeout=NOTE_TIMEOUT_S)
         except LuabusError:
             return False
         return True

@@ -20,9 +20,8 @@ from dashboard.model.requests import (
     RegisterRequest,
     ScaleRequest,
 )
-from dashboard.views import audit_texts
 from luabus import admin
-from luabus.cluster import effects_processes, effects_routing, entries, signals
+from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
 from luabus.cluster.entries import Registration
 from luabus.cluster.snapshot import Snapshot
 from luabus.errors import Refused, explain
@@ -46,7 +45,7 @@ async def register(
     if preview:
         return consequence(effects_routing.of_register(snapshot, change), caller)
     name = effects_routing.name_of(snapshot, service_id)
-    whose = _whose(snapshot, change)
+    whose = audit_texts.whose(snapshot.connections, asked.token, asked.router)
     text = audit_texts.registered(change, name, whose)
     async with audited(context, caller, "register", name, text) as written, context.feed.changing:
         undo = entries.undo_of(await context.feed.with_tables(), change)
@@ -63,16 +62,6 @@ async def register(
         results=results,
         undo=undo,
     )
-
-
-def _whose(snapshot: Snapshot, asked: Registration) -> str:
-    """Who is at the other end of a token, for what is written down; "" where that says nothing more."""
-    if not isinstance(asked.token, int) or asked.token == 0:
-        return ""
-    rows = (
-        entries.connection(snapshot, one.name, asked.token) for one in entries.meant(snapshot, asked.router)
-    )
-    return next((row.name or row.peer for row in rows if row is not None), "")
 
 
 def _told(asked: Registration, name: str, results: Mapping[str, str]) -> Message:
@@ -104,10 +93,11 @@ async def promote(
     if preview:
         return consequence(effects_routing.of_promote(snapshot, service_id), caller)
     name = effects_routing.name_of(snapshot, service_id)
-    text = Message("audit.promote-to-master", name=name)
-    async with audited(context, caller, "promote", name, text), context.feed.changing:
+    text = Message("audit.promote", name=name)
+    async with audited(context, caller, "promote", name, text) as written, context.feed.changing:
         group = effects_routing.group_of(await context.feed.with_tables(), service_id)
         detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
+        written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
     undo = PromoteRequest(service_id=former) if former not in (None, service_id) else None
     return _done(caller, Message("verb.is-asked-to-be-the-master", name=name), detail, undo=undo)
@@ -128,8 +118,7 @@ async def close(
     if preview:
         return consequence(effects_processes.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
-    text = Message("audit.close-the-connection", name=name, router=asked.router)
-    async with audited(context, caller, "close", name, text):
+    async with audited(context, caller, "close", name, audit_texts.closed(name, asked.router)):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
     closed = Message("verb.the-connection-of-at-is-closed", name=name, router=asked.router)
     return _done(caller, closed, detail)
@@ -146,7 +135,7 @@ async def kill(
         raise bad_input("signal", explain(error)) from None
     if preview:
         return consequence(effects_processes.of_kill(snapshot, asked.name, signal), caller)
-    text = Message("verb.send-to", signal=signal, name=asked.name)
+    text = Message("audit.kill", signal=signal, name=asked.name)
     async with audited(context, caller, "kill", asked.name, text, "launcher"):
         detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
     return _done(caller, Message("verb.was-sent", signal=signal, name=asked.name), detail)
@@ -163,7 +152,7 @@ async def steer(
             said = Message("verb.start", name=name), [Message("verb.what-runs-already-is-left-alone")], False
             return consequence(said, caller)
         return consequence(effects_processes.of_stop(snapshot, name, restart=verb == "restart"), caller)
-    text = Message("verb.verb-name", verb=word(verb), name=name)
+    text = Message(f"audit.{verb}", name=name)
     async with audited(context, caller, verb, name, text, "launcher"):
         return await _work(context, caller, verb, name)
 
@@ -180,10 +169,9 @@ async def scale(
             service=asked.service,
         )
         raise Refused.coded(said)
-    now = len(services[asked.service])
     if preview:
         return consequence(effects_processes.of_scale(snapshot, asked.service, asked.instances), caller)
-    text = Message("verb.scale-from", service=asked.service, now=now, wanted=asked.instances)
+    text = Message("audit.scale", name=asked.service, instances=asked.instances)
     async with audited(context, caller, "scale", asked.service, text, "launcher"):
         return await _work(context, caller, "scale", asked.service, asked.instances)
 

@@ -48,7 +48,7 @@ def environment() -> Environment:
         "process_level": health.process_level,
         "verbs_of": processes.verbs_of,
         "verbs_of_all": processes.verbs_of_all,
-        "why": processes.why,
+        "why": pass_context(lambda context, process: _told(processes.why(process), context["language"])),
         "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
         "moment": lambda at: (
@@ -56,6 +56,10 @@ def environment() -> Environment:
         ),
     }
     return env
+
+
+def _told(message: Message | None, language: str) -> str:
+    return "" if message is None else message.to(language)
 
 
 def prepare() -> None:

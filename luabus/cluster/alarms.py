@@ -3,6 +3,7 @@ each candidate told it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,11 +14,11 @@ from luabus.messages import Message, of_map
 
 TABLES_DIFFER: Final = "tables differ"
 SERVICE: Final = "service"
-"""The kind of what a service says of itself; its value `name` is the service's."""
+"""The kind of what a service says of itself; its value `service` is the service's name."""
 
 NAMES_SHOWN: Final = 5
 
-_VARYING: Final = frozenset({"name", "since"})
+_VARYING: Final = frozenset({"service", "since"})
 """Values in which two alarms may differ that say the same."""
 
 
@@ -46,17 +47,25 @@ def merged_alarms(routers: Iterable[RouterState]) -> list[MergedAlarm]:
 def _key(alarm: Alarm) -> tuple[str, ...]:
     if not alarm.code:
         return alarm.kind, alarm.text
-    values = sorted((name, str(value)) for name, value in alarm.values.items() if name not in _VARYING)
-    return alarm.kind, alarm.code, *(part for pair in values for part in pair)
+    return alarm.kind, alarm.code, json.dumps(_constant(alarm.values), sort_keys=True, default=str)
+
+
+def _constant(value: Any) -> Any:
+    """The value, and what lies in it, without what varies."""
+    if isinstance(value, Mapping):
+        return {name: _constant(item) for name, item in value.items() if name not in _VARYING}
+    return value
 
 
 def _merged(key: tuple[str, ...], by: Sequence[tuple[str, Alarm]]) -> MergedAlarm:
     first = min((alarm for _, alarm in by), key=lambda alarm: alarm.since)
     routers = list(dict.fromkeys(router for router, _ in by))
-    services = list(dict.fromkeys(str(alarm.values["name"]) for _, alarm in by if "name" in alarm.values))
+    services = list(
+        dict.fromkeys(str(alarm.values["service"]) for _, alarm in by if "service" in alarm.values)
+    )
     values = dict(first.values)
     if services:
-        values["name"] = _named(sorted(services))
+        values["service"] = _named(sorted(services))
     message = Message(first.code, **_unpacked(values)) if first.code else Message.verbatim(first.text)
     # A service's complaint and a difference of tables name whom they are about; the others are the routers' own.
     if first.kind not in (SERVICE, TABLES_DIFFER):

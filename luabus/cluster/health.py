@@ -206,7 +206,7 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         )
     elif process.state in ("starting", "stopping") and process.wanted is not False:
         why_not = _not_ready(process, snapshot) if process.pid else None
-        told = why_not or Message.verbatim(process.detail)
+        told = why_not or process.reason
         code = "health.is-starting" if process.state == "starting" else "health.is-stopping-to-start-again"
         text = Message(code, name=name, why=told)
     elif process.shown_state == "not ready" and not _explained_by_routers(process, snapshot):

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
+from luabus.messages import Message
+
 Policy = Literal["always", "on-failure", "never"]
 
 
@@ -55,7 +57,7 @@ class Leave:
 class GiveUp:
     """It failed for good; `reason` says which limit was met."""
 
-    reason: str
+    reason: Message
 
 
 Decision = Restart | Leave | GiveUp
@@ -112,7 +114,7 @@ class CrashHistory:
         if outcome is Outcome.STAYS:
             return Leave()
         if rules.policy == "never":
-            return GiveUp("it ended, and its restart policy is never")
+            return GiveUp(Message("policy.never"))
         if ready_for is not None and ready_for >= rules.healthy_after:
             self.in_a_row = 0
         self.in_a_row += 1
@@ -121,9 +123,9 @@ class CrashHistory:
             self._remember(now)
         if outcome is Outcome.FAILS:
             limit, window = next(one for one in self._limits() if self._within(now, one[1]) >= one[0])
-            return GiveUp(f"{limit} crashes within {window:g} s")
+            return GiveUp(Message("policy.crashes-within", count=limit, seconds=f"{window:g}"))
         if self.late_in_a_row >= rules.crash_limit:
-            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
+            return GiveUp(Message("policy.late-in-a-row", count=self.late_in_a_row))
         exponent = min(self.in_a_row - 1, 64)
         delay = min(rules.initial * rules.factor**exponent, rules.maximum)
         return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Final, Literal, TypeVar
 
+from luabus import messages
+from luabus.messages import Message
+
 Level = Literal["ok", "warn", "bad"]
 LEVELS: Final[tuple[Level, ...]] = ("ok", "warn", "bad")
 ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
@@ -246,6 +249,7 @@ class Process:
     kind: str = _described("router, service, command (any other program) or dashboard", "")
     instance: int = 1
     detail: str = ""
+    why: dict[str, Any] | None = field(default=None, metadata={"description": "`detail` by code and values"})
     ready: bool | None = None
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
     wanted: bool | None = _described("whether it is meant to be up: nobody stopped it", None)
@@ -286,6 +290,11 @@ class Process:
         """The number of the group that it joins; None for a router, and for what is not on the bus."""
         number = self.service_id.partition(".")[0] if self.service_id else "0"
         return int(number) or None
+
+    @property
+    def reason(self) -> Message:
+        """`detail` as a message."""
+        return messages.of_map(self.why) or Message.verbatim(self.detail)
 
     @property
     def shown_state(self) -> str:

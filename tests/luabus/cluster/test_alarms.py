@@ -7,32 +7,34 @@ from typing import Any
 from luabus.cluster.alarms import MergedAlarm, merged_alarms
 from luabus.cluster.snapshot import RouterState
 from luabus.cluster.state import Alarm, RouterStats
+from luabus.messages import Message
 
 
 def router(name: str, *alarms: Alarm) -> RouterState:
     return RouterState(name, "", True, 1.0, stats=RouterStats(router=name, alarms=alarms))
 
 
-def complaint(name: str, since: str = "12:00", **values: Any) -> Alarm:
-    values = {"name": name, "since": since, "why": "no disk", **values}
-    return Alarm("service", f"{name}: {values['why']} since {since}", 5.0, 1, "x.store", values)
+def complaint(name: str, since: str = "5", **values: Any) -> Alarm:
+    problem = {"code": "x.store", "values": {"since": since, "why": "no disk", **values}}
+    return Alarm("service", f"{name}: ...", float(since), 1, "x.of", {"service": name, "problem": problem})
 
 
 def test_an_outage_that_every_router_repeats_for_every_candidate_is_one_alarm() -> None:
-    told = [complaint("director.2", "12:01"), complaint("director.1")]
+    told = [complaint("director.2", "6"), complaint("director.1")]
     (alarm,) = merged_alarms([router("router.1", *told), router("router.2", *reversed(told))])
-    assert alarm.message.values == {"name": "director.1, director.2", "since": "12:01", "why": "no disk"}
-    assert (alarm.about, alarm.kind) == ("director.2", "service")
+    problem = Message("x.store", since="5", why="no disk")
+    assert alarm.message.values == {"service": "director.1, director.2", "problem": problem}
+    assert (alarm.about, alarm.kind, alarm.since) == ("director.2", "service", 5.0)
 
 
 def test_of_many_names_the_first_are_told() -> None:
     (alarm,) = merged_alarms([router("router.1", *(complaint(f"m.{n}") for n in range(1, 9)))])
-    assert alarm.message.values["name"].values == {"names": "m.1, m.2, m.3, m.4, m.5", "more": 3}
+    assert alarm.message.values["service"].values == {"names": "m.1, m.2, m.3, m.4, m.5", "more": 3}
 
 
 def test_what_is_said_otherwise_is_another_alarm() -> None:
     alarms = merged_alarms([router("router.1", complaint("m.1"), complaint("m.1", why="no memory"))])
-    assert [alarm.message.values["why"] for alarm in alarms] == ["no disk", "no memory"]
+    assert [alarm.message.values["problem"].values["why"] for alarm in alarms] == ["no disk", "no memory"]
 
 
 def test_without_a_code_the_text_tells_what_is_the_same() -> None:

@@ -17,7 +17,8 @@ from luabus.cluster.health import (
     process_level,
 )
 from luabus.cluster.snapshot import RouterState, Snapshot
-from luabus.cluster.state import NOT_LAUNCHED, (
+from luabus.cluster.state import (
+    NOT_LAUNCHED,
     Alarm,
     ConnectionState,
     Exit,
@@ -210,7 +211,7 @@ RULES: dict[str, tuple[tuple[Change, ...], str, list[tuple[str, str]]]] = {
         "warn", [(DIFFER, "mail")],
     ),
     "a lease store is out of reach": (
-        (raising(Alarm("service", "no store", 5.0, 1, "x.store", {"name": "director.1"})),),
+        (raising(Alarm("service", "no store", 5.0, 1, "x.store", {"service": "director.1"})),),
         "warn", [("health.alarm", "director.1")],
     ),
     "one router is away": (
