@@ -11,7 +11,7 @@ import pytest
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError
 from luabus.lease.stores.base import LeaseRow
-from tests.luabus.lease.stores.conftest import Opener
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 LARGE = 2**63 - 1
