@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final
 
-from luabus.environment import Environment, parse_address, read_secret
+from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
 from luabus.log_setup import setup_logging
@@ -43,52 +43,52 @@ def _parser() -> argparse.ArgumentParser:
         description="Run one part of a luabus cluster. For a whole cluster use luabus-cluster.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    one = commands.add_parser(
+    router_parser = commands.add_parser(
         "router",
         allow_abbrev=False,
         help="run a router",
         description="Run a router until SIGTERM or Ctrl-C; it drains before it goes.",
     )
-    one.set_defaults(command=router)
-    one.add_argument(
+    router_parser.set_defaults(command=router)
+    router_parser.add_argument(
         "--name", default="router.1", help="router.N; every router has its own (default: %(default)s)"
     )
-    one.add_argument(
+    router_parser.add_argument(
         "--listen", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT",
         help="port 0 = any free one (default: %(default)s)",
     )  # fmt: skip
-    one.add_argument(
+    router_parser.add_argument(
         "--slots", default="{}", metavar="JSON",
         help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
     )  # fmt: skip
-    one.add_argument(
+    router_parser.add_argument(
         "--secret-file", default="", metavar="PATH",
         help="the cluster's secret (default: $LUABUS_SECRET_FILE; none = no authentication)",
     )  # fmt: skip
-    one.add_argument(
+    router_parser.add_argument(
         "--frame-limit", type=int, metavar="BYTES",
         help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
     )  # fmt: skip
-    one.add_argument(
+    router_parser.add_argument(
         "--buffer", type=int, metavar="BYTES",
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
-    one.add_argument(
+    router_parser.add_argument(
         "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
     )
-    one = commands.add_parser(
+    run_parser = commands.add_parser(
         "run",
         help="run one instance of a service",
         description="Run the service at MODULE:ATTRIBUTE, such as examples.mail:service. Its group, instance, routers and "
         "secret come from the LUABUS_* environment. Exit codes: 0 stopped in order, 1 failed, 2 bad configuration, "
         "3 the module cannot be loaded.",
     )
-    one.set_defaults(command=run)
-    one.add_argument(
+    run_parser.set_defaults(command=run)
+    run_parser.add_argument(
         "--folder", default="", metavar="PATH",
         help="modules are found here, too, after the current folder; the launcher gives that of cluster.toml",
     )  # fmt: skip
-    one.add_argument("target", metavar="MODULE:ATTRIBUTE")
+    run_parser.add_argument("target", metavar="MODULE:ATTRIBUTE")
     return parser
 
 
@@ -104,22 +104,22 @@ def router(
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router.server import Router
     from luabus.transport.manager import new_event_loop
+    from luabus.transport.security import Security
 
     environment = _logging()
     try:
         host, port = parse_address(listen)
-        path = secret_file or environment.secret_file
         options: dict[str, Any] = {
             "frame_limit": frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT
         }
         if buffer is not None:
             options["buffer"] = buffer
-        one = Router(
-            name, host=host, port=port, secret=read_secret(path) if path else None, slots=_slots(slots),
+        server = Router(
+            name, host=host, port=port, secret=Security.given(environment, secret_file=secret_file).secret, slots=_slots(slots),
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(one))
+            runner.run(_serve(server))
     except ConfigError as error:
         _die(str(error), EXIT_USAGE)
     except OSError as error:
@@ -140,7 +140,7 @@ def run(target: str, folder: str) -> None:
         _die(f"{type(error).__name__}: {error}", EXIT_FAILED)
 
 
-async def _serve(one: Any) -> None:
+async def _serve(server: Any) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,9 +148,9 @@ async def _serve(one: Any) -> None:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
             break
-    await one.start()
+    await server.start()
     await stop.wait()
-    await one.stop()
+    await server.stop()
 
 
 def _find_modules_in(folders: Sequence[str], environment: Environment) -> None:
@@ -199,8 +199,8 @@ def _load(target: str) -> Any:
         sys.exit(EXIT_NOT_LOADED)
     service = getattr(module, attribute, None)
     if not isinstance(service, Service):
-        found = sorted(name for name, value in vars(module).items() if isinstance(value, Service))
-        hint = f"; it has: {', '.join(found)}" if found else ""
+        services = sorted(name for name, value in vars(module).items() if isinstance(value, Service))
+        hint = f"; it has: {', '.join(services)}" if services else ""
         what = "has no attribute" if service is None else "has something else than a luabus.Service at"
         _die(f"{module_name} {what} {attribute!r}{hint}", EXIT_NOT_LOADED)
     return service

@@ -65,7 +65,7 @@ class CandidateSnapshot:
     """`master`, `candidate`, `stopped`, or `lease store unreachable since 2026-01-31T12:00:00Z`."""
     is_master: bool
     epoch: int
-    """Of this candidate's own present or last reign; 0 before the first."""
+    """Of this candidate's own present or last term; 0 before the first."""
     valid_for_s: float
     """How long this candidate is master if no renewal succeeds from now on; 0 when it is none."""
     holder: ServiceId | None
@@ -126,7 +126,7 @@ class Candidate:
         self._task: asyncio.Task[None] | None = None
         self._wish = asyncio.Event()
         self._settled = asyncio.Event()  # no `hand_over` or `leave` is under way
-        self._announced: int | None = None  # the reign which the callbacks know of
+        self._announced: int | None = None  # the term which the callbacks know of
         self._timer: asyncio.TimerHandle | None = None
         self._reaction: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
@@ -141,7 +141,7 @@ class Candidate:
 
     @property
     def epoch(self) -> int:
-        """The epoch of the present or last reign; 0 before the first."""
+        """The epoch of the present or last term; 0 before the first."""
         return self._elector.epoch
 
     async def start(self) -> None:
@@ -169,15 +169,15 @@ class Candidate:
             if self._own_store:
                 await self._store.close()
 
-    async def hand_over(self, heir: ServiceId) -> None:
-        """Give the lease up in favour of `heir`, who takes it when it looks next (within `renew`).
+    async def hand_over(self, transferee: ServiceId) -> None:
+        """Give the lease up in favour of `transferee`, who takes it when it looks next (within `renew`).
 
-        For three times `renew` nobody else does; then, the heir being silent, everyone may. Returns when the row is
-        given up. Raises `Refused` when this candidate is not the master or `heir` is not of its group, and
+        For three times `renew` nobody else does; then, the transferee being silent, everyone may. Returns when the row is
+        given up. Raises `Refused` when this candidate is not the master or `transferee` is not of its group, and
         `LeaseStoreError` when the store does not confirm it: no master is then there until the lease has run out.
         """
-        if heir.group != self.group or heir.instance == 0:
-            raise Refused.coded(Message("refusal.no-member", name=str(heir), group=self.group))
+        if transferee.group != self.group or transferee.instance == 0:
+            raise Refused.coded(Message("refusal.no-member", name=str(transferee), group=self.group))
         if not self.is_master():
             holder = self.snapshot().holder
             code = (
@@ -188,9 +188,9 @@ class Candidate:
             raise Refused.coded(
                 Message(code, name=str(self.service_id), group=self.group, holder=str(holder))
             )
-        if heir == self.service_id:
+        if transferee == self.service_id:
             return
-        self._elector.hand_over(heir)
+        self._elector.hand_over(transferee)
         self._settled.clear()
         self._announce()
         self._wish.set()
@@ -199,14 +199,14 @@ class Candidate:
                 await self._settled.wait()
         except TimeoutError:
             raise LeaseStoreError(
-                f"the lease of group {self.group} was not handed over to {heir}: {self._last_error}",
+                f"the lease of group {self.group} was not handed over to {transferee}: {self._last_error}",
                 store=self._store.address,
                 reason=self._last_error or "",
             ) from None
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """A hint that the lease may have changed hands: look now, not at the next `renew`."""
-        self._elector.look()
+        self._elector.poll_now()
         self._wish.set()
 
     def raise_floor(self, epoch: int) -> None:
@@ -318,20 +318,20 @@ class Candidate:
         self._wish.clear()
 
     def _announce(self) -> None:
-        """Tell the callbacks what has changed, and come back when the present reign ends by itself."""
+        """Tell the callbacks what has changed, and come back when the present term ends by itself."""
         left_s = self._elector.valid_until - self._clock()
-        reign = self._elector.epoch if left_s > 0 else None
+        term = self._elector.epoch if left_s > 0 else None
         if self._timer is not None:
             self._timer.cancel()
         # Its own timer: the store may hang when the time comes.
-        self._timer = None if reign is None else asyncio.get_running_loop().call_later(left_s, self._announce)
-        if reign == self._announced:
+        self._timer = None if term is None else asyncio.get_running_loop().call_later(left_s, self._announce)
+        if term == self._announced:
             return
-        before, self._announced = self._announced, reign
+        before, self._announced = self._announced, term
         if before is not None and self._on_slave is not None:
             self._call(self._on_slave)
-        if reign is not None and self._on_master is not None:
-            self._call(self._on_master, reign)
+        if term is not None and self._on_master is not None:
+            self._call(self._on_master, term)
 
     def _call(self, callback: Callable[..., Awaitable[None] | None], *arguments: int) -> None:
         try:

@@ -19,10 +19,10 @@ The rule (docs/masters.md says why):
    those observed.
 3. The holder renews: `t0` is taken before the swap is sent; when it is carried out, `valid_until = t0 + ttl - margin`.
    `is_master(now)` is computed at each use; there is no flag.
-4. An epoch is one uninterrupted reign. A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
+4. An epoch is one uninterrupted term. A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
 5. A swap whose reply never came may have been carried out, or may yet be: the row is read again before anything else.
 6. A holder which gives up is no master from before the swap is sent. The freed row keeps its epoch. It may name an
-   heir; then the others hold back for `hold_back` seconds.
+   transferee; then the others hold back for `hold_back` seconds.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ class Elector:
         self.margin = ttl * MARGIN
         self.hold_back = 3 * renew
         self.epoch = 0
-        """The epoch of this candidate's present or last reign; 0 before the first."""
+        """The epoch of this candidate's present or last term; 0 before the first."""
         self.valid_until = -inf
-        """The last reign ends here, unless it is renewed before."""
+        """The last term ends here, unless it is renewed before."""
         self.row: LeaseRow | None = None
         """The row as last observed."""
         self._since: float | None = None  # when (epoch, seq) was seen to change to `row`'s; None: never read
@@ -143,7 +143,9 @@ class Elector:
         self._floor = 0  # the highest epoch known to have been used
         self._sent: Swap | None = None
         self._sent_at = 0.0
-        self._heir: int | None = None  # the wish to give up: in favour of this id, or of NOBODY in particular
+        self._transferee: int | None = (
+            None  # the wish to give up: in favour of this id, or of NOBODY in particular
+        )
         self._leaving = False
 
     def is_master(self, now: float) -> bool:
@@ -153,7 +155,7 @@ class Elector:
     @property
     def giving_up(self) -> bool:
         """A `leave` or `hand_over` is under way: the row is, or may be, still this candidate's."""
-        return self._heir is not None and self._may_hold
+        return self._transferee is not None and self._may_hold
 
     @property
     def leaving(self) -> bool:
@@ -167,15 +169,15 @@ class Elector:
         self._leaving = True
         self._give_up(NOBODY)
 
-    def hand_over(self, heir: int) -> None:
-        """Give the lease up in favour of the service id `heir`, and go on as a candidate.
+    def hand_over(self, transferee: int) -> None:
+        """Give the lease up in favour of the service id `transferee`, and go on as a candidate.
 
         No effect when nothing is held.
         """
         if self._may_hold and not self._leaving:
-            self._give_up(heir)
+            self._give_up(transferee)
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """A hint that something changed: read the row at the next step, not at its time.
 
         A read that is under way may be older than the hint, and is followed by another.
@@ -222,8 +224,8 @@ class Elector:
             self._hinted = False
         return action
 
-    def _give_up(self, heir: int) -> None:
-        self._heir = heir
+    def _give_up(self, transferee: int) -> None:
+        self._transferee = transferee
         self.valid_until = -inf
 
     def _observe(self, row: LeaseRow | None, now: float) -> None:
@@ -239,9 +241,9 @@ class Elector:
 
     def _grant(self, new: LeaseRow, now: float) -> None:
         """Extend the mastership by a swap that was carried out; its `t0` is when it was sent."""
-        if not self._is_mine(new) or self._heir is not None:
+        if not self._is_mine(new) or self._transferee is not None:
             return
-        # A renewal that is answered after the reign has ended does not bring it back: that takes a new epoch.
+        # A renewal that is answered after the term has ended does not bring it back: that takes a new epoch.
         if (new.seq == 0 or self.is_master(now)) and new.epoch >= self._floor:
             self.epoch = new.epoch
             self.valid_until = self._sent_at + self.ttl - self.margin
@@ -253,12 +255,12 @@ class Elector:
             return Sleep(self._due) if now < self._due else _READ
         row = self.row
         if row is not None and self._is_mine(row):
-            if self._heir is not None:
-                return Swap(row, LeaseRow(self.group, NOBODY, 0, row.epoch, row.seq + 1, self._heir))
+            if self._transferee is not None:
+                return Swap(row, LeaseRow(self.group, NOBODY, 0, row.epoch, row.seq + 1, self._transferee))
             if not self.is_master(now):
                 return self._take(row)
             return Sleep(self._due) if now < self._due else Swap(row, replace(row, seq=row.seq + 1))
-        self._heir = None
+        self._transferee = None
         free_at = self._free_at(row)
         if now >= free_at:
             return self._take(row)
@@ -271,7 +273,7 @@ class Elector:
             return self._since + self.ttl if self._floor else -inf
         if row.holder != NOBODY:
             return self._since + self.ttl
-        return -inf if row.heir in (NOBODY, self.holder) else self._since + self.hold_back
+        return -inf if row.transferee in (NOBODY, self.holder) else self._since + self.hold_back
 
     def _take(self, row: LeaseRow | None) -> Swap:
         return Swap(row, LeaseRow(self.group, self.holder, self.incarnation, self._floor + 1, 0))

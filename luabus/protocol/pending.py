@@ -53,15 +53,15 @@ class PendingCalls(Generic[W]):
 
     def peek(self, sequence: int) -> W | None:
         """The waiter of a call that goes on waiting (a gather, whose answers are many)."""
-        found = self._pending.get(sequence)
-        return found[0] if found else None
+        call = self._pending.get(sequence)
+        return call[0] if call else None
 
     def settle(self, sequence: int) -> W | None:
         """Take the call out; None when it is not pending (answered, timed out or cancelled before)."""
-        found = self._pending.pop(sequence, None)
-        if found is None:
+        call = self._pending.pop(sequence, None)
+        if call is None:
             return None
-        waiter, bucket = found
+        waiter, bucket = call
         if bucket is not None:
             del bucket[sequence]
         return waiter

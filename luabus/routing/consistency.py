@@ -23,7 +23,7 @@ def differences(digests: Mapping[str, Mapping[int, int]], me: str) -> dict[str, 
     if me not in digests:
         return {}
     mine = digests[me]
-    found: dict[str, dict[int, int]] = {}
+    differing: dict[str, dict[int, int]] = {}
     for other, theirs in digests.items():
         if other == me:
             continue
@@ -33,8 +33,8 @@ def differences(digests: Mapping[str, Mapping[int, int]], me: str) -> dict[str, 
             if mine.get(group, 0) != theirs.get(group, 0)
         }
         if groups:
-            found[other] = groups
-    return found
+            differing[other] = groups
+    return differing
 
 
 class Disagreements:
@@ -46,10 +46,10 @@ class Disagreements:
     def reported(self, seen: Iterable[tuple[str, int, int, int]], now: float) -> None:
         """Somebody saw routers with other digests: (router, group, our digest, its digest) each."""
         self._forget(now)
-        for found in seen:
-            if found[2] != found[3] and (found in self._seen or len(self._seen) < _MOST):
-                since, _ = self._seen.get(found, (now, now))
-                self._seen[found] = (since, now)
+        for difference in seen:
+            if difference[2] != difference[3] and (difference in self._seen or len(self._seen) < _MOST):
+                since, _ = self._seen.get(difference, (now, now))
+                self._seen[difference] = (since, now)
 
     def lasting(self, now: float) -> list[dict[str, Any]]:
         """The differences that have lasted, from the first report to the last: `{"router", "group", "for_s"}`."""

@@ -394,7 +394,7 @@ class Switch(Delivery):
         self._send(port, header + body)
 
     def _answer(self, port: Port, caller: Port | None, route: int, sequence: int, frame: bytes) -> None:
-        """A reply goes through only from the one who was asked, to the one who did, once."""
+        """A reply goes through only from the one who has the request, to the one who made it, once."""
         if caller is None or not self._answered(caller, sequence, port):
             port.count_lost(LATE, route)
             return
@@ -411,13 +411,13 @@ class Switch(Delivery):
         self._send(caller, frame)
 
     def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:
-        asked = caller.outstanding.get(sequence)
-        if asked is callee:
+        waited_for = caller.outstanding.get(sequence)
+        if waited_for is callee:
             del caller.outstanding[sequence]
             return True
-        if type(asked) is set and callee in asked:
-            asked.discard(callee)
-            if not asked:
+        if type(waited_for) is set and callee in waited_for:
+            waited_for.discard(callee)
+            if not waited_for:
                 del caller.outstanding[sequence]
             return True
         return False

@@ -76,11 +76,11 @@ class Group(Generic[T]):
         following = next((where for where in slots if where is not None), None)
         if following is None:
             return ()
-        found = []
+        next_live = []
         for where in reversed(slots):
             following = following if where is None else where
-            found.append(following)
-        return tuple(reversed(found))
+            next_live.append(following)
+        return tuple(reversed(next_live))
 
 
 class Table(Generic[T]):
@@ -99,10 +99,10 @@ class Table(Generic[T]):
 
     def group(self, number: int) -> Group[T]:
         """The group; an empty one is made when there is none."""
-        found = self.groups.get(number)
-        if found is None:
-            found = self.groups[number] = Group(number)
-        return found
+        group = self.groups.get(number)
+        if group is None:
+            group = self.groups[number] = Group(number)
+        return group
 
     def where(self, service_id: int) -> T | None:
         """Where the live instance is; None when it is unknown or vacant."""

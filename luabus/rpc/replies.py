@@ -29,7 +29,7 @@ class Gather:
     def reached(self, count: int, body: bytes) -> None:
         """The router says who got the request."""
         try:
-            self._reached = {ServiceId(one) for one in codec.unpack_value(body)}
+            self._reached = {ServiceId(member) for member in codec.unpack_value(body)}
         except (ProtocolError, TypeError, ValueError) as error:
             self._fail(ProtocolError(f"a REACHED frame without a list of ids: {error}"))
             return
@@ -63,8 +63,8 @@ class Gather:
         if self._reached is None:
             self._fail(missing)
             return
-        for one in self._reached - self._answers.keys():
-            self._answers[one] = missing
+        for member in self._reached - self._answers.keys():
+            self._answers[member] = missing
         self._settle()
 
     def _settle(self) -> None:

@@ -102,7 +102,7 @@ def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:
     """The error for a method nobody registered, with the closest name."""
     name = name[:_NAME_LENGTH]  # a stranger's; looking for what is close to it takes time
     if not name.startswith("luabus."):
-        known = [one for one in known if not one.startswith("luabus.")]
+        known = [name for name in known if not name.startswith("luabus.")]
     from difflib import get_close_matches  # slow to import, and only for errors
 
     close = get_close_matches(name, known, n=1)

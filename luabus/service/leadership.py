@@ -31,7 +31,7 @@ log = logging.getLogger("luabus.mastership")
 class Leadership:
     """Stands for election as `identity`.
 
-    `on_master` runs when the routers have been told, `on_slave` while they are, in turn. A reign that a router refuses is never
+    `on_master` runs when the routers have been told, `on_slave` while they are, in turn. A term that a router refuses is never
     begun.
     """
 
@@ -49,7 +49,7 @@ class Leadership:
         self._name = f"{identity.name}.{identity.service_id.instance}"
         self._on_master = on_master
         self._on_slave = on_slave
-        self._reign = 0
+        self._term = 0
         self._begun = False  # `on_master` was called last
         self._reported: Message | None = None
         self._end_subscription: Callable[[], None] = lambda: None
@@ -95,17 +95,17 @@ class Leadership:
         """What the candidate knows, to be shown."""
         return self._candidate.snapshot()
 
-    async def hand_over(self, heir: ServiceId, by: str = "") -> None:
-        """Give the lease up in favour of `heir`. Raises `NoMaster` when this process does not hold it."""
+    async def hand_over(self, transferee: ServiceId, by: str = "") -> None:
+        """Give the lease up in favour of `transferee`. Raises `NoMaster` when this process does not hold it."""
         if not self.is_master():
             raise NoMaster(f"{self._name} is not master", group=self._identity.service_id.group)
-        log.info("%s hands mastership over to %s%s", self._name, heir, f" for {by}" if by else "")
-        await self._candidate.hand_over(heir)
-        self._hint(self._bus.target(heir))
+        log.info("%s hands mastership over to %s%s", self._name, transferee, f" for {by}" if by else "")
+        await self._candidate.hand_over(transferee)
+        self._hint(self._bus.target(transferee))
 
-    def look(self) -> None:
+    def poll_now(self) -> None:
         """Somebody says that the lease has been given up: look now, not at the next `renew`."""
-        self._candidate.look()
+        self._candidate.poll_now()
 
     def gate(self, kind: int) -> LuabusError | None:
         """A master handles nothing that was sent to the master after its lease."""
@@ -115,7 +115,7 @@ class Leadership:
 
     async def _became_master(self, epoch: int) -> None:
         log.info("%s is master with epoch %d", self._name, epoch)
-        self._reign = epoch
+        self._term = epoch
         await self._claim(epoch)
         if self.epoch() == epoch:
             self._begun = True
@@ -126,7 +126,7 @@ class Leadership:
         begun, self._begun = self._begun, False
         # At once, not one after the other: a router that hangs must not keep `on_slave` waiting.
         await asyncio.gather(
-            self._bus.membership.resign_master(self._reign), *([self._on_slave()] if begun else [])
+            self._bus.membership.resign_master(self._term), *([self._on_slave()] if begun else [])
         )
 
     async def _claim(self, epoch: int) -> None:

@@ -92,7 +92,7 @@ class Service:
         self.handlers.rpc(self._describe, name="luabus.methods")
         self.handlers.rpc(self._hand_over, name="luabus.hand_over")
         self.handlers.rpc(self._lease_facts, name="luabus.lease")
-        self.handlers.rpc(self._look, name="luabus.look")
+        self.handlers.rpc(self._poll_now, name="luabus.look")
         self.handlers.rpc(lambda: None, name="luabus.ping")
 
     # --- decorators -------------------------------------------------------------------------------------------
@@ -292,10 +292,10 @@ class Service:
             raise NoMaster(f"{self.handlers.name} stands for no election")
         await self.mastership.hand_over(ServiceId(service_id), by)
 
-    def _look(self) -> None:
+    def _poll_now(self) -> None:
         """The lease has been given up: look now."""
         if self.mastership is not None:
-            self.mastership.look()
+            self.mastership.poll_now()
 
     def _lease_facts(self) -> dict[str, Any] | None:
         """What this instance knows about its group's lease; None when it does not stand for election."""

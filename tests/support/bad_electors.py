@@ -21,7 +21,7 @@ class DeadlineFromReply(Elector):
     """Counts the deadline from when the answer came, not from before the swap was sent."""
 
     def _grant(self, new: LeaseRow, now: float) -> None:
-        if self._is_mine(new) and self._heir is None:
+        if self._is_mine(new) and self._transferee is None:
             self.epoch = new.epoch
             self.valid_until = now + self.ttl - self.margin
 
@@ -78,8 +78,8 @@ class SilenceIsConsent(Elector):
 class LateGiveUp(Elector):
     """Stays master until the store has confirmed that the lease is given up."""
 
-    def _give_up(self, heir: int) -> None:
-        self._heir = heir
+    def _give_up(self, transferee: int) -> None:
+        self._transferee = transferee
 
 
 class SameIdIsMe(Elector):
@@ -94,7 +94,7 @@ class SameEpochAgain(Elector):
 
     def _grant(self, new: LeaseRow, now: float) -> None:
         self.epoch = new.epoch
-        if self._is_mine(new) and self._heir is None:
+        if self._is_mine(new) and self._transferee is None:
             self.valid_until = self._sent_at + self.ttl - self.margin
 
 

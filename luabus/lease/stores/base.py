@@ -13,7 +13,7 @@ DEFAULT_NAMESPACE = "luabus"
 DEFAULT_TIMEOUT_S = 2.5
 
 NOBODY: Final = 0
-"""`holder` of a free row, and `heir` of a row that names none. No service has this id."""
+"""`holder` of a free row, and `transferee` of a row that names none. No service has this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class LeaseRow:
     incarnation: int
     epoch: int
     seq: int
-    heir: int = NOBODY
+    transferee: int = NOBODY
 
 
 class LeaseStoreError(LuabusError):

@@ -46,8 +46,8 @@ class EtcdStore:
 
     async def read(self, group: int) -> LeaseRow | None:
         """See `LeaseStore`."""
-        found = await self._call("read", "kv/range", {"key": self._key(group)})
-        rows = found.get("kvs", [])
+        answer = await self._call("read", "kv/range", {"key": self._key(group)})
+        rows = answer.get("kvs", [])
         try:
             return decode(group, rows[0]["value"]) if rows else None
         except (ValueError, TypeError, KeyError) as error:
@@ -124,12 +124,12 @@ class EtcdStore:
                 answer = None
             if response.status == 200 and isinstance(answer, dict) and "header" in answer:
                 return answer
-            said = answer.get("error") if isinstance(answer, dict) else None
+            problem = answer.get("error") if isinstance(answer, dict) else None
             raise aiohttp.ClientResponseError(
                 response.request_info,
                 (),
                 status=response.status,
-                message=str(said or "not an answer of etcd's v3 gateway"),
+                message=str(problem or "not an answer of etcd's v3 gateway"),
             )
 
     def _error(self, what: str, text: str) -> LeaseStoreError:
@@ -139,13 +139,13 @@ class EtcdStore:
 
 def encode(row: LeaseRow) -> str:
     """The row as etcd's gateway takes it: base64 of one and the same text for equal rows."""
-    return _base64(json.dumps([row.holder, row.incarnation, row.epoch, row.seq, row.heir]))
+    return _base64(json.dumps([row.holder, row.incarnation, row.epoch, row.seq, row.transferee]))
 
 
 def decode(group: int, value: str) -> LeaseRow:
     """The inverse of `encode`. Raises `ValueError` or `TypeError` for anything else."""
-    holder, incarnation, epoch, seq, heir = json.loads(base64.b64decode(value))
-    return LeaseRow(group, int(holder), int(incarnation), int(epoch), int(seq), int(heir))
+    holder, incarnation, epoch, seq, transferee = json.loads(base64.b64decode(value))
+    return LeaseRow(group, int(holder), int(incarnation), int(epoch), int(seq), int(transferee))
 
 
 def _base64(text: str) -> str:

@@ -68,12 +68,12 @@ class PostgresStore:
 
     async def read(self, group: int) -> LeaseRow | None:
         """See `LeaseStore`."""
-        found = await self._run("read", lambda: self._execute(_READ, self._namespace, group).fetchone())
-        return None if found is None else LeaseRow(group, *found)
+        row = await self._run("read", lambda: self._execute(_READ, self._namespace, group).fetchone())
+        return None if row is None else LeaseRow(group, *row)
 
     async def compare_and_set(self, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
         """See `LeaseStore`."""
-        values = (new.holder, new.incarnation, new.epoch, new.seq, new.heir, self._namespace, group)
+        values = (new.holder, new.incarnation, new.epoch, new.seq, new.transferee, self._namespace, group)
         if expected is None:
             return await self._run("compare-and-set", lambda: self._execute(_INSERT, *values).rowcount == 1)
         return await self._run(

@@ -66,17 +66,17 @@ class RedisStore:
 
     async def read(self, group: int) -> LeaseRow | None:
         """See `LeaseStore`."""
-        found = await self._run("read", self._redis.eval(_READ, 1, self._key(group)))
+        row = await self._run("read", self._redis.eval(_READ, 1, self._key(group)))
         try:
-            return None if found[2] is None else LeaseRow(group, *map(int, found))
+            return None if row[2] is None else LeaseRow(group, *map(int, row))
         except (TypeError, ValueError):
-            raise self._error("read", f"{self._key(group)} holds no lease: {found!r:.200}") from None
+            raise self._error("read", f"{self._key(group)} holds no lease: {row!r:.200}") from None
 
     async def compare_and_set(self, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
         """See `LeaseStore`."""
         version = ("", "") if expected is None else (expected.epoch, expected.seq)
         # As plain numbers: redis-py would send `str()` of a subclass of int, such as a ServiceId.
-        values = map(int, (new.holder, new.incarnation, new.epoch, new.seq, new.heir))
+        values = map(int, (new.holder, new.incarnation, new.epoch, new.seq, new.transferee))
         done = await self._run(
             "compare-and-set", self._redis.eval(_SWAP, 1, self._key(group), *version, *values)
         )

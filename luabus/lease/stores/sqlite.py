@@ -95,13 +95,13 @@ class _File:
         self._identity: tuple[int, int] | None = None
 
     def read(self, namespace: str, group: int) -> LeaseRow | None:
-        found = self._execute(_READ, (namespace, group)).fetchone()
-        return None if found is None else LeaseRow(group, *found)
+        row = self._execute(_READ, (namespace, group)).fetchone()
+        return None if row is None else LeaseRow(group, *row)
 
     def swap(self, namespace: str, group: int, expected: LeaseRow | None, new: LeaseRow) -> bool:
         # An epoch must outlive a power cut. A renewal need not: who renewed is gone then, like all who saw it. And while the
         # disk is waited for all others are locked out: for as long as this process is frozen, if it is frozen then.
-        values = (new.holder, new.incarnation, new.epoch, new.seq, new.heir, namespace, group)
+        values = (new.holder, new.incarnation, new.epoch, new.seq, new.transferee, namespace, group)
         # One statement is one transaction, which takes the write lock before it looks at the row.
         if expected is None:
             return self._execute(_INSERT, values).rowcount == 1

@@ -341,7 +341,7 @@ class TestHandOver:
             async with running(file.url, SECOND, ttl=20.0, renew=5.0) as two:
                 await eventually(lambda: two.candidate.snapshot().holder is not None)
                 await one.candidate.hand_over(SECOND)
-                two.candidate.look()
+                two.candidate.poll_now()
                 began = lease_clock()
                 await two.until_master()
                 assert lease_clock() - began < 1.0

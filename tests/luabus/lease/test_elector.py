@@ -295,7 +295,7 @@ class TestHandOver:
         assert not elector.is_master(0.1)
         release = elector.step(Wake(), 0.1, EVEN)
         assert isinstance(release, Swap)
-        assert release.new == LeaseRow(2, 0, 0, 5, 1, heir=OTHER)
+        assert release.new == LeaseRow(2, 0, 0, 5, 1, transferee=OTHER)
         assert elector.step(Swapped(True), 0.2, EVEN) == Sleep(1.1), "the giver goes on as a candidate"
         return release.new
 
@@ -339,13 +339,13 @@ def test_look_reads_before_the_time() -> None:
     elector = candidate()
     elector.step(Wake(), 0.0, EVEN)
     elector.step(Seen(HELD), 0.0, EVEN)
-    elector.look()
+    elector.poll_now()
     assert elector.step(Wake(), 0.2, EVEN) == Read()
 
 
 def test_look_changes_nothing_for_a_master() -> None:
     elector = master(now=0.0)
-    elector.look()
+    elector.poll_now()
     assert elector.step(Wake(), 0.2, EVEN) == Sleep(1.0)
 
 

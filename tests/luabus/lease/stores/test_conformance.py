@@ -49,11 +49,16 @@ async def test_swap_needs_the_very_epoch_and_seq(server: StoreServer, connect: O
 async def test_every_field_comes_back(server: StoreServer, connect: Opener) -> None:
     store = connect(server)
     row = LeaseRow(
-        group=255, holder=0x00FF_FFFF, incarnation=LARGE, epoch=LARGE - 1, seq=LARGE - 2, heir=0x00FF_0001
+        group=255,
+        holder=0x00FF_FFFF,
+        incarnation=LARGE,
+        epoch=LARGE - 1,
+        seq=LARGE - 2,
+        transferee=0x00FF_0001,
     )
     assert await store.compare_and_set(255, None, row)
     assert await store.read(255) == row
-    free = LeaseRow(group=255, holder=0, incarnation=0, epoch=LARGE - 1, seq=LARGE - 1, heir=0)
+    free = LeaseRow(group=255, holder=0, incarnation=0, epoch=LARGE - 1, seq=LARGE - 1, transferee=0)
     assert await store.compare_and_set(255, row, free)
     assert await store.read(255) == free
 
@@ -61,7 +66,9 @@ async def test_every_field_comes_back(server: StoreServer, connect: Opener) -> N
 async def test_ids_may_be_service_ids(server: StoreServer, connect: Opener) -> None:
     """They are numbers that print as `5.1`."""
     store = connect(server)
-    row = LeaseRow(group=5, holder=ServiceId.of(5, 1), incarnation=1, epoch=1, seq=0, heir=ServiceId.of(5, 2))
+    row = LeaseRow(
+        group=5, holder=ServiceId.of(5, 1), incarnation=1, epoch=1, seq=0, transferee=ServiceId.of(5, 2)
+    )
     assert await store.compare_and_set(5, None, row)
     assert await store.read(5) == row
     assert await store.compare_and_set(5, row, NEXT)
