@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from luabus.cluster.state import NOT_LAUNCHED
 from luabus.errors import LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -31,6 +30,9 @@ CONNECT_TIMEOUT_S: Final = 5.0
 ASK_TIMEOUT_S: Final = 10.0
 MOST_BATCHES: Final = 256
 """Pushes of log lines kept for a reader that does not take them."""
+
+NOT_LAUNCHED: Final = "problem.luabus-control-is-not-set"
+"""Code of the reason why no launcher is asked: there is none, the routers were started by hand."""
 
 Lines = list[dict[str, Any]]
 

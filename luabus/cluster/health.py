@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from luabus.cluster.alarms import TABLES_DIFFER, merged_alarms
+from luabus.cluster.control_client import NOT_LAUNCHED
 from luabus.cluster.entries import foreign
 from luabus.cluster.quantities import format_bytes
 from luabus.cluster.snapshot import Snapshot
-from luabus.cluster.state import LEVELS, NOT_LAUNCHED, Exit, GroupState, Level, Process, worst
+from luabus.cluster.state import LEVELS, Exit, GroupState, Level, Process, worst
 from luabus.messages import Message
 
 SLOW_READER_BYTES: Final = 256 * 1024

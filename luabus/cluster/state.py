@@ -19,9 +19,6 @@ Level = Literal["ok", "warn", "bad"]
 LEVELS: Final[tuple[Level, ...]] = ("ok", "warn", "bad")
 ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
 
-NOT_LAUNCHED: Final = "problem.luabus-control-is-not-set"
-"""Code of the reason why no launcher is asked: there is none, the routers were started by hand."""
-
 T = TypeVar("T")
 
 

@@ -38,8 +38,8 @@ def test_a_service_takes_what_makes_sense_for_any_of_its_processes() -> None:
 
 def test_why_it_is_as_it_is() -> None:
     detail = "exit code 1; starts again in 2.0 s"
-    assert why(made(state="backoff", detail=detail)) == detail
-    assert [why(made(state=state, detail="stopped")) for state in ("running", "exited")] == ["", ""]
+    assert str(why(made(state="backoff", detail=detail))) == detail
+    assert [why(made(state=state, detail="stopped")) for state in ("running", "exited")] == [None, None]
 
 
 def test_the_last_word_is_the_last_line_that_says_something() -> None:

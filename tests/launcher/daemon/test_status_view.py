@@ -9,6 +9,7 @@ from launcher.daemon.status_view import process_row
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.usage import Usage
 from launcher.supervision.states import State
+from luabus.messages import Message
 
 
 def instance(state: State = State.RUNNING, *, wanted: bool = True, exit: Any = None, **more: Any) -> Any:
@@ -25,7 +26,9 @@ def instance(state: State = State.RUNNING, *, wanted: bool = True, exit: Any = N
         restarts_left=4,
         uptime_s=1.23456,
         last_exit=exit,
-        machine=SimpleNamespace(state=state, wanted=wanted, detail="why", restarts=1, rules=spec.rules),
+        machine=SimpleNamespace(
+            state=state, wanted=wanted, detail=Message.verbatim("why"), restarts=1, rules=spec.rules
+        ),
         log=SimpleNamespace(file=SimpleNamespace(problem="", lost_lines=0)),
     )
 

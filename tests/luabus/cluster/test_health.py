@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from luabus.cluster.control_client import NOT_LAUNCHED
 from luabus.cluster.health import (
     SLOW_READER_BYTES,
     assess,
@@ -18,7 +19,6 @@ from luabus.cluster.health import (
 )
 from luabus.cluster.snapshot import RouterState, Snapshot
 from luabus.cluster.state import (
-    NOT_LAUNCHED,
     Alarm,
     ConnectionState,
     Exit,
