@@ -29,6 +29,7 @@ from dashboard.model.requests import (
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
 from luabus import hash_key
+from luabus.cluster.verbs import VERBS, Takes, Verb
 from luabus.messages import Message
 
 
@@ -150,124 +151,37 @@ def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:
 
 # --- verbs -----------------------------------------------------------------------------------------------------
 
-_VERB_PROBLEMS = (404, 409, 502, 503, 504)
+_PROBLEMS = (404, 409, 502, 503, 504)
+_BODIES: dict[Takes, type[RequestModel]] = {
+    Takes.NAMES: NameRequest,
+    Takes.SIGNAL: KillRequest,
+    Takes.COUNT: ScaleRequest,
+    Takes.ENTRY: RegisterRequest,
+    Takes.INSTANCE: PromoteRequest,
+    Takes.CONNECTION: CloseRequest,
+}
 
 
-@endpoint(
-    "POST",
-    "/api/v1/register",
-    role=Role.admin,
-    tag="routing",
-    body=RegisterRequest,
-    query=Preview,
-    answer=Registered | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.register-vacate-or-remove-an-entry",
-)
-async def register(call: Call) -> Registered | Consequence:
-    return await verbs.register(call.context, call.caller, call.body, call.query.preview)
+def _serve(verb: Verb, role: Role) -> None:
+    """Enter the verb in the table of endpoints."""
+
+    async def run(call: Call) -> Any:
+        return await verbs.run(verb, call.context, call.caller, call.body, call.query.preview)
+
+    run.__name__ = verb.name
+    endpoint(
+        "POST",
+        f"/api/v1/{verb.name}",
+        role=role,
+        tag="processes" if verb.via == "launcher" else "routing",
+        body=_BODIES[verb.takes],
+        query=Preview,
+        answer=(Registered if verb.takes is Takes.ENTRY else Done) | Consequence,
+        problems=_PROBLEMS,
+        summary=verb.summary,
+    )(run)
 
 
-@endpoint(
-    "POST",
-    "/api/v1/promote",
-    role=Role.admin,
-    tag="routing",
-    body=PromoteRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.make-an-instance-its-groups-master",
-)
-async def promote(call: Call) -> Done | Consequence:
-    return await verbs.promote(call.context, call.caller, call.body, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/close",
-    role=Role.admin,
-    tag="routing",
-    body=CloseRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.end-one-connection-at-one-router",
-)
-async def close(call: Call) -> Done | Consequence:
-    return await verbs.close(call.context, call.caller, call.body, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/kill",
-    role=Role.operator,
-    tag="processes",
-    body=KillRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.send-a-signal-to-a-process",
-)
-async def kill(call: Call) -> Done | Consequence:
-    return await verbs.kill(call.context, call.caller, call.body, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/start",
-    role=Role.operator,
-    tag="processes",
-    body=NameRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.start-a-process-or-all",
-)
-async def start(call: Call) -> Done | Consequence:
-    return await verbs.steer(call.context, call.caller, "start", call.body.name, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/stop",
-    role=Role.operator,
-    tag="processes",
-    body=NameRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.stop-a-process-or-all",
-)
-async def stop(call: Call) -> Done | Consequence:
-    return await verbs.steer(call.context, call.caller, "stop", call.body.name, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/restart",
-    role=Role.operator,
-    tag="processes",
-    body=NameRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.restart-a-process-or-a-service",
-)
-async def restart(call: Call) -> Done | Consequence:
-    return await verbs.steer(call.context, call.caller, "restart", call.body.name, call.query.preview)
-
-
-@endpoint(
-    "POST",
-    "/api/v1/scale",
-    role=Role.operator,
-    tag="processes",
-    body=ScaleRequest,
-    query=Preview,
-    answer=Done | Consequence,
-    problems=_VERB_PROBLEMS,
-    summary="api.run-so-many-instances",
-)
-async def scale(call: Call) -> Done | Consequence:
-    return await verbs.scale(call.context, call.caller, call.body, call.query.preview)
+for _verb in VERBS:
+    if _verb.role is not None:
+        _serve(_verb, Role[_verb.role])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from dashboard.api.audit import audited, who
@@ -14,16 +14,15 @@ from dashboard.model.requests import (
     CloseRequest,
     Consequence,
     Done,
-    KillRequest,
     PromoteRequest,
     Registered,
     RegisterRequest,
-    ScaleRequest,
 )
 from luabus import admin
 from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
 from luabus.cluster.entries import Registration
 from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.verbs import Takes, Verb
 from luabus.errors import Refused, explain
 from luabus.messages import Message, of_map
 
@@ -124,73 +123,64 @@ async def close(
     return _done(caller, closed, detail)
 
 
-async def kill(
-    context: Context, caller: Caller | None, asked: KillRequest, preview: bool
-) -> Done | Consequence:
+_AT_ROUTERS: Final[Mapping[str, Callable[..., Awaitable[Registered | Done | Consequence]]]] = {
+    "register": register,
+    "promote": promote,
+    "close": close,
+}
+
+
+async def run(
+    verb: Verb, context: Context, caller: Caller | None, asked: Any, preview: bool
+) -> Registered | Done | Consequence:
+    """Do what a row of the table says, or tell what would follow."""
+    if verb.via == "routers":
+        return await _AT_ROUTERS[verb.name](context, caller, asked, preview)
     snapshot = context.feed.snapshot
+    subject, values = _checked(snapshot, verb, asked)
+    if preview:
+        return consequence(effects_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
+    text = Message(verb.audit, name=subject, **values)
+    async with audited(context, caller, verb.name, subject, text, "launcher"):
+        if verb.takes_long:
+            return await _work(context, caller, verb, subject, values)
+        detail = await context.feed.source.tell(verb.name, subject, *values.values(), who(caller))
+    done = of_map(detail.get("message")) if isinstance(detail, dict) else None
+    return _done(caller, done or text, detail)
+
+
+def _checked(snapshot: Snapshot, verb: Verb, asked: Any) -> tuple[str, dict[str, Any]]:
+    """Whom it is about, and what else it is told, by name. Raises 404 for whom nobody knows, 422 for no signal."""
+    if verb.takes is Takes.COUNT:
+        known_name(snapshot, asked.service, snapshot.services())
+        if asked.service in NEVER_SCALED:
+            raise Refused.coded(Message("verb.is-not-scaled-only-services", service=asked.service))
+        return asked.service, {"instances": asked.instances}
     known_name(snapshot, asked.name, snapshot.names())
+    if verb.takes is not Takes.SIGNAL:
+        return asked.name, {}
     try:
-        signal = signals.name_of(asked.signal)
+        return asked.name, {"signal": signals.name_of(asked.signal)}
     except Refused as error:
         raise bad_input("signal", explain(error)) from None
-    if preview:
-        return consequence(effects_processes.of_kill(snapshot, asked.name, signal), caller)
-    text = Message("audit.kill", signal=signal, name=asked.name)
-    async with audited(context, caller, "kill", asked.name, text, "launcher"):
-        detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
-    return _done(caller, Message("verb.was-sent", signal=signal, name=asked.name), detail)
-
-
-async def steer(
-    context: Context, caller: Caller | None, verb: str, name: str, preview: bool
-) -> Done | Consequence:
-    """`start`, `stop` and `restart`."""
-    snapshot = context.feed.snapshot
-    known_name(snapshot, name, snapshot.names())
-    if preview:
-        if verb == "start":
-            said = Message("verb.start", name=name), [Message("verb.what-runs-already-is-left-alone")], False
-            return consequence(said, caller)
-        return consequence(effects_processes.of_stop(snapshot, name, restart=verb == "restart"), caller)
-    text = Message(f"audit.{verb}", name=name)
-    async with audited(context, caller, verb, name, text, "launcher"):
-        return await _work(context, caller, verb, name)
-
-
-async def scale(
-    context: Context, caller: Caller | None, asked: ScaleRequest, preview: bool
-) -> Done | Consequence:
-    snapshot = context.feed.snapshot
-    services = snapshot.services()
-    known_name(snapshot, asked.service, services)
-    if asked.service in NEVER_SCALED:
-        said = Message(
-            "verb.is-not-scaled-only-services",
-            service=asked.service,
-        )
-        raise Refused.coded(said)
-    if preview:
-        return consequence(effects_processes.of_scale(snapshot, asked.service, asked.instances), caller)
-    text = Message("audit.scale", name=asked.service, instances=asked.instances)
-    async with audited(context, caller, "scale", asked.service, text, "launcher"):
-        return await _work(context, caller, "scale", asked.service, asked.instances)
 
 
 async def _work(
-    context: Context, caller: Caller | None, verb: str, name: str, wanted: int | None = None
+    context: Context, caller: Caller | None, verb: Verb, name: str, values: Mapping[str, Any]
 ) -> Done:
     """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
-    asked_by = {**who(caller), "wait": True}
-    args = (name, asked_by) if wanted is None else (name, wanted, asked_by)
-    work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
-    number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
+    work = context.feed.source.tell(
+        verb.name, name, *values.values(), {**who(caller), "wait": True}, timeout=WORK_TIMEOUT_S
+    )
+    wanted = values.get("instances")
+    number, result = await context.jobs.begin(verb.name, name, work, context.feed.snapshot, wanted)
     if result is None:
         begun = "verb.begun" if wanted is None else "verb.scale-to-begun"
-        return _done(caller, Message(begun, verb=word(verb), name=name, wanted=wanted), job=number)
+        return _done(caller, Message(begun, verb=word(verb.name), name=name, wanted=wanted), job=number)
     if isinstance(result, dict) and not result.get("ok", True):
         raise ApiError(502, of_map(result.get("message")) or Message.verbatim(str(result.get("text", ""))))
     done = "verb.done" if wanted is None else "verb.scale-to-done"
-    return _done(caller, Message(done, verb=word(verb), name=name, wanted=wanted), result)
+    return _done(caller, Message(done, verb=word(verb.name), name=name, wanted=wanted), result)
 
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:

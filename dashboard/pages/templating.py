@@ -19,7 +19,7 @@ from dashboard.i18n import choose_language, word
 from dashboard.pages.assets import address, modules
 from dashboard.views import formatting, processes
 from dashboard.views.status import staleness
-from luabus.cluster import health
+from luabus.cluster import health, verbs
 from luabus.cluster.snapshot import Snapshot
 from luabus.messages import Message
 
@@ -46,8 +46,8 @@ def environment() -> Environment:
         "ms": formatting.milliseconds,
         "exit_text": health.exit_text,
         "process_level": health.process_level,
-        "verbs_of": processes.verbs_of,
-        "verbs_of_all": processes.verbs_of_all,
+        "verbs_of": verbs.offered,
+        "verbs_of_all": verbs.offered_to_all,
         "why": pass_context(lambda context, process: _told(processes.why(process), context["language"])),
         "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),

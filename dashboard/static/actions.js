@@ -29,8 +29,8 @@ async function ask(verb, args, from) {
   yes.disabled = true;
   fail("");
   more.replaceChildren();
-  if (verb === "kill") more.append(signalChoice());
-  if (verb === "scale") more.append(countChoice());
+  if ("signal" in args) more.append(signalChoice());
+  if ("instances" in args) more.append(countChoice());
   await preview();
   if (!dialog.open) dialog.showModal();
 }

@@ -1,43 +1,17 @@
-"""How a process is shown: what can be done with it in its state, and why it is as it is."""
+"""How a process is shown: why it is as it is, and what it said last."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from dashboard.views.formatting import unstyled
 from luabus.cluster.state import Process
 from luabus.messages import Message
 
-ORDER: Final = ("restart", "start", "stop", "kill")
-
 _ROUTINE: Final = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE)\b")
 _LEVEL_WITHIN: Final = 60
 """Characters at the beginning of a line, in which a log has its level."""
-
-
-def verbs_of(process: Process) -> tuple[str, ...]:
-    """What makes sense now, in the order of the buttons."""
-    match process.state:
-        case "running" | "starting":
-            found = {"restart", "stop"}
-        case "stopping":
-            # While one is restarted nothing of this changes.
-            found = {"start"} if process.wanted is False else {"restart", "stop"}
-        case "backoff":
-            found = {"start", "stop"}
-        case _:
-            found = {"start"}
-    if process.pid:
-        found.add("kill")
-    return tuple(verb for verb in ORDER if verb in found)
-
-
-def verbs_of_all(processes: Iterable[Process]) -> tuple[str, ...]:
-    """What makes sense for any of a service's processes; a signal goes to one at a time."""
-    found = {verb for process in processes for verb in verbs_of(process)} - {"kill"}
-    return tuple(verb for verb in ORDER if verb in found)
 
 
 def why(process: Process) -> Message | None:

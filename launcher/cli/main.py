@@ -17,10 +17,15 @@ from typing import Final
 
 import click
 
+from luabus.cluster.verbs import Takes, launchers
+
+STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not Takes.NOTHING)
+"""The verbs of the table but `down`, which waits for the end of it all."""
+
 SECTIONS: Final = {
     "Starting and stopping": ("life", ("up", "down")),
     "Looking": ("look", ("status", "top", "logs", "check", "token")),
-    "Steering a running cluster": ("steer", ("start", "stop", "restart", "kill", "scale", "reload")),
+    "Steering a running cluster": ("steer", STEERING),
     "Over the bus": ("bus", ("routes", "call", "register", "promote")),
     "Setting up": ("setup", ("init", "completion")),
 }
@@ -39,7 +44,9 @@ class CommandGroup(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = importlib.import_module(f"launcher.cli.commands.{_MODULES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = (
+            module.command_of(cmd_name) if cmd_name in STEERING else getattr(module, cmd_name)
+        )
         return command
 
     def resolve_command(

@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import luabus
 from launcher.daemon.status_view import StatusView
 from launcher.runtime.log_store import Follower
-from launcher.supervision.operations import Names, Operations
+from launcher.supervision.operations import Names, Operations, Who
+from launcher.supervision.reports import Report
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.control_client import ANSWER_BYTES
+from luabus.cluster.verbs import Takes, Verb, launchers
 from luabus.errors import LuabusError, Refused
 from luabus.messages import Message, of_map
 
@@ -33,17 +35,18 @@ MAX_TEXT: Final = ANSWER_BYTES // 4
 class ControlServer:
     """Serves one supervisor. `start` listens and writes control.json, `close` takes both back."""
 
-    def __init__(self, supervisor: Supervisor, verbs: Operations) -> None:
+    def __init__(self, supervisor: Supervisor, operations: Operations) -> None:
         self._supervisor = supervisor
         self._view = StatusView(supervisor)
-        self._verbs = verbs
+        self._operations = operations
         self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
         self._streams: set[luabus.Stream] = set()
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
-        changes = (self.kill, self.start_, self.stop, self.restart, self.scale, self.reload, self.down)
-        for method in (*views, *changes, self.note):
-            self._api.rpc(method, name=method.__name__.rstrip("_"))
+        for method in (*views, self.note):
+            self._api.rpc(method)
+        for verb in launchers():
+            self._api.rpc(self._method(verb), name=verb.name)
 
     def open(self) -> None:
         """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
@@ -110,30 +113,38 @@ class ControlServer:
 
     # -- verbs ------------------------------------------------------------------------------------------------
 
-    async def kill(
-        self, name: str, signal: str | int = "SIGKILL", who: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        return await self._verbs.kill(name, signal, who or {}, _wait(who))
+    def _method(self, verb: Verb) -> Callable[..., Awaitable[Report]]:
+        """The operation of a verb as a method of the channel: its arguments, and last the map that says who asks."""
+        operation = getattr(self._operations, verb.name)
 
-    async def start_(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.start(names, who or {}, _wait(who))
+        async def of_names(names: Names, who: Who | None = None) -> Report:
+            report: Report = await operation(names, who or {}, _wait(who))
+            return report
 
-    async def stop(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.stop(names, who or {}, _wait(who))
+        async def of_signal(name: str, signal: str | int = "SIGKILL", who: Who | None = None) -> Report:
+            report: Report = await operation(name, signal, who or {}, _wait(who))
+            return report
 
-    async def restart(self, names: Names, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.restart(names, who or {}, _wait(who))
+        async def of_count(service: str, instances: int, who: Who | None = None) -> Report:
+            report: Report = await operation(service, instances, who or {}, _wait(who))
+            return report
 
-    async def scale(
-        self, service: str, instances: int, who: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        return await self._verbs.scale(service, instances, who or {}, _wait(who))
+        async def of_file(dry_run: bool = False, who: Who | None = None) -> Report:
+            report: Report = await operation(dry_run, who or {}, _wait(who))
+            return report
 
-    async def reload(self, dry_run: bool = False, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self._verbs.reload(dry_run, who or {}, _wait(who))
+        async def of_nothing(who: Who | None = None) -> Report:
+            report: Report = await operation(who or {})
+            return report
 
-    def down(self, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._verbs.down(who or {})
+        methods: dict[Takes, Callable[..., Awaitable[Report]]] = {
+            Takes.NAMES: of_names,
+            Takes.SIGNAL: of_signal,
+            Takes.COUNT: of_count,
+            Takes.FILE: of_file,
+            Takes.NOTHING: of_nothing,
+        }
+        return methods[verb.takes]
 
     def note(self, kind: str, name: str, message: Any, who: Mapping[str, Any] | None = None) -> None:
         """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection.

@@ -3,7 +3,7 @@ follows by their restart policy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -295,3 +295,17 @@ def _way(process: Process, how: Message, *, success: bool, replaced: bool = Fals
         then = Message("effect.it-stays-down-for-its-restart", policy=policy)
     text = Message("effect.how-then", how=how, then=then)
     return Way(text, back=outcome is Outcome.RESTARTS, fails=outcome is Outcome.FAILS)
+
+
+def of_start(snapshot: Snapshot, name: str) -> Preview:
+    return Message("effect.start", name=name), [Message("effect.what-runs-already-is-left-alone")], False
+
+
+PREVIEWS: Final[Mapping[str, Callable[..., Preview]]] = {
+    "restart": lambda snapshot, name: of_stop(snapshot, name, restart=True),
+    "start": of_start,
+    "scale": of_scale,
+    "stop": lambda snapshot, name: of_stop(snapshot, name, restart=False),
+    "kill": of_kill,
+}
+"""What the launcher's verbs would do, by their names; each is given what the verb is told, in the same order."""
