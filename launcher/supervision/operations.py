@@ -21,10 +21,10 @@ from launcher.errors import LauncherError, suggest
 from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan, slots_of
 from launcher.plan.port_checks import check_address
-from launcher.processes.backend import ProcessIdentity
 from launcher.processes.exit_status import signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
@@ -91,15 +91,14 @@ class Operations:
         except ValueError as error:
             raise Refused(str(error)) from None
         instances = self._supervisor.resolve(name)
-        living = [instance for instance in instances if instance.pid is not None]
+        runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
+        living = [instance for instance, _ in runs]
         if not living:
             raise Refused(f"{name} has no process: it is {instances[0].state}")
-        identities: dict[str, ProcessIdentity | None] = {}
         for instance in living:
             self._supervisor.events.add(
                 "verb", instance.name, f"kill with {signal_name(number)}, pid {instance.pid}", dict(who)
             )
-            identities[instance.name] = instance.identity
             try:
                 instance.signal(number)
             except ProcessLookupError:
@@ -111,8 +110,8 @@ class Operations:
         if wait and signal_name(number) in ENDING:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEATH_S):
-                    for instance in living:
-                        await instance.until(partial(_is_another, instance, identities[instance.name]))
+                    for instance, run in runs:
+                        await instance.until(partial(_is_over, run))
         named = ", ".join(instance.name for instance in living)
         return self._report([instance.name for instance in living], f"sent {signal_name(number)} to {named}")
 
@@ -243,7 +242,7 @@ class Operations:
         await instance.until(
             lambda: (
                 instance.state in CAME_UP_OR_NOT
-                or instance.stuck
+                or instance.machine.stuck
                 or not instance.machine.wanted
                 or bool(place.preempted)
             )
@@ -361,8 +360,8 @@ class Operations:
                 raise Refused(f"nothing was changed: {reason}")
 
 
-def _is_another(instance: Instance, identity: ProcessIdentity | None) -> bool:
-    return instance.identity != identity
+def _is_over(run: ProcessRun) -> bool:
+    return not run.alive
 
 
 def _summary(changes: Changes) -> str:
