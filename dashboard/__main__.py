@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
 from luabus.errors import ConfigError
+from luabus.net import is_loopback
 
 SHUTDOWN_S = 2.0
 
@@ -62,15 +62,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="listen beyond loopback without TLS: whoever can read the network can then read tokens",
     )
     return parser.parse_args(arguments)
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check(options: argparse.Namespace) -> tuple[Network, ...]:

@@ -20,6 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from luabus.messages import Message
+
 
 class LauncherError(Exception):
     """The root; `exit_code` is what the command line ends with."""
@@ -121,16 +123,17 @@ def visible(text: str) -> str:
     )
 
 
-def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
+def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> Message:
     """`did you mean "mail"?`, or what there is to choose from when nothing is close."""
     from difflib import get_close_matches  # only where there is an error: it costs milliseconds
 
     choices = sorted(known)
     close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:
-        return f'did you mean "{close[0]}"?'
+        return Message("hint.did-you-mean", name=f'"{close[0]}"')
     if not choices:
-        return "there are none"
-    shown = ", ".join(choices[:limit])
-    more = f" and {len(choices) - limit} more" if len(choices) > limit else ""
-    return f"allowed: {shown}{more}"
+        return Message("hint.there-are-none")
+    shown = choices[:limit]
+    if len(choices) > limit:
+        return Message("hint.allowed-and-more", names=shown, more=len(choices) - limit)
+    return Message("hint.allowed", names=shown)

@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     from luabus.rpc.dispatcher import Dispatcher
     from luabus.service.service import Service
     from luabus.transport.blocking import Conversation
-    from luabus.transport.manager import Listener, SocketMgr, create_socket_mgr, new_event_loop
-    from luabus.transport.stream import Reason, Stream
+    from luabus.transport.channel import Reason
+    from luabus.transport.listener import Listener
+    from luabus.transport.manager import SocketMgr, create_socket_mgr, new_event_loop
+    from luabus.transport.security import Security
+    from luabus.transport.stream import Stream
 
 _HOMES = {
     "transport.blocking": ("Conversation",),
@@ -64,8 +67,11 @@ _HOMES = {
     "ids": ("ServiceId",),
     "router.server": ("Router",),
     "service.service": ("Service",),
-    "transport.manager": ("Listener", "SocketMgr", "create_socket_mgr", "new_event_loop"),
-    "transport.stream": ("Reason", "Stream"),
+    "transport.listener": ("Listener",),
+    "transport.manager": ("SocketMgr", "create_socket_mgr", "new_event_loop"),
+    "transport.channel": ("Reason",),
+    "transport.security": ("Security",),
+    "transport.stream": ("Stream",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -96,6 +102,7 @@ __all__ = [
     "Route",
     "Router",
     "RouterLost",
+    "Security",
     "Service",
     "ServiceId",
     "SocketMgr",

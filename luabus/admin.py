@@ -8,8 +8,9 @@ from typing import Any
 
 from luabus.client.bus import Bus
 from luabus.errors import ConnectionLost, LuabusError, NoMaster, NotConnected, Refused, RequestTimeout
-from luabus.ids import ServiceId
+from luabus.ids import ServiceId, did_you_mean
 from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.messages import Message
 from luabus.routing.views import merge_routes
 
 DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
@@ -61,7 +62,7 @@ async def register(
     """
     target = ServiceId.parse_service(service_id, bus.groups)
     if not target.group >= 1:
-        raise Refused(f"{target} is a router; only services are registered")
+        raise Refused.coded(Message("refusal.router-is-not-registered", name=str(target)))
     connected = [link.name for link in bus.routers if link.connected]
     if not connected:
         raise NotConnected("no router is connected", routers=[link.address for link in bus.routers])
@@ -111,9 +112,8 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
     if master == target:
         return {"master": str(target), "epoch": epoch, "changed": False}
     if not epoch:
-        raise Refused(
-            f"group {bus.names.get(target.group, target.group)} elects no master; register {label} with --master instead"
-        )
+        group = bus.names.get(target.group, str(target.group))
+        raise Refused.coded(Message("refusal.group-elects-no-master", group=group, name=label))
     if not master:
         raise NoMaster(
             f"group {bus.names.get(target.group, target.group)} has no master that could hand over",
@@ -124,12 +124,14 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
-        words = bus.words
+        revision = bus.news.revision
         tables = (await routes(bus))["routers"]
         found = {(g["master"], g["epoch"]) for t in tables for g in t["groups"] if g["group"] == target.group}
         if {master for master, _ in found} == {str(target)}:
             return {"master": str(target), "epoch": max(epoch for _, epoch in found), "changed": True}
-        await bus.news(words, max(0.0, deadline - loop.time()), f"{label} did not become master in time")
+        await bus.news.wait(
+            revision, max(0.0, deadline - loop.time()), f"{label} did not become master in time"
+        )
 
 
 async def _holders(bus: Bus, target: ServiceId) -> set[str]:
@@ -171,8 +173,8 @@ def _one_router(bus: Bus, name: str) -> str:
     known = {link.name: link for link in bus.routers}
     if name not in known:
         close = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}, or '*' for all"
-        raise Refused(f"there is no router {name!r}; {hint}")
+        hint = did_you_mean(close[0]) if close else Message("hint.routers", names=", ".join(known))
+        raise Refused.coded(Message("refusal.no-such-router", name=repr(name), hint=hint))
     if not known[name].connected:
         raise NotConnected(
             f"{name} is not connected: {known[name].last_error}", routers=[known[name].address]
@@ -186,10 +188,6 @@ async def _check_same_peer(bus: Bus, names: list[str], token: int) -> None:
     if len(owners) == len(names) and len(set(owners.values())) == 1:
         return
     if not owners:
-        raise Refused(
-            f"no router has a connection with token {token}; see the connections, or use the token 'own'"
-        )
+        raise Refused.coded(Message("refusal.no-such-token-anywhere", token=token))
     where = ", ".join(f"{name}: {owners.get(name, 'nobody')}" for name in names)
-    raise Refused(
-        f"token {token} is not the same connection everywhere ({where}); name one router, or use the token 'own'"
-    )
+    raise Refused.coded(Message("refusal.token-differs", token=token, where=where))

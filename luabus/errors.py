@@ -29,7 +29,9 @@ from __future__ import annotations
 import inspect
 import traceback as traceback_module
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from luabus.messages import Message, of_map
 
 __all__ = [
     "AuthError",
@@ -51,12 +53,14 @@ __all__ = [
     "RouterLost",
     "StaleEpoch",
     "UnknownMethod",
+    "explain",
     "from_wire",
 ]
 
 _TRACEBACK_LENGTH = 8192
 _registry: dict[str, type[LuabusError]] = {}
 _MAX_DEPTH = 8
+_REPORTED = "reported"
 
 
 class LuabusError(Exception):
@@ -65,6 +69,8 @@ class LuabusError(Exception):
     _fields: ClassVar[tuple[str, ...]] = ()
     answered_by: int | None = None
     """The service that answered with this; known of what `Route.answered` raises, and only there. None: nobody, or a router."""
+    reported: Message | None = None
+    """The same as `message` by code and values, where it was raised with them (`coded`); it travels with the error."""
 
     def __init_subclass__(cls) -> None:
         cls._fields = (*cls._fields, *inspect.get_annotations(cls))
@@ -77,6 +83,13 @@ class LuabusError(Exception):
                 raise TypeError(f"{type(self).__name__} has no field {name!r}; it has {self._fields}")
             setattr(self, name, value)
 
+    @classmethod
+    def coded(cls, message: Message, **fields: Any) -> Self:
+        """The error that tells this message; its English is the text."""
+        error = cls(str(message), **fields)
+        error.reported = message
+        return error
+
     @property
     def message(self) -> str:
         """The text, as in `str(error)`."""
@@ -88,7 +101,10 @@ class LuabusError(Exception):
 
     def to_wire(self) -> list[Any]:
         """`[type name, message, fields]`: what an ERROR frame's body holds, in types that can be sent."""
-        return [type(self).__name__, _plain(str(self)), _plain(self.fields())]
+        fields = (
+            self.fields() if self.reported is None else {**self.fields(), _REPORTED: self.reported.as_map()}
+        )
+        return [type(self).__name__, _plain(str(self)), _plain(fields)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (from_wire, (self.to_wire(),))
@@ -218,6 +234,13 @@ class ConfigError(LuabusError):
     key: str = ""
 
 
+def explain(error: BaseException) -> Message:
+    """What an error tells: by code where it was raised with one, else in its own words."""
+    if isinstance(error, LuabusError) and error.reported is not None:
+        return error.reported
+    return Message.verbatim(str(error) or type(error).__name__)
+
+
 def _plain(value: Any, depth: int = 0) -> Any:
     """`value`, or what comes closest to it and can be sent: an error must arrive whatever its fields hold."""
     if depth < _MAX_DEPTH:
@@ -246,7 +269,9 @@ def from_wire(body: Any) -> LuabusError:
             name, message = str(_plain(name, _MAX_DEPTH))[:200], str(_plain(message, _MAX_DEPTH))
             return RemoteError(f"{name}: {message}", type=name, text=message)
         known = {key: value for key, value in fields.items() if key in cls._fields}
-        return cls(str(message), **known)
+        error = cls(str(message), **known)
+        error.reported = of_map(fields.get(_REPORTED))
+        return error
     except (TypeError, ValueError, AttributeError, RecursionError):
         return ProtocolError(
             f"an error frame whose body is not [type, message, fields] but {type(body).__name__}"

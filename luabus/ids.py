@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from luabus.errors import Refused
+from luabus.messages import Message
 
 MAX_GROUP: Final = 255
 MAX_INSTANCE: Final = 65_535
@@ -27,9 +28,11 @@ class ServiceId(int):
     def of(cls, group: int, instance: int) -> ServiceId:
         """Raises `Refused` when group is not in 0..255 or instance not in 1..65535."""
         if not 0 <= group <= MAX_GROUP:
-            raise Refused(f"group {group} is out of range: 0..{MAX_GROUP}")
+            raise Refused.coded(Message("refusal.group-out-of-range", group=group, most=MAX_GROUP))
         if not 1 <= instance <= MAX_INSTANCE:
-            raise Refused(f"instance {instance} is out of range: 1..{MAX_INSTANCE}")
+            raise Refused.coded(
+                Message("refusal.instance-out-of-range", instance=instance, most=MAX_INSTANCE)
+            )
         return cls(group << 16 | instance)
 
     @classmethod
@@ -40,7 +43,7 @@ class ServiceId(int):
             return cls(text) if is_client else cls.of(text >> 16, text & 0xFFFF)
         name, dot, instance = text.rpartition(".")
         if not dot or not _is_number(instance):
-            raise Refused(f"{text!r} is not a service id: write GROUP.INSTANCE, such as 2.1 or mail.1")
+            raise Refused.coded(Message("refusal.no-service-id", text=repr(text)))
         return cls.of(parse_group(name, groups), int(instance))
 
     @classmethod
@@ -48,7 +51,7 @@ class ServiceId(int):
         """As `parse`, but an id that can be registered. Raises `Refused` for a client's: the routers give those."""
         one = cls.parse(text, groups)
         if one.is_client:
-            raise Refused(f"{one} is the id of a connection; a service's has a group of 0..{MAX_GROUP}")
+            raise Refused.coded(Message("refusal.id-of-a-connection", name=str(one), most=MAX_GROUP))
         return one
 
     @property
@@ -76,6 +79,11 @@ class ServiceId(int):
         return f"{name}.{self & 0xFFFF}" if name and self < CLIENT_BASE else str(self)
 
 
+def did_you_mean(name: str) -> Message:
+    """The hint that goes with a name that nobody has."""
+    return Message("hint.did-you-mean", name=repr(name))
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 10
 
@@ -92,8 +100,10 @@ def parse_group(group: str | int, groups: Mapping[str, int] | None = None) -> in
             from difflib import get_close_matches  # slow to import, and only for errors
 
             close = get_close_matches(group, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
-            raise Refused(f"there is no group named {group!r}; {hint}")
+            hint = (
+                did_you_mean(close[0]) if close else Message("hint.known", names=", ".join(known) or "none")
+            )
+            raise Refused.coded(Message("refusal.no-such-group", name=repr(group), hint=hint))
     if not 0 <= group <= MAX_GROUP:
-        raise Refused(f"group {group} is out of range: 0..{MAX_GROUP}")
+        raise Refused.coded(Message("refusal.group-out-of-range", group=group, most=MAX_GROUP))
     return group

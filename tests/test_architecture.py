@@ -24,7 +24,9 @@ IMPURE = {"asyncio", "os", "random", "secrets", "select", "selectors", "signal",
 SHARED = "luabus.cluster"
 """What launcher and dashboard both must know: they may import all of it."""
 
-PUBLIC_MODULES = {"luabus", "luabus.admin", "luabus.errors", "luabus.ids", "luabus.limits"}
+PUBLIC_MODULES = {"luabus", "luabus.admin", "luabus.errors", "luabus.ids", "luabus.limits", "luabus.messages"} | {
+    "luabus.net",
+}  # fmt: skip
 """What else they may name, beside `luabus.__all__`."""
 
 MOST_LINES = 400

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError
-from dashboard.i18n import RefusedWithMessage, Text
-from luabus.errors import ConnectionLost, LuabusError, RequestTimeout
+from luabus.errors import ConnectionLost, LuabusError, RequestTimeout, explain
+from luabus.messages import Message
 
 NOTE_TIMEOUT_S: Final = 1.0
 """A launcher that hangs does not hold up what has been done already."""
@@ -33,7 +33,7 @@ class audited:
         caller: Caller | None,
         kind: str,
         subject: str,
-        text: Text,
+        text: Message,
         where: Literal["launcher", "routers", "bus"] = "routers",
     ) -> None:
         self.text = text
@@ -50,8 +50,8 @@ class audited:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         if isinstance(error, LuabusError | ApiError):
-            why = error.said if isinstance(error, ApiError | RefusedWithMessage) else str(error)
-            said = Text("{what}: {outcome}: {why}", what=self.text, outcome=outcome(error), why=why)
+            why = error.said if isinstance(error, ApiError) else explain(error)
+            said = Message("verb.what-outcome-why", what=self.text, outcome=outcome(error), why=why)
             self._add(said, failed=True)
         elif error is None and (
             self._where == "bus" or (self._where == "routers" and not await self._noted())
@@ -60,22 +60,23 @@ class audited:
         if self._where != "bus":
             await self._context.feed.after_change()
 
-    def _add(self, said: Text, failed: bool = False) -> None:
+    def _add(self, said: Message, failed: bool = False) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
         self._context.journal.add(self._kind, self._subject, said, "warn" if failed else "ok", by, origin)
 
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""
         tell = self._context.feed.source.tell
+        message = self.text.as_map()
         try:
-            await tell("note", self._subject, str(self.text), who(self._caller), timeout=NOTE_TIMEOUT_S)
+            await tell("note", self._kind, self._subject, message, who(self._caller), timeout=NOTE_TIMEOUT_S)
         except LuabusError:
             return False
         return True
 
 
-def outcome(error: LuabusError | ApiError) -> Text:
+def outcome(error: LuabusError | ApiError) -> Message:
     """What became of a verb that ended so."""
     if isinstance(error, RequestTimeout | ConnectionLost):
-        return Text("not known whether it was carried out")
-    return Text("failed") if isinstance(error, ApiError) else Text("refused")
+        return Message("verb.not-known-whether-it-was-carried")
+    return Message("word.failed") if isinstance(error, ApiError) else Message("word.refused")

@@ -15,17 +15,19 @@ from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError, bad_input, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
-from dashboard.model.answers import CallAnswer, Called, CallFailed, Group, GroupMethods
+from dashboard.model.answers import CallAnswer, Called, CallFailed, GroupMethods
 from dashboard.model.requests import CallRequest, Consequence, RequestModel
-from dashboard.model.snapshot import Snapshot
-from dashboard.views import audit_texts, consequences, methods
+from dashboard.views import audit_texts, methods
 from luabus import ServiceId
+from luabus.cluster import effects_routing
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import GroupState
 from luabus.errors import BadArguments, LuabusError, RemoteError, RequestTimeout, UnknownMethod
+from luabus.messages import Message
 
 
 class MethodsQuery(RequestModel):
-    group: Annotated[str, Field(min_length=1, max_length=80, description="number or name")]
+    group: Annotated[str, Field(min_length=1, max_length=80, description="api.number-or-name")]
 
 
 @endpoint(
@@ -35,7 +37,7 @@ class MethodsQuery(RequestModel):
     tag="calls",
     query=MethodsQuery,
     answer=GroupMethods,
-    summary="What a group's instances declare: names, arguments, docstrings, and how their calls went",
+    summary="api.what-a-groups-instances-declare-names",
     problems=(404, 502, 503, 504),
 )
 async def declared(call: Call) -> GroupMethods:
@@ -51,14 +53,14 @@ async def methods_of(context: Context, wanted: str) -> GroupMethods:
     return methods.merge(group, told.answers)
 
 
-def not_told(snapshot: Snapshot, group: Group, error: LuabusError) -> Text:
+def not_told(snapshot: Snapshot, group: GroupState, error: LuabusError) -> Message:
     """Why it is not known now what a group declares."""
     if not snapshot.routed:
-        return Text("No router answers: what {group} declares cannot be asked now.", group=group.name)
-    return Text("What {group} declares could not be asked: {why}", group=group.name, why=str(error))
+        return Message("verb.no-router-answers-what-declares-cannot", group=group.name)
+    return Message("verb.what-declares-could-not-be-asked", group=group.name, why=str(error))
 
 
-def known_group(snapshot: Snapshot, wanted: str) -> Group:
+def known_group(snapshot: Snapshot, wanted: str) -> GroupState:
     groups = snapshot.groups()
     found = next((group for group in groups if wanted in (str(group.group), group.name)), None)
     if found is None:
@@ -75,33 +77,44 @@ def known_group(snapshot: Snapshot, wanted: str) -> Group:
     query=Preview,
     answer=Called | Consequence,
     problems=(404, 409, 502, 503, 504),
-    summary="Send a request to any route; who answered what, and in what time",
+    summary="api.send-a-request-to-any-route",
 )
 async def call_route(call: Call) -> Called | Consequence:
     asked: CallRequest = call.body
     if asked.method.startswith(methods.INTERNAL):
-        raise bad_input("method", Text("{name} is luabus' own, and not for callers", name=repr(asked.method)))
+        raise bad_input("method", Message("verb.is-luabus-own-and-not", name=repr(asked.method)))
     if call.query.preview:
-        return verbs.consequence(consequences.of_call(call.snapshot, asked), call.caller)
+        return verbs.consequence(
+            effects_routing.of_call(call.snapshot, asked.route, asked.method, one_way=asked.one_way),
+            call.caller,
+        )
     return await send(call.context, call.caller, asked)
 
 
 async def send(context: Context, caller: Caller | None, asked: CallRequest) -> Called:
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
     snapshot = context.feed.snapshot
-    group, reached = consequences.routed_to(snapshot, asked.route)
+    group, reached = effects_routing.routed_to(snapshot, asked.route)
     text = audit_texts.called(asked)
     begun = time.perf_counter()
     try:
         async with audited(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
             found = await _answers(context, asked)
     except RequestTimeout as error:
-        raise ApiError(504, consequences.unanswered(snapshot, asked), error="RequestTimeout") from error
+        raise ApiError(
+            504,
+            effects_routing.unanswered(snapshot, asked.route, asked.method, asked.timeout_s),
+            error="RequestTimeout",
+        ) from error
     finally:
         if group is not None:
             context.declared.forget(group.group)
     elapsed_ms = (time.perf_counter() - begun) * 1000
-    lost = consequences.nobody(snapshot, asked, group) if asked.one_way and not reached else None
+    lost = (
+        effects_routing.nobody(snapshot, asked.route, group, one_way=True)
+        if asked.one_way and not reached
+        else None
+    )
     return Called(
         route=asked.route,
         method=asked.method,
@@ -126,7 +139,7 @@ async def _answers(context: Context, asked: CallRequest) -> list[Answer]:
 
 
 def _shown(snapshot: Snapshot, one: Answer, asked: CallRequest, language: str) -> CallAnswer:
-    name = consequences.name_of(snapshot, one.service_id) if one.service_id else ""
+    name = effects_routing.name_of(snapshot, one.service_id) if one.service_id else ""
     return CallAnswer(
         service_id=one.service_id,
         name=name,
@@ -142,5 +155,5 @@ def _failure(error: LuabusError, asked: CallRequest, language: str) -> CallFaile
         )
     text = str(error)
     if isinstance(error, RequestTimeout) and error.answered_by is None:
-        text = Text("no answer within {seconds} s", seconds=f"{asked.timeout_s:g}").to(language)
+        text = Message("verb.no-answer-within-s", seconds=f"{asked.timeout_s:g}").to(language)
     return CallFailed(type=type(error).__name__, text=text)

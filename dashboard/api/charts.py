@@ -10,9 +10,10 @@ from pydantic import Field, field_validator
 from dashboard.collector.time_series import UNITS, WINDOWS, History, starts
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Invalid, Text
+from dashboard.i18n import Invalid
 from dashboard.model.answers import Chart, Series
 from dashboard.model.requests import RequestModel
+from luabus.messages import Message
 
 
 class ChartQuery(RequestModel):
@@ -26,9 +27,7 @@ class ChartQuery(RequestModel):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in UNITS:
-            raise Invalid(
-                Text("{value} is not measured; there are {known}", value=repr(value), known=", ".join(UNITS))
-            )
+            raise Invalid(Message("ui.is-not-measured", value=repr(value), known=", ".join(UNITS)))
         return value
 
 
@@ -39,7 +38,7 @@ class ChartQuery(RequestModel):
     tag="cluster",
     query=ChartQuery,
     answer=Chart,
-    summary="How a figure went: the last 15 minutes in steps of 5 s, or the last day in steps of 2 min",
+    summary="api.how-a-figure-went-the-last",
 )
 async def series(call: Call) -> Chart:
     asked: ChartQuery = call.query

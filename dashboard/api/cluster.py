@@ -13,7 +13,6 @@ from dashboard.api import verbs
 from dashboard.http.problems import bad_input, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
 from dashboard.model.answers import Job, KeyPlaces, LogLines, Routes, Session, Status
 from dashboard.model.requests import (
     CloseRequest,
@@ -30,6 +29,7 @@ from dashboard.model.requests import (
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
 from luabus import hash_key
+from luabus.messages import Message
 
 
 class Empty(RequestModel):
@@ -43,7 +43,7 @@ class LogsQuery(RequestModel):
 class KeyQuery(RequestModel):
     """`type` int takes the key as a number, modulo 2^32; str hashes its UTF-8 text."""
 
-    group: Annotated[str, Field(min_length=1, max_length=80, description="number or name")]
+    group: Annotated[str, Field(min_length=1, max_length=80, description="api.number-or-name")]
     key: Annotated[str, Field(max_length=1000)]
     type: Literal["str", "int"] = "str"
 
@@ -53,7 +53,7 @@ class Preview(RequestModel):
 
 
 @endpoint(
-    "GET", "/healthz", role=None, tag="meta", summary="Whether this process serves", answer=dict[str, str]
+    "GET", "/healthz", role=None, tag="meta", summary="api.whether-this-process-serves", answer=dict[str, str]
 )
 async def healthz(call: Call) -> dict[str, str]:
     return {"status": "ok"}
@@ -65,7 +65,7 @@ async def healthz(call: Call) -> dict[str, str]:
     role=None,
     tag="meta",
     answer=Session,
-    summary="Who I am: my role and how I proved it, or nobody",
+    summary="api.who-i-am-my-role",
 )
 async def session(call: Call) -> Session:
     return Session(role=call.caller.role.name, by=call.caller.by) if call.caller else Session()
@@ -77,7 +77,7 @@ async def session(call: Call) -> Session:
     role=Role.viewer,
     tag="cluster",
     answer=Status,
-    summary="The cluster's health in one sentence, and what it is made of",
+    summary="api.the-clusters-health-in-one-sentence",
 )
 async def status(call: Call) -> Status:
     return status_of(call.snapshot)
@@ -89,7 +89,7 @@ async def status(call: Call) -> Status:
     role=Role.viewer,
     tag="processes",
     answer=list[Job],
-    summary="Restarts, scalings and the like that are under way, and how the last ones ended",
+    summary="api.restarts-scalings-and-the-like",
 )
 async def jobs(call: Call) -> list[Job]:
     return list(call.context.jobs.shown(call.snapshot))
@@ -102,7 +102,7 @@ async def jobs(call: Call) -> list[Job]:
     tag="processes",
     answer=LogLines,
     query=LogsQuery,
-    summary="The newest lines that a process wrote",
+    summary="api.the-newest-lines-that-a-process",
     problems=(404, 502, 503, 504),
 )
 async def logs(call: Call) -> LogLines:
@@ -115,7 +115,7 @@ async def logs(call: Call) -> LogLines:
     role=Role.viewer,
     tag="routing",
     answer=Routes,
-    summary="Every router's routing table, and whether they agree",
+    summary="api.every-routers-routing-table-and-whether",
 )
 async def routes(call: Call) -> Routes:
     return routing_tables.routes(call.snapshot)
@@ -128,7 +128,7 @@ async def routes(call: Call) -> Routes:
     tag="routing",
     answer=KeyPlaces,
     query=KeyQuery,
-    summary="Where does this key go?",
+    summary="api.where-does-this-key-go",
     problems=(404,),
 )
 async def key(call: Call) -> KeyPlaces:
@@ -144,7 +144,7 @@ def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:
     try:
         hashed = hash_key(int(asked.key) if asked.type == "int" else asked.key)
     except ValueError:
-        raise bad_input("key", Text("{key} is not a whole number", key=repr(asked.key))) from None
+        raise bad_input("key", Message("problem.is-not-a-whole-number", key=repr(asked.key))) from None
     return routing_tables.key_places(snapshot, group.group, asked.key, hashed)
 
 
@@ -162,7 +162,7 @@ _VERB_PROBLEMS = (404, 409, 502, 503, 504)
     query=Preview,
     answer=Registered | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Register, vacate or remove an entry of the routing table by hand, or name the master",
+    summary="api.register-vacate-or-remove-an-entry",
 )
 async def register(call: Call) -> Registered | Consequence:
     return await verbs.register(call.context, call.caller, call.body, call.query.preview)
@@ -177,7 +177,7 @@ async def register(call: Call) -> Registered | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Make an instance its group's master, by the lease",
+    summary="api.make-an-instance-its-groups-master",
 )
 async def promote(call: Call) -> Done | Consequence:
     return await verbs.promote(call.context, call.caller, call.body, call.query.preview)
@@ -192,7 +192,7 @@ async def promote(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="End one connection at one router",
+    summary="api.end-one-connection-at-one-router",
 )
 async def close(call: Call) -> Done | Consequence:
     return await verbs.close(call.context, call.caller, call.body, call.query.preview)
@@ -207,7 +207,7 @@ async def close(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Send a signal to a process, or to all of a service",
+    summary="api.send-a-signal-to-a-process",
 )
 async def kill(call: Call) -> Done | Consequence:
     return await verbs.kill(call.context, call.caller, call.body, call.query.preview)
@@ -222,7 +222,7 @@ async def kill(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Start a process, or all of a service",
+    summary="api.start-a-process-or-all",
 )
 async def start(call: Call) -> Done | Consequence:
     return await verbs.steer(call.context, call.caller, "start", call.body.name, call.query.preview)
@@ -237,7 +237,7 @@ async def start(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Stop a process, or all of a service, in order",
+    summary="api.stop-a-process-or-all",
 )
 async def stop(call: Call) -> Done | Consequence:
     return await verbs.steer(call.context, call.caller, "stop", call.body.name, call.query.preview)
@@ -252,7 +252,7 @@ async def stop(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Restart a process, or a service one by one",
+    summary="api.restart-a-process-or-a-service",
 )
 async def restart(call: Call) -> Done | Consequence:
     return await verbs.steer(call.context, call.caller, "restart", call.body.name, call.query.preview)
@@ -267,7 +267,7 @@ async def restart(call: Call) -> Done | Consequence:
     query=Preview,
     answer=Done | Consequence,
     problems=_VERB_PROBLEMS,
-    summary="Run so many instances of a service",
+    summary="api.run-so-many-instances",
 )
 async def scale(call: Call) -> Done | Consequence:
     return await verbs.scale(call.context, call.caller, call.body, call.query.preview)

@@ -13,24 +13,29 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, TypeAdapter, field_validator
 
 from dashboard.collector.poller import Poller
 from dashboard.http.context import Context
 from dashboard.http.problems import ApiError
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Invalid, Text
+from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import TOPICS, Snapshot
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
+from luabus.cluster.snapshot import TOPICS, Snapshot
+from luabus.cluster.state import ConnectionState, Process
+from luabus.messages import Message
 
 HEARTBEAT_S: Final = 10.0
 """An `alive` so often at least: proxies keep the connection, and the reader can tell that it is alive."""
 NOTICE_HEARTBEAT_S: Final = 1.0
 """The same for notices, which pages listen to: within seconds they say when what they show may be old."""
 MOST_READERS: Final = 500
+
+_process: TypeAdapter[Any] = TypeAdapter(Process)
+_connection: TypeAdapter[Any] = TypeAdapter(ConnectionState)
 
 Rows = dict[str, dict[str, Any]]
 Sender = Callable[[Snapshot, Mapping[str, int]], list[bytes]]
@@ -48,7 +53,7 @@ class StreamQuery(RequestModel):
         for topic in value.split(","):
             if topic not in TOPICS:
                 known = ", ".join(TOPICS)
-                raise Invalid(Text("{value} is no topic; there are {known}", value=repr(topic), known=known))
+                raise Invalid(Message("problem.is-no-topic", value=repr(topic), known=known))
         return value
 
 
@@ -70,7 +75,7 @@ def message(event: str, data: Any) -> bytes:
     tag="events",
     query=StreamQuery,
     media="text/event-stream",
-    summary="Server-sent events: a snapshot of each topic, then its changes",
+    summary="api.server-sent-events-a-snapshot",
     problems=(503,),
 )
 async def stream(call: Call) -> web.StreamResponse:
@@ -78,7 +83,7 @@ async def stream(call: Call) -> web.StreamResponse:
     if feed.watchers >= MOST_READERS:
         raise ApiError(
             503,
-            Text("{count} readers follow already, which is the limit", count=MOST_READERS),
+            Message("problem.readers-follow-already-which", count=MOST_READERS),
             headers={"Retry-After": "10"},
         )
     topics = tuple(dict.fromkeys(call.query.topics.split(",")))
@@ -163,5 +168,7 @@ def _rows(topic: str, snapshot: Snapshot) -> Rows:
     return {f"{row.router}/{row.token}": _dump(row) for row in snapshot.connections}
 
 
-def _dump(row: BaseModel) -> dict[str, Any]:
-    return row.model_dump()
+def _dump(row: Process | ConnectionState) -> dict[str, Any]:
+    adapter = _process if isinstance(row, Process) else _connection
+    dumped: dict[str, Any] = adapter.dump_python(row)
+    return dumped

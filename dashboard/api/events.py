@@ -14,9 +14,9 @@ from dashboard.collector.journal import Entry, Journal
 from dashboard.http.problems import ApiError
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
 from dashboard.model.answers import Event, Events
 from dashboard.model.requests import RequestModel
+from luabus.messages import Message
 
 MOST_DIGITS: Final = 18
 
@@ -24,10 +24,8 @@ MOST_DIGITS: Final = 18
 class EventsQuery(RequestModel):
     """`after` reads on, `before` reads back; without both, the newest."""
 
-    after: Annotated[
-        int, Field(ge=0, description="only events with a higher number, the oldest of them first")
-    ] = 0
-    before: Annotated[int, Field(ge=0, description="only events with a lower number; 0: all")] = 0
+    after: Annotated[int, Field(ge=0, description="api.only-events-with-a-higher-number")] = 0
+    before: Annotated[int, Field(ge=0, description="api.only-events-with-a-lower-number")] = 0
     limit: Annotated[int, Field(ge=1, le=5000)] = 100
     q: Words = ""
     kind: Annotated[str, Field(max_length=40)] = ""
@@ -40,7 +38,7 @@ class EventsQuery(RequestModel):
     tag="events",
     answer=Events,
     query=EventsQuery,
-    summary="What happened, oldest first; without `after` the newest ones",
+    summary="api.what-happened-oldest-first-without-after",
 )
 async def history(call: Call) -> Events:
     asked: EventsQuery = call.query
@@ -59,7 +57,7 @@ async def history(call: Call) -> Events:
     role=Role.viewer,
     tag="events",
     answer=Event,
-    summary="One event by its number",
+    summary="api.one-event-by-its-number",
     problems=(404,),
 )
 async def one_event(call: Call) -> Event:
@@ -73,21 +71,17 @@ def event_of(journal: Journal, number: str) -> Entry:
     if event is not None:
         return event
     if not known or int(number) == 0:
-        raise ApiError(
-            404, Text("there is no event {number}; events have numbers from 1 on", number=repr(number[:40]))
-        )
+        raise ApiError(404, Message("problem.there-is-no-event-events-have", number=repr(number[:40])))
     if int(number) >= journal.next:
-        said = Text(
-            "event {number} has not happened yet; the newest is {newest}",
+        said = Message(
+            "problem.event-has-not-happened-yet",
             number=number,
             newest=journal.next - 1,
         )
         raise ApiError(404, said)
     if int(number) >= journal.oldest:
-        raise ApiError(404, Text("event {number} was lost when the dashboard ended", number=number))
-    said = Text(
-        "event {number} is no longer kept (the oldest is {oldest})", number=number, oldest=journal.oldest
-    )
+        raise ApiError(404, Message("problem.event-was-lost-when-the-dashboard", number=number))
+    said = Message("problem.event-is-no-longer-kept", number=number, oldest=journal.oldest)
     raise ApiError(404, said)
 
 

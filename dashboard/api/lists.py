@@ -7,24 +7,28 @@ end, and are read on from a number (`GET /api/v1/history`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Annotated, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from dashboard.http.problems import no_launcher, no_router, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Invalid, Text
-from dashboard.model.answers import Closed, Connection, Process, Router
+from dashboard.i18n import Invalid
+from dashboard.model.answers import Router
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import RouterState
 from dashboard.views import list_query
+from luabus.cluster.snapshot import RouterState
+from luabus.cluster.state import Closed, ConnectionState, Process, RouterTotals
+from luabus.messages import Message
 
 MOST_ROWS: Final = 100_000
 
-Words = Annotated[str, Field(max_length=200, description="every word must occur; case does not matter")]
+Words = Annotated[str, Field(max_length=200, description="api.every-word-must-occur-case-does")]
 Name = Annotated[str, Field(max_length=120)]
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row")
+COUNTED: Final = [field.name for field in fields(RouterTotals) if field.name not in ("router", "address")]
 
 
 class ListQuery(RequestModel):
@@ -42,9 +46,7 @@ class ListQuery(RequestModel):
     def _known(cls, value: str) -> str:
         if value and value.removeprefix("-") not in cls.columns:
             columns = ", ".join(cls.columns)
-            raise Invalid(
-                Text("{value} is not a column; the columns are {columns}", value=repr(value), columns=columns)
-            )
+            raise Invalid(Message("problem.is-not-a-column-the-columns", value=repr(value), columns=columns))
         return value
 
 
@@ -90,7 +92,7 @@ def _page(call: Call, found: Sequence[Row]) -> list[Row]:
     query=RoutersQuery,
     answer=list[Router],
     listed=True,
-    summary="Every router: what it has counted since its start, and its alarms",
+    summary="api.every-router-what-it-has-counted",
 )
 async def routers(call: Call) -> list[Router]:
     return _page(call, [_router(one, call.snapshot.at) for one in call.snapshot.routers])
@@ -102,7 +104,7 @@ async def routers(call: Call) -> list[Router]:
     role=Role.viewer,
     tag="routing",
     answer=Router,
-    summary="One router",
+    summary="api.one-router",
     problems=(404,),
 )
 async def router(call: Call) -> Router:
@@ -114,7 +116,7 @@ async def router(call: Call) -> Router:
 
 
 def _router(state: RouterState, now: float) -> Router:
-    counted = state.stats.model_dump(exclude={"router", "address", "closed"}) if state.stats else {}
+    counted = {name: getattr(state.stats, name) for name in COUNTED} if state.stats else {}
     age_s = None if state.seen is None else round(max(now - state.seen, 0.0), 1)
     return Router(router=state.name, address=state.address, connected=state.connected, age_s=age_s, **counted)
 
@@ -125,12 +127,12 @@ def _router(state: RouterState, now: float) -> Router:
     role=Role.viewer,
     tag="routing",
     query=ConnectionsQuery,
-    answer=list[Connection],
+    answer=list[ConnectionState],
     listed=True,
-    summary="Every connection of every router",
+    summary="api.every-connection-of-every-router",
     problems=(503,),
 )
-async def connections(call: Call) -> list[Connection]:
+async def connections(call: Call) -> list[ConnectionState]:
     if not call.snapshot.routed:
         raise no_router(call.snapshot)
     asked: ConnectionsQuery = call.query
@@ -145,7 +147,7 @@ async def connections(call: Call) -> list[Connection]:
     query=ClosedQuery,
     answer=list[Closed],
     listed=True,
-    summary="The connections that ended last, newest first, each with the reason",
+    summary="api.the-connections-that-ended-last-newest",
 )
 async def closed(call: Call) -> list[Closed]:
     asked: ClosedQuery = call.query
@@ -160,7 +162,7 @@ async def closed(call: Call) -> list[Closed]:
     query=ProcessesQuery,
     answer=list[Process],
     listed=True,
-    summary="Every supervised process",
+    summary="api.every-supervised-process",
     problems=(503,),
 )
 async def processes(call: Call) -> list[Process]:
@@ -174,7 +176,7 @@ async def processes(call: Call) -> list[Process]:
     role=Role.viewer,
     tag="processes",
     answer=Process,
-    summary="One process",
+    summary="api.one-process",
     problems=(404, 503),
 )
 async def process(call: Call) -> Process:

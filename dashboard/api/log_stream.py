@@ -15,9 +15,9 @@ from dashboard.api.event_stream import HEARTBEAT_S, message
 from dashboard.http.problems import ApiError, not_found
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
 from dashboard.model.requests import RequestModel
 from luabus.errors import LuabusError
+from luabus.messages import Message
 
 MOST_TAILS: Final = 32
 """Logs followed at once; each holds a connection to the launcher."""
@@ -26,12 +26,12 @@ Shape = Callable[[str, Sequence[str]], Any]
 
 
 class TailQuery(RequestModel):
-    lines: Annotated[int, Field(ge=0, le=10_000, description="lines of before to begin with")] = 400
+    lines: Annotated[int, Field(ge=0, le=10_000, description="api.lines-of-before-to-begin")] = 400
 
 
 class TailsQuery(TailQuery):
     names: Annotated[
-        str, Field(min_length=1, max_length=4000, description="names of processes, by commas: mail.1,mail.2")
+        str, Field(min_length=1, max_length=4000, description="api.names-of-processes-by-commas-mail")
     ]
 
 
@@ -42,7 +42,7 @@ class TailsQuery(TailQuery):
     tag="processes",
     query=TailQuery,
     media="text/event-stream",
-    summary="Server-sent events: the newest lines that a process wrote, then each as it is written",
+    summary="api.server-sent-events-the-newest-lines",
     problems=(404, 502, 503, 504),
 )
 async def follow(call: Call) -> web.StreamResponse:
@@ -58,7 +58,7 @@ async def follow(call: Call) -> web.StreamResponse:
     tag="processes",
     query=TailsQuery,
     media="text/event-stream",
-    summary="Server-sent events: the same for several processes over one connection, each event with its name",
+    summary="api.server-sent-events-the-same",
     problems=(404, 502, 503, 504),
 )
 async def follow_several(call: Call) -> web.StreamResponse:
@@ -76,7 +76,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
     if context.tails.count + len(names) > MOST_TAILS:
         raise ApiError(
             503,
-            Text("{count} logs can be followed at once, and are", count=MOST_TAILS),
+            Message("problem.logs-can-be-followed-at-once", count=MOST_TAILS),
             headers={"Retry-After": "10"},
         )
     async with AsyncExitStack() as held:

@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 from dashboard.collector.poller import Poller
 from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
-from dashboard.model.snapshot import Snapshot
-from dashboard.views.health import assess
-from dashboard.views.routing_tables import differing_groups, group_tables
+from dashboard.views.routing_tables import group_tables
+from luabus.cluster.health import assess
+from luabus.cluster.snapshot import Snapshot
 
 ROUTER_COUNTERS = (
     ("messages_in", "messages_received", "Messages received from peers"),
@@ -56,7 +56,9 @@ def registry(feed: Poller) -> CollectorRegistry:
     return made
 
 
-@endpoint("GET", "/metrics", role=Role.viewer, tag="meta", media="text/plain", summary="Prometheus metrics")
+@endpoint(
+    "GET", "/metrics", role=Role.viewer, tag="meta", media="text/plain", summary="api.prometheus-metrics"
+)
 async def metrics(call: Call) -> web.Response:
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
     body = encode(registry(call.context.feed))
@@ -66,9 +68,9 @@ async def metrics(call: Call) -> web.Response:
 def _cluster(snapshot: Snapshot, feed: Poller) -> Iterator[Metric]:
     health = assess(snapshot)
     yield _gauge("luabus_cluster_healthy", "1 when nothing is wrong", float(health.level == "ok"))
-    yield _gauge("luabus_cluster_problems", "How many things are wrong", len(health.troubles))
+    yield _gauge("luabus_cluster_problems", "How many things are wrong", len(health.findings))
     yield _gauge("luabus_launcher_up", "1 when the launcher answers", float(snapshot.launcher_error is None))
-    agree = float(snapshot.routed and not differing_groups(snapshot))
+    agree = float(snapshot.routed and not snapshot.differing_groups())
     yield _gauge("luabus_routers_consistent", "1 when all routers hold the same routing tables", agree)
     yield _gauge("luabus_dashboard_watchers", "Pages and programs that follow the changes", feed.watchers)
     yield _counter("luabus_dashboard_polls", "Looks at the cluster", feed.polls)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import TypeAdapter
@@ -13,24 +14,29 @@ from pydantic.json_schema import models_json_schema
 
 from dashboard.http.problems import MEDIA_TYPE
 from dashboard.http.registry import TABLE, Call, Endpoint, endpoint
+from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
 
 _REF = "#/components/schemas/{model}"
 _REASONS = {
-    400: "The request is no HTTP, its address is longer than 8 KB, or its body is not what its headers say",
-    401: "No token, or a wrong one",
-    403: "The role is too low, or a page of another site asked",
-    404: "There is no such thing; the detail says what was probably meant",
-    409: "It cannot be done as asked; the detail says why",
-    413: "The body is too large",
-    415: "The body is not application/json, or it is compressed",
-    421: "The Host is not one of this dashboard's names",
-    422: "A parameter or the body is wrong; `errors` says where",
-    429: "Too many wrong tokens from this address",
-    502: "The router or launcher went away while it worked on this, or failed",
-    503: "No router, or no launcher, answers",
-    504: "The router or launcher did not answer in time",
+    400: "api.the-request-is-no-http",
+    401: "api.no-token-or-a-wrong-one",
+    403: "api.the-role-is-too-low",
+    404: "api.there-is-no-such-thing",
+    409: "api.it-cannot-be-done-as-asked",
+    413: "api.the-body-is-too-large",
+    415: "api.the-body-is-not-application-json",
+    421: "api.the-host-is-not-one",
+    422: "api.a-parameter-or-the-body",
+    429: "api.too-many-wrong-tokens",
+    502: "api.the-router-or-launcher-went-away",
+    503: "api.no-router-or-no-launcher-answers",
+    504: "api.the-router-or-launcher-did-not",
 }
+
+
+_READ: Final = ("summary", "description")
+"""What of the document is text."""
 
 
 @endpoint(
@@ -38,16 +44,16 @@ _REASONS = {
     "/api/v1/openapi.json",
     role=None,
     tag="meta",
-    summary="This API as an OpenAPI 3.1 document",
+    summary="api.this-api-as-an-openapi-3",
     answer=dict[str, Any],
 )
 async def openapi(call: Call) -> web.Response:
-    return web.json_response(document(call.context.options.prefix))
+    return web.json_response(in_english(document(call.context.options.prefix)))
 
 
 @cache
 def document(prefix: str = "") -> dict[str, Any]:
-    """The whole document; `prefix` is the path under which a proxy serves it."""
+    """The whole document, with codes where people read; `prefix` is the path under which a proxy serves it."""
     models = {model for one in TABLE for model in (one.body, one.query) if model is not None}
     _, schemas = models_json_schema([(ProblemDetail, "serialization")], ref_template=_REF)
     definitions: dict[str, Any] = dict(schemas["$defs"])
@@ -79,6 +85,16 @@ def document(prefix: str = "") -> dict[str, Any]:
             },
         },
     }
+
+
+def in_english(part: Any) -> Any:
+    """A part of the document with the texts of its codes."""
+    if isinstance(part, Mapping):
+        return {
+            key: str(word(value)) if key in _READ and isinstance(value, str) else in_english(value)
+            for key, value in part.items()
+        }
+    return [in_english(one) for one in part] if isinstance(part, list) else part
 
 
 def _operation(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +147,10 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
         statuses |= {403, 413, 415}
     problem = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetail")}}}
     responses: dict[str, Any] = {
-        "200": {"description": "Done as asked", "content": {one.media: {"schema": _answer(one, definitions)}}}
+        "200": {
+            "description": "api.done-as-asked",
+            "content": {one.media: {"schema": _answer(one, definitions)}},
+        }
     }
     if one.listed:
         responses["200"]["headers"] = {

@@ -8,7 +8,7 @@ from typing import Any, Final
 from dashboard.api.audit import audited, who
 from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError, bad_input, no_launcher, no_router, not_found
-from dashboard.i18n import Invalid, RefusedWithMessage, Text
+from dashboard.i18n import word
 from dashboard.model.answers import LogLines
 from dashboard.model.requests import (
     CloseRequest,
@@ -20,9 +20,12 @@ from dashboard.model.requests import (
     RegisterRequest,
     ScaleRequest,
 )
-from dashboard.model.snapshot import Snapshot
-from dashboard.views import audit_texts, consequences, entries, losses, signals
 from luabus import admin
+from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
+from luabus.cluster.entries import Registration
+from luabus.cluster.snapshot import Snapshot
+from luabus.errors import Refused, explain
+from luabus.messages import Message, of_map
 
 WORK_TIMEOUT_S: Final = 3600.0
 """A rolling restart of many slow starters takes its time; the launcher goes on when nobody waits."""
@@ -38,54 +41,46 @@ async def register(
     if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
     _no_router(service_id, asked.service_id)
-    asked = asked.model_copy(update={"service_id": service_id})
+    change = asked.change(service_id)
     if preview:
-        return consequence(consequences.of_register(snapshot, asked), caller)
-    name = consequences.name_of(snapshot, service_id)
-    whose = _whose(snapshot, asked)
-    text = audit_texts.registered(asked, name, whose)
+        return consequence(effects_routing.of_register(snapshot, change), caller)
+    name = effects_routing.name_of(snapshot, service_id)
+    whose = audit_texts.whose(snapshot.connections, asked.token, asked.router)
+    text = audit_texts.registered(change, name, whose)
     async with audited(context, caller, "register", name, text) as written, context.feed.changing:
-        undo = entries.undo_of(await context.feed.with_tables(), asked)
-        answers = await context.feed.source.register(service_id, asked.token, asked.is_master, asked.router)
+        undo = entries.undo_of(await context.feed.with_tables(), change)
+        answers = await context.feed.source.register(
+            service_id, change.token, change.is_master, change.router
+        )
         # A router that has never answered has no name of its own yet.
         names = {router.address: router.name for router in snapshot.routers}
         results = {names.get(router, router): said for router, said in answers.items()}
-        written.text = audit_texts.registered(asked, name, whose, results)
+        written.text = audit_texts.registered(change, name, whose, results)
     return Registered(
-        done=_told(asked, name, results).to(spoken_by(caller)),
+        done=_told(change, name, results).to(spoken_by(caller)),
         service_id=service_id,
         results=results,
         undo=undo,
     )
 
 
-def _whose(snapshot: Snapshot, asked: RegisterRequest) -> str:
-    """Who is at the other end of a token, for what is written down; "" where that says nothing more."""
-    if not isinstance(asked.token, int) or asked.token == 0:
-        return ""
-    rows = (
-        entries.connection(snapshot, one.name, asked.token) for one in entries.meant(snapshot, asked.router)
-    )
-    return next((row.name or row.peer for row in rows if row is not None), "")
-
-
-def _told(asked: RegisterRequest, name: str, results: Mapping[str, str]) -> Text:
+def _told(asked: Registration, name: str, results: Mapping[str, str]) -> Message:
     done = [router for router, said in results.items() if said == admin.DONE]
     silent = [router for router, said in results.items() if said not in (admin.DONE, admin.NOTHING)]
     if asked.is_master:
-        what = Text("{name} is master", name=name)
+        what = Message("verb.is-master", name=name)
     elif asked.token is None:
-        what = Text("{name} is removed", name=name)
+        what = Message("verb.is-removed", name=name)
     else:
-        what = Text("{name} is registered" if asked.token else "{name} is vacant", name=name)
+        what = Message("verb.is-registered" if asked.token else "verb.is-vacant", name=name)
     if done:
         everywhere = asked.router == "*" and len(done) == len(results)
-        where = Text("every router") if everywhere else ", ".join(done)
-        told = Text("{what}: done at {where}", what=what, where=where)
+        where = Message("word.every-router") if everywhere else ", ".join(done)
+        told = Message("verb.done-at", what=what, where=where)
     else:
-        told = Text("{name} has no entry: nothing to remove", name=name)
+        told = Message("verb.has-no-entry-nothing-to-remove", name=name)
     for router in silent:
-        told = Text("{told}; {router} did not answer", told=told, router=router)
+        told = Message("verb.did-not-answer", told=told, router=router)
     return told
 
 
@@ -96,15 +91,16 @@ async def promote(
     service_id = known_id(snapshot, asked.service_id)
     _no_router(service_id, asked.service_id)
     if preview:
-        return consequence(consequences.of_promote(snapshot, service_id), caller)
-    name = consequences.name_of(snapshot, service_id)
-    text = Text("promote {name} to master", name=name)
-    async with audited(context, caller, "promote", name, text), context.feed.changing:
-        group = consequences.group_of(await context.feed.with_tables(), service_id)
+        return consequence(effects_routing.of_promote(snapshot, service_id), caller)
+    name = effects_routing.name_of(snapshot, service_id)
+    text = Message("audit.promote", name=name)
+    async with audited(context, caller, "promote", name, text) as written, context.feed.changing:
+        group = effects_routing.group_of(await context.feed.with_tables(), service_id)
         detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
+        written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
     undo = PromoteRequest(service_id=former) if former not in (None, service_id) else None
-    return _done(caller, Text("{name} is asked to be the master", name=name), detail, undo=undo)
+    return _done(caller, Message("verb.is-asked-to-be-the-master", name=name), detail, undo=undo)
 
 
 async def close(
@@ -120,12 +116,11 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
         raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
     if preview:
-        return consequence(losses.of_close(snapshot, asked.router, asked.token), caller)
+        return consequence(effects_processes.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
-    text = Text("close the connection of {name} at {router}", name=name, router=asked.router)
-    async with audited(context, caller, "close", name, text):
+    async with audited(context, caller, "close", name, audit_texts.closed(name, asked.router)):
         detail = await context.feed.source.close_connection(asked.router, asked.token)
-    closed = Text("the connection of {name} at {router} is closed", name=name, router=asked.router)
+    closed = Message("verb.the-connection-of-at-is-closed", name=name, router=asked.router)
     return _done(caller, closed, detail)
 
 
@@ -136,14 +131,14 @@ async def kill(
     known_name(snapshot, asked.name, snapshot.names())
     try:
         signal = signals.name_of(asked.signal)
-    except Invalid as error:
-        raise bad_input("signal", error.said) from None
+    except Refused as error:
+        raise bad_input("signal", explain(error)) from None
     if preview:
-        return consequence(losses.of_kill(snapshot, asked.name, signal), caller)
-    text = Text("send {signal} to {name}", signal=signal, name=asked.name)
+        return consequence(effects_processes.of_kill(snapshot, asked.name, signal), caller)
+    text = Message("audit.kill", signal=signal, name=asked.name)
     async with audited(context, caller, "kill", asked.name, text, "launcher"):
         detail = await context.feed.source.tell("kill", asked.name, signal, who(caller))
-    return _done(caller, Text("{signal} was sent to {name}", signal=signal, name=asked.name), detail)
+    return _done(caller, Message("verb.was-sent", signal=signal, name=asked.name), detail)
 
 
 async def steer(
@@ -154,10 +149,10 @@ async def steer(
     known_name(snapshot, name, snapshot.names())
     if preview:
         if verb == "start":
-            said = Text("Start {name}?", name=name), [Text("What runs already is left alone.")], False
+            said = Message("verb.start", name=name), [Message("verb.what-runs-already-is-left-alone")], False
             return consequence(said, caller)
-        return consequence(losses.of_stop(snapshot, name, restart=verb == "restart"), caller)
-    text = Text("{verb} {name}", verb=Text(verb), name=name)
+        return consequence(effects_processes.of_stop(snapshot, name, restart=verb == "restart"), caller)
+    text = Message(f"audit.{verb}", name=name)
     async with audited(context, caller, verb, name, text, "launcher"):
         return await _work(context, caller, verb, name)
 
@@ -169,17 +164,14 @@ async def scale(
     services = snapshot.services()
     known_name(snapshot, asked.service, services)
     if asked.service in NEVER_SCALED:
-        said = Text(
-            "{service} is not scaled: only services are; change cluster.toml, then reload",
+        said = Message(
+            "verb.is-not-scaled-only-services",
             service=asked.service,
         )
-        raise RefusedWithMessage(said)
-    now = len(services[asked.service])
+        raise Refused.coded(said)
     if preview:
-        return consequence(losses.of_scale(snapshot, asked.service, asked.instances), caller)
-    text = Text(
-        "scale {service} from {now} to {wanted}", service=asked.service, now=now, wanted=asked.instances
-    )
+        return consequence(effects_processes.of_scale(snapshot, asked.service, asked.instances), caller)
+    text = Message("audit.scale", name=asked.service, instances=asked.instances)
     async with audited(context, caller, "scale", asked.service, text, "launcher"):
         return await _work(context, caller, "scale", asked.service, asked.instances)
 
@@ -193,12 +185,12 @@ async def _work(
     work = context.feed.source.tell(verb, *args, timeout=WORK_TIMEOUT_S)
     number, result = await context.jobs.begin(verb, name, work, context.feed.snapshot, wanted)
     if result is None:
-        begun = "{verb} {name}: begun" if wanted is None else "scale {name} to {wanted}: begun"
-        return _done(caller, Text(begun, verb=Text(verb), name=name, wanted=wanted), job=number)
+        begun = "verb.begun" if wanted is None else "verb.scale-to-begun"
+        return _done(caller, Message(begun, verb=word(verb), name=name, wanted=wanted), job=number)
     if isinstance(result, dict) and not result.get("ok", True):
-        raise ApiError(502, Text(str(result.get("text", "it failed"))))
-    done = "{verb} {name}: done" if wanted is None else "scale {name} to {wanted}: done"
-    return _done(caller, Text(done, verb=Text(verb), name=name, wanted=wanted), result)
+        raise ApiError(502, of_map(result.get("message")) or Message.verbatim(str(result.get("text", ""))))
+    done = "verb.done" if wanted is None else "verb.scale-to-done"
+    return _done(caller, Message(done, verb=word(verb), name=name, wanted=wanted), result)
 
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
@@ -207,9 +199,7 @@ async def logs(context: Context, name: str, lines: int) -> LogLines:
     names = [process.name for process in snapshot.processes]
     of_service = [process.name for process in snapshot.services().get(name, ())]
     if name not in names and of_service:
-        said = Text(
-            "{name} is a service; name one of its processes: {names}", name=name, names=", ".join(of_service)
-        )
+        said = Message("verb.is-a-service-name-one", name=name, names=", ".join(of_service))
         raise ApiError(404, said)
     known_name(snapshot, name, names)
     answer = await context.feed.source.ask("logs", [name], lines)
@@ -234,7 +224,7 @@ def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:
         return
     if not known and snapshot.launcher_error is not None:
         raise no_launcher(snapshot)
-    raise not_found("process or service", name, known)
+    raise not_found("verb.process-or-service", name, known)
 
 
 def known_id(snapshot: Snapshot, given: str) -> str:
@@ -252,12 +242,10 @@ def known_id(snapshot: Snapshot, given: str) -> str:
 
 def _no_router(service_id: str, given: str) -> None:
     if service_id.startswith("0."):
-        raise RefusedWithMessage(
-            Text("{name} is a router; only services are registered, and have masters", name=given)
-        )
+        raise Refused.coded(Message("verb.is-a-router-only-services", name=given))
 
 
-def consequence(said: consequences.Said, caller: Caller | None) -> Consequence:
+def consequence(said: effects_routing.Preview, caller: Caller | None) -> Consequence:
     """In the language of who asks."""
     title, sentences, danger = said
     language = spoken_by(caller)
@@ -275,7 +263,7 @@ def spoken_by(caller: Caller | None) -> str:
 
 def _done(
     caller: Caller | None,
-    text: Text,
+    text: Message,
     detail: Any = None,
     job: int | None = None,
     undo: PromoteRequest | None = None,

@@ -14,8 +14,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from luabus import Bus, Environment, SocketMgr, Stream, admin, create_socket_mgr, read_secret
+from luabus import Bus, Environment, Security, SocketMgr, Stream, admin, create_socket_mgr, read_secret
 from luabus.errors import ConfigError, LuabusError, NotConnected
+from luabus.messages import Message
 
 ASK_TIMEOUT_S: Final = 3.0
 """How long the launcher may take to answer a question."""
@@ -182,14 +183,18 @@ class Launcher:
 
     def _read(self) -> tuple[str, int]:
         if self._path is None:
-            raise NotConnected("LUABUS_CONTROL is not set, so processes can neither be seen nor steered")
+            raise NotConnected.coded(Message("problem.luabus-control-is-not-set"))
         try:
             written = json.loads(self._path.read_text("utf-8"))
             return str(written["host"]), int(written["port"])
         except FileNotFoundError:
-            raise NotConnected(f"{self._path} does not exist: no launcher runs") from None
+            raise NotConnected.coded(
+                Message("problem.does-not-exist-no-launcher-runs", path=str(self._path))
+            ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotConnected(f"{self._path} cannot be read: {error}") from None
+            raise NotConnected.coded(
+                Message("problem.cannot-be-read", path=str(self._path), error=str(error))
+            ) from None
 
 
 class ClusterSource:
@@ -210,9 +215,9 @@ class ClusterSource:
         self._bus = Bus()
 
     async def start(self, changed: Callable[[], None]) -> None:
-        self._bus.on_group = lambda router, group: changed()
-        self._bus.on_router = lambda router, connected: changed()
-        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        self._bus.on_group(lambda router, group: changed())
+        self._bus.on_router(lambda router, connected: changed())
+        await self._bus.start(self._addresses, groups=self._groups, security=Security.of(self._secret))
         await self._bus.watch()
 
     async def stop(self) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from dashboard.model.answers import Job, Process
-from dashboard.model.snapshot import Snapshot
+from dashboard.model.answers import Job
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import Process
 
 AT_ONCE_S: Final = 0.3
 """A refusal comes within this; what takes longer has begun."""

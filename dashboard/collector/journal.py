@@ -22,8 +22,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from dashboard.i18n import Text, unpacked
-from dashboard.model.answers import Event, Level
+from dashboard.model.answers import Event
+from luabus.cluster.state import Level
+from luabus.messages import Message, of_map
 
 log = logging.getLogger("dashboard.journal")
 
@@ -36,10 +37,10 @@ class Entry(Event):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    said: Annotated[Text | None, BeforeValidator(unpacked)] = Field(default=None, exclude=True)
+    said: Annotated[Message | None, BeforeValidator(of_map)] = Field(default=None, exclude=True)
 
     def to(self, language: str) -> str:
-        return (self.said or Text(self.text)).to(language)
+        return (self.said or Message.verbatim(self.text)).to(language)
 
 
 class Journal:
@@ -66,7 +67,7 @@ class Journal:
         self,
         kind: str,
         subject: str,
-        text: str | Text,
+        text: str | Message,
         level: Level = "ok",
         by: str = "",
         origin: str = "",
@@ -81,7 +82,7 @@ class Journal:
             kind=_sayable(kind),
             subject=_sayable(subject),
             text=written,
-            said=text if isinstance(text, Text) and written == str(text) else None,
+            said=text if isinstance(text, Message) and written == str(text) else None,
             level=level,
             by=_sayable(by),
             origin=_sayable(origin),
@@ -238,7 +239,7 @@ def time_text(at: float) -> str:
 
 def _line(event: Entry) -> bytes:
     # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
-    said = {"said": event.said.packed()} if event.said is not None and event.said.values else {}
+    said = {"said": event.said.as_map()} if event.said is not None else {}
     return json.dumps(event.model_dump() | said, ensure_ascii=False).encode() + b"\n"
 
 

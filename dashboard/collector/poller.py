@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from dashboard.collector.cluster_source import Source
 from dashboard.collector.rates import ConnectionRates
-from dashboard.model.answers import Connection, Group, Process, RouterStats
-from dashboard.model.snapshot import TOPICS, RouterState, Snapshot
-from luabus.errors import LuabusError
+from luabus.cluster.snapshot import TOPICS, RouterState, Snapshot
+from luabus.cluster.state import ConnectionState, GroupState, Launcher, Process, RouterStats
+from luabus.errors import LuabusError, explain
+from luabus.messages import Message
 
 log = logging.getLogger("dashboard.feed")
 
@@ -39,10 +40,11 @@ EVENTS_AT_ONCE = 2000
 LEAST_GAP_S = 0.1
 """Between two looks, however often the bus says that something changed."""
 
-_groups = TypeAdapter(tuple[Group, ...])
-_connections = TypeAdapter(tuple[Connection, ...])
+_groups = TypeAdapter(tuple[GroupState, ...])
+_connections = TypeAdapter(tuple[ConnectionState, ...])
 _processes = TypeAdapter(tuple[Process, ...])
 _stats = TypeAdapter(tuple[RouterStats, ...])
+_launcher = TypeAdapter(Launcher)
 
 T = TypeVar("T")
 
@@ -213,6 +215,9 @@ class Poller:
         new = replace(new, routers=self._routers(old, routes, stats))
         new = self._with_connections(new, connections)
         new = self._with_launcher(new, launcher)
+        # The launcher may have watched for longer.
+        known = new.launcher.since if new.launcher_error is None else {}
+        new = replace(new, since=new.lasting(_earliest(old.since, known)))
         new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
         self.snapshot = new
         # After all else: of whatever was seen, the launcher has then told what it did to cause it.
@@ -225,7 +230,7 @@ class Poller:
         self._wake()
 
     async def _launcher_events(self, new: Snapshot) -> list[Mapping[str, Any]]:
-        pid = new.settings.get("pid")
+        pid = new.launcher.pid
         if pid != self._launcher_pid:
             # Another launcher counts its events from 1 again.
             self._launcher_pid, self._launcher_event = pid, 0
@@ -243,7 +248,7 @@ class Poller:
         self._news = asyncio.Event()
 
     def _routers(self, old: Snapshot, routes: Any, stats: Any) -> tuple[RouterState, ...]:
-        tables: dict[str, tuple[Group, ...]] = {}
+        tables: dict[str, tuple[GroupState, ...]] = {}
         if isinstance(routes, Mapping):
             for entry in routes.get("routers", ()):
                 with _tolerant("routes"):
@@ -273,14 +278,14 @@ class Poller:
 
     def _with_launcher(self, new: Snapshot, answer: Any) -> Snapshot:
         if isinstance(answer, Exception):
-            return replace(new, launcher_error=str(answer))
+            return replace(new, launcher_error=explain(answer))
         with _tolerant("status"):
             rows = _processes.validate_python(answer["processes"])
-            settings = {key: value for key, value in answer.items() if key != "processes"}
+            launcher = _launcher.validate_python(dict(answer))
             return replace(
-                new, processes=rows, settings=settings, processes_seen=self._now(), launcher_error=None
+                new, processes=rows, launcher=launcher, processes_seen=self._now(), launcher_error=None
             )
-        return replace(new, launcher_error="it answers in a way that this dashboard does not understand")
+        return replace(new, launcher_error=Message("problem.it-answers-in-a-way"))
 
 
 async def _answer(asked: Awaitable[T]) -> T | LuabusError:
@@ -324,6 +329,10 @@ def _states(snapshot: Snapshot) -> object:
         for process in snapshot.processes
     ]
     return (states, snapshot.launcher_error, snapshot.bus_error)
+
+
+def _earliest(*known: Mapping[str, float]) -> dict[str, float]:
+    return {what: min(one[what] for one in known if what in one) for what in {*known[0], *known[1]}}
 
 
 def _bumped(versions: Mapping[str, int], topics: set[str]) -> dict[str, int]:

@@ -7,9 +7,10 @@ own (a message more or less within 50 ms would be 20 a second).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
-from dashboard.model.answers import Connection
+from luabus.cluster.state import ConnectionState
 
 LEAST_S: Final = 0.8
 """Between the two looks that a rate is made of: a little less than the feed's second."""
@@ -27,9 +28,9 @@ class ConnectionRates:
     """Messages and bytes per second of each connection. Give it the rows of one look after another."""
 
     def __init__(self) -> None:
-        self._base: dict[tuple[str, int], Connection] = {}
+        self._base: dict[tuple[str, int], ConnectionState] = {}
 
-    def of(self, rows: Sequence[Connection]) -> tuple[Connection, ...]:
+    def of(self, rows: Sequence[ConnectionState]) -> tuple[ConnectionState, ...]:
         """The rows with their rates. A new connection, or one whose counters went back, has none."""
         base, result = {}, []
         for row in rows:
@@ -38,16 +39,16 @@ class ConnectionRates:
             if before is None or _began_anew(before, row):
                 rated = base[key] = row
             elif row.connected_s - before.connected_s < LEAST_S:
-                rated = row.model_copy(update={rate: getattr(before, rate) for rate in COUNTED})
+                rated = replace(row, **{rate: getattr(before, rate) for rate in COUNTED})
                 base[key] = before
             else:
-                rated = base[key] = row.model_copy(update=_rates(before, row))
+                rated = base[key] = replace(row, **_rates(before, row))
             result.append(rated)
         self._base = base
         return tuple(result)
 
 
-def _began_anew(before: Connection, row: Connection) -> bool:
+def _began_anew(before: ConnectionState, row: ConnectionState) -> bool:
     return (
         row.connected_s < before.connected_s
         or row.messages_in < before.messages_in
@@ -55,7 +56,7 @@ def _began_anew(before: Connection, row: Connection) -> bool:
     )
 
 
-def _rates(before: Connection, row: Connection) -> dict[str, float]:
+def _rates(before: ConnectionState, row: ConnectionState) -> dict[str, Any]:
     elapsed_s = row.connected_s - before.connected_s
     return {
         rate: round(max(getattr(row, count) - getattr(before, count), 0) / elapsed_s, 2)

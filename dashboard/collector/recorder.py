@@ -14,8 +14,8 @@ from typing import Any
 
 from dashboard.collector.journal import Journal, time_text
 from dashboard.collector.poller import Poller
-from dashboard.model.snapshot import Snapshot
 from dashboard.views.changes import NewEvent, between, of_launcher
+from luabus.cluster.snapshot import Snapshot
 
 log = logging.getLogger("dashboard.chronicle")
 

@@ -12,7 +12,7 @@ from statistics import quantiles
 from typing import Final, NamedTuple
 
 from dashboard.collector.rates import LEAST_S
-from dashboard.model.snapshot import Snapshot
+from luabus.cluster.snapshot import Snapshot
 
 Sampled = tuple[str, str]
 """What is measured, and of whom: `("messages", "router.1")`."""

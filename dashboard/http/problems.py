@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from dashboard.i18n import RefusedWithMessage, Text, reason
+from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
-from dashboard.model.snapshot import Snapshot
 from luabus import errors
+from luabus.cluster.snapshot import Snapshot
+from luabus.errors import explain
+from luabus.messages import Message
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -37,15 +39,15 @@ STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
 
 
 class ApiError(Exception):
-    """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Text` in
+    """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Message` in
     the language of who asks."""
 
     def __init__(
         self,
         status: int,
-        detail: str | Text,
+        detail: str | Message,
         *,
-        invalid: Sequence[Mapping[str, str | Text]] = (),
+        invalid: Sequence[Mapping[str, str | Message]] = (),
         headers: dict[str, str] | None = None,
         error: str = "",
     ) -> None:
@@ -61,9 +63,7 @@ class ApiError(Exception):
 def from_luabus(error: errors.LuabusError) -> ApiError:
     """The status that says the same, with the error's own words."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    if isinstance(error, RefusedWithMessage):
-        return ApiError(status, error.said, error="Refused")
-    return ApiError(status, str(error) or type(error).__name__, error=type(error).__name__)
+    return ApiError(status, explain(error), error=type(error).__name__)
 
 
 def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
@@ -71,25 +71,23 @@ def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
     names = sorted(set(known))
     close = likely(name, names)
     if close:
-        hint = Text("did you mean {name}?", name=repr(close))
+        hint = Message("problem.did-you-mean", name=repr(close))
     elif names:
-        hint = Text("there are: {names}", names=", ".join(names[:12]) + (" ..." if len(names) > 12 else ""))
+        hint = Message("problem.there-are", names=", ".join(names[:12]) + (" ..." if len(names) > 12 else ""))
     else:
-        hint = Text("none is known now")
-    return ApiError(
-        404, Text("there is no {what} {name}; {hint}", what=Text(what), name=repr(name), hint=hint)
-    )
+        hint = Message("problem.none-is-known-now")
+    return ApiError(404, Message("problem.there-is-no", what=word(what), name=repr(name), hint=hint))
 
 
 def no_router(snapshot: Snapshot) -> ApiError:
     """503 while nobody can tell of the routes."""
-    why = snapshot.bus_error or Text("all connections are lost")
-    return ApiError(503, Text("no router answers: {why}", why=why), error="NotConnected")
+    why = snapshot.bus_error or Message("problem.all-connections-are-lost")
+    return ApiError(503, Message("problem.no-router-answers", why=why), error="NotConnected")
 
 
 def no_launcher(snapshot: Snapshot) -> ApiError:
     """503 while nobody can tell of the processes."""
-    said = Text("the launcher does not answer: {why}", why=reason(snapshot.launcher_error or ""))
+    said = Message("event.the-launcher-does-not-answer", why=snapshot.launcher_error)
     return ApiError(503, said, error="NotConnected")
 
 
@@ -113,14 +111,14 @@ def invalid(found: Sequence[Any]) -> ApiError:
     listed = [
         {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": one["msg"]} for one in found
     ]
-    said = [Text("{at}: {message}", **one) for one in listed]
+    said = [Message("problem.at-message", **one) for one in listed]
     whole = said[0]
     for one in said[1:]:
-        whole = Text("{first}; {second}", first=whole, second=one)
+        whole = Message("health.first-second", first=whole, second=one)
     return ApiError(422, whole, invalid=listed)
 
 
-def bad_input(at: str, message: Text) -> ApiError:
+def bad_input(at: str, message: Message) -> ApiError:
     """422 for one thing that came in."""
     return invalid([{"loc": (at,), "msg": message}])
 
@@ -140,5 +138,5 @@ def response(error: ApiError, instance: str, language: str = "en") -> web.Respon
     return web.Response(text=body, status=error.status, headers=headers, content_type=MEDIA_TYPE)
 
 
-def _in(language: str, said: str | Text) -> str:
-    return said.to(language) if isinstance(said, Text) else said
+def _in(language: str, said: str | Message) -> str:
+    return said.to(language) if isinstance(said, Message) else said

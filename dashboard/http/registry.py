@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -13,29 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from dashboard.http.context import CONTEXT, Caller, Context, caller_of
 from dashboard.http.problems import ApiError, bad_input, from_luabus, invalid
 from dashboard.http.tokens import Role
-from dashboard.i18n import Invalid, Text, recognised
+from dashboard.i18n import Invalid, word
 from dashboard.model.requests import RequestModel
-from dashboard.model.snapshot import Snapshot
+from luabus.cluster.snapshot import Snapshot
 from luabus.errors import LuabusError
+from luabus.messages import Message, known_codes
 
 MOST_BODY_BYTES: Final = 64 * 1024
 """The largest request is one `call` with its arguments."""
-
-CHECKS: Final = (
-    "Field required",
-    "Extra inputs are not permitted",
-    "Input should be greater than or equal to {least}",
-    "Input should be less than or equal to {most}",
-    "Input should be less than {limit}",
-    "Input should be a valid {kind}, {why}",
-    "Input should be a valid {kind}",
-    "Input should be {expected}",
-    "String should have at most {most} characters",
-    "String should have at least {least} character",
-    "Tuple should have at most {most} items after validation, not {found}",
-    "Invalid JSON: {why}",
-)
-"""How pydantic says what does not fit, as far as it is said in other languages too."""
 
 Made = TypeVar("Made", bound=RequestModel)
 
@@ -158,15 +143,11 @@ def allow(caller: Caller | None, role: Role) -> None:
     if caller is None:
         raise ApiError(
             401,
-            Text(
-                "a token is needed: Authorization: Bearer TOKEN (`luabus-cluster token` prints the login URL with it)"
-            ),
+            Message("problem.a-token-is-needed-authorization-bearer"),
             headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
         )
     if caller.role < role:
-        said = Text(
-            "this needs the role {role}; you are {yours}", role=Text(role.name), yours=Text(caller.role.name)
-        )
+        said = Message("problem.this-needs-the-role", role=word(role.name), yours=word(caller.role.name))
         raise ApiError(403, said)
 
 
@@ -174,7 +155,7 @@ def _query(one: Endpoint, request: web.Request) -> Any:
     given: dict[str, str] = {}
     for key, value in request.query.items():
         if key in given:
-            raise bad_input(key, Text("given twice"))
+            raise bad_input(key, Message("word.given-twice"))
         given[key] = value
     return _checked(one.query or RequestModel, given)
 
@@ -192,19 +173,17 @@ async def _body(one: Endpoint, request: web.Request) -> Any:
 async def read_body(request: web.Request, content_type: str) -> bytes:
     """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
     if request.content_type != content_type:
-        said = Text("send {wanted}, not {found}", wanted=content_type, found=repr(request.content_type))
+        said = Message("problem.send-not", wanted=content_type, found=repr(request.content_type))
         raise ApiError(415, said)
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        said = Text(
-            "send the body as it is, without Content-Encoding (found {encoding})", encoding=repr(encoding)
-        )
+        said = Message("problem.send-the-body", encoding=repr(encoding))
         raise ApiError(415, said)
     if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
         raise ApiError(
             413,
-            Text(
-                "the body has {count} bytes; {most} are allowed",
+            Message(
+                "problem.the-body-has-bytes-are-allowed",
                 count=request.content_length,
                 most=MOST_BODY_BYTES,
             ),
@@ -213,7 +192,7 @@ async def read_body(request: web.Request, content_type: str) -> bytes:
     while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
         raw += await request.content.read(MOST_BODY_BYTES + 1)
     if len(raw) > MOST_BODY_BYTES:
-        said = Text("the body is larger than the {most} bytes that are allowed", most=MOST_BODY_BYTES)
+        said = Message("problem.the-body-is-larger", most=MOST_BODY_BYTES)
         raise ApiError(413, said)
     return raw
 
@@ -223,9 +202,16 @@ def faults(error: ValidationError) -> list[dict[str, Any]]:
     found: dict[Any, dict[str, Any]] = {}
     for one in error.errors(include_url=False):
         at, own = one["loc"][:1], one.get("ctx", {}).get("error")
-        said = own.said if isinstance(own, Invalid) else recognised(one["msg"], CHECKS)
+        said = own.message if isinstance(own, Invalid) else misfit(one)
         found.setdefault(at, {"loc": at, "msg": said})
     return list(found.values())
+
+
+def misfit(fault: Mapping[str, Any]) -> Message:
+    """What does not fit, from pydantic's code and values for it; a check without a text of ours is told in pydantic's words."""
+    code = f"invalid.{str(fault['type']).replace('_', '-')}"
+    values = {str(name): str(value) for name, value in fault.get("ctx", {}).items()}
+    return Message(code, **values) if code in known_codes("en") else Message.verbatim(str(fault["msg"]))
 
 
 def _checked(model: type[Made], given: dict[str, str]) -> Made:

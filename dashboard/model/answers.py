@@ -1,18 +1,17 @@
 """The shapes of what the HTTP API shows, field for field as `docs/dashboard.md` and the OpenAPI document show them.
 
-It is read tolerantly from the routers and the launcher: a newer one may say more than this dashboard knows. Units are in names:
-`_s` seconds, `_ms` milliseconds, `_bytes` bytes, `_percent` of one core. What one can ask is in `asked`.
+What routers and launcher tell has its shape in `luabus.cluster.state`; what one can ask is in `requests`. Units are in names:
+`_s` seconds, `_ms` milliseconds.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-ServiceIdText = Annotated[str, BeforeValidator(str), Field(examples=["2.1"])]
-ProcessState = Literal["starting", "running", "backoff", "stopping", "exited", "failed"]
-Level = Literal["ok", "warn", "bad"]
+from luabus.cluster.state import GroupState, Level, RouterTotals
 
 
 class AnswerModel(BaseModel):
@@ -24,37 +23,13 @@ class AnswerModel(BaseModel):
 # --- what the routers say --------------------------------------------------------------------------------------
 
 
-class Slot(AnswerModel):
-    """One entry of a group. `token` 0 is a vacant slot; `slot` is null for a member outside the hash array."""
-
-    service_id: ServiceIdText
-    name: str
-    token: int
-    slot: int | None = None
-
-
-class Group(AnswerModel):
-    """A group in one router's table. `master` is a service id, or null; `epoch` the highest lease epoch seen.
-
-    `mode` is how callers usually reach it; `elected` when its master is found by lease and not named by hand.
-    """
-
-    group: int
-    name: str
-    mode: str = ""
-    elected: bool = False
-    master: ServiceIdText | None = None
-    epoch: int = 0
-    slots: tuple[Slot, ...] = ()
-
-
 class RouterTable(AnswerModel):
     """One router's routing table. When it is not `connected`, `groups` is what it said last, `age_s` seconds ago."""
 
     router: str
     connected: bool = True
     age_s: float | None = None
-    groups: tuple[Group, ...] = ()
+    groups: tuple[GroupState, ...] = ()
 
 
 class Routes(AnswerModel):
@@ -64,84 +39,7 @@ class Routes(AnswerModel):
     routers: tuple[RouterTable, ...]
 
 
-class Connection(AnswerModel):
-    """One connection of one router. Rates are per second, over the dashboard's last two looks."""
-
-    router: str
-    token: int
-    service_id: ServiceIdText | None = None
-    name: str = ""
-    peer: str = ""
-    rtt_ms: float | None = None
-    idle_s: float | None = None
-    pending_bytes: int = 0
-    messages_in: int = 0
-    messages_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    connected_s: float = 0.0
-    requests_in_flight: int = 0
-    preferred: bool = Field(default=False, description="whether this peer sends through this router")
-    undeliverable: dict[str, int] = Field(default_factory=dict)
-    last_error: str | None = Field(
-        default=None,
-        description="what went wrong last: refused, lost, or answered by this peer with an error",
-    )
-    last_error_at: float | None = Field(default=None, description="when, in seconds since the epoch")
-    rate_in: float = Field(default=0.0, description="messages per second from this peer")
-    rate_out: float = Field(default=0.0, description="messages per second to this peer")
-    byte_rate_in: float = Field(default=0.0, description="bytes per second from this peer")
-    byte_rate_out: float = Field(default=0.0, description="bytes per second to this peer")
-
-
-class Closed(AnswerModel):
-    """A connection that ended: whose, why, and when (seconds since the epoch)."""
-
-    router: str
-    token: int = 0
-    service_id: ServiceIdText | None = None
-    name: str = ""
-    peer: str = ""
-    reason: str = ""
-    at: float = 0.0
-
-
-class Alarm(AnswerModel):
-    """Something a router says must not be, such as two masters with one epoch. `since` in seconds since the epoch."""
-
-    kind: str
-    text: str
-    since: float = 0.0
-    count: int = 1
-
-
-class RouterTotals(AnswerModel):
-    """One router's totals since it started. `undeliverable` counts one-way messages that went nowhere, by reason."""
-
-    router: str
-    address: str = ""
-    pid: int | None = None
-    version: str = ""
-    uptime_s: float = 0.0
-    cpu_s: float = 0.0
-    connections: int = 0
-    refused: int = 0
-    messages_in: int = 0
-    messages_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    requests_in_flight: int = 0
-    undeliverable: dict[str, int] = Field(default_factory=dict)
-    draining: bool = False
-    alarms: tuple[Alarm, ...] = ()
-
-
-class RouterStats(RouterTotals):
-    """As a router tells it: with the connections that ended last."""
-
-    closed: tuple[Closed, ...] = ()
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Router(RouterTotals):
     """A router, and what it said last, `age_s` seconds ago (null: it never answered)."""
 
@@ -150,62 +48,6 @@ class Router(RouterTotals):
 
 
 # --- what the launcher says ------------------------------------------------------------------------------------
-
-
-class Exit(AnswerModel):
-    """How a process ended: with a code, or by a signal (`SIGKILL`); neither when it could not be started. `text` says it in any
-    case. `stderr` has the last lines of an end that was not asked for and no success."""
-
-    code: int | None = None
-    signal: str | None = None
-    text: str = ""
-    time: str = Field(default="", examples=["2026-01-31T12:00:00.000Z"])
-    stderr: tuple[str, ...] = ()
-
-
-class Process(AnswerModel):
-    """One supervised process. `exit` says how it ended last, null if it never did; `ready` false while it is running: it was
-    ready, and is not at this moment. `detail` says why it is in its state, in the launcher's words."""
-
-    name: str
-    service: str = ""
-    service_id: ServiceIdText | None = None
-    kind: str = Field(default="", description="router, service, command (any other program) or dashboard")
-    state: ProcessState
-    detail: str = ""
-    ready: bool | None = None
-    wanted: bool | None = Field(default=None, description="whether it is meant to be up: nobody stopped it")
-    pid: int | None = None
-    restarts: int = 0
-    restart_policy: str = Field(default="", description="always, on-failure or never")
-    restarts_left: int | None = Field(
-        default=None,
-        description="it would be started again after so many more crashes, if they came now; at 0 the next is its last",
-    )
-    liveness_timeout_s: float | None = Field(
-        default=None, description="at no router for so long, it is replaced as after a crash; null: never"
-    )
-    essential: bool = Field(default=False, description="whether the cluster stops when this has failed")
-    uptime_s: float | None = None
-    cpu_percent: float | None = None
-    rss_bytes: int | None = None
-    exit: Exit | None = None
-
-    @property
-    def shown_state(self) -> str:
-        """The state, or `not ready` for one that is running and should be ready."""
-        return "not ready" if self.state == "running" and self.ready is False else self.state
-
-    @property
-    def ours(self) -> bool:
-        """A router, a service or the dashboard: it stops cleanly on SIGTERM and SIGINT, with exit code 0, and is meant to stay
-        up. Of any other program neither is known."""
-        return self.kind in ("router", "service", "dashboard")
-
-    @property
-    def missing(self) -> bool:
-        """It ended by itself as its policy allows, so that nothing starts it again, though it is meant to be up."""
-        return self.state == "exited" and self.wanted is True and self.ours
 
 
 class LogLines(AnswerModel):
@@ -242,11 +84,13 @@ class Events(AnswerModel):
 
 
 class Problem(AnswerModel):
-    """One thing that is wrong now, and the page that shows it."""
+    """One thing that is wrong now: the process, service, group or router that it is about, and the same as code and values."""
 
+    code: str
     level: Level
+    about: str
     text: str
-    subject: str = ""
+    values: dict[str, Any] = Field(default_factory=dict)
 
 
 class RouterStatus(AnswerModel):

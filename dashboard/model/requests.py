@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from dashboard.i18n import Invalid, Text
+from dashboard.i18n import Invalid
 from dashboard.model.answers import AnswerModel
+from luabus.cluster.entries import Registration
+from luabus.messages import Message
 
 
 class RequestModel(BaseModel):
@@ -20,14 +22,12 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _in_words(value: Any, check: Callable[[Any], Any], allowed: Text) -> Any:
+def _in_words(value: Any, check: Callable[[Any], Any], allowed: Message) -> Any:
     """`check(value)`; raises ValueError that says what is allowed instead of how it is checked."""
     try:
         return check(value)
     except ValidationError:
-        raise Invalid(
-            Text("found {value}; allowed: {allowed}", value=f"{value!r:.80}", allowed=allowed)
-        ) from None
+        raise Invalid(Message("problem.found-allowed", value=f"{value!r:.80}", allowed=allowed)) from None
 
 
 class RegisterRequest(RequestModel):
@@ -42,7 +42,11 @@ class RegisterRequest(RequestModel):
     @field_validator("token", mode="wrap")
     @classmethod
     def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        return _in_words(value, check, Text('a connection\'s token (a number below 2^32), 0, null or "own"'))
+        return _in_words(value, check, Message("problem.a-connections-token-a-number-below"))
+
+    def change(self, service_id: str) -> Registration:
+        """For the id that the name stands for."""
+        return Registration(service_id, self.token, self.router, self.is_master)
 
 
 class Registered(AnswerModel):
@@ -52,7 +56,7 @@ class Registered(AnswerModel):
     done: str = ""
     service_id: str
     results: dict[str, str]
-    undo: RegisterRequest | None = None
+    undo: Registration | None = None
 
 
 class PromoteRequest(RequestModel):
@@ -97,8 +101,7 @@ class CallRequest(RequestModel):
     @field_validator("route", mode="wrap")
     @classmethod
     def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        routes = "target:mail.2, hash:mail:alice, random:mail, broadcast:mail or master:director"
-        return _in_words(value, check, Text(routes))
+        return _in_words(value, check, Message("problem.target-mail-2-hash-mail-alice"))
 
 
 class Done(AnswerModel):

@@ -10,17 +10,17 @@ from aiohttp import web
 
 from dashboard.http.context import CONTEXT
 from dashboard.http.problems import ApiError, response
-from dashboard.i18n import Text
 from dashboard.pages.templating import language_of, render
+from luabus.messages import Message
 
 TITLES: Final = {
-    403: Text("This is not for you"),
-    404: Text("There is no such page"),
-    405: Text("This page is only looked at"),
-    421: Text("The dashboard is not called that"),
-    422: Text("This address asks for what there is not"),
-    500: Text("Something went wrong in the dashboard"),
-    503: Text("This cannot be told now"),
+    403: Message("problem.this-is-not"),
+    404: Message("problem.there-is-no-such-page"),
+    405: Message("problem.this-page-is-only-looked"),
+    421: Message("problem.the-dashboard-is-not-called"),
+    422: Message("problem.this-address-asks-for-what"),
+    500: Message("problem.something-went-wrong-in-the-dashboard"),
+    503: Message("problem.this-cannot-be-told-now"),
 }
 
 
@@ -38,7 +38,8 @@ def refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
         where = f"{context.options.prefix}/login?next={quote(request.path_qs, safe='')}"
         return web.Response(status=303, headers={"Location": where})
     title = TITLES.get(
-        error.status, Text("{status} {phrase}", status=error.status, phrase=HTTPStatus(error.status).phrase)
+        error.status,
+        Message("problem.status-phrase", status=error.status, phrase=HTTPStatus(error.status).phrase),
     )
     html = render(
         context,

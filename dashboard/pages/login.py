@@ -10,9 +10,9 @@ from aiohttp import web
 from dashboard.http.context import Context, address_of, caller_of
 from dashboard.http.problems import ApiError
 from dashboard.http.registry import read_body
-from dashboard.i18n import Text
-from dashboard.pages.middleware import check_token, cookie_name, give_session
+from dashboard.http.sessions import check_token, cookie_name, give_session
 from dashboard.pages.templating import render
+from luabus.messages import Message
 
 MOST_FIELDS: Final = 20
 
@@ -45,7 +45,7 @@ class Login:
         try:
             form = parse_qs(raw.decode(errors="replace"), max_num_fields=MOST_FIELDS)
         except ValueError:
-            raise ApiError(422, Text("the form has more than {most} fields", most=MOST_FIELDS)) from None
+            raise ApiError(422, Message("problem.the-form-has-more-than-fields", most=MOST_FIELDS)) from None
         token, target = (form.get(name, [""])[0] for name in ("token", "next"))
         return self._enter(request, token, local(target))
 
@@ -60,7 +60,7 @@ class Login:
         give_session(request, result, role)
         return result
 
-    def _page(self, request: web.Request, target: str, problem: str | Text, status: int) -> web.Response:
+    def _page(self, request: web.Request, target: str, problem: str | Message, status: int) -> web.Response:
         found = {"target": target, "problem": problem}
         html = render(self._context, "login.html", request, self._context.feed.snapshot, (), found)
         return web.Response(text=html, status=status, content_type="text/html")

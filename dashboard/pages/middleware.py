@@ -5,21 +5,19 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
-from dashboard.http.context import CALLER, CONTEXT, Caller, Context, address_of, seen_scheme
+from dashboard.http.context import CONTEXT, seen_scheme
 from dashboard.http.problems import ApiError, response
 from dashboard.http.proxies import host_name, same_origin
-from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Role
-from dashboard.i18n import Text, choose_language
+from dashboard.http.sessions import Next, identify
+from dashboard.i18n import choose_language
 from dashboard.pages.error_pages import refusal
+from luabus.messages import Message
 
 log = logging.getLogger("dashboard.http")
-
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -54,9 +52,7 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
             raise
         result = refusal(request, _from_aiohttp(request, error))
     except web.RequestPayloadError as error:
-        result = refusal(
-            request, ApiError(400, Text("the body is not what its headers say: {why}", why=str(error)))
-        )
+        result = refusal(request, ApiError(400, Message("problem.the-body-is-not-what", why=str(error))))
     except ConnectionResetError:
         raise
     except Exception:
@@ -75,7 +71,7 @@ async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _failed(request: web.Request) -> web.StreamResponse:
-    error = ApiError(500, Text("an error in the dashboard; its log has the traceback"))
+    error = ApiError(500, Message("problem.an-error-in-the-dashboard"))
     try:
         return refusal(request, error)
     except Exception:  # what failed may be what every page is made of
@@ -88,8 +84,8 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
         allowed = ", ".join(sorted(error.allowed_methods))
         return ApiError(
             405,
-            Text(
-                "{method} is not for {path}; allowed: {allowed}",
+            Message(
+                "problem.is-not-for-allowed",
                 method=request.method,
                 path=request.path,
                 allowed=allowed,
@@ -97,7 +93,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
             headers={"Allow": allowed},
         )
     if error.status == 404:
-        said = Text("there is nothing at {path}; /api/v1/openapi.json lists what there is", path=request.path)
+        said = Message("problem.there-is-nothing-at-api-v1", path=request.path)
         return ApiError(404, said)
     return ApiError(error.status, error.reason)
 
@@ -111,12 +107,11 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
     host = request.headers.get("Host", "")
     name = host_name(host)
     if name is None:
-        raise ApiError(421, Text("the Host {host} is neither a name nor an address", host=repr(host)))
+        raise ApiError(421, Message("problem.the-host-is-neither-a-name", host=repr(host)))
     known = map(str.lower, request.app[CONTEXT].options.hosts)
     if name != "localhost" and not _is_address(name) and name not in known:
-        said = Text(
-            "this dashboard is not called {name}; if it should be, write allow_host = [{quoted}] under [dashboard] in"
-            " cluster.toml, or start it with --allow-host {plain}",
+        said = Message(
+            "problem.this-dashboard-is-not-called-if",
             name=repr(name),
             quoted=json.dumps(name),
             plain=name,
@@ -142,8 +137,8 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
     if request.method not in SAFE:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None and site not in ("same-origin", "none"):
-            said = Text(
-                "a page of another site ({site}) asked for this; only this dashboard's own pages may",
+            said = Message(
+                "problem.a-page-of-another-site-asked",
                 site=repr(site),
             )
             raise ApiError(403, said)
@@ -151,98 +146,15 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
         scheme = seen_scheme(request)
         schemes = ("http", "https") if site == "same-origin" else (scheme,)
         if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
-            said = Text(
-                "a page of {origin} asked for this; only this dashboard's own pages may", origin=repr(origin)
-            )
+            said = Message("problem.a-page-of-asked", origin=repr(origin))
             if same_origin(origin, ("https",), request.headers["Host"]):
-                said = Text(
-                    "{said}. It came here over {scheme}: name a proxy that has TLS in front in trusted_proxies under [dashboard]"
-                    " in cluster.toml, and have it send X-Forwarded-Proto",
+                said = Message(
+                    "problem.it-came-here-over-name",
                     said=said,
                     scheme=scheme,
                 )
             raise ApiError(403, said)
     return await handler(request)
-
-
-@web.middleware
-async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
-    context = request.app[CONTEXT]
-    address = address_of(request)
-    header = request.headers.get("Authorization")
-    language = choose_language(request.headers.get("Accept-Language", ""))
-    renew: Role | None = None
-    if header is not None:
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer":
-            raise ApiError(
-                401,
-                Text(
-                    "the scheme {scheme} is not known here; use Authorization: Bearer TOKEN",
-                    scheme=repr(scheme),
-                ),
-                headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
-            )
-        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
-    elif cookie := request.cookies.get(cookie_name(context)):
-        found = context.keys.role_of_session(cookie, context.now())
-        if found is not None:
-            role, left = found
-            request[CALLER] = Caller(role, "session", address, language)
-            renew = role if left < SESSION_S - RENEW_AFTER_S else None
-    result = await handler(request)
-    if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
-        give_session(request, result, renew)
-    return result
-
-
-def check_token(context: Context, token: str, address: str) -> Role:
-    """The role of a token. Raises 401 for a wrong one, 429 when this address guessed too often.
-
-    A right one passes whatever was guessed from its address: others may share that (a proxy, one machine), and must not be able
-    to lock its admin and its Prometheus out. Whoever guesses on learns nothing from it: it would take the token itself to see the
-    difference, and that is beyond guessing (`auth.LEAST_TOKEN`).
-    """
-    role = context.keys.role_of(token)
-    if role is not None:
-        return role
-    now = context.now()
-    wait = context.limit.wait_s(address, now)
-    if wait > 0:
-        raise ApiError(
-            429,
-            Text(
-                "too many wrong tokens from {address}; try again in {wait} s",
-                address=address,
-                wait=f"{wait:.0f}",
-            ),
-            headers={"Retry-After": str(max(1, round(wait)))},
-        )
-    context.limit.wrong(address, token, now)
-    raise ApiError(
-        401,
-        Text("this token is not right (`luabus-cluster token` prints the login URL with it)"),
-        headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
-    )
-
-
-def cookie_name(context: Context) -> str:
-    """Cookies do not know ports: two clusters on one machine must not end each other's sessions."""
-    return f"luabus_session_{context.options.port}"
-
-
-def give_session(request: web.Request, result: web.StreamResponse, role: Role) -> None:
-    context = request.app[CONTEXT]
-    result.set_cookie(
-        cookie_name(context),
-        context.keys.session(role, context.now()),
-        max_age=SESSION_S,
-        path=context.options.prefix or "/",
-        httponly=True,
-        samesite="Strict",
-        secure=seen_scheme(request) == "https",
-    )
 
 
 MIDDLEWARES: Final = (answers, own_host, own_origin, identify)

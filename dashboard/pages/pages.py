@@ -24,12 +24,12 @@ from dashboard.http.context import Context, caller_of
 from dashboard.http.problems import ApiError, from_luabus, invalid, not_found
 from dashboard.http.registry import allow, faults
 from dashboard.http.tokens import Role
-from dashboard.i18n import Text
-from dashboard.model.snapshot import Snapshot
 from dashboard.pages.templating import language_of, render, theme_of
-from dashboard.views import api_reference, consequences, list_query, methods, routing_tables, topology
+from dashboard.views import api_reference, list_query, methods, routing_tables, topology
 from dashboard.views.status import status_of
+from luabus.cluster.snapshot import Snapshot
 from luabus.errors import LuabusError
+from luabus.messages import Message
 
 KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
@@ -133,7 +133,7 @@ class Pages:
                 status=404 if opened else 200,
                 content_type="text/html",
             )
-        problem: str | Text = ""
+        problem: str | Message = ""
         lines: tuple[str, ...] = ()
         # The page's script follows the log by itself: only the first paint needs the lines here.
         if opened:
@@ -224,7 +224,7 @@ def _asked(model: Any, request: web.Request) -> Any:
 
 
 def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-    problem: str | Text = ""
+    problem: str | Message = ""
     places = None
     if request.query.get("key"):
         try:
@@ -233,8 +233,8 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
             problem = error.said
     return {
         "groups": routing_tables.group_tables(snapshot),
-        "differing": routing_tables.differing_groups(snapshot),
-        "electing": {group.group for group in snapshot.groups() if consequences.elects(group)},
+        "differing": snapshot.differing_groups(),
+        "electing": {group.group for group in snapshot.groups() if group.elects},
         "places": places,
         "problem": problem,
         "asked_group": request.query.get("group", ""),

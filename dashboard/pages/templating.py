@@ -15,10 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 
 from dashboard.http.context import Context, caller_of
 from dashboard.http.tokens import Role
-from dashboard.i18n import CATALOGUES, Text, choose_language, reason
-from dashboard.model.snapshot import Snapshot
+from dashboard.i18n import choose_language, word
 from dashboard.pages.assets import address, modules
-from dashboard.views import formatting, health, processes
+from dashboard.views import formatting, processes
+from dashboard.views.status import staleness
+from luabus.cluster import health
+from luabus.cluster.snapshot import Snapshot
+from luabus.messages import Message
 
 HERE: Final = Path(__file__).parents[1]
 THEMES: Final = ("light", "dark")
@@ -36,11 +39,8 @@ def environment() -> Environment:
     env.filters |= {
         "size": formatting.size,
         "duration": pass_context(lambda context, value: formatting.span(value).to(context["language"])),
-        "word": pass_context(
-            lambda context, value: CATALOGUES.get(context["language"], {}).get(value, value)
-        ),
+        "word": pass_context(lambda context, name: word(name).to(context["language"])),
         "rate": formatting.rate,
-        "reason": reason,
         "unstyled": formatting.unstyled,
         "percent": formatting.percent,
         "ms": formatting.milliseconds,
@@ -48,7 +48,7 @@ def environment() -> Environment:
         "process_level": health.process_level,
         "verbs_of": processes.verbs_of,
         "verbs_of_all": processes.verbs_of_all,
-        "why": processes.why,
+        "why": pass_context(lambda context, process: _told(processes.why(process), context["language"])),
         "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
         "moment": lambda at: (
@@ -56,6 +56,10 @@ def environment() -> Environment:
         ),
     }
     return env
+
+
+def _told(message: Message | None, language: str) -> str:
+    return "" if message is None else message.to(language)
 
 
 def prepare() -> None:
@@ -95,8 +99,8 @@ def render(
         asked = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
         return f"{prefix}{path}?{asked}" if asked else f"{prefix}{path}"
 
-    def say(text: str | Text, **values: object) -> str:
-        return (text if isinstance(text, Text) else Text(text, **values)).to(language)
+    def say(text: str | Message, **values: object) -> str:
+        return (text if isinstance(text, Message) else Message(text, **values)).to(language)
 
     return (
         environment()
@@ -116,6 +120,7 @@ def render(
             cluster=snapshot.cluster,
             snapshot=snapshot,
             health=health.assess(snapshot),
+            stale=staleness(snapshot),
             **found,
         )
     )

@@ -43,7 +43,7 @@ async function preview() {
     describe(said.title, said.sentences, said.danger);
     yes.disabled = false;
   } catch (error) {
-    describe(say("This cannot be done"), [], false);
+    describe(say("ui.this-cannot-be-done"), [], false);
     fail(error.message);
   }
 }
@@ -68,7 +68,7 @@ function signalChoice() {
     asked.args = { ...asked.args, signal: select.value };
     preview();
   });
-  label.append(Object.assign(document.createElement("span"), { textContent: say("Signal") }), select);
+  label.append(Object.assign(document.createElement("span"), { textContent: say("ui.signal") }), select);
   return label;
 }
 
@@ -83,7 +83,7 @@ function countChoice() {
       preview();
     }
   });
-  label.append(Object.assign(document.createElement("span"), { textContent: say("Instances") }), input);
+  label.append(Object.assign(document.createElement("span"), { textContent: say("ui.instances") }), input);
   return label;
 }
 
@@ -122,7 +122,7 @@ function toast(text, from, undo) {
     box.remove();
     if (had) backTo(from);
   };
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: say("Undo") });
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: say("ui.undo") });
   button.addEventListener("click", () => {
     away();
     undo();

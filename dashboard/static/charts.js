@@ -149,7 +149,7 @@ if (document.querySelector("[data-chart]")) {
     for (const { target } of entries) plots.get(target)?.plot.setSize({ width: target.clientWidth, height: HEIGHT });
   });
   for (const figure of document.querySelectorAll("[data-chart]")) {
-    figure.querySelector(".chart-empty").textContent = say("Two values are needed for a line: a moment, please.");
+    figure.querySelector(".chart-empty").textContent = say("ui.two-values-are-needed");
     sizes.observe(figure);
   }
 }

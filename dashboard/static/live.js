@@ -21,7 +21,7 @@ function show(state) {
   if (sign.dataset.state === state) return;
   sign.dataset.state = state;
   const since = new Date(lastHeard).toLocaleTimeString();
-  const words = { live: say("Live"), waiting: say("Reconnecting"), stale: `${say("Stale since")} ${since}` };
+  const words = { live: say("ui.live"), waiting: say("ui.reconnecting"), stale: `${say("ui.stale-since")} ${since}` };
   sign.querySelector("span").textContent = words[state];
   document.body.classList.toggle("stale", state === "stale");
 }

@@ -45,7 +45,7 @@ function show() {
   const wanted = words();
   const shown = lines.filter((text) => fits(text, wanted));
   box.replaceChildren(...shown.map((text) => lineOf(text, wanted)));
-  if (!shown.length) box.textContent = lines.length ? say("No line fits.") : say("Nothing was written yet.");
+  if (!shown.length) box.textContent = lines.length ? say("ui.no-line-fits") : say("ui.nothing-was-written-yet");
   count(wanted);
   box.scrollTop = box.scrollHeight;
 }
@@ -78,7 +78,7 @@ function forget(number, wanted) {
 }
 
 function label() {
-  pause.textContent = !paused ? say("Pause") : unseen ? `${say("Go on")} (+${unseen})` : say("Go on");
+  pause.textContent = !paused ? say("ui.pause") : unseen ? `${say("ui.go-on")} (+${unseen})` : say("ui.go-on");
   pause.setAttribute("aria-pressed", String(paused));
 }
 

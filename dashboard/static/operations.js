@@ -53,7 +53,7 @@ document.addEventListener("submit", async (event) => {
   const url = request(form, operation);
   const begun = performance.now();
   result.hidden = false;
-  status.textContent = say("Waiting …");
+  status.textContent = say("ui.waiting");
   try {
     const answer = await reach(url, options);
     shown.textContent = await body(answer, operation.stream);

@@ -32,13 +32,13 @@ function fields() {
   if (args.dataset.for === JSON.stringify([names, more])) return;
   args.dataset.for = JSON.stringify([names, more]);
   const made = names.map((name, index) => field(name, index < found.required, name));
-  if (more && method.value) made.push(field(say("more arguments, a JSON list"), false, "*"));
+  if (more && method.value) made.push(field(say("ui.more-arguments-a-json-list"), false, "*"));
   args.replaceChildren(...made);
 }
 
 function field(text, required, name) {
   const label = Object.assign(document.createElement("label"), { className: "field" });
-  const input = Object.assign(document.createElement("input"), { name: `arg:${name}`, required, autocomplete: "off", placeholder: name === "*" ? "[]" : say("text, or JSON") });
+  const input = Object.assign(document.createElement("input"), { name: `arg:${name}`, required, autocomplete: "off", placeholder: name === "*" ? "[]" : say("ui.text-or-json") });
   label.append(Object.assign(document.createElement("span"), { textContent: text }), input);
   return label;
 }
@@ -61,7 +61,7 @@ function given() {
   const rest = inputs.find((input) => input.name === "arg:*")?.value.trim();
   if (rest) {
     const more = value(rest);
-    if (!Array.isArray(more)) throw new Error(say("The further arguments must be a JSON list, such as [1, \"two\"]."));
+    if (!Array.isArray(more)) throw new Error(say("problem.the-further-arguments-must"));
     list.push(...more);
   }
   return list;
@@ -75,7 +75,7 @@ function show(asked, called) {
   head.append(element("b", "", `${asked.method}(${asked.args.map((one) => JSON.stringify(one)).join(", ")})`), element("span", "mono muted", asked.route), element("span", "answer-time", format(called.elapsed_ms, "ms")));
   block.append(head);
   if (called.warning) block.append(element("p", "problem", called.warning));
-  else if (!called.answers.length) block.append(element("p", "muted", asked.one_way ? say("Sent one way.") : say("Nobody was there to answer.")));
+  else if (!called.answers.length) block.append(element("p", "muted", asked.one_way ? say("ui.sent-one-way") : say("ui.nobody-was-there-to-answer")));
   for (const one of called.answers) {
     const row = element("div", one.error ? "answer-one answer-bad" : "answer-one", "");
     row.append(element("b", "", one.name || one.service_id || "–"));

@@ -6,39 +6,29 @@ import math
 import re
 from collections.abc import Sequence
 
-from dashboard.i18n import Text
-from dashboard.model.answers import Level
-
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
-LEVELS: tuple[Level, ...] = ("ok", "warn", "bad")
+from luabus.cluster.quantities import format_bytes
+from luabus.messages import Message
 
 
 def size(count: float | None) -> str:
     """`1.5 MiB`; a dash for None."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in _SIZES:
-        if value < 1024 or unit == _SIZES[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")
+    return "–" if count is None else format_bytes(count)
 
 
-def span(seconds: float | None) -> Text:
+def span(seconds: float | None) -> Message:
     """The two largest units: `3 min 12 s`, `2 d 4 h`; a dash for None."""
     if seconds is None:
-        return Text("–")
+        return Message("–")
     if 0 < seconds < 1:
-        return Text("< 1 s")
+        return Message("ui.1-s")
     whole = int(max(seconds, 0))
     if whole < 60:
-        return Text("{s} s", s=whole)
+        return Message("ui.s", s=whole)
     if whole < 3600:
-        return Text("{min} min {s} s", min=whole // 60, s=whole % 60)
+        return Message("ui.min-s", min=whole // 60, s=whole % 60)
     if whole < 86_400:
-        return Text("{h} h {min} min", h=whole // 3600, min=whole % 3600 // 60)
-    return Text("{d} d {h} h", d=whole // 86_400, h=whole % 86_400 // 3600)
+        return Message("ui.h-min", h=whole // 3600, min=whole % 3600 // 60)
+    return Message("ui.d-h", d=whole // 86_400, h=whole % 86_400 // 3600)
 
 
 def duration(seconds: float | None) -> str:
@@ -70,16 +60,6 @@ def milliseconds(value: float | None) -> str:
     if 0 < value < 0.1:
         return f"{value * 1000:.0f} µs"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, 12th, 13th, 21st ..."""
-    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
-
-
-def worst(levels: list[Level]) -> Level:
-    return max(levels, key=LEVELS.index, default="ok")
 
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-~])")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import Closed, ConnectionState, Process
 
-from dashboard.model.answers import Closed, Connection, Process
-from dashboard.model.snapshot import Snapshot
-
-Shown = TypeVar("Shown", bound=BaseModel)
+Shown = TypeVar("Shown")
 
 CONNECTION_COLUMNS: Final = (
     "router",
@@ -56,6 +54,8 @@ ROUTER_COLUMNS: Final = (
     "bytes_in",
     "bytes_out",
 )
+NOT_SEARCHED: Final = frozenset({"cwd"})
+"""The same folder for all: its words would find everything."""
 PAGE_SIZE: Final = 100
 """Rows of one page: what a browser lays out without a stutter."""
 
@@ -78,9 +78,10 @@ class ListPage(Generic[Shown]):
         return max(1, -(-self.total // self.limit))
 
 
-def matches(row: BaseModel, wanted: str) -> bool:
+def matches(row: Any, wanted: str) -> bool:
     """Whether every word of `wanted` is somewhere in the row's texts; case does not matter."""
-    texts = " ".join(str(value) for value in row.__dict__.values() if isinstance(value, str)).casefold()
+    values = (getattr(row, field.name) for field in fields(row) if field.name not in NOT_SEARCHED)
+    texts = " ".join(value for value in values if isinstance(value, str)).casefold()
     return all(word in texts for word in wanted.casefold().split())
 
 
@@ -105,7 +106,7 @@ def closed(snapshot: Snapshot, q: str = "") -> list[Closed]:
     return [one for one in found if matches(one, q)] if q.strip() else found
 
 
-def preferred(connections: Sequence[Connection]) -> dict[str, str]:
+def preferred(connections: Sequence[ConnectionState]) -> dict[str, str]:
     """Which router each peer sends through, by the peer's name."""
     return {row.name: row.router for row in connections if row.name and row.preferred}
 

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from dashboard.model.answers import Group, GroupMethods, MethodShown
+from dashboard.model.answers import GroupMethods, MethodShown
 from dashboard.views.formatting import percentile_ms
+from luabus.cluster.state import GroupState
 
 INTERNAL = "luabus."
 """What every service answers by itself; not for the page, nor for the figures."""
 
 
-def merge(group: Group, answers: Mapping[str, Any]) -> GroupMethods:
+def merge(group: GroupState, answers: Mapping[str, Any]) -> GroupMethods:
     """`answers` by service id: the list that `luabus.methods` gives, or an exception."""
     names = {slot.service_id: slot.name for slot in group.slots}
     silent: dict[str, str] = {}

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from dashboard.model.answers import Process
 from dashboard.views.formatting import unstyled
+from luabus.cluster.state import Process
+from luabus.messages import Message
 
 ORDER: Final = ("restart", "start", "stop", "kill")
 
@@ -39,9 +40,9 @@ def verbs_of_all(processes: Iterable[Process]) -> tuple[str, ...]:
     return tuple(verb for verb in ORDER if verb in found)
 
 
-def why(process: Process) -> str:
-    """Why it is in its state, in the launcher's words; empty for one that runs, or is over and meant to be."""
-    return "" if process.state in ("running", "exited") else process.detail
+def why(process: Process) -> Message | None:
+    """Why it is in its state; None for one that runs, or is over and meant to be."""
+    return None if process.state in ("running", "exited") or not process.detail else process.reason
 
 
 def last_word(process: Process) -> str:

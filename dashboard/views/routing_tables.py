@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.model.answers import Group, KeyPlace, KeyPlaces, RouterTable, Routes, Slot
-from dashboard.model.snapshot import RouterState, Snapshot
-from dashboard.views import entries
+from dashboard.model.answers import KeyPlace, KeyPlaces, RouterTable, Routes
+from luabus.cluster import entries
+from luabus.cluster.snapshot import RouterState, Snapshot
+from luabus.cluster.state import GroupState, Slot
 
 _Foreign = Mapping[tuple[str, str], str]
 """By router and service id."""
@@ -87,35 +88,9 @@ class GroupTable:
         )
 
     @property
-    def level(self) -> str:
-        masterless = self.mastered and not any(cell.master for cell in self.masters if not cell.past)
-        cells = [cell for row in self.rows for cell in row.cells if not cell.past]
-        if masterless or (cells and not any(cell.state == "live" for cell in cells)):
-            return "bad"
-        foreign = any(cell.foreign for cell in cells)
-        return "warn" if self.vacant or self.differs or foreign else "ok"
-
-
-def hash_slots(group: Group) -> list[Slot]:
-    """The group's hash array, in order. Members outside of it have no slot number."""
-    return sorted((slot for slot in group.slots if slot.slot is not None), key=lambda slot: slot.slot or 0)
-
-
-def _agreed(group: Group) -> tuple[object, ...]:
-    """What all routers must have alike; tokens are each router's own, only live or vacant counts."""
-    entries = sorted(
-        (slot.service_id, slot.token == 0, slot.slot if slot.slot is not None else -1) for slot in group.slots
-    )
-    return (group.master, group.epoch, tuple(entries))
-
-
-def differing_groups(snapshot: Snapshot) -> set[int]:
-    """The numbers of the groups about which the connected routers do not say the same."""
-    tables = [router for router in snapshot.routers if router.connected and router.seen is not None]
-    # A group without entries is only a name that one router has heard and the other not yet.
-    said = [{group.group: _agreed(group) for group in router.groups if group.slots} for router in tables]
-    numbers = {number for table in said for number in table}
-    return {number for number in numbers if len({table.get(number) for table in said}) > 1}
+    def names(self) -> tuple[str, ...]:
+        """The group's, and those of its entries."""
+        return self.name, *(row.name for row in self.rows)
 
 
 def routes(snapshot: Snapshot) -> Routes:
@@ -129,7 +104,7 @@ def routes(snapshot: Snapshot) -> Routes:
         )
         for router in snapshot.routers
     )
-    return Routes(consistent=snapshot.routed and not differing_groups(snapshot), routers=tables)
+    return Routes(consistent=snapshot.routed and not snapshot.differing_groups(), routers=tables)
 
 
 def group_tables(snapshot: Snapshot) -> list[GroupTable]:
@@ -156,7 +131,7 @@ def _table(
         found.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
     )
     # A router that lacks the group altogether has nobody in it.
-    nobody = Group(group=number, name=groups[0].name)
+    nobody = GroupState(group=number, name=groups[0].name)
     counted = [held[name] or nobody for name in telling]
     masters = {group.master for group in counted}
     latest = max(counted, key=lambda group: group.epoch)
@@ -164,8 +139,8 @@ def _table(
         group=number,
         name=groups[0].name,
         mode=next((group.mode for group in groups if group.mode), ""),
-        slots=max(len(hash_slots(group)) for group in counted),
-        vacant=max(sum(slot.token == 0 for slot in hash_slots(group)) for group in counted),
+        slots=max(len(group.hash_slots()) for group in counted),
+        vacant=max(sum(slot.token == 0 for slot in group.hash_slots()) for group in counted),
         members=min(sum(slot.token != 0 for slot in group.slots) for group in counted),
         master=None if None in masters else latest.master,
         epoch=latest.epoch,
@@ -178,7 +153,7 @@ def _numeric(service_id: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in service_id.split("."))
 
 
-def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[MasterCell, ...]:
+def _masters(held: dict[str, GroupState | None], live: Sequence[str]) -> tuple[MasterCell, ...]:
     said = {(group.master, group.epoch) if group else (None, 0) for name in live for group in [held[name]]}
     cells = []
     for router, group in held.items():
@@ -199,7 +174,7 @@ def _masters(held: dict[str, Group | None], live: Sequence[str]) -> tuple[Master
     return tuple(cells)
 
 
-def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str], foreign: _Foreign) -> Row:
+def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], foreign: _Foreign) -> Row:
     found = {
         router: next((s for s in group.slots if s.service_id == slot.service_id), None) if group else None
         for router, group in held.items()
@@ -226,22 +201,12 @@ def _row(slot: Slot, held: dict[str, Group | None], live: Sequence[str], foreign
     return Row(slot.service_id, slot.name, slot.slot, moved, cells)
 
 
-def place(group: Group, hashed: int) -> tuple[Slot | None, Slot | None]:
-    """The slot that owns a hash, and the one that serves it now: the owner, or the next live slot after it."""
-    slots = hash_slots(group)
-    if not slots:
-        return None, None
-    start = hashed % len(slots)
-    around = slots[start:] + slots[:start]
-    return slots[start], next((slot for slot in around if slot.token), None)
-
-
 def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPlaces:
     """Where each connected router sends `key`, whose hash is given."""
     places = []
     for router in snapshot.live_tables():
         group = next((g for g in router.groups if g.group == number), None)
-        owner, serves = place(group, hashed) if group else (None, None)
+        owner, serves = group.place(hashed) if group else (None, None)
         places.append(
             KeyPlace(
                 router=router.name,

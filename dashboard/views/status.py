@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections import Counter
 
 from dashboard.model.answers import GroupStatus, Problem, RouterStatus, Status
-from dashboard.model.snapshot import Snapshot
-from dashboard.views.health import assess
-from dashboard.views.routing_tables import differing_groups, group_tables
+from dashboard.views.formatting import span
+from dashboard.views.routing_tables import group_tables
+from luabus.cluster.health import assess
+from luabus.cluster.snapshot import Snapshot
+from luabus.messages import Message
+
+
+def staleness(snapshot: Snapshot) -> Message | None:
+    """While no router answers: how old is what the pages show of them."""
+    if snapshot.routed:
+        return None
+    seen = max((router.seen for router in snapshot.routers if router.seen is not None), default=None)
+    if seen is None:
+        return Message("ui.no-router-ever-answered", why=snapshot.bus_error or "")
+    return Message("ui.routes-are-as-last-known", ago=span(snapshot.at - seen))
 
 
 def status_of(snapshot: Snapshot) -> Status:
@@ -38,8 +50,8 @@ def status_of(snapshot: Snapshot) -> Status:
         cluster=snapshot.cluster,
         level=health.level,
         sentence=str(health.sentence),
-        problems=tuple(Problem(level=t.level, text=str(t.text), subject=t.subject) for t in health.troubles),
-        consistent=snapshot.routed and not differing_groups(snapshot),
+        problems=tuple(Problem(**finding.as_map()) for finding in health.findings),
+        consistent=snapshot.routed and not snapshot.differing_groups(),
         routers=tuple(routers),
         groups=tuple(groups),
         processes=dict(Counter(process.state for process in snapshot.processes)),

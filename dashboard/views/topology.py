@@ -10,11 +10,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard.model.answers import Connection, Group, Level, Process
-from dashboard.model.snapshot import Snapshot
-from dashboard.views.formatting import LEVELS, rate
-from dashboard.views.health import lacks_master, process_level
+from dashboard.views.formatting import rate
 from dashboard.views.list_query import preferred
+from luabus.cluster.health import Health, assess, process_level
+from luabus.cluster.snapshot import Snapshot
+from luabus.cluster.state import LEVELS, ConnectionState, GroupState, Level, Process, worst
 
 ROW = 30.0
 HEADER = 30.0
@@ -116,7 +116,7 @@ class _Instance:
     note: str
 
 
-_Content = tuple[Group | None, list[_Instance]]
+_Content = tuple[GroupState | None, list[_Instance]]
 
 
 def shortened(name: str, width: float) -> str:
@@ -137,18 +137,19 @@ def shortened(name: str, width: float) -> str:
 
 def draw(snapshot: Snapshot, shape: Shape = WIDE) -> Drawing:
     """The drawing for one shape."""
-    contents = _contents(snapshot)
+    health = assess(snapshot)
+    contents = _contents(snapshot, health)
     columns = _columns(contents, shape)
     height = max((_column_height(column) for column in columns), default=0.0)
     routers_height = len(snapshot.routers) * (ROUTER_HEIGHT + GAP) - GAP
     height = max(height, routers_height, 60.0)
-    routers = _place_routers(snapshot, shape, height)
+    routers = _place_routers(snapshot, shape, height, health)
     cards: list[GroupCard] = []
     for number, column in enumerate(columns):
         x = 0.0 if shape.two_sided and number == 0 else shape.width - shape.card
         y = 1.0 + (height - _column_height(column)) / 2
         for group, instances in column:
-            card = _place_card(group, instances, x, y, shape.card)
+            card = _place_card(group, instances, x, y, shape.card, health)
             cards.append(card)
             y += card.height + GAP
     lines = _lines(snapshot, cards, routers)
@@ -156,7 +157,7 @@ def draw(snapshot: Snapshot, shape: Shape = WIDE) -> Drawing:
     return Drawing(name, shape.width, height + 2, routers, tuple(cards), lines)
 
 
-def _contents(snapshot: Snapshot) -> list[_Content]:
+def _contents(snapshot: Snapshot, health: Health) -> list[_Content]:
     """Each group with its instances: what the routers hold, and what the launcher runs besides; then what is in no group."""
     rates: dict[str, float] = {}
     for row in snapshot.connections if snapshot.routed else ():
@@ -171,7 +172,15 @@ def _contents(snapshot: Snapshot) -> list[_Content]:
                 names.setdefault(process.name, False)
         ordered = sorted(names, key=_natural)
         instances = [
-            _instance(name, names[name], known.get(name), name == master, rates.get(name)) for name in ordered
+            _instance(
+                name,
+                names[name],
+                known.get(name),
+                name == master,
+                rates.get(name),
+                health.level_of(name, group.name),
+            )
+            for name in ordered
         ]
         result.append((group, instances))
     # The dashboard itself is not drawn: it draws.
@@ -195,13 +204,19 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _instance(
-    name: str, live: bool, process: Process | None, master: bool, per_second: float | None
+    name: str,
+    live: bool,
+    process: Process | None,
+    master: bool,
+    per_second: float | None,
+    found: Level,
 ) -> _Instance:
-    level: Level = "ok" if live else "warn"
+    # Nobody misses one that is away while its group is well: it was scaled away.
+    level: Level = "ok" if live or found == "ok" else "warn"
     state = "live" if live else "vacant"
     if process is not None:
         state = process.state if live or process.state != "running" else "vacant"
-        level = max(level, process_level(process), key=LEVELS.index)
+        level = worst([level, process_level(process)])
     note = rate(per_second) if live and per_second is not None else state
     return _Instance(name, level, state, master, note)
 
@@ -226,7 +241,7 @@ def _column_height(column: Sequence[_Content]) -> float:
     return sum(_card_height(instances) + GAP for _, instances in column) - (GAP if column else 0)
 
 
-def _place_routers(snapshot: Snapshot, shape: Shape, height: float) -> tuple[RouterNode, ...]:
+def _place_routers(snapshot: Snapshot, shape: Shape, height: float, health: Health) -> tuple[RouterNode, ...]:
     count = len(snapshot.routers)
     x = (shape.width - shape.router) / 2 if shape.two_sided else 1.0
     pitch = min(ROUTER_HEIGHT + 90.0, height / max(count, 1))
@@ -235,7 +250,7 @@ def _place_routers(snapshot: Snapshot, shape: Shape, height: float) -> tuple[Rou
     for number, router in enumerate(snapshot.routers):
         rates = [row.rate_in for row in snapshot.connections if row.router == router.name]
         note = rate(sum(rates)) if router.connected else "no answer"
-        level: Level = "ok" if router.connected else "bad"
+        level = health.level_of(router.name) if snapshot.routed else "bad"
         nodes.append(
             RouterNode(
                 name=router.name,
@@ -252,7 +267,7 @@ def _place_routers(snapshot: Snapshot, shape: Shape, height: float) -> tuple[Rou
 
 
 def _place_card(
-    group: Group | None, instances: list[_Instance], x: float, y: float, width: float
+    group: GroupState | None, instances: list[_Instance], x: float, y: float, width: float, health: Health
 ) -> GroupCard:
     hidden = 0
     if len(instances) > MOST_ROWS:
@@ -279,9 +294,8 @@ def _place_card(
     slots = [slot for slot in group.slots if slot.slot is not None] if group else []
     vacant = sum(slot.token == 0 for slot in slots)
     note = f"{len(slots) - vacant}/{len(slots)}" if slots else str(len(instances))
-    levels: list[Level] = [one.level for one in instances]
-    level: Level = "bad" if group and lacks_master(group) else max(levels, key=LEVELS.index, default="ok")
     name = group.name if group else ""
+    level = worst([health.level_of(name) if group else "ok", *(one.level for one in instances)])
     label = shortened(name, width - 28 - NOTE / 2)
     return GroupCard(name, label, note, x, y, width, _card_height(instances), level, nodes, hidden)
 
@@ -289,19 +303,20 @@ def _place_card(
 def _lines(snapshot: Snapshot, cards: Sequence[GroupCard], routers: Sequence[RouterNode]) -> tuple[Line, ...]:
     rows = {(row.name, row.router): row for row in snapshot.connections}
     chosen = preferred(snapshot.connections)
+    connected = {router.name for router in snapshot.routers if router.connected}
     lines = []
     for card in cards:
         for instance in card.instances:
             for router in routers:
                 row = rows.get((instance.name, router.name))
-                if row is None or router.level != "ok":
+                if row is None or router.name not in connected:
                     continue
                 lines.append(_line(row, instance, router, chosen.get(instance.name) == router.name))
     # The faint ones first, so that the preferred ones lie above them.
     return tuple(sorted(lines, key=lambda line: line.preferred))
 
 
-def _line(row: Connection, instance: InstanceNode, router: RouterNode, is_preferred: bool) -> Line:
+def _line(row: ConnectionState, instance: InstanceNode, router: RouterNode, is_preferred: bool) -> Line:
     from_left = instance.x < router.x
     x1 = instance.x + instance.width if from_left else instance.x
     y1 = instance.y + ROW / 2 - 2

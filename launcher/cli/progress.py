@@ -15,6 +15,7 @@ from launcher.plan.plan import Plan, dashboard_url
 from launcher.runtime.log_files import Line
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
+from luabus.messages import of_map
 
 
 class Output(Protocol):
@@ -117,10 +118,12 @@ class Foreground:
         if event["kind"] == "state":
             state = str(event["state"])
             if state in ("backoff", "failed") or (not self._up and state == "running"):
-                text = event["text"].partition(" -> ")[2]
-                self._say(f"{event['name']} is {text.replace(state, self._style.state(state), 1)}")
-        elif event["kind"] == "verb":
-            self._say(f"{event['text']} {event['name']} (by {event['by'] or 'an admin'})")
+                message = of_map(event["message"])
+                why = message.values.get("why") if message is not None else None
+                told = f": {why}" if why is not None else ""
+                self._say(f"{event['name']} is {self._style.state(state)}{told}")
+        elif event["by"]:
+            self._say(f"{event['text']} (by {event['by']})")
 
     async def _follow(self, supervisor: Supervisor) -> None:
         follower = supervisor.logs.follow(())

@@ -13,6 +13,7 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
     """The cluster, then one row per process, then what is wrong."""
     rows = status["processes"]
     up = sum(1 for row in rows if row["state"] == "running")
+    health = status["health"]
     head = (
         f"{style(str(status['cluster']), 'bold')} is {style.state(str(status['state']))}: "
         f"{up} of {len(rows)} processes run, up {format_duration(status['uptime_s'])}, launcher pid {status['pid']}"
@@ -26,8 +27,8 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
     if status["dashboard"]:
         lines.append(f"dashboard: {status['dashboard']} (`luabus-cluster token` prints the login URL)")
     lines += ["", processes_text(rows, style)]
-    if status["problems"]:
-        lines += ["", *(style.clean(f"! {problem}") for problem in status["problems"])]
+    if health["problems"]:
+        lines += ["", *(style.clean(f"! {problem['text']}") for problem in health["problems"])]
     return "\n".join(lines)
 
 

@@ -26,7 +26,8 @@ STATE_COLOURS: Final = {
     "exited": "dim",
     "failed": "red",
     "healthy": "green",
-    "degraded": "red",
+    "degraded": "yellow",
+    "down": "red",
 }
 NAME_COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 

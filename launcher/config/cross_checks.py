@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
+from luabus.net import is_loopback
 
 RESERVED = ("router", "dashboard", "launcher")
 """Names of the launcher's own processes and of its log."""
@@ -147,16 +147,6 @@ def _listening(config: ClusterConfig) -> Iterator[Fault]:
                 f'found "{section.host}", which others can reach, unencrypted; allowed: 127.0.0.1, ::1, localhost,'
                 f" or any address with allow_plaintext = true{also}",
             )
-
-
-def is_loopback(host: str) -> bool:
-    """True for addresses that only this machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _lease(config: ClusterConfig) -> Iterator[Fault]:

@@ -81,7 +81,7 @@ def _problem(error: dict[str, Any], lines: dict[tuple[str, ...], int]) -> Proble
         text = f"found {found}; allowed: {context['expected']}"
         if isinstance(error["input"], str):
             choices = [choice.strip("' ") for choice in context["expected"].replace(" or ", ", ").split(",")]
-            if (hint := suggest(error["input"], choices)).startswith("did"):
+            if (hint := suggest(error["input"], choices)).code == "hint.did-you-mean":
                 text = f"{text}; {hint}"
     elif kind == "value_error":
         text = str(context["error"])

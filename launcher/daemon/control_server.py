@@ -20,11 +20,12 @@ from launcher.runtime.log_store import Follower
 from launcher.supervision.operations import Names, Operations
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import LuabusError, Refused
+from luabus.messages import Message, of_map
 
 MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
-MAX_NOTE: Final = 500
-"""Characters of a note's name and of its text."""
+MAX_NOTE: Final = 4000
+"""Characters of a note's kind, name, and message in JSON."""
 MAX_TEXT: Final = CONTROL_BUFFER // 4
 """Log lines, and characters of log text, in one answer."""
 
@@ -84,9 +85,8 @@ class ControlServer:
     def process(self, name: str) -> dict[str, Any]:
         instances = self._supervisor.resolve(name)
         if len(instances) != 1 or instances[0].name != name:
-            raise Refused(
-                f'"{name}" is a service; its processes: {", ".join(instance.name for instance in instances)}'
-            )
+            names = [instance.name for instance in instances]
+            raise Refused.coded(Message("refusal.is-a-service", name=name, names=names))
         return self._view.process(instances[0])
 
     def logs(self, names: str | Sequence[str] | None = None, lines: int = 100) -> list[dict[str, Any]]:
@@ -135,9 +135,15 @@ class ControlServer:
     def down(self, who: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._verbs.down(who or {})
 
-    def note(self, name: str, text: str, who: Mapping[str, Any] | None = None) -> None:
-        """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection."""
-        self._supervisor.events.add("verb", str(name)[:MAX_NOTE], str(text)[:MAX_NOTE], dict(who or {}))
+    def note(self, kind: str, name: str, message: Any, who: Mapping[str, Any] | None = None) -> None:
+        """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection.
+
+        `message` is `{"code", "values"}`, in JSON no longer than `MAX_NOTE`.
+        """
+        told = of_map(message)
+        if told is None or len(json.dumps(message)) > MAX_NOTE or max(len(kind), len(name)) > MAX_NOTE:
+            raise Refused.coded(Message("refusal.no-note", most=MAX_NOTE))
+        self._supervisor.events.add(kind, name, told, who)
 
     # -- within -----------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
+from luabus.messages import Message
 
 LOCK_PATIENCE_S: Final = 3.0
 """A launcher that was killed holds its lock until its guard has cleaned up; so long a new one waits for that."""
@@ -166,18 +167,17 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float 
             if timeout_s is not None and now - began >= timeout_s and verdict == Verdict():
                 verdict = out_of_time(instances, timeout_s)
             if verdict.ready:
-                supervisor.events.add(
-                    "cluster",
-                    "",
-                    f"all {len(supervisor.instances)} processes are ready after {now - began:.1f} s",
-                )
+                seconds = f"{now - began:.1f}"
+                came_up = Message("run.is-ready-after", count=len(supervisor.instances), seconds=seconds)
+                supervisor.events.add("cluster", "", came_up)
                 reporter.ready(supervisor, now - began)
                 return
             if verdict.failed:
                 supervisor.logs.of(verdict.failed).flush()
                 tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
-                reporter.failed(StartFailed(verdict.reason, [line.text for line in tail]))
-                supervisor.stop(verdict.reason, 1)
+                reason = verdict.reason or Message("run.does-not-come-up")
+                reporter.failed(StartFailed(str(reason), [line.text for line in tail]))
+                supervisor.stop(reason, 1)
                 return
             changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -195,7 +195,7 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
         while not supervisor.stopping:
             changed.clear()
             await changed.wait()
-        reporter.stopping(supervisor.why_stopped)
+        reporter.stopping(str(supervisor.why_stopped))
         while True:
             await asyncio.sleep(STOP_NEWS_S)
             names = [
@@ -226,7 +226,8 @@ def _hear_signals(
                 supervisor.kill_now()
         else:
             name = signal.Signals(number).name
-            supervisor.stop("Ctrl-C" if number == signal.SIGINT else f"the launcher got {name}")
+            interrupted = number == signal.SIGINT
+            supervisor.stop(Message("run.ctrl-c" if interrupted else "run.got-a-signal", signal=name))
 
     def direct(number: int) -> None:
         if echoes[number].heard(loop.time()):
@@ -250,17 +251,18 @@ def _hear_signals(
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:
-    from luabus.errors import Refused
+    from luabus.errors import Refused, explain
 
     try:
         await verbs.reload(False, {"by": "SIGHUP", "from": "signal"})
     except Refused as error:
-        supervisor.events.add("cluster", "", f"reload by SIGHUP: {error}")
-        supervisor.logs.of("launcher").say(f"reload by SIGHUP: {error}")
+        refused = Message("run.reload-by-sighup-refused", why=explain(error))
+        supervisor.events.add("cluster", "", refused)
+        supervisor.logs.of("launcher").say(str(refused))
 
 
 def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
     loop.remove_reader(lifeline)
-    supervisor.events.add("cluster", "", "the launcher's guard was killed")
+    supervisor.events.add("cluster", "", Message("run.guard-was-killed"))
     supervisor.exit_code = 1
     supervisor.kill_now()

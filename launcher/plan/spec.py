@@ -87,5 +87,12 @@ class ProcessSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def daemon(self) -> bool:
+        """Whether it is meant to go on for ever, so that its end is missed: what is luabus' own, and a command that is probed or
+        always restarted. Any other command is a job."""
+        probed = self.ready or self.startup or self.liveness
+        return self.kind is not Kind.COMMAND or bool(probed) or self.rules.restart.policy == "always"
+
+    @property
     def service_id(self) -> str | None:
         return None if self.group is None else f"{self.group}.{self.instance}"

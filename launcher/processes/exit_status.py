@@ -55,8 +55,10 @@ def signal_number(name: str) -> int:
     try:
         return int(signal.Signals[text])
     except KeyError:
-        usual = ", ".join(s.name for s in signal.Signals if s.name in _USUAL)
+        usual = ", ".join(USUAL)
         raise ValueError(f"there is no signal {name!r}; usual are {usual}") from None
 
 
 _USUAL = {"SIGTERM", "SIGKILL", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGSTOP", "SIGCONT"}
+USUAL = tuple(one.name for one in signal.Signals if one.name in _USUAL)
+"""What people send, as far as this system has it."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import luabus
 import luabus.admin
+from luabus.cluster.snapshot import RouterState, Snapshot
+from luabus.cluster.state import ConnectionState, GroupState, RouterStats, of_map
 
-ALARMS_PATIENCE_S: Final = 0.3
-"""How long a status waits for the routers' alarms."""
+PATIENCE_S: Final = 0.3
+"""How long a status waits for what the routers must be asked: their alarms and connections."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,16 @@ class BusWatch:
         self._secret = secret
         self._on_change = on_change
         self._connected: set[str] = set()
-        self._snapshots: dict[str, dict[int, dict[str, Any]]] = {}
+        self._groups_at: dict[str, dict[int, GroupState]] = {}
+        self._since: Mapping[str, float] = {}
         self._live: dict[tuple[str, int], frozenset[str]] = {}
         self._bus = luabus.Bus()
-        self._bus.on_router = self._router
-        self._bus.on_group = self._group
+        self._bus.on_router(self._router)
+        self._bus.on_group(self._group)
 
     async def start(self) -> None:
         """Begins to connect, and goes on for as long as it takes."""
-        await self._bus.start(self._addresses, groups=self._groups, secret=self._secret)
+        await self._bus.start(self._addresses, groups=self._groups, security=luabus.Security.of(self._secret))
         await self._bus.watch()
 
     async def close(self) -> None:
@@ -80,26 +84,48 @@ class BusWatch:
             return True
         return any(row["service_id"] == f"{group}.{instance}" for row in rows)
 
-    async def alarms(self) -> list[dict[str, Any]]:
-        """What the connected routers warn of: `{"router", "kind", "text", "since", "count"}`. One that does not answer soon is
-        left out; being lost is told by other means."""
+    def snapshot(self, cluster: str) -> Snapshot:
+        """The routers and their tables at this moment, and since when something is so that is a fault if it lasts."""
+        now = time.time()
+        routers = tuple(
+            RouterState(
+                name,
+                address,
+                name in self._connected,
+                now if name in self._connected else None,
+                tuple(group for _, group in sorted(self._groups_at.get(name, {}).items())),
+            )
+            for name, address in ((f"router.{n}", address) for n, address in enumerate(self._addresses, 1))
+        )
+        snapshot = Snapshot(cluster, now, routers)
+        self._since = snapshot.lasting(self._since)
+        return replace(snapshot, since=self._since)
+
+    async def counted(self) -> tuple[dict[str, RouterStats], tuple[ConnectionState, ...]]:
+        """What the connected routers count and warn of, by router, and all their connections. Nothing of what does not come soon;
+        being lost is told by other means."""
+        if not self._connected:
+            return {}, ()
         try:
-            async with asyncio.timeout(ALARMS_PATIENCE_S):
-                rows = await luabus.admin.stats(self._bus)
+            async with asyncio.timeout(PATIENCE_S):
+                stats, connections = await asyncio.gather(
+                    luabus.admin.stats(self._bus), luabus.admin.connections(self._bus)
+                )
         except (luabus.LuabusError, TimeoutError):
-            return []
-        return [{"router": row["router"], **alarm} for row in rows for alarm in row["alarms"]]
+            return {}, ()
+        by_router = {str(row["router"]): RouterStats.read(row) for row in stats}
+        return by_router, tuple(of_map(ConnectionState, row) for row in connections)
 
     def masters(self) -> dict[int, dict[str, Any]]:
         """By group: `{"master": "2.1" | None, "epoch": n}`, the highest epoch that any connected router knows. Of two that know
         the same epoch, the one that names a master: the other has just started, or just lost its connection to it."""
         found: dict[int, dict[str, Any]] = {}
         for router in self._connected:
-            for group, snapshot in self._snapshots.get(router, {}).items():
-                said = {"master": snapshot.get("master"), "epoch": snapshot.get("epoch")}
-                known = found.get(group)
+            for number, group in self._groups_at.get(router, {}).items():
+                said = {"master": group.master, "epoch": group.epoch}
+                known = found.get(number)
                 if known is None or _rank(said) > _rank(known):
-                    found[group] = said
+                    found[number] = said
         return found
 
     def _router(self, name: str, connected: bool) -> None:
@@ -107,13 +133,13 @@ class BusWatch:
             self._connected.add(name)
         else:
             self._connected.discard(name)
-            for group in self._snapshots.pop(name, {}):
+            for group in self._groups_at.pop(name, {}):
                 self._live.pop((name, group), None)
         self._on_change()
 
     def _group(self, name: str, snapshot: dict[str, Any]) -> None:
         group = int(snapshot["group"])
-        self._snapshots.setdefault(name, {})[group] = snapshot
+        self._groups_at.setdefault(name, {})[group] = GroupState.read(snapshot)
         self._live[name, group] = frozenset(
             str(slot["service_id"]) for slot in snapshot["slots"] if slot["token"]
         )

@@ -6,11 +6,12 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from launcher.runtime.log_files import RotatingFile, utc_now
 from launcher.runtime.run_dir import RunDir
+from luabus.messages import Message
 
 KEPT: Final = 2000
 """Events kept in memory."""
@@ -20,10 +21,11 @@ FILE_SIZE: Final = 1024 * 1024
 
 
 class EventLog:
-    """Events `{"id", "time", "at", "kind", "name", "text", "by", "from"}`, ids rising from 1.
+    """Events `{"id", "time", "at", "kind", "name", "message", "text", "by", "from"}`, ids rising from 1.
 
-    `time` is UTC text, `at` the same as seconds since the epoch. `kind`: state, verb, cluster. `by` and `from` say who asked,
-    empty for the launcher itself. Listeners are called with each event as it is added.
+    `time` is UTC text, `at` the same as seconds since the epoch. `kind` is `state`, `process` or `cluster`, or the verb that a
+    person used: `stop`, `register`. `message` is `{"code", "values"}`, `text` its English. `by` and `from` say who asked, empty
+    for the launcher itself. Listeners are called with each event as it is added.
     """
 
     def __init__(self, run_dir: RunDir) -> None:
@@ -32,7 +34,9 @@ class EventLog:
         self._last = 0
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
 
-    def add(self, kind: str, name: str, text: str, who: dict[str, Any] | None = None, **more: Any) -> None:
+    def add(
+        self, kind: str, name: str, message: Message, who: Mapping[str, Any] | None = None, **more: Any
+    ) -> None:
         """Adds an event about the process `name` (empty: the cluster)."""
         self._last += 1
         asked = who or {}
@@ -42,7 +46,8 @@ class EventLog:
             "at": time.time(),
             "kind": kind,
             "name": name,
-            "text": text,
+            "message": message.as_map(),
+            "text": str(message),
             "by": str(asked.get("by", "")),
             "from": str(asked.get("from", "")),
             **more,

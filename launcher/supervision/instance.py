@@ -17,11 +17,12 @@ from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
-from launcher.supervision.lifecycle import Action, Lifecycle
+from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
 from launcher.supervision.process_run import ProcessRun, RunListener
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
+from luabus.messages import Message
 
 
 class InstanceOwner(Protocol):
@@ -122,7 +123,7 @@ class Instance:
         """It may start now."""
         self._step(self.machine.clear)
 
-    def stop(self, why: str = "stopped", *, again: bool = False) -> None:
+    def stop(self, why: Message = STOPPED, *, again: bool = False) -> None:
         """Wants it down; with `again`, then up."""
         self._step(lambda now: self.machine.stop(now, why, again=again))
 
@@ -130,7 +131,7 @@ class Instance:
         """SIGKILL to what is stopping."""
         self._step(lambda _: self.machine.kill_now())
 
-    def unhealthy(self, why: str) -> None:
+    def unhealthy(self, why: Message) -> None:
         """Replaces it, as after a crash."""
         self.log.say(f"is replaced: {why}")
         self._step(lambda now: self.machine.unhealthy(now, why))
@@ -141,7 +142,7 @@ class Instance:
             raise ProcessLookupError
         self.run.signal(number)
 
-    def set_waiting(self, detail: str, *, stuck: bool) -> None:
+    def set_waiting(self, detail: Message, *, stuck: bool) -> None:
         """As `Lifecycle.await_turn`."""
         self.machine.await_turn(detail, stuck=stuck)
         self._tell()

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from enum import Enum
 
 from launcher.plan.spec import LifecycleSettings
-from launcher.processes.exit_status import ExitStatus
+from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.supervision.states import TRANSITIONS, Event, State
-from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart
+from luabus.cluster.restart_policy import CrashHistory, Decision, GiveUp, Restart, is_crash
+from luabus.messages import Message
+
+STOPPED = Message("process.stopped")
 
 COULD_NOT_LOAD = 3
 """Exit code of `python -m luabus run` for a service that cannot be imported: no later try would fare better."""
@@ -38,7 +41,7 @@ class AfterStop(Enum):
 class Lifecycle:
     """The life of one process. Public attributes are for reading.
 
-    `state`, `since` (when it came into it), `detail` (why, for people), `deadline` (when `due` must be called, or None),
+    `state`, `since` (when it came into it), `detail` (why, or None), `deadline` (when `due` must be called, or None),
     `wanted` (a person wants it up), `has_process`, `restarts` (starts but the first), `returning` (it waits to start, and was
     up before: after a crash or a restart), `last_exit`, `ready_since`.
     """
@@ -47,7 +50,7 @@ class Lifecycle:
         self.rules = rules
         self.state = State.EXITED
         self.since = 0.0
-        self.detail = "not started yet"
+        self.detail: Message | None = Message("process.not-started-yet")
         self.deadline: float | None = None
         self.wanted = False
         self.has_process = False
@@ -59,7 +62,7 @@ class Lifecycle:
         self._chance = chance
         self._crashes = CrashHistory(rules.restart)
         self._then = AfterStop.STAY
-        self._verdict = ""
+        self._verdict = STOPPED
         self._replaced = False
         self._started_before = False
 
@@ -101,7 +104,7 @@ class Lifecycle:
             self._await_clearance(Event.START, now)
         return ()
 
-    def stop(self, now: float, why: str = "stopped", *, again: bool = False) -> tuple[Action, ...]:
+    def stop(self, now: float, why: Message = STOPPED, *, again: bool = False) -> tuple[Action, ...]:
         """Wants it down; with `again`, down and then up."""
         self.wanted = again
         if again:
@@ -123,7 +126,7 @@ class Lifecycle:
         """No more patience with one that is stopping."""
         return (Action.KILL,) if self.state is State.STOPPING else ()
 
-    def await_turn(self, detail: str, *, stuck: bool) -> None:
+    def await_turn(self, detail: Message, *, stuck: bool) -> None:
         """What it waits for, while it waits; see `stuck`."""
         if self.waiting:
             self.detail = detail
@@ -139,7 +142,7 @@ class Lifecycle:
         self.restarts += self._started_before
         self._started_before = True
         self.since = now
-        self.detail = "not ready yet"
+        self.detail = Message("process.not-ready-yet")
         self.deadline = now + self.rules.start_timeout if self.rules.must_report_ready else None
         return (Action.SPAWN,)
 
@@ -147,7 +150,7 @@ class Lifecycle:
         """The operating system would not start it: trying again would not help."""
         self.has_process = False
         self.last_exit = ExitStatus(reason=reason)
-        self._move(Event.SPAWN_FAILED, State.FAILED, now, reason)
+        self._move(Event.SPAWN_FAILED, State.FAILED, now, Message.verbatim(reason))
         return ()
 
     def ready(self, now: float) -> tuple[Action, ...]:
@@ -157,7 +160,7 @@ class Lifecycle:
             self._move(Event.READY, State.RUNNING, now)
         return ()
 
-    def unhealthy(self, now: float, why: str) -> tuple[Action, ...]:
+    def unhealthy(self, now: float, why: Message) -> tuple[Action, ...]:
         """It lives, but must be replaced: counts as a crash."""
         if self.state in (State.STARTING, State.RUNNING) and self.has_process:
             return self._end(Event.UNHEALTHY, now, AfterStop.APPLY_POLICY, why, crashed=True)
@@ -170,14 +173,10 @@ class Lifecycle:
             self._move(Event.EXIT, State.STOPPING, now, self.detail)
             return (Action.TERMINATE,) if leftovers else self.gone(now)
         if leftovers:
-            plural = "es" if leftovers > 1 else ""
-            return self._end(
-                Event.EXIT,
-                now,
-                AfterStop.APPLY_POLICY,
-                f"{status}; ending {leftovers} process{plural} it left behind",
-            )
-        return self._judge(Event.EXIT, now, f"{status}")
+            code = "process.left-some-behind" if leftovers > 1 else "process.left-one-behind"
+            why = Message(code, how=told(status), count=leftovers)
+            return self._end(Event.EXIT, now, AfterStop.APPLY_POLICY, why)
+        return self._judge(Event.EXIT, now, told(status))
 
     def gone(self, now: float) -> tuple[Action, ...]:
         """Nothing of its family lives any more."""
@@ -201,10 +200,12 @@ class Lifecycle:
             self._await_clearance(Event.DUE, now, returning=True)
             return ()
         if self.state is State.STARTING:
-            late = f"not ready within {self.rules.start_timeout:g} s"
+            late = Message("process.not-ready-within", seconds=f"{self.rules.start_timeout:g}")
             return self._end(Event.DUE, now, AfterStop.APPLY_POLICY, late, crashed=True)
         if self.state is State.STOPPING:
-            late = f"{self.detail}; did not end within {self.rules.stop_timeout:g} s, sent SIGKILL"
+            late = Message(
+                "process.did-not-end-within", why=self._verdict, seconds=f"{self.rules.stop_timeout:g}"
+            )
             self._move(Event.DUE, State.STOPPING, now, late)
             return (Action.KILL,)
         return ()
@@ -212,7 +213,7 @@ class Lifecycle:
     # -- within -----------------------------------------------------------------------------------------------
 
     def _end(
-        self, event: Event, now: float, then: AfterStop, why: str, *, crashed: bool = False
+        self, event: Event, now: float, then: AfterStop, why: Message, *, crashed: bool = False
     ) -> tuple[Action, ...]:
         self._then = then
         self._replaced = crashed
@@ -225,21 +226,21 @@ class Lifecycle:
         self.returning = returning
         self.has_process = False
         self.ready_since = None
-        self._move(event, State.STARTING, now, "waiting to start")
+        self._move(event, State.STARTING, now, Message("process.waiting-to-start"))
 
-    def _judge(self, event: Event, now: float, what: str) -> tuple[Action, ...]:
-        status = self.last_exit or ExitStatus(reason=what)
+    def _judge(self, event: Event, now: float, what: Message) -> tuple[Action, ...]:
+        status = self.last_exit or ExitStatus(reason=str(what))
         ready_for = None if self.ready_since is None else now - self.ready_since
         early = self.rules.must_report_ready and ready_for is None
         self.has_process = False
         self.ready_since = None
         if self.rules.load_failure_is_final and status.code == COULD_NOT_LOAD:
-            self._move(event, State.FAILED, now, "could not be loaded (see its log)")
+            self._move(event, State.FAILED, now, Message("process.could-not-be-loaded"))
             return ()
         replaced, self._replaced = self._replaced, False
-        crashed = replaced or early or not status.success
+        crashed = is_crash(success=status.success, early=early, replaced=replaced)
         if early and status.success and not replaced:
-            what = f"{what}, before it was ready"
+            what = Message("process.before-it-was-ready", how=what)
         late = replaced and early
         decision = self._crashes.ended(
             now, crashed=crashed, ready_for=ready_for, chance=self._chance(), late=late
@@ -247,16 +248,17 @@ class Lifecycle:
         self._carry_out(decision, event, now, what)
         return ()
 
-    def _carry_out(self, decision: Decision, event: Event, now: float, what: str) -> None:
+    def _carry_out(self, decision: Decision, event: Event, now: float, what: Message) -> None:
         if isinstance(decision, Restart):
-            self._move(event, State.BACKOFF, now, f"{what}; starts again in {decision.delay:.1f} s")
+            why = Message("process.starts-again-in", how=what, seconds=f"{decision.delay:.1f}")
+            self._move(event, State.BACKOFF, now, why)
             self.deadline = now + decision.delay
         elif isinstance(decision, GiveUp):
-            self._move(event, State.FAILED, now, f"{what}; given up: {decision.reason}")
+            self._move(event, State.FAILED, now, Message("process.given-up", how=what, why=decision.reason))
         else:
             self._move(event, State.EXITED, now, what)
 
-    def _move(self, event: Event, state: State, now: float, detail: str = "") -> None:
+    def _move(self, event: Event, state: State, now: float, detail: Message | None = None) -> None:
         allowed = TRANSITIONS.get((self.state, event), frozenset())
         if state not in allowed:
             raise RuntimeError(f"no transition from {self.state} to {state} on {event}")
@@ -266,3 +268,12 @@ class Lifecycle:
             self.deadline = None
         self.state = state
         self.detail = detail
+
+
+def told(status: ExitStatus) -> Message:
+    """How it ended."""
+    if status.signal is not None:
+        return Message("exit.signal", signal=signal_name(status.signal))
+    if status.code is not None:
+        return Message("exit.code", code=status.code)
+    return Message.verbatim(status.reason) if status.reason else Message("exit.unknown")

@@ -11,6 +11,8 @@ import asyncio
 from types import TracebackType
 from weakref import WeakValueDictionary
 
+from luabus.messages import Message
+
 
 class OperationQueue:
     """The lanes by process name; one exists as long as somebody has a place in it."""
@@ -25,7 +27,7 @@ class OperationQueue:
             lane = self._lanes[name] = _Queue()
         return Place(name, lane)
 
-    def preempt(self, name: str, why: str) -> Place:
+    def preempt(self, name: str, why: Message) -> Place:
         """As `place`; all that have one already are told `why`."""
         place = self.place(name)
         place.push_by(why)
@@ -41,11 +43,11 @@ class Place:
         self._seen = lane.times
 
     @property
-    def preempted(self) -> str:
-        """Why what was asked for is void, such as "was stopped meanwhile"; empty while it holds."""
-        return self._lane.why if self._lane.times != self._seen else ""
+    def preempted(self) -> Message | None:
+        """Why what was asked for is void, such as that it was stopped meanwhile; None while it holds."""
+        return self._lane.why if self._lane.times != self._seen else None
 
-    def push_by(self, why: str) -> None:
+    def push_by(self, why: Message) -> None:
         """Makes void whatever has a place already, except this one."""
         self._lane.times += 1
         self._lane.why = why
@@ -65,4 +67,4 @@ class _Queue:
         self.lock = asyncio.Lock()
         self.times = 0
         """How often somebody overtook the others."""
-        self.why = ""
+        self.why: Message | None = None

@@ -1,7 +1,7 @@
 """What people ask of a running cluster: start, stop, restart, kill, scale, reload, down.
 
 Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything before it changes anything (`Refused`), and returns
-`{"ok": bool, "text": str, "processes": {name: state}}`. With `wait` False it returns when the work has begun.
+a report (`reports.py`). With `wait` False it returns when the work has begun.
 Start, stop and restart take one name of a process or service, or several.
 
 Verbs on one process follow one another (`lanes.py`), except that a stop, by name or because the process is taken out of the
@@ -19,23 +19,27 @@ from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
 from launcher.plan.diff import Changes, compare
-from launcher.plan.plan import Plan, slots_of
+from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
-from launcher.processes.exit_status import signal_name, signal_number
+from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
 from launcher.supervision.process_run import ProcessRun
+from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
+from luabus.messages import Message
 
 Who = Mapping[str, Any]
-Report = dict[str, Any]
 Names = str | Sequence[str]
 
-STOPPED, REMOVED = "was stopped meanwhile", "was removed meanwhile"
-"""What overtook a verb."""
+STOPPED, REMOVED = "report.was-stopped-meanwhile", "report.was-removed-meanwhile"
+"""What overtook a verb, by its code."""
+
+RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
+Failure = Message | None  # why a step did not come about
 
 ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
 """Signals that end a process which does nothing against it."""
@@ -66,20 +70,27 @@ class Operations:
         What waits for something that does not come by itself goes on waiting, but the verb does not.
         """
         places = self._places(self._asked("start", names, who))
-        return await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
+        failures = await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
+        return self._report(_names(places), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
-        why = f"stopped by {who.get('by') or 'an admin'}"
-        places = self._halt(self._asked("stop", names, who)[::-1], why, STOPPED)
-        return await self._carry_out(
-            places[::-1], wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
+        why = Message("process.stopped-by", who=_by(who))
+        meant = self._asked("stop", names, who)[::-1]
+        self._supervisor.stopped_by.update(dict.fromkeys(meant, str(_by(who))))
+        places = self._halt(meant, why, STOPPED)
+        failures = await self._carry_out(
+            places, wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
         )
+        return self._report(_names(places[::-1]), *ended(failures), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
         places = self._places(self._asked("restart", names, who))
-        return await self._carry_out(places, wait, lambda: self._rolling(places, self._restart_one))
+        failures = await self._carry_out(
+            places, wait, lambda: self._rolling("restart", places, self._restart_one)
+        )
+        return self._report(_names(places), *ended(failures), ok=not failures)
 
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after.
@@ -88,38 +99,40 @@ class Operations:
         """
         try:
             number = signal_number(str(signal))
-        except ValueError as error:
-            raise Refused(str(error)) from None
+        except ValueError:
+            raise Refused.coded(
+                Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
+            ) from None
         instances = self._supervisor.resolve(name)
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            raise Refused(f"{name} has no process: it is {instances[0].state}")
+            state = Message(f"state.{instances[0].state}")
+            raise Refused.coded(Message("refusal.has-no-process", name=name, state=state))
         for instance in living:
-            self._supervisor.events.add(
-                "verb", instance.name, f"kill with {signal_name(number)}, pid {instance.pid}", dict(who)
-            )
+            kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
+            self._supervisor.events.add("kill", instance.name, kill, who)
             try:
                 instance.signal(number)
             except ProcessLookupError:
                 continue  # it ended by itself just now
             except PermissionError:
-                raise Refused(
-                    f"{instance.name} (pid {instance.pid}) runs as another user: no permission to signal it"
+                raise Refused.coded(
+                    Message("refusal.runs-as-another-user", name=instance.name, pid=instance.pid)
                 ) from None
         if wait and signal_name(number) in ENDING:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEATH_S):
                     for instance, run in runs:
                         await instance.until(partial(_is_over, run))
-        named = ", ".join(instance.name for instance in living)
-        return self._report([instance.name for instance in living], f"sent {signal_name(number)} to {named}")
+        signalled = [instance.name for instance in living]
+        return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
 
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
-        self._supervisor.events.add("verb", "", "down", dict(who))
-        self._supervisor.stop(f"down, by {who.get('by') or 'an admin'}")
-        return self._report(self._supervisor.instances, "the cluster stops")
+        self._supervisor.events.add("down", "", Message("audit.down"), who)
+        self._supervisor.stop(Message("run.down-by", who=_by(who)))
+        return self._report(self._supervisor.instances, Message("report.the-cluster-stops"))
 
     # -- the set of processes ---------------------------------------------------------------------------------
 
@@ -128,31 +141,35 @@ class Operations:
         supervisor = self._supervisor
         known = supervisor.plan.config.services
         if service not in known:
-            raise Refused(f'there is no service "{service}"; {suggest(service, known)}')
+            raise Refused.coded(
+                Message("refusal.no-such-service", name=service, hint=suggest(service, known))
+            )
         if not isinstance(instances, int) or not 0 <= instances <= MAX_INSTANCE:
-            raise Refused(f"found {instances!r} instances; allowed: 0 to {MAX_INSTANCE}")
+            raise Refused.coded(
+                Message("refusal.so-many-instances", found=repr(instances), most=MAX_INSTANCE)
+            )
         self._refuse_while_stopping()
         async with self._set_lock:
             scaled = {**self._scaled, service: instances}
             plan = supervisor.plan.scaled(scaled)
             changes = self._compare(plan)
-            supervisor.events.add("verb", service, f"scale to {instances}", dict(who))
+            scale = Message("audit.scale", name=service, instances=instances)
+            supervisor.events.add("scale", service, scale, who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._places(changes.added)
-        warning = _slot_warning(plan, service, instances)
+        warning = slot_warning(plan, service, instances)
 
-        async def work() -> list[str]:
+        async def work() -> list[Message]:
             await self._each(removed, self._remove_one)
             return await self._each(added, self._start_one)
 
-        report = await self._carry_out([*added, *removed[::-1]], wait, work)
-        text = f"{service} has {instances} instance{'' if instances == 1 else 's'}"
-        return {
-            **report,
-            "text": "; ".join(filter(None, [text, warning, "" if report["ok"] else report["text"]])),
-            "warning": warning,
-        }
+        places = [*added, *removed[::-1]]
+        failures = await self._carry_out(places, wait, work)
+        code = "report.has-one-instance" if instances == 1 else "report.has-instances"
+        told = [Message(code, name=service, count=instances), warning, *(failures or ())]
+        done = self._report(_names(places), *told, ok=not failures)
+        return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
         """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
@@ -163,13 +180,12 @@ class Operations:
             scaled, plan = self._reread(old)
             changes = self._compare(plan)
             if plan.run_dir != old.run_dir or plan.name != old.name:
-                raise Refused(
-                    "cluster.name and cluster.run_dir cannot change while it runs; use down, then up"
-                )
+                raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
+            summary = summary_of(changes)
             if dry_run:
-                return {"ok": True, "text": _summary(changes), "processes": {}, **changes.as_map()}
+                return {**self._report((), *summary), **changes.as_map()}
             self._check_new_ports(plan, changes)
-            supervisor.events.add("verb", "", f"reload: {_summary(changes)}", dict(who))
+            supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._places(changes.added)
@@ -177,24 +193,22 @@ class Operations:
             if (plan.routers, plan.groups) != (old.routers, old.groups):
                 await supervisor.rewatch()
 
-        async def work() -> list[str]:
+        async def work() -> list[Message]:
             await self._each(removed, self._remove_one)
             # Together, and the new ones first: what changed may depend on them from now on, and they on what changed.
             both = await asyncio.gather(
-                self._each(added, self._start_one), self._rolling(changed, self._renew_one)
+                self._each(added, self._start_one), self._rolling("reload", changed, self._renew_one)
             )
             return [failure for failures in both for failure in failures]
 
-        report = await self._carry_out([*added, *changed, *removed[::-1]], wait, work)
-        return {
-            **report,
-            "text": "; ".join(filter(None, [_summary(changes), report["text"]])),
-            **changes.as_map(),
-        }
+        places = [*added, *changed, *removed[::-1]]
+        failures = await self._carry_out(places, wait, work)
+        done = self._report(_names(places), *summary, *ended(failures), ok=not failures)
+        return {**done, **changes.as_map()}
 
     # -- steps, each on one process and in its lane -----------------------------------------------------------
 
-    async def _start_one(self, place: Place) -> str:
+    async def _start_one(self, place: Place) -> Failure:
         async with place:
             if void := self._void(place):
                 return void
@@ -202,7 +216,7 @@ class Operations:
             instance.start()
             return await self._comes_up(instance, place)
 
-    async def _restart_one(self, place: Place, why: str = "restarted") -> str:
+    async def _restart_one(self, place: Place, why: Message = RESTARTED) -> Failure:
         async with place:
             if void := self._void(place):
                 return void
@@ -210,24 +224,24 @@ class Operations:
             instance.stop(why, again=True)
             return await self._comes_up(instance, place)
 
-    async def _renew_one(self, place: Place) -> str:
+    async def _renew_one(self, place: Place) -> Failure:
         instance = self._supervisor.instances.get(place.name)
         if instance is not None and not instance.machine.wanted:
-            return ""  # stopped by hand: what changed holds from its next start on
-        return await self._restart_one(place, "reloaded")
+            return None  # stopped by hand: what changed holds from its next start on
+        return await self._restart_one(place, Message("process.reloaded"))
 
-    async def _stop_one(self, place: Place, why: str) -> str:
+    async def _stop_one(self, place: Place, why: Message) -> Failure:
         async with place:
             await self._bring_down(place, why)
-        return ""
+        return None
 
-    async def _remove_one(self, place: Place) -> str:
+    async def _remove_one(self, place: Place) -> Failure:
         async with place:
-            if await self._bring_down(place, "removed"):
+            if await self._bring_down(place, TAKEN_OUT):
                 self._supervisor.forget(place.name)
-        return ""
+        return None
 
-    async def _bring_down(self, place: Place, why: str) -> bool:
+    async def _bring_down(self, place: Place, why: Message) -> bool:
         """False when somebody removed it already."""
         instance = self._supervisor.instances.get(place.name)
         if instance is None:
@@ -236,46 +250,51 @@ class Operations:
         await instance.until(lambda: instance.state in SETTLED)
         return True
 
-    async def _comes_up(self, instance: Instance, place: Place) -> str:
-        """Waits until it is up, or will not be soon; why not, or an empty text."""
+    async def _comes_up(self, instance: Instance, place: Place) -> Failure:
+        """Waits until it is up, or will not be soon."""
         await self._supervisor.considered()
         await instance.until(
             lambda: (
                 instance.state in CAME_UP_OR_NOT
                 or instance.machine.stuck
                 or not instance.machine.wanted
-                or bool(place.preempted)
+                or place.preempted is not None
             )
         )
         if void := self._void(place):
             return void
         if not instance.machine.wanted:
-            return f"{instance.name} {STOPPED}"
+            return Message(STOPPED, name=instance.name)
         if instance.state is State.RUNNING or (
             instance.state is State.EXITED and not instance.spec.rules.must_report_ready
         ):
-            return ""
-        return f"{instance.name} did not come up: {instance.machine.detail}"
+            return None
+        return Message("report.did-not-come-up", name=instance.name, why=instance.machine.detail or "")
 
-    def _void(self, place: Place) -> str:
-        """Why there is nothing to do any more, or an empty text."""
-        # The second: it was on its way out when the verb was asked for.
-        gone = "" if place.name in self._supervisor.instances else REMOVED
-        return f"{place.name} {why}" if (why := place.preempted or gone) else ""
+    def _void(self, place: Place) -> Failure:
+        """Why there is nothing to do any more."""
+        if place.name not in self._supervisor.instances:
+            return place.preempted or Message(REMOVED, name=place.name)  # it was on its way out already
+        return place.preempted
 
-    async def _each(self, places: Iterable[Place], step: Callable[[Place], Awaitable[str]]) -> list[str]:
+    async def _each(
+        self, places: Iterable[Place], step: Callable[[Place], Awaitable[Failure]]
+    ) -> list[Message]:
         results = await asyncio.gather(*(step(place) for place in places))
-        return [failure for failure in results if failure]
+        return [failure for failure in results if failure is not None]
 
-    async def _rolling(self, places: Sequence[Place], step: Callable[[Place], Awaitable[str]]) -> list[str]:
+    async def _rolling(
+        self, verb: str, places: Sequence[Place], step: Callable[[Place], Awaitable[Failure]]
+    ) -> list[Message]:
         for index, place in enumerate(places):
             failure = await step(place)
-            left = [other.name for other in places[index + 1 :]]
-            if failure:
-                if left:
-                    failure += f"; not touched: {', '.join(left)}"
-                self._supervisor.events.add("verb", place.name, f"aborted: {failure}")
-                return [failure]
+            if failure is None:
+                continue
+            failures = [failure]
+            if left := _names(places[index + 1 :]):
+                failures.append(Message("report.not-touched", names=left))
+            self._supervisor.events.add(verb, place.name, Message("audit.aborted", why=failures))
+            return failures
         return []
 
     # -- within -----------------------------------------------------------------------------------------------
@@ -286,21 +305,21 @@ class Operations:
         meant = {instance.name for name in asked for instance in self._supervisor.resolve(name)}
         self._refuse_while_stopping()
         for name in asked:
-            self._supervisor.events.add("verb", name, verb, dict(who))
+            self._supervisor.events.add(verb, name, Message(f"audit.{verb}", name=name), who)
         return [name for name in self._supervisor.instances if name in meant]
 
     def _places(self, names: Iterable[str]) -> list[Place]:
         return [self._lanes.place(name) for name in names]
 
-    def _halt(self, names: Iterable[str], why: str, meanwhile: str) -> list[Place]:
+    def _halt(self, names: Iterable[str], why: Message, meanwhile: str) -> list[Place]:
         """Stops these at once, whoever waits for them, and takes places behind those who do."""
-        places = [self._lanes.preempt(name, meanwhile) for name in names]
+        places = [self._lanes.preempt(name, Message(meanwhile, name=name)) for name in names]
         for place in places:
             self._supervisor.instances[place.name].stop(why)
         return places
 
     def _removed(self, changes: Changes) -> list[Place]:
-        return self._halt(reversed(changes.removed), "removed", REMOVED)
+        return self._halt(reversed(changes.removed), TAKEN_OUT, REMOVED)
 
     def _compare(self, plan: Plan) -> Changes:
         """What `plan` changes: for a process that is meant to run, against what it really runs as."""
@@ -313,36 +332,31 @@ class Operations:
 
     def _refuse_while_stopping(self) -> None:
         if self._supervisor.stopping:
-            raise Refused("the cluster is stopping")
+            raise Refused.coded(Message("refusal.the-cluster-is-stopping"))
 
     async def _carry_out(
-        self, places: Sequence[Place], wait: bool, work: Callable[[], Awaitable[list[str]]]
-    ) -> Report:
+        self, places: Sequence[Place], wait: bool, work: Callable[[], Awaitable[list[Message]]]
+    ) -> list[Message] | None:
+        """What did not come about; None when nobody waits for that."""
         # A task of the supervisor's: a caller who goes away does not leave the work half done.
         task = self._supervisor.run_task(work(), "verb")
-        names = [place.name for place in places]
         if not wait:
             await asyncio.sleep(0)
-            return self._report(names, "begun")
-        failures: list[str] = await asyncio.shield(task)
-        return self._report(names, "; ".join(failures), ok=not failures)
+            return None
+        failures: list[Message] = await asyncio.shield(task)
+        return failures
 
-    def _report(self, names: Iterable[str], text: str, *, ok: bool = True) -> Report:
-        present = {name: self._supervisor.instances.get(name) for name in names}
-        return {
-            "ok": ok,
-            "text": text,
-            "processes": {
-                name: str(instance.state) if instance is not None else "removed"
-                for name, instance in present.items()
-            },
-        }
+    def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
+        instances = self._supervisor.instances
+        states = {name: str(instances[name].state) if name in instances else "removed" for name in names}
+        return report(states, *told, ok=ok)
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:
         try:
             plan = self._read_plan({})
         except LauncherError as error:
-            raise Refused(f"nothing was changed: {error}") from None
+            why = Message.verbatim(str(error))
+            raise Refused.coded(Message("refusal.nothing-was-changed", why=why)) from None
         before, after = old.config.services, plan.config.services
         # A number set by `scale` holds until the file says another one than it did.
         scaled = {
@@ -357,33 +371,16 @@ class Operations:
         touched = {*changes.added, *changes.changed}
         for spec in plan.specs:
             if spec.name in touched and spec.address not in own and (reason := check_address(spec)):
-                raise Refused(f"nothing was changed: {reason}")
+                raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
 
 
 def _is_over(run: ProcessRun) -> bool:
     return not run.alive
 
 
-def _summary(changes: Changes) -> str:
-    if not changes:
-        return "nothing to change"
-    parts = [
-        f"{verb} {', '.join(names)}"
-        for verb, names in (("add", changes.added), ("remove", changes.removed))
-        if names
-    ]
-    parts += [f"restart {name} ({', '.join(keys)})" for name, keys in changes.changed.items()]
-    return "; ".join(parts)
+def _by(who: Who) -> Any:
+    return who.get("by") or Message("process.an-admin")
 
 
-def _slot_warning(plan: Plan, service: str, instances: int) -> str:
-    section = plan.config.services[service]
-    slots = slots_of(section)
-    if section.group is None or section.route != "hash" or instances == slots:
-        return ""
-    if instances > slots:
-        several = instances > slots + 1
-        extra = f"{service}.{slots + 1}" + (f" to {service}.{instances}" if several else "")
-        takes = "take" if several else "takes"
-        return f"{service} keeps its {slots} hash slots, so {extra} {takes} every route but hash"
-    return f"{service} keeps its {slots} hash slots; keys of those left vacant go on to the next live slot"
+def _names(places: Iterable[Place]) -> list[str]:
+    return [place.name for place in places]

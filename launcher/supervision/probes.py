@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from launcher.plan.spec import ProbeSpec, ProcessSpec
 from launcher.processes.backend import Backend, SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
+from luabus.messages import Message
 
 FIRST_PERIOD_S: Final = 0.1
 """Until the first success tries follow each other quickly: from this, doubling up to a second or the period."""
@@ -31,7 +32,7 @@ class Verdicts:
 
     started: Callable[[], None]
     ready: Callable[[bool, str], None]
-    unhealthy: Callable[[str], None]
+    unhealthy: Callable[[Message], None]
 
 
 class Prober:
@@ -73,7 +74,7 @@ class Prober:
         if startup is not None:
             failure = await self._until_success(startup)
             if failure:
-                self._verdicts.unhealthy(f"startup probe failed: {failure}")
+                self._verdicts.unhealthy(Message("process.startup-probe-failed", why=failure))
                 return
         self._verdicts.started()
         async with asyncio.TaskGroup() as group:
@@ -126,8 +127,10 @@ class Prober:
             failure = await self._try(spec)
             failures = failures + 1 if failure else 0
             if failures >= spec.failure_threshold:
-                often = "once" if failures == 1 else f"{failures} times"
-                self._verdicts.unhealthy(f"liveness probe failed {often}: {failure}")
+                code = "process.liveness-probe-failed"
+                if failures > 1:
+                    code = "process.liveness-probe-failed-times"
+                self._verdicts.unhealthy(Message(code, count=failures, why=failure))
                 return
 
     async def _try(self, spec: ProbeSpec) -> str:

@@ -13,6 +13,7 @@ from launcher.processes.usage import Usage
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.absence import AbsenceWatch
 from launcher.supervision.probes import Prober, Verdicts, run_command
+from luabus.messages import Message
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class RunListener:
     replaced; `absent` when it is on no router for too long; `exited` and `gone` as by a backend."""
 
     changed: Callable[[], None]
-    unhealthy: Callable[[str], None]
+    unhealthy: Callable[[Message], None]
     absent: Callable[[], None]
     exited: Callable[[ExitStatus, Sequence[int]], None]
     gone: Callable[[], None]

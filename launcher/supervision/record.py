@@ -8,17 +8,18 @@ from typing import Any
 
 from launcher.plan.spec import ProcessSpec
 from launcher.supervision.states import State
+from luabus.messages import Message
 
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """`detail` says for people why it is in its state. `wanted`: a person wants it up. `ready` at this moment; `waiting` for
+    """`detail`: why it is in its state. `wanted`: a person wants it up. `ready` at this moment; `waiting` for
     leave to start, as one that was up before (`returning`) or as at first. `stuck`: what it waits for does not come by itself.
     `spawned_at` in seconds of the supervisor's clock. `last_exit` is `{"code", "signal", "text", "time", "stderr"}`."""
 
     spec: ProcessSpec
     state: State
-    detail: str = ""
+    detail: Message | None = None
     wanted: bool = True
     ready: bool = False
     waiting: bool = False

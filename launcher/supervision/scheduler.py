@@ -14,6 +14,7 @@ from typing import Final
 from launcher.plan.spec import Kind, ProcessSpec
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import SETTLED, State
+from luabus.messages import Message
 
 START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
 """So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout."""
@@ -36,7 +37,7 @@ class Waiting:
     """One that must wait, and for what; `stuck` when that does not come unless a person does something."""
 
     name: str
-    why: str
+    why: Message
     stuck: bool = False
 
 
@@ -59,11 +60,11 @@ def schedule(instances: Sequence[InstanceRecord], now: float) -> Schedule:
     for instance in candidates:
         obstacle = None if instance.returning else obstacles.of(instance.spec)
         if obstacle is not None:
-            waiting.append(Waiting(instance.name, f"waits for {obstacle}", stuck=bool(obstacle.remedy)))
+            waiting.append(Waiting(instance.name, obstacle.told, stuck=obstacle.remedy is not None))
         elif len(start) < free:
             start.append(instance.name)
         else:
-            waiting.append(Waiting(instance.name, "waits for its turn"))
+            waiting.append(Waiting(instance.name, Message("process.waits-for-its-turn")))
     full = len(start) >= free
     return Schedule(start, waiting, min(busy, default=None) if full else None)
 
@@ -79,13 +80,16 @@ def nobody_needs(spec: ProcessSpec, alive: Iterable[ProcessSpec]) -> bool:
 
 @dataclass(frozen=True)
 class _Obstacle:
-    """What somebody waits for; `remedy`: what a person has to do, empty when it may still come by itself."""
+    """What somebody waits for; `remedy`: what a person has to do, None when it may still come by itself."""
 
-    text: str
-    remedy: str = ""
+    what: Message
+    remedy: Message | None = None
 
-    def __str__(self) -> str:
-        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+    @property
+    def told(self) -> Message:
+        if self.remedy is None:
+            return Message("process.waits-for", what=self.what)
+        return Message("process.waits-for-a-person", what=self.what, remedy=self.remedy)
 
 
 class _Obstacles:
@@ -117,7 +121,7 @@ class _Obstacles:
         if any(instance.ready for instance in routers):
             return None
         coming = any(not self._remedy(instance) for instance in routers)
-        return _Obstacle("a router", "" if coming else "start router first")
+        return _Obstacle(Message("process.a-router"), None if coming else _start_first("router"))
 
     def _obstacle_of(self, service: str) -> _Obstacle | None:
         instances = self._services.get(service, [])
@@ -126,19 +130,27 @@ class _Obstacles:
         if not missing and any(satisfies(instance) for instance in instances):
             return None
         if not instances:
-            return _Obstacle(f"{service} (which has no instances)", f"scale {service} up first")
+            return _Obstacle(
+                Message("process.a-service-without-instances", name=service),
+                Message("process.scale-it-up-first", name=service),
+            )
         remedies = [(instance, self._remedy(instance)) for instance in missing or instances]
         instance, remedy = next((pair for pair in remedies if pair[1]), remedies[0])
-        return _Obstacle(f"{instance.name} ({instance.state})", remedy)
+        what = Message("process.another", name=instance.name, state=Message(f"state.{instance.state}"))
+        return _Obstacle(what, remedy)
 
-    def _remedy(self, instance: InstanceRecord) -> str:
-        """What a person has to do before this one satisfies; empty when it is on its way."""
+    def _remedy(self, instance: InstanceRecord) -> Message | None:
+        """What a person has to do before this one satisfies; None when it is on its way."""
         if not instance.wanted or instance.state in SETTLED:
-            return f"start {instance.name} first"
+            return _start_first(instance.name)
         if instance.waiting and not instance.returning:
             obstacle = self.of(instance.spec)
-            return obstacle.remedy if obstacle is not None else ""
-        return ""
+            return obstacle.remedy if obstacle is not None else None
+        return None
+
+
+def _start_first(name: str) -> Message:
+    return Message("process.start-it-first", name=name)
 
 
 def satisfies(instance: InstanceRecord) -> bool:

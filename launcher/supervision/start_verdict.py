@@ -8,6 +8,7 @@ from typing import Final
 
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import State
+from luabus.messages import Message
 
 NAMED: Final = 5
 """So many of those that are not ready are named."""
@@ -19,7 +20,7 @@ class Verdict:
 
     ready: bool = False
     failed: str = ""
-    reason: str = ""
+    reason: Message | None = None
 
 
 def judge(instances: Iterable[InstanceRecord]) -> Verdict:
@@ -32,10 +33,10 @@ def judge(instances: Iterable[InstanceRecord]) -> Verdict:
         if _is_done(instance):
             continue
         if instance.state is State.FAILED or instance.state is State.EXITED:
-            has = "failed" if instance.state is State.FAILED else "ended"
-            return Verdict(failed=instance.name, reason=f"{instance.name} has {has}: {instance.detail}")
+            code = "run.has-failed" if instance.state is State.FAILED else "run.has-ended"
+            return Verdict(failed=instance.name, reason=_why(code, instance))
         if instance.stuck:
-            return Verdict(failed=instance.name, reason=f"{instance.name} cannot start: {instance.detail}")
+            return Verdict(failed=instance.name, reason=_why("run.cannot-start", instance))
         ready = False
     return Verdict(ready=ready)
 
@@ -43,14 +44,22 @@ def judge(instances: Iterable[InstanceRecord]) -> Verdict:
 def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
     """The verdict on instances of which some are not ready when nobody waits any longer."""
     late = [instance for instance in instances if not _is_done(instance)]
-    named = "; ".join(f"{instance.name} is {instance.state}: {instance.detail}" for instance in late[:NAMED])
-    more = f"; and {len(late) - NAMED} more" if len(late) > NAMED else ""
+    named = [_why("run.is", instance) for instance in late[:NAMED]]
+    if len(late) > NAMED:
+        named.append(Message("run.and-more", count=len(late) - NAMED))
     first = next((instance for instance in late if not instance.waiting), late[0])
-    return Verdict(failed=first.name, reason=f"not ready after {timeout_s:g} s: {named}{more}")
+    return Verdict(
+        failed=first.name, reason=Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=named)
+    )
+
+
+def _why(code: str, instance: InstanceRecord) -> Message:
+    state = Message(f"state.{instance.state}")
+    return Message(code, name=instance.name, state=state, why=instance.detail or "")
 
 
 def _is_done(instance: InstanceRecord) -> bool:
     if not instance.wanted or instance.ready:
         return True
     # A command that did its work and ended.
-    return instance.state is State.EXITED and not instance.spec.rules.must_report_ready
+    return instance.state is State.EXITED and not instance.spec.daemon

@@ -28,9 +28,12 @@ from launcher.supervision.scheduler import nobody_needs, schedule
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
 from luabus.errors import Refused
+from luabus.messages import Message
 
 RSS_PERIOD_S: Final = 5.0
 """How often memory is compared with max_rss."""
+CLUSTER_STOPS: Final = Message("process.the-cluster-stops")
+
 STRAYS_S: Final = 5.0
 """For orphans of which nothing tells whose they were to be gone after SIGKILL: one of another user, or that the kernel holds,
 must not hold up `down`."""
@@ -64,9 +67,11 @@ class Supervisor:
         self.instances: dict[str, Instance] = {}
         self.stopping = False
         self.exit_code = 0
-        self.why_stopped = ""
+        self.why_stopped: Message | None = None
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
+        self.stopped_by: dict[str, str] = {}
+        """Who stopped an instance by hand last, by its name: of meaning while it is not wanted up."""
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
@@ -78,29 +83,30 @@ class Supervisor:
 
     async def start(self) -> None:
         """Wants everything up; returns at once."""
-        self.events.add("cluster", "", f"cluster {self.plan.name} starts: {len(self.instances)} processes")
+        starts = Message("run.starts", name=self.plan.name, count=len(self.instances))
+        self.events.add("cluster", "", starts)
         for instance in self.instances.values():
             instance.start()  # before anything is awaited: a status asked for meanwhile must not find all well
         self._soon()
         await self.rewatch()
         self.run_task(self._watch_memory(), "memory")
 
-    def stop(self, why: str, exit_code: int = 0) -> None:
+    def stop(self, why: Message, exit_code: int = 0) -> None:
         """Stops everything in reverse order. A second call changes nothing but a zero exit code."""
         self.exit_code = self.exit_code or exit_code
         if self.stopping:
             return
         self.stopping = True
         self.why_stopped = why
-        self.events.add("cluster", "", f"the cluster stops: {why}")
+        self.events.add("cluster", "", Message("run.stops", why=why))
         self._soon()
 
     def kill_now(self) -> None:
         """No more waiting: SIGKILL to all."""
-        self.stop("in a hurry")
-        self.events.add("cluster", "", "in a hurry: SIGKILL to all that remain")
+        self.stop(Message("run.in-a-hurry"))
+        self.events.add("cluster", "", Message("run.kills-all-that-remain"))
         for instance in list(self.instances.values()):
-            instance.stop("the cluster stops")
+            instance.stop(CLUSTER_STOPS)
             instance.kill_now()
 
     async def stopped(self) -> int:
@@ -123,11 +129,9 @@ class Supervisor:
             self._slot_timer.cancel()
         if left := await self.backend.end_strays(STRAYS_S):
             pids = ", ".join(map(str, left))
-            self.events.add(
-                "cluster", "", f"could not be ended, and outlive the cluster: {pids}; end them by hand"
-            )
+            self.events.add("cluster", "", Message("run.outlived-by", pids=pids))
         self.backend.close()
-        self.events.add("cluster", "", "the cluster has stopped")
+        self.events.add("cluster", "", Message("run.has-stopped"))
         self.logs.close()
         self.events.close()
         with contextlib.suppress(OSError):
@@ -197,7 +201,7 @@ class Supervisor:
         if not instances:
             services = {instance.spec.service for instance in self.instances.values()}
             known = {*self.instances, *services}
-            raise Refused(f'there is no process or service "{name}"; {suggest(name, known)}')
+            raise Refused.coded(Message("refusal.no-such-process", name=name, hint=suggest(name, known)))
         return instances
 
     # -- what instances ask of their owner -------------------------------------------------------------------------
@@ -205,7 +209,8 @@ class Supervisor:
     def spawned(self, instance: Instance) -> None:
         """Records all processes, for whoever cleans up after a crash of the launcher."""
         self.record()
-        self.events.add("process", instance.name, f"started, pid {instance.pid}", pid=instance.pid)
+        started = Message("process.started", pid=instance.pid)
+        self.events.add("process", instance.name, started, pid=instance.pid)
 
     def record(self) -> None:
         """Writes processes.json; a full disk is no reason to stop."""
@@ -222,10 +227,15 @@ class Supervisor:
         """An instance is not what it was."""
         machine = instance.machine
         if machine.state is not before:
-            text = f"{before} -> {machine.state}" + (f": {machine.detail}" if machine.detail else "")
-            self.events.add("state", instance.name, text, state=str(machine.state))
+            states = {"before": Message(f"state.{before}"), "state": Message(f"state.{machine.state}")}
+            if machine.detail is None:
+                changed = Message("process.changed", **states)
+            else:
+                changed = Message("process.changed-for", **states, why=machine.detail)
+            self.events.add("state", instance.name, changed, state=str(machine.state))
             if machine.state is State.FAILED and instance.spec.essential and not self.stopping:
-                self.stop(f"{instance.name} is essential and has failed: {machine.detail}", 1)
+                why = Message("run.essential-has-failed", name=instance.name, why=machine.detail or "")
+                self.stop(why, 1)
         self._soon()
 
     # -- deciding ---------------------------------------------------------------------------------------------
@@ -258,13 +268,15 @@ class Supervisor:
         watch = self.watch
         if watch is None:
             return
+        watch.snapshot(self.plan.name)  # from now on it lasts, what just began
         for instance in list(self.instances.values()):
             spec, run = instance.spec, instance.run
             if run is None:
                 continue
             if spec.ready_by is ReadyBy.ROUTER:
                 run.report(spec.name in watch.connected, absent=False)
-            elif spec.ready_by is ReadyBy.BUS and spec.group is not None and watch.connected:
+            elif spec.ready_by is ReadyBy.BUS and spec.group is not None:
+                # While no router is connected nobody can be reached, and nobody is absent.
                 presence = watch.presence(spec.group, spec.instance)
                 run.report(presence.everywhere, absent=presence.nowhere)
 
@@ -279,9 +291,7 @@ class Supervisor:
         if await self.watch.is_connected(spec.group, spec.instance):
             run.excuse("is in no routing table, but connected: it was taken out by hand, and is left alone")
         elif not self.watch.presence(spec.group, spec.instance).registered:
-            instance.unhealthy(
-                f"on no router for {spec.liveness_timeout:g} s, so its event loop hangs or it lost its way"
-            )
+            instance.unhealthy(Message("process.on-no-router-for", seconds=f"{spec.liveness_timeout:g}"))
 
     def _advance_start(self) -> None:
         turns = schedule([instance.record() for instance in self.instances.values()], self._loop.time())
@@ -306,9 +316,9 @@ class Supervisor:
         for instance in alive:
             if instance.state is State.STOPPING:
                 if instance.machine.wanted:
-                    instance.stop("the cluster stops")
+                    instance.stop(CLUSTER_STOPS)
             elif nobody_needs(instance.spec, [other.spec for other in alive]):
-                instance.stop("the cluster stops")
+                instance.stop(CLUSTER_STOPS)
 
     async def _watch_memory(self) -> None:
         while True:
@@ -316,4 +326,4 @@ class Supervisor:
             for instance in list(self.instances.values()):
                 limit = instance.spec.max_rss
                 if limit and (rss := instance.usage().rss_bytes) > limit:
-                    instance.unhealthy(f"its memory of {rss} bytes exceeds max_rss = {limit}")
+                    instance.unhealthy(Message("process.exceeds-max-rss", rss=rss, limit=limit))

@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from luabus.client.bus import Bus
-from luabus.environment import Environment, read_secret
-from luabus.limits import DEFAULT_FRAME_LIMIT
+from luabus.environment import Environment
+from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.security import Security
 
 
 def connect(
@@ -51,16 +52,15 @@ class BusConnection:
     async def _open(self) -> Bus:
         environment = Environment.read()
         routers = environment.routers if self._routers is None else self._routers
-        secret = self._secret
-        if secret is None and (self._secret_file or environment.secret_file):
-            secret = read_secret(str(self._secret_file or environment.secret_file))
+        security = Security.given(environment, self._secret, self._secret_file)
         bus = Bus()
         await bus.start(
             routers,
             groups=environment.groups if self._groups is None else self._groups,
-            secret=secret,
-            frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
-            compress_above=environment.compress_above,
+            security=security,
+            options=StreamOptions.of_bus(
+                self._frame_limit or environment.frame_limit, compress_above=environment.compress_above
+            ),
         )
         try:
             if self._timeout is None or self._timeout > 0:

@@ -27,7 +27,7 @@ _AGREE_TIMEOUT_S: Final = 5.0
 
 
 class HeldMessage:
-    """What waits for the end of an orderly change: a message, or (with a future) a request that its task has yet to await."""
+    """A message that waits for the end of an orderly change, or (with a future) a request that its task has yet to await."""
 
     __slots__ = ("future", "send")
 
@@ -91,8 +91,8 @@ class Failover:
 
     def draining(self, link: RouterLink) -> None:
         """A link's router says that it stops."""
-        link.draining = True
-        if all(one.draining for one in self._links):
+        link.drains()
+        if all(each.draining for each in self._links):
             self._stay()
         self.review()
         if self._review is not None:
@@ -119,8 +119,8 @@ class Failover:
 
     # --- sending while there is none --------------------------------------------------------------------------
 
-    async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
-        """While there is no preferred router: when the orderly change is over, call `send` with the next one's stream, behind all
+    async def send_next(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
+        """While there is no preferred router: call `send` with the next one's stream when the orderly change is over, behind all
         that was held before; returns that stream.
 
         Raises `NotConnected` when no change is under way, what `send` raises, and `TimeoutError` after `timeout` seconds.
@@ -165,19 +165,19 @@ class Failover:
         log.info("forwarding through %s", link.name)
         held, self._held, self._held_bytes = self._held, [], 0
         _tell(stream, True)
-        for turn in held:
-            if turn.future is not None and turn.future.done():
+        for message in held:
+            if message.future is not None and message.future.done():
                 continue  # nobody waits for it any more
             try:
-                turn.send(stream)
+                message.send(stream)
             except LuabusError as error:
-                if turn.future is not None:
-                    turn.future.set_exception(error)
+                if message.future is not None:
+                    message.future.set_exception(error)
                 else:  # was accepted within the limits, so it is the loss of a stream that comes here
                     log.warning("a message held during the change of router is lost: %s", error)
             else:
-                if turn.future is not None:
-                    turn.future.set_result(stream)
+                if message.future is not None:
+                    message.future.set_result(stream)
         self._changed()
 
     def _stay(self) -> None:
@@ -203,10 +203,10 @@ class Failover:
     def _drop_held(self) -> None:
         """There is no router left for what is held."""
         held, self._held, self._held_bytes = self._held, [], 0
-        for turn in held:
-            if turn.future is not None and not turn.future.done():
-                turn.future.set_exception(self.not_connected())
+        for message in held:
+            if message.future is not None and not message.future.done():
+                message.future.set_exception(self.not_connected())
 
 
 def _tell(stream: Stream, preferred: bool) -> None:
-    stream.send_owed(CALL_ROUTE, body=pack_call("luabus.prefer", (preferred,)))
+    stream.send_reserved(CALL_ROUTE, body=pack_call("luabus.prefer", (preferred,)))

@@ -19,29 +19,37 @@ WINDOW: Final = DEFAULT_BUS_BUFFER // 32
 
 
 class FlowControl:
-    """One bus' questions to its router. `ahead`: bytes sent since the last one; whoever brings it over `WINDOW` asks."""
+    """One bus' questions to its router for credit. `ahead`: bytes sent since the last one."""
 
-    __slots__ = ("_asked", "ahead")
+    __slots__ = ("_pending", "ahead")
 
     def __init__(self) -> None:
         self.ahead = 0
-        self._asked: asyncio.Future[None] | None = None
+        self._pending: asyncio.Future[None] | None = None
 
-    async def keep(self, stream: Stream, route: int, key: int) -> None:
+    def sent(self, size: int) -> bool:
+        """Count a message of `size` bytes; True when its sender should wait for credit."""
+        self.ahead += size
+        if self.ahead <= WINDOW:
+            return False
+        self.ahead = 0
+        return True
+
+    async def credit(self, stream: Stream, route: int, key: int) -> None:
         """Ask whether there is room for more on this route, and wait for the answer to the question before."""
-        before, self._asked = self._asked, stream.new_waiter()
-        self._asked.add_done_callback(_seen)
+        before, self._pending = self._pending, stream.new_waiter()
+        self._pending.add_done_callback(_seen)
         try:
-            stream.start_call(self._asked, REQUEST_ROUTE, 0, pack_call("luabus.room", (route, key)), None)
+            stream.start_call(self._pending, REQUEST_ROUTE, 0, pack_call("luabus.room", (route, key)), None)
         except LuabusError as error:  # the message itself was sent; the next one will tell
-            self._asked.set_exception(error)
+            self._pending.set_exception(error)
         if before is not None and not before.done():
             await asyncio.wait(
                 (before,)
             )  # not by itself: cancelling one who waits must not cancel it for the others
 
 
-def _seen(asked: asyncio.Future[None]) -> None:
+def _seen(answer: asyncio.Future[None]) -> None:
     """An answer that is an error lets the sender go on: the router is lost, or will be."""
-    if not asked.cancelled():
-        asked.exception()
+    if not answer.cancelled():
+        answer.exception()

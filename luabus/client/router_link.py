@@ -13,7 +13,7 @@ from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, R
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.protocol.codec import unpack_value
 from luabus.transport.manager import SocketMgr
-from luabus.transport.stream import Stream
+from luabus.transport.stream import Receiver, Stream, Subscribers
 
 log = logging.getLogger("luabus.link")
 
@@ -27,9 +27,9 @@ FRESH_HEARTBEATS = 1.5
 class RouterLink:
     """One router's address, and the stream to it while there is one.
 
-    `prepare(link, stream)` readies a new stream before it speaks; `greet(link)` is awaited when it is open, and may join; then
-    `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG. Connecting again waits 50 ms, doubling
-    to 1 s, +-25 %.
+    `receiver` takes the calls that are routed here, `control_receiver` the router's own. `greet(link)` is awaited when the stream
+    is open, and may join; then `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG;
+    `heartbeat_body(link)` makes what a PING carries. Connecting again waits 50 ms, doubling to 1 s, +-25 %.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class RouterLink:
         host: str,
         port: int,
         *,
-        prepare: Callable[[RouterLink, Stream], None],
+        receiver: Receiver,
+        control_receiver: Receiver,
         greet: Callable[[RouterLink], Awaitable[None]],
         up: Callable[[RouterLink], None],
         down: Callable[[RouterLink], None],
         news: Callable[[], None],
+        heartbeat_body: Callable[[RouterLink], bytes],
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.address = f"{host}:{port}"
@@ -57,10 +59,14 @@ class RouterLink:
         self.digests: dict[int, int] = {}
         self._digests_at = float("-inf")
         self.last_error: LuabusError | None = None
-        self.welcome: asyncio.Event = asyncio.Event()
+        self._welcome = asyncio.Event()
         self._mgr = mgr
-        self._prepare, self._greet, self._up, self._down, self._news = prepare, greet, up, down, news
+        self._greet, self._up, self._down, self._news = greet, up, down, news
         self._heartbeat_s = heartbeat_s
+        self._subscribers = Subscribers(
+            receiver=receiver, control_receiver=control_receiver, closed=self._stream_closed, pong=self._heard,
+            ping_body=lambda: heartbeat_body(self), lost_error=RouterLost,
+        )  # fmt: skip
 
     @property
     def connected(self) -> bool:
@@ -91,19 +97,15 @@ class RouterLink:
         was_up = False
         stream: Stream | None = None
         try:
-            stream = self.stream = self._mgr.connect(self.host, self.port, _CONNECT_TIMEOUT_MS)
-            stream.name = self.name
-            stream.lost_error = RouterLost
-            stream.on_close = self._stream_closed
-            stream.on_pong = self._heard
-            self._prepare(self, stream)
-            self.welcome.clear()
+            self._welcome.clear()
+            stream = self.stream = self._mgr.connect(
+                self.host, self.port, _CONNECT_TIMEOUT_MS, name=self.name, subscribers=self._subscribers
+            )
             await stream.connected()
             async with asyncio.timeout(_CONNECT_TIMEOUT_MS / 1000):
-                await self.welcome.wait()
-                stream.name = self.name
+                await self._welcome.wait()
                 stream.start_heartbeat(self._heartbeat_s, HEARTBEATS_MISSED)
-                await self._pong(stream)
+                await stream.clock_known()
                 await self._greet(self)
             if not stream.is_open:
                 raise NotConnected(f"{self.name} went away during the greeting")
@@ -123,10 +125,22 @@ class RouterLink:
                 stream.close()
         return was_up
 
-    async def _pong(self, stream: Stream) -> None:
-        """The first PONG tells the router's clock, without which no deadline can be given."""
-        while stream.clock.offset_ms is None and stream.is_open:
-            await stream.pongs.wait()
+    def welcomed(self, name: str, frame_limit: int) -> None:
+        """The router says who it is, and how long a frame it takes."""
+        self.name = name
+        if self.stream is not None:
+            self.stream.rename(name)
+            self.stream.peer_takes(frame_limit)
+        self._welcome.set()
+
+    def has_joined(self, token: int) -> None:
+        """The router has registered us; `token` is our connection's there."""
+        self.token_there = token
+        self.joined = True
+
+    def drains(self) -> None:
+        """The router says that it stops."""
+        self.draining = True
 
     def _heard(self, stream: Stream, body: bytes) -> None:
         digests = unpack_value(body) if body else {}

@@ -8,66 +8,58 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from luabus.client.flow_control import WINDOW, FlowControl
-from luabus.errors import NoMaster, Overloaded, Refused
+from luabus.client.failover import Failover
+from luabus.client.flow_control import FlowControl
+from luabus.client.news import News
+from luabus.errors import NoMaster, Overloaded, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Kind, make_route
 from luabus.rpc.context import current
 from luabus.rpc.replies import Answer, Count, Gather
-from luabus.transport.stream import Stream, late
+from luabus.transport.stream import Stream, deadline_in, late
 
 _REQUEST_FLAGS = FLAG_REQUEST | FLAG_META
 
 
 class Sender(Protocol):
-    """What a route needs of the bus: the stream to the preferred router, and what to do while there is none."""
+    """What a route needs of the bus."""
 
-    epoch: Callable[[], int] | None
-    """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
-    pace: FlowControl
+    failover: Failover
+    """Has the stream to the preferred router, and what waits while there is none."""
+    flow: FlowControl
     """How far senders that await may be ahead of their receivers."""
-    words: int
-    """Counts what routers have said, and how often one came or went."""
-
-    @property
-    def preferred(self) -> Stream | None:
-        """The stream to the preferred router; None while there is none."""
+    news: News
+    """What routers have said, and that one came or went."""
+    epoch_source: Callable[[], int] | None
+    """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
         """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
-
-    async def in_turn(self, send: Callable[[Stream], object], timeout: float | None) -> Stream:
-        """`send` with the stream of the next preferred router, once there is one. Raises `NotConnected` and `TimeoutError`."""
-
-    async def master_change(
-        self, since: int, deadline: float | None, route: str, timeout: float | None
-    ) -> None:
-        """Wait until `words` is not `since` any more. Raises `RequestTimeout`."""
 
 
 class SendResult:
     """What `send` returns. Awaiting it waits until the router, and those who receive, have taken most of what was sent before."""
 
-    __slots__ = ("_key", "_pace", "_route", "_stream")
+    __slots__ = ("_flow", "_key", "_route", "_stream")
 
     def __init__(
-        self, stream: Stream | None = None, pace: FlowControl | None = None, route: int = 0, key: int = 0
+        self, stream: Stream | None = None, flow: FlowControl | None = None, route: int = 0, key: int = 0
     ) -> None:
         self._stream = stream
-        self._pace = pace
+        self._flow = flow
         self._route = route
         self._key = key
 
     def __await__(self) -> Generator[Any, None, None]:
-        stream, pace = self._stream, self._pace
+        stream, flow = self._stream, self._flow
         if stream is None:
             return
         if stream.is_paused:
             yield from stream.drained().__await__()
-        if pace is not None:
-            yield from pace.keep(stream, self._route, self._key).__await__()
+        if flow is not None:
+            yield from flow.credit(stream, self._route, self._key).__await__()
 
 
 SENT = SendResult()
@@ -81,6 +73,11 @@ class _Call:
     def __init__(self) -> None:
         self.stream: Stream | None = None
         self.sequence = 0
+
+    def sent(self, stream: Stream, sequence: int) -> None:
+        """It has been sent."""
+        self.stream = stream
+        self.sequence = sequence
 
     def settle(self) -> None:
         """It is answered."""
@@ -116,20 +113,17 @@ class Route:
         Raises `NotConnected`, `BadArguments`, `FrameTooLarge`, `Overloaded`: nothing was sent then.
         """
         bus = self._bus
-        stream = bus.preferred
+        stream = bus.failover.stream
         call = current.get()
         trace = call.trace if call is not None else 0
-        epoch = bus.epoch() if bus.epoch is not None else 0
+        epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
         body = codec.pack_call(msg, args)
         stream.post(self._route, self._key, body, trace, epoch)
-        pace = bus.pace
-        pace.ahead += HEADER_SIZE + len(body)
-        if pace.ahead > WINDOW:
-            pace.ahead = 0
-            return SendResult(stream, pace, self._route, self._key)
-        return SendResult(stream) if stream.is_paused else SENT
+        if bus.flow.sent(HEADER_SIZE + len(body)):
+            return SendResult(stream, bus.flow, self._route, self._key)
+        return SendResult(stream) if stream.connection.is_paused else SENT
 
     async def request(
         self, msg: str, *args: Any, timeout: float | None = REQUEST_TIMEOUT_S, wait_for_master: bool = False
@@ -149,23 +143,22 @@ class Route:
         handled = current.get()
         trace = handled.trace if handled is not None and handled.trace else random.getrandbits(64)
         route = self._route | _REQUEST_FLAGS << 8
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_in(timeout)
         while True:
-            words = bus.words
-            left = None if deadline is None else deadline - time.monotonic()
-            stream = bus.preferred
+            revision = bus.news.revision
+            stream = bus.failover.stream
             try:
                 if stream is None:
                     call = _Call()
                     waiter = asyncio.get_running_loop().create_future()
-                    stream = await self._begin(call, waiter, route, body, left, trace)
+                    stream = await self._begin(call, waiter, route, body, deadline, trace)
                     sequence = call.sequence
                 else:
                     # As `Stream.ask`, without a second coroutine around each request.
                     waiter = stream.new_waiter()
-                    epoch = bus.epoch() if bus.epoch is not None else 0
+                    epoch = bus.epoch_source() if bus.epoch_source is not None else 0
                     try:
-                        sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
+                        sequence = stream.start_call(waiter, route, self._key, body, deadline, trace, epoch)
                     except Overloaded as refused:
                         await _room(stream, refused, deadline)
                         continue
@@ -180,7 +173,7 @@ class Route:
                 # About another group it is a handler's answer: that one has run, and must not run again.
                 if not wait_for_master or error.group != self._route >> 16 & 0xFFFF:
                     raise
-                await bus.master_change(words, deadline, self.text, timeout)
+                await _master_change(bus.news, revision, deadline, self.text, timeout)
 
     async def answered(
         self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S
@@ -234,7 +227,7 @@ class Route:
     ) -> None:
         """Send a request and wait until the future of its `waiter` is settled."""
         try:
-            await self._begin(call, waiter, self._route | flags << 8, body, timeout, trace)
+            await self._begin(call, waiter, self._route | flags << 8, body, deadline_in(timeout), trace)
         except TimeoutError:
             raise late(f"{self.text} {msg}", timeout) from None
         try:
@@ -244,19 +237,17 @@ class Route:
             raise
 
     async def _begin(
-        self, call: _Call, waiter: Any, route: int, body: bytes, timeout: float | None, trace: int
+        self, call: _Call, waiter: Any, route: int, body: bytes, deadline: float | None, trace: int
     ) -> Stream:
         """Send a request at once, or in its turn while the preferred router changes. Raises `TimeoutError`."""
         bus = self._bus
-        epoch = bus.epoch() if bus.epoch is not None else 0
-        deadline = None if timeout is None else time.monotonic() + timeout
+        epoch = bus.epoch_source() if bus.epoch_source is not None else 0
 
         def send(stream: Stream) -> None:
-            left = None if deadline is None else deadline - time.monotonic()
-            call.sequence = stream.start_call(waiter, route, self._key, body, left, trace, epoch)
-            call.stream = stream
+            sequence = stream.start_call(waiter, route, self._key, body, deadline, trace, epoch)
+            call.sent(stream, sequence)
 
-        while (stream := bus.preferred) is not None:
+        while (stream := bus.failover.stream) is not None:
             try:
                 send(stream)
             except Overloaded as refused:
@@ -264,7 +255,7 @@ class Route:
             else:
                 return stream
         try:
-            return await bus.in_turn(send, None if deadline is None else deadline - time.monotonic())
+            return await bus.failover.send_next(send, _left(deadline))
         except (TimeoutError, asyncio.CancelledError):
             call.give_up()  # if it was sent in the very moment
             raise
@@ -278,7 +269,24 @@ async def _room(stream: Stream, refused: Overloaded, deadline: float | None) -> 
     if not stream.is_paused:
         raise refused
     try:
-        async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+        async with asyncio.timeout(_left(deadline)):
             await stream.drained()
     except TimeoutError:
         raise refused from None
+
+
+async def _master_change(
+    news: News, since: int, deadline: float | None, route: str, timeout: float | None
+) -> None:
+    """Wait for news about masters or routers until `deadline`. Raises `RequestTimeout`."""
+    left = _left(deadline)
+    text = f"{route} had no master for {timeout} s"
+    try:
+        await news.wait(since, None if left is None else max(0.0, left), text)
+    except RequestTimeout:
+        raise RequestTimeout(text, route=route, timeout_s=timeout or 0.0) from None
+
+
+def _left(deadline: float | None) -> float | None:
+    """Seconds until `deadline` (monotonic); None when there is none."""
+    return None if deadline is None else deadline - time.monotonic()

@@ -1,4 +1,4 @@
-"""Sizes as people write them: `512MB`, `10 MiB`, `1g`, or a number of bytes."""
+"""Sizes as people write them (`512MB`, `10 MiB`, `1g`, or a number of bytes), and sizes and durations as people read them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,27 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * _FACTORS[match[2].upper()])
 
 
+def format_bytes(count: float) -> str:
+    """`1.5 MiB`: for a sentence."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return _three_digits(value, f" {unit}", whole=unit == "B")
+        value /= 1024
+    return _three_digits(value, " TiB")
+
+
 def format_size(size: float) -> str:
     """`19.5M`: four characters or so, for a table."""
     for suffix in ("B", "K", "M", "G"):
         if size < 1000:
-            return f"{size:.0f}{suffix}" if size >= 100 or suffix == "B" else f"{size:.1f}{suffix}"
+            return _three_digits(size, suffix, whole=suffix == "B")
         size /= 1024
     return f"{size:.1f}T"
+
+
+def _three_digits(value: float, unit: str, *, whole: bool = False) -> str:
+    return f"{value:.0f}{unit}" if whole or value >= 100 else f"{value:.1f}{unit}"
 
 
 def format_duration(seconds: float) -> str:

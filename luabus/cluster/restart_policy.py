@@ -16,7 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Literal
+
+from luabus.messages import Message
 
 Policy = Literal["always", "on-failure", "never"]
 
@@ -54,10 +57,34 @@ class Leave:
 class GiveUp:
     """It failed for good; `reason` says which limit was met."""
 
-    reason: str
+    reason: Message
 
 
 Decision = Restart | Leave | GiveUp
+
+
+class Outcome(Enum):
+    """What becomes of a process that has ended."""
+
+    RESTARTS = auto()
+    STAYS = auto()
+    """ended as it may"""
+    FAILS = auto()
+
+
+def is_crash(*, success: bool, early: bool, replaced: bool = False) -> bool:
+    """Whether an end that nobody asked for is a crash. `early`: before it was ready, though it has to show that it is;
+    `replaced`: it was ended because it was not healthy or too late."""
+    return replaced or early or not success
+
+
+def outcome_of(policy: Policy, *, crashed: bool, left: int | None = None) -> Outcome:
+    """The rule. `left`: after so many more crashes it would be started again (`CrashHistory.left`); None: not known, some."""
+    if policy == "never":
+        return Outcome.FAILS if crashed else Outcome.STAYS
+    if not crashed:
+        return Outcome.RESTARTS if policy == "always" else Outcome.STAYS
+    return Outcome.FAILS if left == 0 else Outcome.RESTARTS
 
 
 @dataclass
@@ -83,21 +110,22 @@ class CrashHistory:
         0..1 and gives the jitter.
         """
         rules = self.policy
-        if rules.policy == "never":
-            return GiveUp("it ended, and its restart policy is never") if crashed else Leave()
-        if not crashed and rules.policy == "on-failure":
+        outcome = outcome_of(rules.policy, crashed=crashed, left=self.left(now))
+        if outcome is Outcome.STAYS:
             return Leave()
+        if rules.policy == "never":
+            return GiveUp(Message("policy.never"))
         if ready_for is not None and ready_for >= rules.healthy_after:
             self.in_a_row = 0
         self.in_a_row += 1
         self.late_in_a_row = self.late_in_a_row + 1 if late else 0
         if crashed:
             self._remember(now)
-            for limit, window in self._limits():
-                if self._within(now, window) >= limit:
-                    return GiveUp(f"{limit} crashes within {window:g} s")
+        if outcome is Outcome.FAILS:
+            limit, window = next(one for one in self._limits() if self._within(now, one[1]) >= one[0])
+            return GiveUp(Message("policy.crashes-within", count=limit, seconds=f"{window:g}"))
         if self.late_in_a_row >= rules.crash_limit:
-            return GiveUp(f"{self.late_in_a_row} starts in a row were not ready in time")
+            return GiveUp(Message("policy.late-in-a-row", count=self.late_in_a_row))
         exponent = min(self.in_a_row - 1, 64)
         delay = min(rules.initial * rules.factor**exponent, rules.maximum)
         return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)

@@ -5,7 +5,7 @@
     redis://host:6379/0      rediss://... (TLS)          pip install 'luabus[redis]'
     etcd://host:2379,host2:2379   etcds://... (TLS)      pip install 'luabus[etcd]'
 
-`docs/masters.md` says which to take, and `luabus.lease.address` where credentials come from.
+`docs/masters.md` says which to take, and `luabus.lease.stores.address` where credentials come from.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A service's candidature for its group's lease: the elector (`luabus.election`) with a store, a clock and a loop."""
+"""A service's candidature for its group's lease: the elector (`luabus.lease.elector`) with a store, a clock and a loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 
 from luabus.errors import ConfigError, Refused
 from luabus.ids import ServiceId
-from luabus.lease import LeaseStore, LeaseStoreError, open_store
+from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.elector import (
     Action,
     Elector,
@@ -29,7 +29,9 @@ from luabus.lease.elector import (
     Swapped,
     Wake,
 )
-from luabus.lease.stores.base import DEFAULT_NAMESPACE, NOBODY, LeaseRow, describe
+from luabus.lease.lease_options import LeaseOptions
+from luabus.lease.stores.base import NOBODY, LeaseRow, describe
+from luabus.messages import Message
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
@@ -76,16 +78,14 @@ class CandidateSnapshot:
     """For how long the store has not answered; None while it does."""
     last_error: str | None
     """The store's last failure, also when it is over."""
-    problem: str | None
-    """`lease store unreachable since ...` and the reason, also while this one is master still; None while it answers."""
+    problem: Message | None
+    """`alarm.lease-store-unreachable` with since and reason, also while this one is master still; None while it answers."""
 
 
 class Candidate:
     """Takes part in the election of one group's master.
 
-    `store` is a URL (see `luabus.lease`; the candidate then opens and closes the store, with `namespace`) or an open
-    `LeaseStore`, which stays the caller's. `ttl` and `renew` in seconds; every candidate of a group must use the same
-    `ttl`. `incarnation` tells this process from every other one with the same `service_id`, earlier or later.
+    `incarnation` tells this process from every other one with the same `service_id`, earlier or later.
 
     `on_master(epoch)` and `on_slave()` are called in the loop, alternately, at each change. They may return
     awaitables, which are run one after the other; when the lease is given up (`stop`, `hand_over`), those of `on_slave`
@@ -99,28 +99,25 @@ class Candidate:
         group: int,
         service_id: ServiceId,
         incarnation: int,
-        store: LeaseStore | str,
+        options: LeaseOptions,
         *,
-        ttl: float = 10.0,
-        renew: float = 1.0,
-        namespace: str = DEFAULT_NAMESPACE,
         on_master: Callable[[int], Awaitable[None] | None] | None = None,
         on_slave: Callable[[], Awaitable[None] | None] | None = None,
         clock: Callable[[], float] = lease_clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
         try:
-            self._elector = Elector(group, service_id, incarnation, ttl=ttl, renew=renew)
+            self._elector = Elector(group, service_id, incarnation, ttl=options.ttl, renew=options.renew)
         except ValueError as error:
             raise ConfigError(f"the lease of group {group}: {error}", key="lease") from None
         self.group = group
         self.service_id = service_id
-        self._operation_s = min(ttl / 4, MAX_OPERATION_S)
-        self._own_store = isinstance(store, str)
+        self._operation_s = min(options.ttl / 4, MAX_OPERATION_S)
+        self._own_store = isinstance(options.store, str)
         self._store = (
-            open_store(store, namespace=namespace, timeout_s=self._operation_s)
-            if isinstance(store, str)
-            else store
+            open_store(options.store, namespace=options.namespace, timeout_s=self._operation_s)
+            if isinstance(options.store, str)
+            else options.store
         )
         self._on_master = on_master
         self._on_slave = on_slave
@@ -134,7 +131,7 @@ class Candidate:
         self._reaction: asyncio.Task[None] | None = None
         self._failing_since: float | None = None
         self._failing_text = ""
-        self._failing_reason = ""
+        self._problem: Message | None = None
         self._last_error: str | None = None
         self._last_tries = LAST_TRIES
 
@@ -180,11 +177,17 @@ class Candidate:
         `LeaseStoreError` when the store does not confirm it: no master is then there until the lease has run out.
         """
         if heir.group != self.group or heir.instance == 0:
-            raise Refused(f"{heir} is no member of group {self.group}")
+            raise Refused.coded(Message("refusal.no-member", name=str(heir), group=self.group))
         if not self.is_master():
             holder = self.snapshot().holder
-            who = f"{holder} is" if holder and holder != self.service_id else "nobody is, as far as it knows"
-            raise Refused(f"{self.service_id} is not master of group {self.group}; {who}")
+            code = (
+                "refusal.not-master"
+                if holder and holder != self.service_id
+                else "refusal.not-master-nobody-is"
+            )
+            raise Refused.coded(
+                Message(code, name=str(self.service_id), group=self.group, holder=str(holder))
+            )
         if heir == self.service_id:
             return
         self._elector.hand_over(heir)
@@ -237,7 +240,7 @@ class Candidate:
             store=self._store.address,
             unreachable_s=None if self._failing_since is None else now - self._failing_since,
             last_error=self._last_error,
-            problem=None if self._failing_since is None else f"{self._failing_text} ({self._failing_reason})",
+            problem=self._problem if self._failing_since is not None else None,
         )
 
     # The shell around the elector.
@@ -303,8 +306,9 @@ class Candidate:
         self._last_error = reason
         if self._failing_since is None:
             self._failing_since = self._clock()
-            self._failing_text = f"lease store unreachable since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-            self._failing_reason = reason
+            since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            self._failing_text = f"lease store unreachable since {since}"
+            self._problem = Message("alarm.lease-store-unreachable", since=since, reason=reason)
             logger.warning("group %d: %s", self.group, reason)
 
     async def _sleep(self, until: float) -> None:

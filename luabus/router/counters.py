@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from luabus.errors import ProtocolError
 from luabus.ids import ServiceId
+from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
 from luabus.routing.consistency import Disagreements
 from luabus.transport.stream import Stream
@@ -30,8 +31,8 @@ class Counters:
         self._router = router
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._undeliverable: dict[str, int] = {}
-        self._alarms: dict[str, dict[str, Any]] = {}
-        self._problems: dict[Stream, tuple[str, float]] = {}
+        self._alarms: dict[Message, dict[str, Any]] = {}
+        self._problems: dict[Stream, tuple[Message, float]] = {}
         self._disagreements = Disagreements()
 
     # --- counting ---------------------------------------------------------------------------------------------
@@ -61,24 +62,28 @@ class Counters:
 
     # --- what is wrong ----------------------------------------------------------------------------------------
 
-    def alarm(self, kind: str, text: str) -> None:
+    def alarm(self, message: Message, kind: str) -> None:
         """Keep it for good; the same again is counted."""
-        log.error("%s: ALARM: %s", self._router, text)
-        known = self._alarms.get(f"{kind} {text}")
+        log.error("%s: ALARM: %s", self._router, message)
+        known = self._alarms.get(message)
         if known is None:
             if len(self._alarms) >= _ALARMS_KEPT:
                 del self._alarms[next(iter(self._alarms))]
-            self._alarms[f"{kind} {text}"] = {"kind": kind, "text": text, "since": time.time(), "count": 1}
+            self._alarms[message] = _alarm(kind, message, time.time())
         else:
             known["count"] += 1
 
-    def problem(self, stream: Stream, text: str) -> None:
-        """A service says what is wrong with itself: an alarm until "" comes or its connection ends."""
-        if text:
-            since = self._problems.get(stream, ("", time.time()))[1]
-            self._problems[stream] = (str(text)[:_PROBLEM_LENGTH], since)
-        else:
+    def problem(self, stream: Stream, given: Any) -> None:
+        """A service says what is wrong with itself, by a message's map or a text: an alarm until "" comes or it is gone."""
+        if not given:
             self._problems.pop(stream, None)
+            return
+        problem = of_map(given) or Message.verbatim(str(given))
+        if len(str(problem)) > _PROBLEM_LENGTH:
+            problem = Message.verbatim(str(problem)[:_PROBLEM_LENGTH])
+        service = stream.name or str(ServiceId(stream.id))
+        since = self._problems[stream][1] if stream in self._problems else time.time()
+        self._problems[stream] = (Message("alarm.of-service", service=service, problem=problem), since)
 
     def differences(self, body: bytes, table: Mapping[int, int]) -> None:
         """A service's PING says `{router: {group: digest}}`, where others differ from this router's `table`.
@@ -96,22 +101,22 @@ class Counters:
             raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
 
     def alarms(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
-        """`{"kind", "text", "since", "count"}` each; `names` are the groups'."""
-        differing: dict[str, dict[str, Any]] = {}
+        """`{"kind", "code", "values", "text", "since", "count"}` each; `names` are the groups'."""
+        differing: dict[Message, dict[str, Any]] = {}
         for found in self._disagreements.lasting(time.monotonic()):
             # Both routers raise it, in the same words; and it goes on when one table changes, and they still differ.
             one, other = sorted((self._router, found["router"]), key=lambda name: (len(name), name))
-            text = f"{one} and {other} have different tables for group {names.get(found['group'], found['group'])}"
+            group = names.get(found["group"], str(found["group"]))
+            message = Message("alarm.tables-differ", one=one, other=other, group=group)
             since = time.time() - found["for_s"]
-            known = differing.setdefault(
-                text, {"kind": "tables differ", "text": text, "since": since, "count": 1}
-            )
+            known = differing.setdefault(message, _alarm("tables differ", message, since))
             known["since"] = min(known["since"], since)
-        troubled = [
-            {"kind": "service", "text": text, "since": since, "count": 1}
-            for text, since in self._problems.values()
-        ]
+        troubled = [_alarm("service", message, since) for message, since in self._problems.values()]
         return [*self._alarms.values(), *differing.values(), *troubled]
+
+
+def _alarm(kind: str, message: Message, since: float) -> dict[str, Any]:
+    return {"kind": kind, **message.as_map(), "text": str(message), "since": since, "count": 1}
 
 
 def _counters(stream: Stream) -> dict[str, int]:

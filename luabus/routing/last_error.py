@@ -9,8 +9,9 @@ from luabus.ids import ServiceId
 from luabus.protocol.codec import unpack_value
 from luabus.protocol.compression import decompress
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, HEADER, HEADER_SIZE, META_SIZE
+from luabus.protocol.port import LastError
 from luabus.routing.next_hop import describe_route
-from luabus.routing.port import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED, Trouble
+from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
 
 _LONGEST: Final = 200
 """Characters, so that many rows fit into one answer."""
@@ -25,18 +26,18 @@ _LOST: Final = {
 }
 
 
-def in_words(trouble: Trouble | None) -> str | None:
+def in_words(error: LastError | None) -> str | None:
     """One line of at most 200 characters; None for None."""
-    if trouble is None:
+    if error is None:
         return None
-    if isinstance(trouble, bytes):
-        text = _answered(trouble)
-    elif isinstance(trouble, str):
-        text = trouble
-    elif trouble[0] == CROWDED:
-        text = f"{trouble[1]} bytes for it were lost or refused: it does not read, and its buffer is full"
+    if isinstance(error, bytes):
+        text = _answered(error)
+    elif isinstance(error, str):
+        text = error
+    elif error[0] == CROWDED:
+        text = f"{error[1]} bytes for it were lost or refused: it does not read, and its buffer is full"
     else:
-        reason, route = trouble
+        reason, route = error
         text = _LOST[reason].format(route=describe_route(route) if reason != LATE else "")
     text = " ".join(text.split()).encode(errors="replace").decode()
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -9,7 +9,8 @@ from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolEr
 from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, check_header
-from luabus.routing.port import NO_MASTER_NOW, NOBODY, Port
+from luabus.protocol.port import Port
+from luabus.routing.sinks import NO_MASTER_NOW, NOBODY
 from luabus.routing.table import Table
 
 # How a plan says to treat its frames.
@@ -29,15 +30,15 @@ Plan = tuple[int, Any, int, int]
 """How to treat a frame; whom it goes to, or among whom; among how many; and what else to mind."""
 
 
-def make_plan(route: int, table: Table[Port] | None, by_id: Mapping[int, Port]) -> Plan:
-    """How frames of this route are treated, as `table` stands (None: nothing is routed here, all is delivered).
+def make_plan(route: int, table: Table[Port], by_id: Mapping[int, Port]) -> Plan:
+    """How frames of this route are treated, as `table` stands.
 
     `by_id`: who can be answered. Raises `ProtocolError` for a route that cannot be.
     """
     kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
     check_header(0xFFFF, route, 0xFFFF)
     care = WITH_META if flags & FLAG_META else PLAIN
-    if table is None or kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
+    if kind <= Kind.CALL or kind == Kind.CANCEL or kind == Kind.REACHED:
         return LOCAL, None, 0, care
     if kind == Kind.REPLY or kind == Kind.ERROR:
         if destination == 0:
@@ -47,22 +48,22 @@ def make_plan(route: int, table: Table[Port] | None, by_id: Mapping[int, Port]) 
         care = TRACKED
     if kind == Kind.TARGET:
         return DIRECT, table.where(destination) or NOBODY, 0, care
-    found = table.groups.get(group)
+    known = table.groups.get(group)
     if kind == Kind.BROADCAST:
-        return BROADCAST, found.members if found else (), 0, care
+        return BROADCAST, known.members if known else (), 0, care
     if kind == Kind.MASTER:
-        return DIRECT, (found.master_at() if found else None) or NO_MASTER_NOW, 0, care
-    targets = (found.by_slot if kind == Kind.HASH else found.members) if found else ()
+        return DIRECT, (known.master_at() if known else None) or NO_MASTER_NOW, 0, care
+    targets = (known.by_slot if kind == Kind.HASH else known.members) if known else ()
     if not targets:
         return DIRECT, NOBODY, 0, care
     return (HASH if kind == Kind.HASH else RANDOM), targets, len(targets), care
 
 
 def why_refused(
-    port: Port, goal: Port, route: int, sequence: int, size: int, room: int
+    port: Port, goal: Port, route: int, sequence: int, size: int, credit: int
 ) -> LuabusError | None:
     """Why this request cannot be forwarded, if it cannot."""
-    if size <= room and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
+    if size <= credit and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
         return None
     if goal is NOBODY:
         return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
@@ -76,12 +77,12 @@ def why_refused(
             f"{MAX_OUTSTANDING} requests of this connection are in flight already",
             what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
         )  # fmt: skip
-    return no_room(goal, size, room)
+    return no_credit(goal, size, credit)
 
 
-def no_room(goal: Port, size: int, room: int) -> Overloaded:
-    """The error for a request of `size` bytes to one that has `room` for less."""
-    left = max(0, room)
+def no_credit(goal: Port, size: int, credit: int) -> Overloaded:
+    """The error for a request of `size` bytes to one that has `credit` for less."""
+    left = max(0, credit)
     return Overloaded(
         f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
         what="bytes to a slow receiver", limit=left, current=size,

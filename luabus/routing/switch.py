@@ -7,8 +7,10 @@
 - all other frames are handed to `port.deliver`.
 
 Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
-in `plans`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
 added here must show its price there.
+
+One file because the loop and what it branches into share the state of one turn, and a call across modules is a price per frame.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
+from luabus.protocol.delivery import Delivery
 from luabus.protocol.frames import (
     FLAG_COUNT,
-    FLAG_META,
     FLAG_REQUEST,
     HEADER,
     HEADER_SIZE,
@@ -31,6 +33,7 @@ from luabus.protocol.frames import (
     check_header,
     make_route,
 )
+from luabus.protocol.port import Port
 from luabus.routing.next_hop import (
     ANSWER,
     BROADCAST,
@@ -42,13 +45,12 @@ from luabus.routing.next_hop import (
     TRACKED,
     Plan,
     make_plan,
-    no_room,
+    no_credit,
     why_refused,
 )
-from luabus.routing.port import CROWDED, LATE, NO_ROUTE, OVERLOADED, Port, Sink
+from luabus.routing.sinks import CROWDED, LATE, NO_ROUTE, OVERLOADED, Sink
 from luabus.routing.table import Table
 
-_META: Final = FLAG_META << 8
 _ERROR: Final = int(Kind.ERROR)
 _ERROR_KEPT: Final = 4096
 """Bytes of the last error that a port has answered with, kept to be shown."""
@@ -59,16 +61,17 @@ _SCATTER_FRAMES: Final = 16
 """Frames that it must have taken to be tried again in the same data."""
 
 
-class Switch:
+class Switch(Delivery):
     """The ports of one process and what is routed between them.
 
     `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
     service or a client. The first registration makes a process a router.
     """
 
-    def __init__(self, chance: Callable[[], float]) -> None:
+    def __init__(self, chance: Callable[[], float], *, routing: bool = False) -> None:
+        super().__init__()
+        self.routing = routing
         self.table: Table[Port] = Table()
-        self.routing = False
         self.chance = chance
         self.dirty: list[Port] = []
         self._plans: dict[int, Plan] = {}
@@ -78,6 +81,10 @@ class Switch:
         self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
 
     # --- ports ------------------------------------------------------------------------------------------------
+
+    def start_routing(self) -> None:
+        """Be a router from now on."""
+        self.routing = True
 
     def attach(self, port: Port, port_id: int | None = None) -> None:
         """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it.
@@ -92,7 +99,7 @@ class Switch:
         self._plans_version = -1
 
     def detach(self, port: Port) -> None:
-        """`port` is gone: whoever awaits an answer from it is told `PeerLost`, whoever works for it to stop."""
+        """Forget a closed port: fail the requests that wait on it with `PeerLost`, cancel those it made."""
         for known in (port.id, CLIENT_BASE | port.token):
             if self._by_id.get(known) is port:
                 del self._by_id[known]
@@ -128,7 +135,7 @@ class Switch:
         Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
         the stream must be closed.
         """
-        pos = 0 if self.routing else self._deliver_all(port, data)
+        pos = 0 if self.routing else super().receive(port, data)
         if self._plans_version != self.table.version:
             self._plans.clear()
             self._plans_version = self.table.version
@@ -196,12 +203,12 @@ class Switch:
                         self._broadcast(port, where, route, sequence, frame)
                     continue
                 if care == TRACKED:
-                    room = goal.room - (pos - run if to is goal else 0)
+                    credit = goal.credit - (pos - run if to is goal else 0)
                     refusal = None
-                    if end - pos > room or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
-                        refusal = why_refused(port, goal, route, sequence, end - pos, room)
+                    if end - pos > credit or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
+                        refusal = why_refused(port, goal, route, sequence, end - pos, credit)
                     if refusal is not None:
-                        if end - pos > room and type(goal) is not Sink:
+                        if end - pos > credit and type(goal) is not Sink:
                             goal.note((CROWDED, end - pos))
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
@@ -280,37 +287,11 @@ class Switch:
                 self._forward(port, to, block, 0, len(block), len(parts))
         return pos, frames
 
-    def _deliver_all(self, port: Port, data: bytes) -> int:
-        """The loop where nothing is routed. Ends early when a call that it delivered has made this process a router."""
-        unpack = HEADER.unpack_from
-        deliver = port.deliver
-        limit = port.frame_limit
-        plans = self._plans
-        size = len(data)
-        last = size - HEADER_SIZE
-        pos = frames = 0
-        try:
-            while pos <= last and not self.routing:
-                length, route, key, source, sequence = unpack(data, pos)
-                start = pos + HEADER_SIZE
-                end = start + length
-                if end > size or length > limit or (length < META_SIZE and route & _META):
-                    check_header(length, route, limit)
-                    break
-                if route not in plans:
-                    self.plan(route)
-                frames += 1
-                pos = end
-                deliver(route, key, source, sequence, data, start, end)
-        finally:
-            port.frames_in += frames
-        return pos
-
     def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
         size = end - start
-        if size > to.room and type(to) is not Sink:
+        if size > to.credit and type(to) is not Sink:
             to.flush()  # the socket may take what waits, and make room
-        if size > to.room:
+        if size > to.credit:
             if type(to) is Sink:
                 port.count_lost(to.reason, HEADER.unpack_from(data, start)[1], frames)
             elif frames == 1:
@@ -318,7 +299,7 @@ class Switch:
             else:
                 self._forward_singly(port, to, data, start, end)
             return
-        to.room -= size
+        to.credit -= size
         to.frames_out += frames
         out = to.out
         if not out:
@@ -337,14 +318,14 @@ class Switch:
         _, route, _, _, sequence = HEADER.unpack_from(data, start)
         if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
             del port.outstanding[sequence]
-            self.refuse(port, sequence, no_room(to, end - start, to.room))
+            self.refuse(port, sequence, no_credit(to, end - start, to.credit))
         else:
             port.count_lost(OVERLOADED, route)
         to.note((CROWDED, end - start))
 
     def _send(self, to: Port, frame: bytes) -> None:
-        to.room -= len(frame)
-        to.owed += len(frame)
+        to.credit -= len(frame)
+        to.reserved += len(frame)
         to.frames_out += 1
         if not to.out:
             self.dirty.append(to)
@@ -356,7 +337,7 @@ class Switch:
         """How frames of this route are treated, remembered until the table changes."""
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
-        plan = self._plans[route] = make_plan(route, self.table if self.routing else None, self._by_id)
+        plan = self._plans[route] = make_plan(route, self.table, self._by_id)
         return plan
 
     def receivers(self, route: int, key: int) -> tuple[Port, ...]:
@@ -375,7 +356,7 @@ class Switch:
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
-            refusal = why_refused(port, port, route, sequence, 0, port.room)
+            refusal = why_refused(port, port, route, sequence, 0, port.credit)
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
@@ -385,13 +366,13 @@ class Switch:
         for member in members:
             if member is port:
                 continue
-            if size > member.room:
+            if size > member.credit:
                 member.flush()  # as in `_forward`
-            if size > member.room:
+            if size > member.credit:
                 lost += 1
                 member.note((CROWDED, size))
                 continue
-            member.room -= size
+            member.credit -= size
             member.frames_out += 1
             if not member.out:
                 self.dirty.append(member)
@@ -418,9 +399,11 @@ class Switch:
             port.count_lost(LATE, route)
             return
         # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
-        if caller.owed + len(frame) > caller.send_limit:
-            text = f"{ServiceId(caller.id)} does not read: {caller.owed} bytes of answers wait for it already"
-            error = Overloaded(text, what="bytes of answers", limit=caller.send_limit, current=caller.owed)
+        if caller.reserved + len(frame) > caller.send_limit:
+            text = f"{ServiceId(caller.id)} does not read: {caller.reserved} bytes of answers wait for it already"
+            error = Overloaded(
+                text, what="bytes of answers", limit=caller.send_limit, current=caller.reserved
+            )
             self.refuse(caller, sequence, error, source=port.id)
             return
         if route & 0xFF == _ERROR:

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from luabus.errors import IdInUse, StaleEpoch
 from luabus.ids import ServiceId
+from luabus.messages import Message
 
 T = TypeVar("T")
 
@@ -215,11 +216,11 @@ class Table(Generic[T]):
         group = self.group(service_id >> 16)
         if epoch < group.epoch or (epoch == group.epoch and group.epoch_holder not in (0, service_id)):
             holder = ServiceId(group.epoch_holder)
-            raise StaleEpoch(
-                f"{ServiceId(service_id)} claims epoch {epoch} of group {group.number},"
-                f" but {holder} has epoch {group.epoch}",
-                group=group.number, epoch=epoch, highest=group.epoch,
+            claims = Message(
+                "alarm.epoch-claimed",
+                name=str(ServiceId(service_id)), epoch=epoch, group=group.number, holder=str(holder), highest=group.epoch,
             )  # fmt: skip
+            raise StaleEpoch.coded(claims, group=group.number, epoch=epoch, highest=group.epoch)
         if group.elected and (group.master, group.epoch) == (service_id, epoch):
             return False
         group.elected = True

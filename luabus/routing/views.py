@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luabus.ids import ServiceId
-from luabus.routing.port import Port
+from luabus.protocol.port import Port
 from luabus.routing.table import Group
 
 

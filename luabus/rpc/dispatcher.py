@@ -40,19 +40,24 @@ class Dispatcher(Receiver):
     """A table of handlers. `serve(stream)` answers everything that arrives on a stream from it.
 
     `name`: for messages. `max_concurrency`: calls that run at once; the next request gets `Overloaded`, the next one-way
-    message is dropped and counted in `dropped`.
+    message is dropped and counted in `dropped`. `gate(kind, call)` is called before a call to the master, or of a master, is
+    run, with the frame's kind; an error that it returns refuses the call.
     """
 
     def __init__(
-        self, name: str = "this process", *, max_concurrency: int = MAX_CONCURRENCY, check_types: bool = False
+        self,
+        name: str = "this process",
+        *,
+        max_concurrency: int = MAX_CONCURRENCY,
+        check_types: bool = False,
+        gate: Callable[[int, CallContext], LuabusError | None] | None = None,
     ) -> None:
         self.name = name
         self.max_concurrency = max_concurrency
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
         self.dropped: dict[str, int] = {}
-        self.gate: Callable[[int, CallContext], LuabusError | None] | None = None
-        """Asked before a call to the master, or of a master, is run, with the frame's kind; an error refuses it."""
+        self._gate = gate
         self._workers = Executor(self._succeeded, self._failed)
 
     @overload
@@ -77,7 +82,11 @@ class Dispatcher(Receiver):
 
     def serve(self, stream: Stream) -> None:
         """Answer what arrives on `stream`; fits a listener's `on_accept`."""
-        stream.receiver = self
+        stream.serve(self)
+
+    def rename(self, name: str) -> None:
+        """Call this process by another name in messages."""
+        self.name = name
 
     # --- Receiver ---------------------------------------------------------------------------------------------
 
@@ -142,10 +151,10 @@ class Dispatcher(Receiver):
             return RequestTimeout(
                 f"{method.name} came {-call.remaining_s:.3f} s after its deadline and was not started"
             )
-        if self.gate is not None:
-            refused = self.gate(kind, call)
-            if refused is not None:
-                return refused
+        if self._gate is not None:
+            refusal = self._gate(kind, call)
+            if refusal is not None:
+                return refusal
         return method.misfit(args)
 
     def cancel(self, stream: Stream, source: int, sequence: int) -> None:

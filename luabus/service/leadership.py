@@ -1,6 +1,6 @@
-"""A service's part in its group's mastership: the candidate's reigns told to the routers, and fencing on arrival.
+"""A service's part in its group's mastership: the candidate's terms told to the routers, and fencing on arrival.
 
-The candidate (`luabus.candidate`) decides by the lease alone whether this process is master. Here the routers learn of it,
+The candidate (`luabus.lease.candidate`) decides by the lease alone whether this process is master. Here the routers learn of it,
 again each second, so that one which comes back or missed it knows; and what they know (a higher epoch, no master) goes back to
 the candidate.
 """
@@ -13,12 +13,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from luabus.client.bus import Bus, Identity
+from luabus.client.bus import Bus
+from luabus.client.membership import Identity
 from luabus.client.routes import Route
 from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
+from luabus.lease.lease_options import LeaseOptions
 from luabus.limits import HEARTBEAT_S
+from luabus.messages import Message
 from luabus.protocol.frames import Kind
 from luabus.rpc.context import CallContext
 
@@ -26,7 +29,7 @@ log = logging.getLogger("luabus.mastership")
 
 
 class Leadership:
-    """Stands for election as `identity`; `lease` is a store's URL, `ttl` and `renew` in seconds.
+    """Stands for election as `identity`.
 
     `on_master` runs when the routers have been told, `on_slave` while they are, in turn. A reign that a router refuses is never
     begun.
@@ -36,11 +39,8 @@ class Leadership:
         self,
         bus: Bus,
         identity: Identity,
-        lease: str,
+        options: LeaseOptions,
         *,
-        ttl: float,
-        renew: float,
-        namespace: str,
         on_master: Callable[[], Awaitable[None]],
         on_slave: Callable[[], Awaitable[None]],
     ) -> None:
@@ -51,24 +51,22 @@ class Leadership:
         self._on_slave = on_slave
         self._reign = 0
         self._begun = False  # `on_master` was called last
-        self._reported = ""
+        self._reported: Message | None = None
+        self._end_subscription: Callable[[], None] = lambda: None
         self._announcer: asyncio.Task[None] | None = None
         self._candidate = Candidate(
             identity.service_id.group,
             identity.service_id,
             identity.incarnation,
-            lease,
-            ttl=ttl,
-            renew=renew,
-            namespace=namespace,
+            options,
             on_master=self._became_master,
             on_slave=self._became_slave,
         )
 
     async def start(self) -> None:
         """Take part from now on. Does not wait for the store."""
-        self._bus.epoch = self.epoch
-        self._bus.on_names = self._heard
+        self._bus.speak_with_epoch(self.epoch)
+        self._end_subscription = self._bus.on_names(self._heard)
         self._candidate.raise_floor(self._bus.epochs.get(self._identity.service_id.group, 0))
         await self._candidate.start()
         self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
@@ -79,7 +77,7 @@ class Leadership:
             self._announcer.cancel()
             await asyncio.gather(self._announcer, return_exceptions=True)
             self._announcer = None
-        self._bus.on_names = None
+        self._end_subscription()
         held = self._candidate.snapshot().holder == self._identity.service_id
         await self._candidate.stop()
         if held:
@@ -127,10 +125,12 @@ class Leadership:
         log.info("%s is master no longer", self._name)
         begun, self._begun = self._begun, False
         # At once, not one after the other: a router that hangs must not keep `on_slave` waiting.
-        await asyncio.gather(self._bus.resign_master(self._reign), *([self._on_slave()] if begun else []))
+        await asyncio.gather(
+            self._bus.membership.resign_master(self._reign), *([self._on_slave()] if begun else [])
+        )
 
     async def _claim(self, epoch: int) -> None:
-        highest = await self._bus.claim_master(epoch)
+        highest = await self._bus.membership.claim_master(epoch)
         if highest and self.epoch() == epoch:
             log.error("a router knows epoch %d of this group already; epoch %d is given up", highest, epoch)
             self._candidate.raise_floor(max(highest, epoch + 1))
@@ -159,9 +159,9 @@ class Leadership:
 
     async def _report(self) -> None:
         """Tell the routers while the store cannot be reached, so that whoever looks sees it."""
-        problem = self._candidate.snapshot().problem or ""
+        problem = self._candidate.snapshot().problem
         if problem or self._reported:
-            await self._bus.report(problem and f"{self._name}: {problem}")
+            await self._bus.membership.report(problem)
         self._reported = problem
 
 

@@ -7,19 +7,20 @@ import inspect
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luabus.client.bus import Bus, Identity
-from luabus.environment import Environment, read_secret
+from luabus.client.bus import Bus
+from luabus.client.membership import Identity
+from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
 from luabus.ids import ServiceId
-from luabus.limits import DEFAULT_FRAME_LIMIT, DRAIN_TIMEOUT_S, MAX_CONCURRENCY
+from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.service.settings import Settings
 from luabus.transport.manager import new_event_loop
 
 if TYPE_CHECKING:
@@ -67,25 +68,18 @@ class Service:
     ) -> None:
         self.name = name
         self.service_id: ServiceId | None = None
+        self._settings = Settings(
+            name=name, group=group, instance=instance,
+            routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
+            secret=secret, secret_file=secret_file, slots=slots, mode=mode, groups=groups, lease=lease, lease_ttl=lease_ttl,
+            lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
+        )  # fmt: skip
         self.handlers = Dispatcher(
-            name or "service", max_concurrency=max_concurrency, check_types=check_types
+            name or "service", max_concurrency=max_concurrency, check_types=check_types, gate=self._gate
         )
-        self.bus = Bus(self.handlers)
+        self.bus = Bus(self.handlers, refused=self._was_refused)
         self.mastership: Leadership | None = None
         self.drain_timeout = drain_timeout
-        self._group = group
-        self._instance = instance
-        self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
-        self._secret = secret
-        self._secret_file = secret_file
-        self._slots = slots
-        self._mode = mode
-        self._groups = groups
-        self._lease = lease
-        self._lease_ttl = lease_ttl
-        self._lease_renew = lease_renew
-        self._frame_limit = frame_limit
-        self._compress_above = compress_above
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             "start": [],
             "stop": [],
@@ -95,7 +89,6 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self.handlers.gate = self._gate
         self.handlers.rpc(self._describe, name="luabus.methods")
         self.handlers.rpc(self._hand_over, name="luabus.hand_over")
         self.handlers.rpc(self._lease_facts, name="luabus.lease")
@@ -150,30 +143,23 @@ class Service:
         if self._running:
             raise ConfigError("this service has been started already")
         environment = Environment.read()
-        identity = self._identify(environment)
-        secret = self._secret
-        secret_file = self._secret_file or environment.secret_file
-        if secret is None and secret_file:
-            secret = read_secret(str(secret_file))
+        settings = self._settings
+        identity = settings.identity(environment)
+        security = settings.security(environment)
+        self.service_id = identity.service_id
+        self.name = identity.name
+        self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
         self._running = True
-        self.bus.on_refused = self._was_refused
         try:
             await self.bus.start(
-                environment.routers if self._routers is None else self._routers,
-                groups={
-                    **environment.groups,
-                    **(self._groups or {}),
-                    identity.name: identity.service_id.group,
-                },
-                secret=secret,
-                frame_limit=self._frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT,
-                compress_above=environment.compress_above
-                if self._compress_above is None
-                else self._compress_above,
+                settings.addresses(environment),
+                groups={**settings.known_groups(environment), identity.name: identity.service_id.group},
+                security=security,
+                options=settings.stream_options(environment),
             )
             await self._first_router(timeout)
             await self._run_hooks("start")
-            await self.bus.join(identity)
+            await self.bus.membership.join(identity)
             await self._stand(identity, environment)
         except BaseException:
             await self._teardown()
@@ -201,7 +187,7 @@ class Service:
         try:
             if self.mastership is not None:
                 await self.mastership.stop()
-            await self.bus.leave()
+            await self.bus.membership.leave()
             try:
                 async with asyncio.timeout(self.drain_timeout):
                     await self.handlers.idle()
@@ -256,43 +242,17 @@ class Service:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    def _identify(self, environment: Environment) -> Identity:
-        name = self.name or environment.service
-        known = {**environment.groups, **(self._groups or {})}
-        group = self._group if self._group is not None else environment.group
-        if group is None:
-            group = known.get(name)
-        if not name or group is None:
-            raise ConfigError(
-                f"the service {name!r} has no group: give group=..., or start it with luabus-cluster",
-                key="group",
-            )
-        instance = self._instance if self._instance is not None else environment.instance or 1
-        self.service_id = ServiceId.of(group, instance)
-        self.name = self.name or name
-        self.handlers.name = f"{name}.{instance}"
-        slots = self._slots if self._slots is not None else environment.slots
-        return Identity(self.service_id, name, time.time_ns(), slots, self._mode or environment.route)
-
     async def _stand(self, identity: Identity, environment: Environment) -> None:
         """Stand for election if the group has a master."""
-        lease = self._lease or environment.lease
         if identity.mode != "master" and not self._hooks["master"] and not self._hooks["slave"]:
             return
-        if not lease:
-            raise ConfigError(
-                f"{identity.name} elects a master, but no lease store is given (lease=...)", key="lease"
-            )
-        from luabus.lease.stores.base import DEFAULT_NAMESPACE
+        options = self._settings.lease_options(environment)
         from luabus.service.leadership import Leadership
 
         self.mastership = Leadership(
             self.bus,
             identity,
-            lease,
-            ttl=environment.lease_ttl_s if self._lease_ttl is None else self._lease_ttl,
-            renew=environment.lease_renew_s if self._lease_renew is None else self._lease_renew,
-            namespace=environment.cluster or DEFAULT_NAMESPACE,
+            options,
             on_master=lambda: self._run_hooks("master"),
             on_slave=lambda: self._run_hooks("slave"),
         )

@@ -1,23 +1,70 @@
 """One request after another over a stream of its own, without an event loop: for programs that ask once and end.
 
-Nothing but the frames and the handshake is loaded for it: `import asyncio` alone takes longer than most questions.
+Nothing but the session is loaded for it: `import asyncio` alone takes longer than most questions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from types import TracebackType
 from typing import Any
 
-from luabus.errors import NotConnected, RequestTimeout, from_wire
-from luabus.limits import DEFAULT_FRAME_LIMIT
-from luabus.protocol.codec import pack_call, unpack_value
-from luabus.protocol.frames import FLAG_REQUEST, Frame, Kind, encode, split
-from luabus.protocol.handshake import Handshake, decode_bye
+from luabus.errors import LuabusError, NotConnected, RequestTimeout
+from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
+from luabus.protocol.codec import pack_call
+from luabus.protocol.delivery import Delivery
+from luabus.protocol.session import REQUEST_ROUTE, Session
+from luabus.protocol.stream_options import StreamOptions
 
 _CHUNK = 1 << 18
+
+
+class _Outbox:
+    """The shell of a session that is written by hand. `data`: what is to be written."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return 0
+
+    def take(self) -> bytes:
+        """What is to be written, once."""
+        data, self.data = self.data, b""
+        return data
+
+    def write_soon(self) -> None:
+        """The session is flushed before each wait."""
+
+    def due_changed(self) -> None:
+        """Each request has its own time-out."""
+
+    def shut(self, *, abort: bool) -> None:
+        """The socket is closed with the conversation."""
+
+
+class _Caller(Session):
+    """The session of one who waits for each answer. `error`: why it ended."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, outbox: _Outbox, secret: bytes | None, limit: int, name: str) -> None:
+        super().__init__(
+            1, outbox, Delivery(), connector=True, secret=secret, nonce=os.urandom(32), first_sequence=0,
+            now=time.monotonic(), options=StreamOptions(frame_limit=limit, send_buffer=MAX_FRAME_LIMIT), name=name,
+        )  # fmt: skip
+        self.error: LuabusError | None = None
+
+    def answered(self, waiter: list[Any], source: int, value: Any) -> bool:
+        waiter.append(value)
+        return True
+
+    def ended(self, error: LuabusError | None, text: str, *, was_open: bool) -> None:
+        self.error = error
 
 
 class Conversation:
@@ -37,10 +84,7 @@ class Conversation:
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
         self._peer = f"{host}:{port}"
-        self._limit = limit
-        self._rest = b""
-        self._sequence = 0
-        self._deadline: float | None = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         try:
             self._socket = socket.create_connection((host, port), timeout)
         except TimeoutError:
@@ -49,8 +93,12 @@ class Conversation:
             ) from None
         except OSError as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
+        self._outbox = _Outbox()
+        self._session = _Caller(self._outbox, secret, limit, self._peer)
         try:
-            self._shake(Handshake(connector=True, secret=secret, nonce=os.urandom(32)))
+            self._session.start(time.monotonic(), (host, port))
+            while not self._session.is_open:
+                self._exchange(deadline)
         except BaseException:
             self._socket.close()
             raise
@@ -65,60 +113,60 @@ class Conversation:
 
     def request(self, msg: str, *args: Any, timeout: float | None = 5.0) -> Any:
         """Ask, and wait for the answer; None waits for ever. Raises what the handler raised, `RequestTimeout`, `NotConnected`."""
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._sequence += 1
-        frame = Frame(Kind.CALL, flags=FLAG_REQUEST, sequence=self._sequence, body=pack_call(msg, args))
-        self._send(encode(frame))
-        while True:
-            for answer, end in split(self._rest, self._limit):
-                self._rest = self._rest[end:]
-                if answer.kind is Kind.BYE:
-                    raise decode_bye(answer.body)
-                if answer.sequence == self._sequence and answer.kind is Kind.REPLY:
-                    return unpack_value(answer.body)
-                if answer.sequence == self._sequence and answer.kind is Kind.ERROR:
-                    raise from_wire(unpack_value(answer.body))
-                break  # the offsets of the others hold no longer
-            else:
-                self._rest += self._receive()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        answers: list[Any] = []
+        sequence = self._session.start_call(answers, REQUEST_ROUTE, 0, pack_call(msg, args), None)
+        try:
+            while not answers:
+                self._exchange(deadline)
+        except RequestTimeout:
+            self._session.give_up(sequence)
+            raise
+        if isinstance(answers[0], LuabusError):
+            raise answers[0]
+        return answers[0]
 
-    def _shake(self, handshake: Handshake) -> None:
-        self._send(handshake.start())
-        while not handshake.done:
-            self._rest += self._receive()
-            send, taken = handshake.receive(self._rest)
-            self._rest = self._rest[taken:]
-            self._send(send)
+    def _exchange(self, deadline: float | None) -> None:
+        """Write what there is to be written, wait for bytes, and let the session have them. Raises why the session ended."""
+        session = self._session
+        session.flush()
+        self._send(self._outbox.take(), deadline)
+        data = self._receive(deadline)
+        if data:
+            session.receive(data, time.monotonic())
+        else:
+            session.eof()
+            session.end(NotConnected(f"{self._peer} closed the connection", routers=[self._peer]))
+        if session.error is not None:
+            with contextlib.suppress(LuabusError):
+                self._send(self._outbox.take(), deadline)
+            raise session.error
 
-    def _left(self) -> float | None:
-        if self._deadline is None:
+    def _left(self, deadline: float | None) -> float | None:
+        if deadline is None:
             return None
-        left = self._deadline - time.monotonic()
+        left = deadline - time.monotonic()
         if left <= 0:
             raise RequestTimeout(f"no answer from {self._peer} in time")
         return left
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, deadline: float | None) -> None:
         try:
-            self._socket.settimeout(self._left())
+            self._socket.settimeout(self._left(deadline))
             self._socket.sendall(data)
         except TimeoutError:
             raise RequestTimeout(f"{self._peer} does not read") from None
         except OSError as error:
-            raise NotConnected(
-                f"the connection to {self._peer} broke: {error}", routers=[self._peer]
-            ) from None
+            raise self._broken(error) from None
 
-    def _receive(self) -> bytes:
+    def _receive(self, deadline: float | None) -> bytes:
         try:
-            self._socket.settimeout(self._left())
-            data = self._socket.recv(_CHUNK)
+            self._socket.settimeout(self._left(deadline))
+            return self._socket.recv(_CHUNK)
         except TimeoutError:
             raise RequestTimeout(f"no answer from {self._peer} in time") from None
         except OSError as error:
-            raise NotConnected(
-                f"the connection to {self._peer} broke: {error}", routers=[self._peer]
-            ) from None
-        if not data:
-            raise NotConnected(f"{self._peer} closed the connection", routers=[self._peer])
-        return data
+            raise self._broken(error) from None
+
+    def _broken(self, error: OSError) -> NotConnected:
+        return NotConnected(f"the connection to {self._peer} broke: {error}", routers=[self._peer])

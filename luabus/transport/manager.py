@@ -12,21 +12,24 @@ import os
 import random
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
-from weakref import WeakSet
+from typing import Any
 
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
-from luabus.routing.port import Port
+from luabus.protocol.port import Port
+from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
-from luabus.transport.connection import Connection
-from luabus.transport.stream import Reason, Stream
+from luabus.transport.listener import Listener
+from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.security import NO_SECURITY, Security
+from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
 
-_own_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-"""The loops that `wait` drives. A callback in one of them may use another manager, whose turn comes with its own `wait`."""
+
+def _ignore(stream: Stream) -> None:
+    """Nobody wants to know that a connection stands."""
 
 
 def create_socket_mgr(max_connections: int, *, secret: bytes | str | None = None) -> SocketMgr:
@@ -34,82 +37,43 @@ def create_socket_mgr(max_connections: int, *, secret: bytes | str | None = None
 
     With a `secret` each stream begins with a mutual proof that both ends have it; without one there is no authentication.
     """
-    return SocketMgr(max_connections, secret=secret)
-
-
-class Listener:
-    """A listening socket. Set `on_accept(stream)`; `port` is the real one when 0 was asked for."""
-
-    def __init__(self, mgr: SocketMgr, sock: socket.socket) -> None:
-        self._mgr = mgr
-        self._sock = sock
-        self._server: asyncio.Server | None = None
-        self._closed = False
-        self.ip: str = sock.getsockname()[0]
-        self.port: int = sock.getsockname()[1]
-        self.on_accept: Callable[[Stream], Any] | None = None
-
-    async def start(self, backlog: int) -> None:
-        """Begin to accept; `SocketMgr.listen` sees to it."""
-        if self._closed:
-            return
-        self._server = await self._mgr.loop.create_server(self._accept, sock=self._sock, backlog=backlog)
-        if self._closed:
-            self._server.close()
-
-    def _accept(self) -> asyncio.Protocol:
-        mgr = self._mgr
-        if len(mgr.streams) >= mgr.max_connections and not mgr.push_out_stranger():
-            mgr.refused += 1
-            log.warning("connection refused: all %d of this manager are in use", mgr.max_connections)
-            return _Refuse()
-        stream = mgr.new_stream(connector=False)
-        stream.made = self._accepted
-        return stream
-
-    def _accepted(self, stream: Connection) -> None:
-        if self.on_accept is not None:
-            self._mgr.event(self.on_accept, stream)
-
-    def close(self) -> None:
-        """Accept no more; the streams accepted so far stay."""
-        self._closed = True
-        if self._server is not None:
-            self._server.close()
-        self._sock.close()
-        self._mgr.listeners.discard(self)
-
-
-class _Refuse(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).abort()
+    return SocketMgr(max_connections, security=Security.of(secret))
 
 
 class SocketMgr:
-    """The streams of one process, their tokens, and the routing table between them."""
+    """The streams of one process, their tokens, and the routing table between them.
 
-    def __init__(self, max_connections: int, *, secret: bytes | str | None = None) -> None:
+    `options` and `subscribers` are those of each stream that is accepted, and the default of those that connect. `routing`: a
+    router from the start, not from the first `register` on.
+    """
+
+    def __init__(
+        self,
+        max_connections: int,
+        *,
+        security: Security = NO_SECURITY,
+        options: StreamOptions = PLAIN_STREAM,
+        subscribers: Subscribers = NO_SUBSCRIBERS,
+        routing: bool = False,
+    ) -> None:
         if max_connections < 1:
             raise ConfigError(
                 f"max_connections is {max_connections}; at least 1 is needed", key="max_connections"
             )
         self.max_connections = max_connections
-        self.secret = secret.encode() if isinstance(secret, str) else secret
-        if self.secret is not None and not self.secret:
-            raise ConfigError(
-                "the secret is empty; give at least 16 bytes, or None for no authentication", key="secret"
-            )
-        self.switch = Switch(random.random)
+        self.security = security
+        self.switch = Switch(random.random, routing=routing)
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
         self.refused = 0
-        self.on_opened: Callable[[Stream], None] | None = None
+        self._options = options
+        self._subscribers = subscribers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own_loop = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
-        self._waiting = self._stopping = False
+        self.is_waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
@@ -139,33 +103,46 @@ class SocketMgr:
         self.spawn(listener.start(backlog))
         return listener
 
-    def connect(self, ip: str, port: int, timeout_ms: int = 5000) -> Stream:
-        """Begin to connect; the stream's `on_connect` gets "ok" or the reason within `timeout_ms`."""
+    def connect(
+        self,
+        ip: str,
+        port: int,
+        timeout_ms: int = 5000,
+        *,
+        name: str = "",
+        options: StreamOptions | None = None,
+        subscribers: Subscribers | None = None,
+    ) -> Stream:
+        """Begin to connect; the stream's `on_connect` gets "ok" or the reason within `timeout_ms`.
+
+        `name`: what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
+        """
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self._check_loop()
-        stream = self.new_stream(connector=True)
-        stream.name = f"{ip}:{port}"
+        stream = self.new_stream(
+            connector=True, name=name or f"{ip}:{port}", options=options, subscribers=subscribers
+        )
         self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
         return stream
 
     async def _connect(self, stream: Stream, ip: str, port: int, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                await self.loop.create_connection(lambda: stream, ip, port)
+                await self.loop.create_connection(lambda: stream.connection, ip, port)
                 if not stream.is_open:
                     await stream.connected()
         except TimeoutError:
             text = f"no connection to {ip}:{port} within {timeout_s:g} s"
-            stream.connect_failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
+            stream.connection.failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
         except OSError as error:
             # A name that cannot be resolved has a number of its own, below 0.
             why = (
                 os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             )
-            stream.connect_failed(NotConnected(f"{ip}:{port}: {why}"), why)
+            stream.connection.failed(NotConnected(f"{ip}:{port}: {why}"), why)
         except Exception as error:
-            stream.connect_failed(NotConnected(f"{ip}:{port}: {error}"))
+            stream.connection.failed(NotConnected(f"{ip}:{port}: {error}"))
 
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
         """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
@@ -174,7 +151,7 @@ class SocketMgr:
         """
         target = ServiceId.parse_service(service_id)
         table = self.switch.table
-        self.switch.routing = True
+        self.switch.start_routing()
         if token is None:
             table.remove(target)
         elif token == 0:
@@ -198,8 +175,8 @@ class SocketMgr:
         Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
         inside a running loop, where nothing needs to be driven.
         """
-        if not self._own_loop or _running_loop() is not None:
-            if self._loop is not None or _running_loop() is not None:
+        if not self._own_loop or running_loop() is not None:
+            if self._loop is not None or running_loop() is not None:
                 raise Refused(
                     "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
                 )
@@ -210,11 +187,12 @@ class SocketMgr:
         timer: asyncio.Handle = (
             loop.call_later(ms / 1000, self._stop_loop) if ms > 0 else loop.call_soon(self._stop_loop)
         )
-        self._waiting = True
+        self.is_waiting = True
+        self._events_seen = self._events
         try:
             loop.run_forever()
         finally:
-            self._waiting = False
+            self.is_waiting = False
             for handle in (timer, self._stop):
                 if handle is not None:
                     handle.cancel()
@@ -230,19 +208,19 @@ class SocketMgr:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop: the running one at first use, else one of its own which `wait` drives."""
         if self._loop is None:
-            self._loop = _running_loop()
+            self._loop = running_loop()
             if self._loop is None:
                 self._own_loop = True
                 self._loop = new_event_loop()
-                _own_loops.add(self._loop)
+                own_loops.add(self._loop)
         return self._loop
 
     def _check_loop(self) -> None:
         """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
         if self._loop is not None and self._loop.is_closed():
             raise Refused("the event loop of this manager has ended; make a new one")
-        running = _running_loop()
-        if running is not None and running is not self.loop and running not in _own_loops:
+        running = running_loop()
+        if running is not None and running is not self.loop and running not in own_loops:
             raise Refused(
                 "this manager was first used outside of the event loop that runs now, which will not drive it:"
                 " make it, or its first listen() or connect(), inside"
@@ -259,15 +237,13 @@ class SocketMgr:
 
     def handled(self, frames: int) -> None:
         """So many frames were given to this process' own handlers: events, for `wait`."""
-        if (
-            self._waiting and frames and self._events == self._events_seen
-        ):  # else they were counted as callbacks
+        if frames and self._events == self._events_seen:  # else they were counted as callbacks
             self._happened(frames)
         self._events_seen = self._events
 
     def _happened(self, events: int = 1) -> None:
         self._events += events
-        if self._waiting and self._stop is None:
+        if self.is_waiting and self._stop is None:
             self._stop = self.loop.call_soon(self._stop_loop)
 
     def _stop_loop(self) -> None:
@@ -276,14 +252,37 @@ class SocketMgr:
             self._stopping = True
             self.loop.stop()
 
-    def new_stream(self, *, connector: bool) -> Stream:
-        """A stream with the next token."""
+    def new_stream(
+        self,
+        *,
+        connector: bool,
+        made: Callable[[Any], None] = _ignore,
+        name: str = "",
+        options: StreamOptions | None = None,
+        subscribers: Subscribers | None = None,
+    ) -> Stream:
+        """A stream with the next token. `made(stream)` is called when its connection stands."""
         self._next_token = self._next_token % 0xFF_FFFF + 1
         while self._next_token in self.streams:
             self._next_token = self._next_token % 0xFF_FFFF + 1
-        stream = Stream(self, self._next_token, connector=connector)
+        stream = Stream(
+            self, self._next_token, connector=connector, name=name, options=options or self._options,
+            subscribers=subscribers or self._subscribers, made=made,
+        )  # fmt: skip
         self.streams[stream.token] = stream
         return stream
+
+    def has_place(self) -> bool:
+        """Whether one more connection may be accepted, be it in the place of a stranger's."""
+        if len(self.streams) < self.max_connections or self.push_out_stranger():
+            return True
+        self.refused += 1
+        log.warning("connection refused: all %d of this manager are in use", self.max_connections)
+        return False
+
+    def stopped_listening(self, listener: Listener) -> None:
+        """A listener is closed: forget it."""
+        self.listeners.discard(listener)
 
     def push_out_stranger(self) -> bool:
         """End the oldest accepted stream that has not shown yet who it is; False when there is none.
@@ -312,7 +311,7 @@ class SocketMgr:
             log.exception("a callback failed: %r", callback)
             return None
         except BaseException as error:  # SystemExit and its like are for whoever drives the loop
-            if not self._waiting:
+            if not self.is_waiting:
                 raise
             self._interrupt = error
             return None
@@ -321,16 +320,9 @@ class SocketMgr:
             return None
         return result
 
-    def opened(self, stream: Stream) -> None:
-        """A stream finished its handshake."""
-        self.switch.attach(stream)
-        if self.on_opened is not None:
-            self.on_opened(stream)
-
-    def gone(self, stream: Connection, transport: asyncio.Transport | None) -> None:
+    def gone(self, token: int, transport: asyncio.Transport | None) -> None:
         """A stream's connection is gone: forget it."""
-        if self.streams.get(stream.token) is stream:
-            del self.streams[stream.token]
+        self.streams.pop(token, None)
         if transport is not None and transport in self._aborts:
             self._aborts.pop(transport).cancel()
         if not self.streams:
@@ -365,7 +357,9 @@ class SocketMgr:
             *(t for t in self._tasks if t is not asyncio.current_task()), return_exceptions=True
         )
         for stream in list(self.streams.values()):
-            stream.connect_failed(NotConnected("given up"))  # those whose connecting has just been cancelled
+            stream.connection.failed(
+                NotConnected("given up")
+            )  # those whose connecting has just been cancelled
         if self.streams:
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._idle.append(waiter)
@@ -382,22 +376,6 @@ class SocketMgr:
             self._loop.run_until_complete(self.close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's loop where it runs, else asyncio's."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:

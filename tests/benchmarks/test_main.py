@@ -90,7 +90,7 @@ def test_the_api_is_loaded_while_the_bus_is_busy_and_neither_fails() -> None:
     command = [
         sys.executable,
         "-m",
-        "benchmarks.dashboard",
+        "benchmarks.dashboard.load",
         "--rate",
         "200",
         "--pages",

@@ -15,8 +15,8 @@ from typing import Any
 
 from dashboard.collector.cluster_source import Answer, RouterLink
 from dashboard.collector.poller import Poller
-from dashboard.model.snapshot import Snapshot
 from luabus import admin
+from luabus.cluster.snapshot import Snapshot
 from luabus.errors import NotConnected
 
 GROUPS = {"director": 1, "mail": 2}

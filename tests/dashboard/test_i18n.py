@@ -1,39 +1,31 @@
+"""Everything that is told has a code, and every code a text in every language."""
+
 from __future__ import annotations
 
 import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import dashboard.app  # noqa: F401 - enters the endpoints into the table
 from dashboard.api.openapi import document
-from dashboard.http.registry import CHECKS
-from dashboard.i18n import CATALOGUES, REASONS, Text, choose_language, reason, recognised, unpacked
+from dashboard.i18n import CATALOGUES, LANGUAGES, choose_language, word
 from dashboard.views import api_reference
-from dashboard.views.audit_texts import NOTES
+from luabus.messages import Message, known_codes
+from tests.support.imports import PACKAGES, ROOT
 
-SOURCES = Path(__file__).parents[2] / "dashboard"
-
-
-def test_a_text_is_its_template_with_its_values() -> None:
-    inner = Text("{count} more", count=2)
-    assert str(Text("{name} and {rest}", name="mail.1", rest=inner)) == "mail.1 and 2 more"
-    assert Text("a {b}", b=1) == Text("a {b}", b=1)
-    assert len({Text("a {b}", b=1), Text("a {b}", b=1), Text("a {b}", b=2)}) == 2
+CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]+")
+MADE = re.compile(r"(word|invalid|signal|state|kind)\.")
+"""Codes that are put together from the name of a state, verb or check."""
 
 
-def test_a_value_with_braces_is_no_template() -> None:
-    assert str(Text("{name} runs", name="{evil}")) == "{evil} runs"
-
-
-def test_what_has_no_values_is_no_template() -> None:
-    assert Text("'{x}' is not a column").to("zh") == "'{x}' is not a column"
-
-
-def test_an_unknown_language_falls_back_to_english() -> None:
-    assert Text("Log in").to("tlh") == "Log in"
+def catalogue(language: str) -> dict[str, str]:
+    """All templates of one language by code."""
+    shared = json.loads((ROOT / "luabus/messages.en.json").read_text("utf-8")) if language == "en" else {}
+    return shared | json.loads((CATALOGUES / f"{language}.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -47,57 +39,84 @@ def test_the_language_is_the_browsers_first_that_we_know(header: str, chosen: st
     assert choose_language(header) == chosen
 
 
-@pytest.mark.parametrize("language", sorted(CATALOGUES))
-def test_translations_use_the_same_values(language: str) -> None:
-    for english, text in CATALOGUES[language].items():
-        # Only English counts "the 3rd time" with a word of its own; the number is given as well.
-        values = {{"nth": "n"}.get(name, name) for name in re.findall(r"{(\w+)}", english)}
-        assert values == set(re.findall(r"{(\w+)}", text)), english
+def codes_in_python(path: Path) -> Iterator[str]:
+    """Codes given to `Message` or to whoever makes one; of a choice between codes, each."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        code = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(code, str) and CODE.fullmatch(code) and code.split(".")[0] in PREFIXES:
+            yield code
 
 
-def test_a_text_is_packed_and_unpacked_with_the_texts_in_it() -> None:
-    inner = Text("{count} more", count=2)
-    text = Text("{name} and {rest}", name="mail.1", rest=inner)
-    assert unpacked(json.loads(json.dumps(text.packed()))) == text
+PREFIXES = {code.split(".")[0] for code in catalogue("zh")}
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        None, "text", 5, [], {}, {"template": "{a} runs"},
-        {"template": "{a.b}", "values": {"a": 1}}, {"template": "{", "values": {"a": 1}},
-    ],
-)  # fmt: skip
-def test_what_was_not_packed_is_not_unpacked(said: object) -> None:
-    assert unpacked(said) is None
-
-
-def test_a_text_is_recognised_and_that_of_others_left_as_it_is() -> None:
-    templates = ("close {name} at {router}", "close {name}")
-    assert recognised("close mail.1 at router.2", templates).values == {
-        "name": "mail.1",
-        "router": "router.2",
+def codes_in_use() -> set[str]:
+    codes = {
+        code
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for code in codes_in_python(path)
     }
-    assert recognised("close mail.1", templates).template == "close {name}"
-    for foreign in ("shut mail.1", "please close mail.1", "close ", "a {brace} in it", ""):
-        assert str(recognised(foreign, templates)) == foreign
-        assert recognised(foreign, templates).to("zh") == foreign
+    for path in (ROOT / "dashboard/templates").iterdir():
+        quoted = re.findall(r"""\b_\(\s*["']([a-z]+\.[a-z0-9-]+)["']""", path.read_text("utf-8"))
+        codes |= set(quoted)
+    for path in (ROOT / "dashboard/static").glob("*.js"):
+        codes |= set(
+            re.findall(r"""["'`]([a-z]+\.[a-z0-9-]+)["'`]""", path.read_text("utf-8"))
+        ) & known_codes("en")
+    return codes
 
 
-def test_why_the_launcher_does_not_answer_is_said_in_chinese_where_it_is_ours_to_say() -> None:
-    assert (
-        reason("/run/control.json does not exist: no launcher runs")
-        .to("zh")
-        .startswith("/run/control.json 不")
-    )
-    assert reason("Connection refused").to("zh") == "Connection refused"
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_code_has_a_text_in_every_language(language: str) -> None:
+    codes = codes_in_use()
+    assert len(codes) > 300
+    assert codes - catalogue(language).keys() == set()
 
 
-def test_an_error_that_is_told_carries_a_text() -> None:
+def test_every_message_is_given_a_code_and_no_sentence() -> None:
+    sentences = []
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Message" and node.args:
+                    constants = [one for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
+                    sentences += [
+                        f"{path.name}:{one.lineno}: {one.value}" for one in constants if " " in str(one.value)
+                    ]
+    assert sentences == []
+
+
+def test_no_text_is_left_that_nobody_tells() -> None:
+    unused = {code for code in catalogue("zh").keys() - codes_in_use() if not MADE.match(code)}
+    assert unused == set()
+
+
+def test_the_languages_have_the_same_codes_and_values() -> None:
+    english, chinese = catalogue("en"), catalogue("zh")
+    assert english.keys() ^ chinese.keys() == set()
+    for code, text in english.items():
+        # Only English counts "the 3rd time" with a word of its own; the number is given as well.
+        values = {{"nth": "n"}.get(name, name) for name in re.findall(r"{(\w+)}", text)}
+        assert values == set(re.findall(r"{(\w+)}", chinese[code])), code
+
+
+def test_a_code_has_one_text_in_one_place() -> None:
+    shared = json.loads((ROOT / "luabus/messages.en.json").read_text("utf-8"))
+    own = json.loads((CATALOGUES / "en.json").read_text("utf-8"))
+    assert shared.keys() & own.keys() == set()
+
+
+def test_a_word_without_a_text_stays_as_it_is() -> None:
+    assert (word("stop").to("zh"), word("mail").to("zh")) == ("停止", "mail")
+    assert word("not ready").code == "word.not-ready"
+
+
+def test_an_error_that_is_told_carries_a_message() -> None:
     """Not words in one language: whoever asks is answered in his own."""
-    told = ("ApiError", "Declined", "Unfit", "bad_input")
+    told = ("ApiError", "Invalid", "bad_input")
     plain = []
-    for path in SOURCES.rglob("*.py"):
+    for path in (ROOT / "dashboard").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in told:
                 plain += [
@@ -109,36 +128,15 @@ def test_an_error_that_is_told_carries_a_text() -> None:
     assert plain == []
 
 
-def texts_in_the_sources() -> set[str]:
-    """Every text that is written in English in code, templates and scripts."""
-    found: set[str] = set()
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Text" and node.args:
-                constants = [one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
-                found |= {one for one in constants if isinstance(one, str) and one != "bad"}
-    for path in (SOURCES / "templates").iterdir():
-        quoted = re.findall(r"""\b_\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""", path.read_text("utf-8"))
-        found |= {ast.literal_eval(one) for one in quoted}
-    for path in (SOURCES / "static").glob("*.js"):
-        found |= {
-            json.loads(one) for one in re.findall(r'\bsay\(("(?:[^"\\]|\\.)*")', path.read_text("utf-8"))
-        }
-    return found
+def test_a_message_in_another_language() -> None:
+    assert Message("ui.log-in").to("zh") != Message("ui.log-in").to("en") == Message("ui.log-in").to("tlh")
 
 
-def test_everything_is_said_in_every_language() -> None:
-    texts = texts_in_the_sources() | {*CHECKS, *NOTES, *REASONS}
-    assert len(texts) > 200
-    for language, catalogue in CATALOGUES.items():
-        assert texts - catalogue.keys() == set(), language
-
-
-@pytest.mark.parametrize("language", sorted(CATALOGUES))
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_what_the_api_page_says_is_said_in_every_language(language: str) -> None:
-    said: set[str] = set()
-    for tag, found in api_reference.by_tag(document()):
-        said |= {tag, *(one.summary for one in found), *(text for one in found for _, text in one.answers)}
-        parameters = [parameter for one in found for parameter in one.parameters]
-        said |= {text for one in parameters for text in (one.text, one.type, one.where) if text}
-    assert said - CATALOGUES[language].keys() == set()
+    codes: set[str] = set()
+    for tag, operations in api_reference.by_tag(document()):
+        codes |= {word(tag).code, *(one.summary for one in operations)}
+        codes |= {text for one in operations for _, text in one.answers}
+        codes |= {one.text for operation in operations for one in operation.parameters if one.text}
+    assert codes - catalogue(language).keys() == set()

@@ -185,6 +185,6 @@ async def test_promote_in_a_group_that_elects_no_master_is_refused() -> None:
         await star.mail(1)
         bus = await star.client()
         with pytest.raises(
-            Refused, match=r"group mail elects no master; register mail\.1 with --master instead"
+            Refused, match=r"group mail elects no master; register mail\.1 as its master instead"
         ):
             await admin.promote(bus, "mail.1")

@@ -8,9 +8,12 @@ from typing import Any, Self
 
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
+from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.rpc.dispatcher import Dispatcher
-from luabus.transport.manager import Listener, SocketMgr, create_socket_mgr
-from luabus.transport.stream import Reason, Stream
+from luabus.transport.listener import Listener
+from luabus.transport.manager import SocketMgr
+from luabus.transport.security import Security
+from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 LONGEST_S = 60.0
 
@@ -51,11 +54,21 @@ class Events:
 
 
 class Pair:
-    """`client` has connected to `server`; both managers are closed on the way out. `told` and `heard` are their events."""
+    """`client` has connected to `server`; both managers are closed on the way out. `told` and `heard` are their events.
 
-    def __init__(self, *, secret: bytes | None = None, register: bool = False) -> None:
-        self.server_mgr: SocketMgr = create_socket_mgr(10, secret=secret)
-        self.client_mgr: SocketMgr = create_socket_mgr(10, secret=secret)
+    `options` are those of both ends, `subscribers` the client's.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: bytes | None = None,
+        options: StreamOptions = PLAIN_STREAM,
+        subscribers: Subscribers = NO_SUBSCRIBERS,
+    ) -> None:
+        security = Security.of(secret)
+        self.server_mgr = SocketMgr(10, security=security, options=options)
+        self.client_mgr = SocketMgr(10, security=security, options=options, subscribers=subscribers)
         self._limit: asyncio.Timeout | None = None
         self.listener: Listener
         self.client: Stream

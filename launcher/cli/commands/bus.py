@@ -24,7 +24,11 @@ from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning, UsageError
 from launcher.plan.plan import Plan, make_plan
 from launcher.runtime.run_dir import RunDir
+from luabus.cluster import audit_texts
+from luabus.cluster.entries import Held, Registration
+from luabus.cluster.state import ConnectionState, of_map
 from luabus.errors import AuthError, LuabusError, NotConnected
+from luabus.messages import Message
 
 OTHERS_S: Final = 0.5
 """How long the other routers are waited for when one is connected."""
@@ -90,7 +94,7 @@ async def _nobody_listens(plan: Plan) -> bool:
 async def _others(bus: luabus.Bus) -> None:
     """The first router is connected; gives the others a moment, so that a live one is not taken for missing."""
     changed = asyncio.Event()
-    bus.on_router = lambda _name, _connected: changed.set()
+    bus.on_router(lambda _name, _connected: changed.set())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(OTHERS_S):
             while not all(router.connected for router in bus.routers):
@@ -144,11 +148,17 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
         async with _bus(config) as (bus, plan):
             with _usage():
                 target = luabus.ServiceId.parse(service_id, plan.groups)
+            whose = ""
+            if isinstance(value, int) and value > 0:
+                rows = await luabus.admin.connections(bus)
+                whose = audit_texts.whose([of_map(ConnectionState, row) for row in rows], value, router)
             with unknown_is_usage():
                 done = await luabus.admin.register(bus, target, value, is_master=master, router=router)
-            where = ", ".join(name for name, said in done.items() if said != luabus.admin.AWAY)
-            what = f"register with token {token}{' as master' if master else ''} at {where}"
-            await _note(plan, target.named(bus.names), what)
+            name = target.named(bus.names)
+            told = audit_texts.registered(
+                Registration(str(target), value, router, master), name, whose, results=done
+            )
+            await _note(plan, "register", name, told)
             return done
 
     done = asyncio.run(work())
@@ -172,8 +182,7 @@ def promote(config: Path, name: str, as_json: bool) -> int:
                 target = luabus.ServiceId.parse(name, plan.groups)
             done = await luabus.admin.promote(bus, target, by=who()["by"])
             label = target.named(bus.names)
-            if done["changed"]:
-                await _note(plan, label, f"promote to master, epoch {done['epoch']}")
+            await _note(plan, "promote", label, audit_texts.promoted(label, done["epoch"]))
             return done, label
 
     done, label = asyncio.run(work())
@@ -220,18 +229,20 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
     return 1 if failed else 0
 
 
-async def _note(plan: Plan, name: str, text: str) -> None:
+async def _note(plan: Plan, verb: str, name: str, message: Message) -> None:
     """Into the launcher's event log, if there is a launcher: routers run without one as well."""
     from launcher.runtime.control_client import Control
 
     with contextlib.suppress(LauncherError, LuabusError):
         async with Control(RunDir(plan.run_dir)) as control:
-            await control.request("note", name, text, who())
+            await control.request("note", verb, name, message.as_map(), who())
 
 
-def _token(text: str) -> int | str | None:
-    if text in ("none", "own"):
-        return None if text == "none" else text
+def _token(text: str) -> Held:
+    if text == "none":
+        return None
+    if text == "own":
+        return "own"
     if text.isascii() and text.isdigit():
         return int(text)
     raise UsageError(f"found the token {text!r}; allowed: a number (see `routes`), 0, own, none")

@@ -8,13 +8,18 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from launcher.cli.terminal import Style
 from launcher.errors import UsageError
-from luabus.errors import Refused
+from luabus.errors import Refused, explain
+
+UNKNOWN: Final = frozenset(
+    {"refusal.no-such-process", "refusal.no-such-service", "refusal.no-such-signal", "refusal.no-such-router"}
+)
+"""Codes of refusals of a name that nobody has."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -25,7 +30,7 @@ def unknown_is_usage() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if str(error).startswith("there is no "):
+        if explain(error).code in UNKNOWN:
             raise UsageError(str(error)) from None
         raise
 

@@ -56,7 +56,8 @@ class Source:
             return Reading(time.monotonic(), status)
         if self._bus is None:
             self._bus = luabus.Bus()
-            await self._bus.start(self._plan.routers, groups=self._plan.groups, secret=self._run_dir.secret())
+            security = luabus.Security.of(self._run_dir.secret())
+            await self._bus.start(self._plan.routers, groups=self._plan.groups, security=security)
         bus = self._bus
         try:
             routes, stats, connections = await asyncio.gather(

@@ -5,6 +5,7 @@ from typing import Any
 
 from dashboard.api.openapi import document
 from dashboard.http.registry import TABLE
+from luabus.messages import Message
 from tests.dashboard.conftest import Dash
 
 
@@ -17,7 +18,10 @@ def references(part: Any) -> set[str]:
 
 async def test_it_is_served_to_everybody(dash: Dash) -> None:
     answer = await dash.get("/api/v1/openapi.json", None)
-    assert (await answer.json())["openapi"] == "3.1.0"
+    served = await answer.json()
+    assert served["openapi"] == "3.1.0"
+    status = served["paths"]["/api/v1/status"]["get"]
+    assert status["summary"] == str(Message(document()["paths"]["/api/v1/status"]["get"]["summary"]))
 
 
 def test_every_endpoint_is_in_it_and_every_reference_leads_somewhere() -> None:
@@ -50,5 +54,5 @@ def test_parameters_and_bodies_come_from_the_models() -> None:
         ("lines", "query", False),
     ]
     kill = paths["/api/v1/kill"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert kill == {"$ref": "#/components/schemas/KillAsked"}
+    assert kill == {"$ref": "#/components/schemas/KillRequest"}
     assert document("/luabus")["servers"] == [{"url": "/luabus"}]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.collector.journal import Journal
-from dashboard.i18n import Text
+from luabus.messages import Message
 from tests.dashboard.cluster import Clock
 
 
@@ -33,8 +33,8 @@ def test_they_outlive_the_process(tmp_path: Path) -> None:
 def test_an_event_is_read_in_every_language_also_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     journal = Journal(path, Clock())
-    refused = Text("{what}: {outcome}: {why}", what=Text("{verb} {name}", verb=Text("stop"), name="mail.1"),
-                   outcome=Text("refused"), why="not today {x}")  # fmt: skip
+    refused = Message("verb.what-outcome-why", what=Message("verb.verb-name", verb=Message("word.stop"), name="mail.1"),
+                   outcome=Message("word.refused"), why="not today {x}")  # fmt: skip
     journal.add("stop", "mail.1", refused)
     journal.add("state", "mail.1", "mail.1 running → {exited}")
     for told in (journal, Journal(path, Clock())):

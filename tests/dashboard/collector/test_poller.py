@@ -47,7 +47,7 @@ async def test_what_does_not_answer_keeps_what_was_known() -> None:
     ]
     assert (len(snapshot.connections), len(snapshot.processes)) == (10, 7)
     assert snapshot.bus_error == "connection refused"
-    assert snapshot.launcher_error == "no launcher: control.json does not exist"
+    assert str(snapshot.launcher_error) == "no launcher: control.json does not exist"
 
 
 async def test_a_router_that_is_connected_but_does_not_answer_counts_as_away() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dashboard.collector.rates import ConnectionRates
-from dashboard.model.answers import Connection
+from luabus.cluster.state import ConnectionState
 
 
-def row(connected_s: float, token: int = 1, **counted: int) -> Connection:
-    return Connection(router="router.1", token=token, name="a", connected_s=connected_s, **counted)
+def row(connected_s: float, token: int = 1, **counted: int) -> ConnectionState:
+    return ConnectionState(router="router.1", token=token, name="a", connected_s=connected_s, **counted)
 
 
 def test_rates_come_from_two_looks_by_the_routers_own_clock() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 from dashboard.collector.journal import Journal
 from dashboard.collector.poller import Poller
 from dashboard.collector.recorder import Recorder
+from luabus.messages import Message
 from tests.dashboard.cluster import Clock, ScriptedCluster
 
 
-def told(number: int, text: str, at: float, **more: Any) -> dict[str, Any]:
-    event = {"id": number, "at": at, "kind": "state", "name": "mail.1", "text": text, "by": "", "from": ""}
+def told(number: int, text: str, at: float, name: str = "mail.1", **more: Any) -> dict[str, Any]:
+    message = Message("text", text=f"{name} {text}").as_map()
+    event = {"id": number, "at": at, "kind": "state", "name": name, "message": message, "by": "", "from": ""}
     return event | more
 
 
@@ -22,7 +24,7 @@ def set_up(cluster: ScriptedCluster, journal: Journal) -> Poller:
 async def test_what_the_launcher_says_is_written_down_once() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster(
-        events=[told(1, "started", 10.0), told(2, "running -> failed", 11.0, state="failed")]
+        events=[told(1, "started", 10.0), told(2, "running → failed", 11.0, state="failed")]
     )
     feed = set_up(cluster, journal)
     await feed.poll()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -67,9 +68,9 @@ async def test_a_look_fills_the_series_of_routers_and_processes() -> None:
     history.on_step = lambda: steps.append(1)
     snapshot = await snapshot_of(ScriptedCluster())
     history.look(snapshot, snapshot)
-    figures = {"router.1": {"messages_in": 510, "cpu_s": 0.5}, "router.2": {}}
+    figures: dict[str, dict[str, Any]] = {"router.1": {"messages_in": 510, "cpu_s": 0.5}, "router.2": {}}
     routers = [
-        replace(router, stats=router.stats.model_copy(update={"uptime_s": 5.0, **figures[router.name]}))
+        replace(router, stats=replace(router.stats, uptime_s=5.0, **figures[router.name]))
         for router in snapshot.routers
         if router.stats is not None
     ]

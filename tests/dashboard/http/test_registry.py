@@ -40,7 +40,7 @@ async def test_a_wrong_body_is_422_with_the_place(dash: Dash) -> None:
     answer = await dash.post("/api/v1/register", {"service_id": "2.1", "token": "x", "extra": 1})
     assert answer.status == 422
     assert {one["at"]: one["message"] for one in (await answer.json())["errors"]} == {
-        "extra": "Extra inputs are not permitted",
+        "extra": "is not known here",
         "token": "found 'x'; allowed: a connection's token (a number below 2^32), 0, null or \"own\"",
     }
 

@@ -1,54 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
-from dashboard.model.requests import CallRequest, RegisterRequest
-from dashboard.views.audit_texts import called, noted, registered
-from luabus import admin
-
-DONE = {"router.1": admin.DONE, "router.2": admin.DONE}
-
-
-@pytest.mark.parametrize(
-    ("token", "is_master", "whose", "results", "said"),
-    [
-        ("own", False, "", None, "register mail.2"),
-        ("own", False, "", DONE, "register mail.2 at every router"),
-        (
-            0,
-            False,
-            "",
-            DONE | {"router.2": admin.AWAY},
-            f"vacate mail.2 at router.1, router.2 ({admin.AWAY})",
-        ),
-        (None, False, "", {"router.1": admin.DONE}, "remove mail.2 at router.1"),
-        (
-            17,
-            True,
-            "mail.3",
-            DONE,
-            "make mail.2 master with token 17, the connection of mail.3, at every router",
-        ),
-        (17, False, "", DONE, "register mail.2 with token 17 at every router"),
-    ],
-)
-def test_a_change_by_hand_is_written_down_and_read_again(
-    token: object, is_master: bool, whose: str, results: dict[str, str] | None, said: str
-) -> None:
-    router = "*" if results is None or len(results) > 1 else "router.1"
-    asked = RegisterRequest.model_validate(
-        {"service_id": "2.2", "token": token, "is_master": is_master, "router": router}
-    )
-    text = registered(asked, "mail.2", whose, results)
-    assert str(text) == said
-    assert text.to("zh") != said
-    if results is not None:
-        assert noted(said).to("zh") == text.to("zh")
-
-
-@pytest.mark.parametrize("said", ["start mail", "2.2 registered by hand", "mail.1 running → exited"])
-def test_the_launchers_own_words_stay_its_own(said: str) -> None:
-    assert noted(said).to("zh") == said
+from dashboard.model.requests import CallRequest
+from dashboard.views.audit_texts import called
 
 
 def test_a_request_is_one_line_with_its_arguments_shortened() -> None:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.model.answers import Alarm, RouterStats
 from dashboard.views.changes import between, of_launcher
+from luabus.cluster.state import Alarm, RouterStats
+from luabus.messages import Message
 from tests.dashboard.cluster import ScriptedCluster, looked, table
 
 
@@ -43,7 +44,7 @@ async def test_an_alarm_is_told_once() -> None:
     router = replace(old.routers[0], stats=RouterStats(router="router.1", alarms=(alarm,)))
     new = replace(old, routers=(router, *old.routers[1:]))
     assert [(d.text, d.level, d.at) for d in between(old, new)] == [
-        ("router.1: two masters with epoch 4", "bad", 5.0)
+        ("router.1: two masters with epoch 4", "warn", 5.0)
     ]
     assert list(between(new, new)) == []
 
@@ -67,15 +68,16 @@ async def test_the_launcher_is_lost_and_found() -> None:
     with_it = feed.snapshot
     cluster.launcher = False
     without = await feed.poll()
-    assert [d.level for d in between(with_it, without)] == ["warn"]
+    assert [d.level for d in between(with_it, without)] == ["bad"]
     assert [d.text for d in between(without, with_it)] == ["the launcher answers again"]
 
 
 def test_events_of_the_launcher() -> None:
+    waits = Message("text", text="mail.1 waits")
     draft = of_launcher(
-        {"id": 1, "at": 5, "kind": "state", "name": "mail.1", "text": "backoff", "state": "backoff"}
+        {"id": 1, "at": 5, "kind": "state", "name": "mail.1", "message": waits.as_map(), "state": "backoff"}
     )
     assert (draft.kind, draft.subject, draft.text, draft.level, draft.at) == (
-        "state", "mail.1", "mail.1 backoff", "warn", 5.0,
+        "state", "mail.1", "mail.1 waits", "warn", 5.0,
     )  # fmt: skip
     assert of_launcher({}).at is None

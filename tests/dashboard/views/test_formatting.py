@@ -53,16 +53,6 @@ def test_percent_and_milliseconds() -> None:
     ]
 
 
-def test_ordinals() -> None:
-    said = [formatting.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
-    assert said == ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
-
-
-def test_the_worst_level_counts() -> None:
-    assert formatting.worst([]) == "ok"
-    assert formatting.worst(["ok", "bad", "warn"]) == "bad"
-
-
 def test_what_styles_a_terminal_is_left_out_of_a_line() -> None:
     assert (
         formatting.unstyled("\x1b[1;31mERROR\x1b[0m \x1b]0;title\x07in \x1b[2Ka[0]\x1b(B") == "ERROR in a[0]"

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dashboard.model.answers import Connection, Process
 from dashboard.views import list_query
+from luabus.cluster.state import ConnectionState, Process, of_map
 from tests.dashboard.cluster import connection, process
 
 
-def row(name: str, token: int = 1, router: str = "router.1", **more: object) -> Connection:
-    return Connection.model_validate(connection(router, name, "2.1", token, **more))
+def row(name: str, token: int = 1, router: str = "router.1", **more: object) -> ConnectionState:
+    return of_map(ConnectionState, connection(router, name, "2.1", token, **more))
 
 
 def test_filter_takes_rows_with_every_word_whatever_the_case() -> None:
@@ -41,7 +41,7 @@ def test_the_preferred_router_is_the_one_sent_through() -> None:
 
 
 def test_processes_by_service_keep_their_order() -> None:
-    given = [Process.model_validate(process(name, None)) for name in ("mail.1", "gate.1", "mail.2")]
+    given = [Process.read(process(name, None)) for name in ("mail.1", "gate.1", "mail.2")]
     assert [(name, [p.name for p in found]) for name, found in list_query.by_service(given)] == [
         ("mail", ["mail.1", "mail.2"]),
         ("gate", ["gate.1"]),

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from dashboard.model.answers import Group
 from dashboard.views.methods import add_buckets, beyond_positions, merge, plain
+from luabus.cluster.state import GroupState
 from luabus.errors import RequestTimeout
 from tests.dashboard.cluster import method, table
 
-MAIL = Group.model_validate(table("router.1")["groups"][1])
+MAIL = GroupState.read(table("router.1")["groups"][1])
 
 
 def test_instances_are_merged_and_the_silent_named() -> None:

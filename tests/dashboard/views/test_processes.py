@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from dashboard.model.answers import Process
 from dashboard.views.processes import last_word, verbs_of, verbs_of_all, why
+from luabus.cluster.state import Process
 from tests.dashboard.cluster import process
 
 
 def made(**more: Any) -> Process:
-    return Process.model_validate(process("mail.1", "2.1", **more))
+    return Process.read(process("mail.1", "2.1", **more))
 
 
 @pytest.mark.parametrize(

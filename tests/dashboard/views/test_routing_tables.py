@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dashboard.model.answers import Group
 from dashboard.views import routing_tables
 from tests.dashboard.cluster import ScriptedCluster, looked, snapshot_of, table
 
@@ -22,10 +21,9 @@ async def test_a_slot_that_is_vacant_at_one_router_only_differs() -> None:
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(4, 0, 6))}
     )
     snapshot = await snapshot_of(cluster)
-    assert routing_tables.differing_groups(snapshot) == {2}
+    assert snapshot.differing_groups() == {2}
     mail = routing_tables.group_tables(snapshot)[1]
     assert mail.differs
-    assert mail.level == "warn"
     assert [row.name for row in mail.rows if row.sick] == ["mail.2"]
     assert [(c.router, c.state, c.differs) for c in mail.rows[1].cells] == [
         ("router.1", "live", True),
@@ -56,29 +54,8 @@ async def test_an_entry_that_a_router_lacks_is_absent_there() -> None:
 async def test_a_router_that_is_away_is_shown_but_not_compared() -> None:
     cluster = ScriptedCluster(up={"router.1": True, "router.2": False})
     snapshot = await snapshot_of(cluster)
-    assert routing_tables.differing_groups(snapshot) == set()
+    assert snapshot.differing_groups() == set()
     assert [r.connected for r in routing_tables.routes(snapshot).routers] == [True, False]
-
-
-def group(*tokens: int) -> Group:
-    slots = [
-        {"service_id": f"2.{n}", "name": f"mail.{n}", "token": t, "slot": n - 1}
-        for n, t in enumerate(tokens, 1)
-    ]
-    return Group.model_validate({"group": 2, "name": "mail", "slots": slots})
-
-
-def test_a_key_goes_to_its_slot_or_to_the_next_live_one() -> None:
-    owner, serves = routing_tables.place(group(1, 2, 3), 7)
-    assert owner is not None
-    assert owner.name == "mail.2"
-    assert serves is owner
-    owner, serves = routing_tables.place(group(1, 0, 3), 7)
-    assert (owner and owner.name, serves and serves.name) == ("mail.2", "mail.3")
-    owner, serves = routing_tables.place(group(1, 2, 0), 2)
-    assert (owner and owner.name, serves and serves.name) == ("mail.3", "mail.1")
-    assert routing_tables.place(group(0, 0), 1)[1] is None
-    assert routing_tables.place(group(), 1) == (None, None)
 
 
 async def test_each_router_says_where_a_key_goes() -> None:
@@ -101,7 +78,6 @@ async def test_an_entry_over_anothers_connection_is_marked() -> None:
     assert [(row.name, row.sick, [cell.foreign for cell in row.cells]) for row in mail.rows] == [
         ("mail.1", False, ["", ""]), ("mail.2", True, ["mail.3", ""]), ("mail.3", False, ["", ""]),
     ]  # fmt: skip
-    assert mail.level == "warn"
 
 
 async def test_a_slot_with_another_number_or_none_at_one_router_is_marked() -> None:
@@ -110,7 +86,7 @@ async def test_a_slot_with_another_number_or_none_at_one_router_is_marked() -> N
     slots[1]["slot"], slots[2]["slot"] = 2, None
     cluster = ScriptedCluster(tables={"router.1": table("router.1"), "router.2": other})
     snapshot = await snapshot_of(cluster)
-    assert routing_tables.differing_groups(snapshot) == {2}
+    assert snapshot.differing_groups() == {2}
     _, mail = routing_tables.group_tables(snapshot)
     assert [(row.name, row.moved, [(c.slot, c.differs) for c in row.cells]) for row in mail.rows] == [
         ("mail.1", False, [(0, False), (0, False)]),
@@ -125,7 +101,7 @@ async def test_a_slot_beyond_those_of_one_router_is_marked() -> None:
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(1, 2, 3, 0))}
     )
     snapshot = await snapshot_of(cluster)
-    assert routing_tables.differing_groups(snapshot) == {2}
+    assert snapshot.differing_groups() == {2}
     _, mail = routing_tables.group_tables(snapshot)
     assert [[cell.differs for cell in row.cells] for row in mail.rows] == [[False] * 2] * 3 + [[True] * 2]
 
@@ -137,7 +113,6 @@ async def test_a_group_is_counted_where_it_is_worst() -> None:
         director, mail = routing_tables.group_tables(await snapshot_of(cluster))
         assert (mail.slots, mail.vacant, mail.members) == (3, 1, 2)
         assert (director.master, director.epoch) == (None, 4)
-        assert (director.level, mail.level) == ("warn", "warn")
 
 
 async def test_what_a_router_that_is_away_said_last_counts_only_while_none_answers() -> None:
@@ -147,7 +122,6 @@ async def test_what_a_router_that_is_away_said_last_counts_only_while_none_answe
     cluster.tables["router.2"] = table("router.2", mail=(11, 0, 13), master=None)
     director, mail = routing_tables.group_tables(await feed.poll())
     assert (mail.vacant, mail.members, director.master) == (1, 2, None)
-    assert (director.level, mail.level) == ("bad", "warn")
     cluster.tables["router.2"] = table("router.2", mail=(11, 12, 13))
     del cluster.tables["router.2"]["groups"][0]
     assert [group.name for group in routing_tables.group_tables(await feed.poll())] == ["mail"]
@@ -165,7 +139,7 @@ async def test_what_only_the_past_tells_makes_no_entry_sick() -> None:
     cluster.up["router.1"] = False
     _, mail = routing_tables.group_tables(await feed.poll())
     assert [cell.past for cell in mail.rows[0].cells] == [True, False]
-    assert (mail.rows[0].sick, mail.level) == (False, "ok")
+    assert not mail.rows[0].sick
 
 
 async def test_a_router_that_has_just_started_is_not_counted() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dashboard.views.status import status_of
-from tests.dashboard.cluster import ScriptedCluster, snapshot_of, table
+from dashboard.views.status import staleness, status_of
+from tests.dashboard.cluster import ScriptedCluster, looked, snapshot_of, table
 
 
 async def test_the_document_sums_everything_up() -> None:
@@ -13,10 +13,26 @@ async def test_the_document_sums_everything_up() -> None:
         ("mail", 3, 1, 2, None),
     ]
     assert status.processes == {"running": 7}
-    assert [p.subject for p in status.problems] == ["mail"]
+    assert [(p.code, p.level, p.about) for p in status.problems] == [
+        ("health.group-has-of-slots-vacant", "warn", "mail")
+    ]
 
 
 async def test_with_every_router_dead_nothing_is_claimed_to_be_consistent() -> None:
     status = status_of(await snapshot_of(ScriptedCluster(up={"router.1": False})))
     assert (status.level, status.consistent, status.messages_per_s) == ("bad", False, 0.0)
     assert status.routers[0].age_s is None
+
+
+async def test_how_old_the_routes_are_is_told_while_no_router_answers() -> None:
+    cluster = ScriptedCluster()
+    feed = await looked(cluster)
+    assert staleness(feed.snapshot) is None
+    cluster.up = dict.fromkeys(cluster.up, False)
+    feed._now.at += 75  # type: ignore[attr-defined]
+    assert str(staleness(await feed.poll())) == "routes are as last known 1 min 15 s ago"
+
+
+async def test_why_no_router_ever_answered_is_told() -> None:
+    told = staleness(await snapshot_of(ScriptedCluster(up={"router.1": False})))
+    assert str(told) == "none has answered since this page's process began (connection refused)"

@@ -42,8 +42,8 @@ async def test_the_sick_are_marked_and_the_master_is() -> None:
     cluster = ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
     cluster.processes[5] = process("mail.2", "2.2", state="failed")
     director, mail = topology.draw(await snapshot_of(cluster)).groups
-    assert [(i.name, i.level, i.state) for i in mail.instances][1] == ("mail.2", "bad", "failed")
-    assert (mail.level, mail.note) == ("bad", "2/3")
+    assert [(i.name, i.level, i.state) for i in mail.instances][1] == ("mail.2", "warn", "failed")
+    assert (mail.level, mail.note) == ("warn", "2/3")
     assert [i.master for i in director.instances] == [True, False]
 
 
@@ -117,5 +117,5 @@ async def test_a_failed_program_without_a_group_is_drawn() -> None:
     cluster.processes.append(process("dashboard", None))
     cards = topology.draw(await snapshot_of(cluster)).groups
     (alone,) = [card for card in cards if not card.name]
-    assert alone.level == "bad"
-    assert [(one.name, one.state, one.level) for one in alone.instances] == [("import.1", "failed", "bad")]
+    assert alone.level == "warn"
+    assert [(one.name, one.state, one.level) for one in alone.instances] == [("import.1", "failed", "warn")]

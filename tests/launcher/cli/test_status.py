@@ -15,9 +15,9 @@ HEAVY = {
     "textual",
     "psutil",
     "aiohttp",
-    "luabus.bus",
-    "luabus.router",
-    "luabus.service",
+    "luabus.client.bus",
+    "luabus.router.server",
+    "luabus.service.service",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.config.cross_checks import faults, find_cycle, is_loopback
+from launcher.config.cross_checks import faults, find_cycle
 from launcher.config.schema import ClusterConfig
 
 
@@ -21,22 +21,6 @@ from launcher.config.schema import ClusterConfig
 )
 def test_cycles(graph: dict[str, list[str]], cycle: list[str] | None) -> None:
     assert find_cycle(graph) == cycle
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.1.2.3", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("10.0.0.1", False),
-        ("h", False),
-    ],
-)
-def test_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 def test_beyond_loopback_only_if_the_file_says_so() -> None:

@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from luabus.errors import BadArguments, Refused, UnknownMethod
+from luabus.messages import Message
 from tests.launcher.harness import ClusterRun
 
 
@@ -45,15 +46,16 @@ def test_logs_of_some_and_of_all(steady: ClusterRun) -> None:
 
 
 def test_notes_are_bounded_and_say_who(steady: ClusterRun) -> None:
-    steady.request("note", "greeter.1", "x" * 10_000, {"by": "ann (dashboard)", "from": "127.0.0.1"})
+    asked_by = {"by": "ann (dashboard)", "from": "127.0.0.1"}
+    message = Message("audit.close-the-connection", name="greeter.1", router="router.1").as_map()
+    steady.request("note", "close", "greeter.1", message, asked_by)
     event = steady.request("events", 0, 1)[0]
-    assert (event["kind"], event["name"], event["by"], event["from"]) == (
-        "verb",
-        "greeter.1",
-        "ann (dashboard)",
-        "127.0.0.1",
-    )
-    assert len(event["text"]) == 500
+    written = {"kind": "close", "name": "greeter.1", "message": message, **asked_by}
+    assert event == {**event, **written}
+    assert event["text"] == "close the connection of greeter.1 at router.1"
+    for unfit in ("a sentence", {"code": "audit.stop"}, Message("audit.stop", name="x" * 10_000).as_map()):
+        with pytest.raises(Refused, match="a note has a kind"):
+            steady.request("note", "close", "greeter.1", unfit, asked_by)
 
 
 def test_what_it_does_not_know(steady: ClusterRun) -> None:

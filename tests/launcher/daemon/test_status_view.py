@@ -1,62 +1,70 @@
-"""What is wrong with a cluster, in a sentence each, and what that makes of its state."""
+"""A row of `processes` from what the supervisor holds."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from launcher.daemon.status_view import problems, verdict
-from launcher.plan.spec import Kind
+from launcher.daemon.status_view import process_row
+from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
+from launcher.processes.usage import Usage
 from launcher.supervision.states import State
 
 
-def instance(state: State, **more: Any) -> Any:
+def instance(state: State = State.RUNNING, *, wanted: bool = True, exit: Any = None, **more: Any) -> Any:
+    spec = ProcessSpec(
+        **{
+            "name": "x.1", "service": "x", "kind": Kind.SERVICE, "argv": ("x",), "env": {"PASSWORD": "p"}, "cwd": "/",
+            "rules": LifecycleSettings(), "ready_by": ReadyBy.BUS, "group": 2, "liveness_timeout": 3.5, **more,
+        }
+    )  # fmt: skip
     return SimpleNamespace(
-        name="x.1",
-        state=state,
-        ready=more.get("ready", state is State.RUNNING),
-        machine=SimpleNamespace(state=state, wanted=more.get("wanted", True), detail="why"),
-        spec=SimpleNamespace(kind=more.get("kind", Kind.SERVICE)),
-        log=SimpleNamespace(file=SimpleNamespace(problem=more.get("problem", ""), lost_lines=3)),
+        spec=spec,
+        ready=True,
+        pid=7,
+        restarts_left=4,
+        uptime_s=1.23456,
+        last_exit=exit,
+        machine=SimpleNamespace(state=state, wanted=wanted, detail="why", restarts=1, rules=spec.rules),
+        log=SimpleNamespace(file=SimpleNamespace(problem="", lost_lines=0)),
     )
 
 
-@pytest.mark.parametrize(
-    ("one", "found"),
-    [
-        (instance(State.RUNNING), []),
-        (instance(State.RUNNING, ready=False), ["x.1 runs, but is not ready"]),
-        (instance(State.STARTING), ["x.1 is starting: why"]),
-        (instance(State.STARTING, wanted=False), []),
-        (instance(State.STOPPING), ["x.1 is stopping: why"]),
-        (instance(State.STOPPING, wanted=False), []),
-        (instance(State.BACKOFF), ["x.1 is backoff: why"]),
-        (instance(State.FAILED), ["x.1 is failed: why"]),
-        (instance(State.EXITED), ["x.1 is exited: why"]),
-        (instance(State.EXITED, wanted=False), []),
-        (instance(State.EXITED, kind=Kind.COMMAND), []),
-        (
-            instance(State.RUNNING, problem="No space left"),
-            ["the log of x.1 cannot be written (3 lines lost): No space left"],
-        ),
-    ],
-)
-def test_problems(one: Any, found: list[str]) -> None:
-    assert problems([one]) == found
+def test_a_row_says_what_the_supervisor_holds_and_no_environment() -> None:
+    row = process_row(instance(), Usage())
+    assert (row.name, row.service_id, row.kind, row.state, row.ready_by) == (
+        "x.1",
+        "2.1",
+        "service",
+        "running",
+        "bus",
+    )
+    assert (row.uptime_s, row.liveness_timeout_s, row.restart_policy, row.exit) == (
+        1.235,
+        3.5,
+        "on-failure",
+        None,
+    )
+    assert "p" not in (row.command, row.cwd, row.detail)
 
 
-@pytest.mark.parametrize(
-    ("states", "wrong", "state"),
-    [
-        ([State.RUNNING], [], "healthy"),
-        ([State.RUNNING, State.STARTING], ["x"], "starting"),
-        ([State.STARTING, State.BACKOFF], ["x"], "degraded"),
-        ([State.STARTING, State.FAILED], ["x"], "degraded"),
-        ([State.STARTING, State.STOPPING], ["x"], "degraded"),
-        ([State.RUNNING], ["an alarm"], "degraded"),
-    ],
-)
-def test_the_verdict(states: list[State], wrong: list[str], state: str) -> None:
-    assert verdict([instance(one) for one in states], wrong) == state
+def test_what_ended_says_how() -> None:
+    ended = {"code": 1, "signal": None, "text": "exit code 1", "time": "now", "stderr": ["oops"]}
+    row = process_row(instance(State.EXITED, exit=ended), Usage())
+    assert row.exit is not None
+    assert (row.exit.code, str(row.exit), list(row.exit.stderr)) == (1, "exit code 1", ["oops"])
+
+
+def test_who_stopped_it_is_told_until_it_is_wanted_again() -> None:
+    assert process_row(instance(State.EXITED, wanted=False), Usage(), "ann").stopped_by == "ann"
+    assert process_row(instance(), Usage(), "ann").stopped_by is None
+
+
+def test_only_a_probed_or_always_restarted_command_is_a_daemon() -> None:
+    probe = ProbeSpec("tcp", "127.0.0.1:1")
+    rows = [
+        process_row(instance(kind=Kind.COMMAND, ready_by=ReadyBy.SPAWN), Usage()),
+        process_row(instance(kind=Kind.COMMAND, ready_by=ReadyBy.SPAWN, liveness=probe), Usage()),
+        process_row(instance(), Usage()),
+    ]
+    assert [row.daemon for row in rows] == [False, True, True]

@@ -8,22 +8,31 @@ from typing import Any
 
 from launcher.runtime.run_dir import RunDir
 from launcher.supervision.event_log import FILE_SIZE, KEPT, EventLog
+from luabus.messages import Message
 
 
 def test_events_are_numbered_told_and_written(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
     log = EventLog(RunDir(tmp_path))
     stop = log.listen(heard.append)
-    log.add("verb", "mail.1", "stop", {"by": "ann", "from": "here", "wait": True}, state="exited")
+    log.add(
+        "stop",
+        "mail.1",
+        Message("audit.stop", name="mail.1"),
+        {"by": "ann", "from": "here", "wait": True},
+        state="exited",
+    )
     stop()
     stop()
-    log.add("cluster", "", "the end")
+    log.add("cluster", "", Message.verbatim("the end"))
     log.close()
     assert [event["id"] for event in log.after(0, 10)] == [1, 2]
     assert [event["text"] for event in log.after(1, 10)] == ["the end"]
     assert log.after(0, 0) == []
     (first,) = heard
     assert (first["by"], first["from"], first["state"]) == ("ann", "here", "exited")
+    assert first["message"] == {"code": "audit.stop", "values": {"name": "mail.1"}}
+    assert first["text"] == "stop mail.1"
     assert [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()] == log.after(
         0, 10
     )
@@ -32,7 +41,7 @@ def test_events_are_numbered_told_and_written(tmp_path: Path) -> None:
 def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
     log = EventLog(RunDir(tmp_path))
     for number in range(KEPT * 3):
-        log.add("cluster", "", f"{number} " + "x" * 300)
+        log.add("cluster", "", Message.verbatim(f"{number} " + "x" * 300))
     log.close()
     assert len(log.after(0, 10**9)) == KEPT
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * FILE_SIZE
@@ -40,5 +49,5 @@ def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_is_no_reason_to_stop(tmp_path: Path) -> None:
     log = EventLog(RunDir(tmp_path / "missing"))
-    log.add("cluster", "", "still here")
+    log.add("cluster", "", Message.verbatim("still here"))
     assert log.after(0, 1)[0]["text"] == "still here"

@@ -18,7 +18,10 @@ from launcher.supervision.instance import Instance
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
 from luabus.cluster.restart_policy import RestartPolicy
+from luabus.messages import Message
 from tests.launcher.harness import alive, child
+
+WAITS = Message("process.waits-for", what="db")
 
 
 class Owner:
@@ -43,7 +46,7 @@ class Owner:
             asyncio.get_running_loop().call_soon(instance.clear)
 
     def absent(self, instance: Instance) -> None:
-        instance.unhealthy("its loop hangs")
+        instance.unhealthy(Message.verbatim("its loop hangs"))
 
     def instance(self, *words: str, **more: object) -> Instance:
         rules = LifecycleSettings(
@@ -114,7 +117,7 @@ async def test_unhealthy_is_replaced(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     instance.start()
     await reach(instance, State.RUNNING)
-    instance.unhealthy("a test says so")
+    instance.unhealthy(Message.verbatim("a test says so"))
     await reach(instance, State.STARTING)
     await reach(instance, State.RUNNING)
     assert len(host.pids) == 2
@@ -148,11 +151,11 @@ async def test_another_spec_holds_from_its_next_start_on(host: Owner) -> None:
 
 async def test_stuck_is_only_who_waits(host: Owner) -> None:
     instance = host.instance("ready", "wait")
-    instance.set_waiting("waits for db", stuck=True)
-    assert (instance.machine.stuck, instance.machine.detail) == (False, "not started yet")
+    instance.set_waiting(WAITS, stuck=True)
+    assert (instance.machine.stuck, instance.machine.detail) == (False, Message("process.not-started-yet"))
     instance.machine.start(0.0)
-    instance.set_waiting("waits for db", stuck=True)
-    assert (instance.machine.stuck, instance.machine.detail) == (True, "waits for db")
+    instance.set_waiting(WAITS, stuck=True)
+    assert (instance.machine.stuck, instance.machine.detail) == (True, WAITS)
     instance.stop()
     assert not instance.machine.stuck
     instance.close()
@@ -162,7 +165,7 @@ async def test_what_cannot_be_spawned_has_failed(host: Owner) -> None:
     instance = host.instance("x", user="no-such-user")
     instance.start()
     await reach(instance, State.FAILED)
-    assert "no user 'no-such-user'" in instance.machine.detail
+    assert "no user 'no-such-user'" in str(instance.machine.detail)
     with pytest.raises(ProcessLookupError):
         instance.signal(9)
     instance.close()

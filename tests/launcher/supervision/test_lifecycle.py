@@ -9,6 +9,7 @@ from launcher.processes.exit_status import ExitStatus
 from launcher.supervision.lifecycle import Action, Lifecycle
 from launcher.supervision.states import State
 from luabus.cluster.restart_policy import RestartPolicy
+from luabus.messages import Message
 
 OK, CRASH, KILLED = ExitStatus(code=0), ExitStatus(code=1), ExitStatus(signal=9)
 SPAWN, TERMINATE, KILL = (Action.SPAWN,), (Action.TERMINATE,), (Action.KILL,)
@@ -50,7 +51,7 @@ def test_stop_asks_first_and_kills_at_the_deadline() -> None:
     assert (one.state, one.deadline) == (State.STOPPING, 110.0)
     assert one.due(109.9) == ()
     assert one.due(110.0) == KILL
-    assert "10 s" in one.detail
+    assert "10 s" in str(one.detail)
     one.exited(110.1, KILLED)
     assert (one.state, one.wanted, one.has_process) == (State.EXITED, False, False)
 
@@ -69,7 +70,7 @@ def test_a_crash_backs_off_and_starts_again() -> None:
     one = running()
     one.exited(10.0, CRASH)
     assert (one.state, one.deadline) == (State.BACKOFF, 10.5)
-    assert "exit code 1" in one.detail
+    assert "exit code 1" in str(one.detail)
     one.due(10.5)
     assert (one.state, one.waiting, one.returning) == (State.STARTING, True, True)
     one.clear(10.5)
@@ -98,7 +99,7 @@ def test_not_ready_in_time_counts_as_a_crash() -> None:
     assert one.due(30.0) == TERMINATE
     one.exited(31.0, OK)
     assert one.state is State.BACKOFF
-    assert "not ready within 30 s" in one.detail
+    assert "not ready within 30 s" in str(one.detail)
 
 
 def test_success_before_ready_is_a_crash_where_it_had_to_report() -> None:
@@ -107,7 +108,7 @@ def test_success_before_ready_is_a_crash_where_it_had_to_report() -> None:
     one.clear(0.0)
     one.exited(0.1, OK)
     assert one.state is State.BACKOFF
-    assert "before it was ready" in one.detail
+    assert "before it was ready" in str(one.detail)
 
 
 def test_success_at_once_is_fine_for_a_command_without_a_probe() -> None:
@@ -155,20 +156,24 @@ def test_what_cannot_be_spawned_has_failed_at_once() -> None:
     one.start(0.0)
     one.clear(0.0)
     one.spawn_failed(0.0, "there is no program 'x'")
-    assert (one.state, one.detail, one.has_process) == (State.FAILED, "there is no program 'x'", False)
+    assert (one.state, one.detail, one.has_process) == (
+        State.FAILED,
+        Message.verbatim("there is no program 'x'"),
+        False,
+    )
 
 
 def test_unhealthy_is_replaced_and_counts_as_a_crash_even_if_it_ends_well() -> None:
     one = running()
-    assert one.unhealthy(50.0, "its loop hangs") == TERMINATE
+    assert one.unhealthy(50.0, Message.verbatim("its loop hangs")) == TERMINATE
     one.exited(51.0, OK)
     assert one.state is State.BACKOFF
-    assert "its loop hangs" in one.detail
+    assert "its loop hangs" in str(one.detail)
 
 
 def test_restart_stops_and_starts_without_back_off() -> None:
     one = running()
-    assert one.stop(5.0, "restarted", again=True) == TERMINATE
+    assert one.stop(5.0, Message("process.restarted"), again=True) == TERMINATE
     one.exited(6.0, KILLED)
     assert (one.state, one.waiting, one.wanted, one.returning) == (State.STARTING, True, True, True)
     one.clear(6.0)
@@ -184,7 +189,7 @@ def test_restart_of_what_has_no_process_starts_it(before: str) -> None:
         one.clear(0.0)
         one.exited(1.0, CRASH)
         assert one.state.value == before
-    one.stop(2.0, "restarted", again=True)
+    one.stop(2.0, Message("process.restarted"), again=True)
     assert one.waiting
     assert one.clear(2.0) == SPAWN
 
@@ -219,7 +224,7 @@ def test_stop_while_restarting_keeps_it_down() -> None:
 
 def test_stop_of_an_unhealthy_one_on_its_way_out_keeps_it_down() -> None:
     one = running()
-    one.unhealthy(2.0, "hangs")
+    one.unhealthy(2.0, Message.verbatim("hangs"))
     one.stop(3.0)
     one.exited(4.0, KILLED)
     assert one.state is State.EXITED
@@ -248,7 +253,7 @@ def test_late_news_is_ignored() -> None:
     one.exited(3.0, OK)
     for news in (one.ready, one.gone, one.due, one.clear):
         assert news(4.0) == ()
-    assert one.unhealthy(4.0, "x") == ()
+    assert one.unhealthy(4.0, Message.verbatim("x")) == ()
     assert one.state is State.EXITED
 
 

@@ -72,6 +72,7 @@ def test_several_names_at_once_and_json(cluster: ClusterRun) -> None:
     assert report["processes"] == {"web.1": "exited", "db.1": "exited"}
     assert cluster.ok("start", "db.1", "--json").json == {
         "ok": True,
+        "message": None,
         "text": "",
         "processes": {"db.1": "running"},
     }
@@ -98,7 +99,7 @@ def test_a_rolling_restart_ends_at_the_first_that_does_not_come_back(cluster: Cl
     assert "not touched: web.2, web.3" in done.out
     after = pids(cluster)
     assert (after["web.2"], after["web.3"]) == (before["web.2"], before["web.3"])
-    assert any(e["kind"] == "verb" and "aborted" in e["text"] for e in events(cluster))
+    assert any((e["kind"], e["message"]["code"]) == ("restart", "audit.aborted") for e in events(cluster))
 
 
 def test_verbs_on_one_process_follow_one_another(cluster: ClusterRun) -> None:
@@ -226,9 +227,9 @@ def test_a_new_process_whose_port_is_taken_changes_nothing(cluster: ClusterRun) 
 
 def test_who_did_what_is_written_down(cluster: ClusterRun) -> None:
     cluster.ok("stop", "db.1")
-    last = [event for event in events(cluster) if event["kind"] == "verb"][-1]
-    assert (last["name"], last["text"], last["from"]) == ("db.1", "stop", "command line")
-    assert last["by"]
+    last = [event for event in events(cluster) if event["by"]][-1]
+    assert (last["kind"], last["name"], last["from"]) == ("stop", "db.1", "command line")
+    assert last["message"] == {"code": "audit.stop", "values": {"name": "db.1"}}
 
 
 @pytest.mark.parametrize(

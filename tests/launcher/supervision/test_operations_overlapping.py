@@ -63,7 +63,7 @@ def pids(cluster: ClusterRun) -> dict[str, int]:
 
 def verbs_seen(cluster: ClusterRun) -> int:
     lines = cluster.run_dir.events_file.read_text().splitlines()
-    return sum(json.loads(line)["kind"] == "verb" for line in lines)
+    return sum(bool(json.loads(line)["by"]) for line in lines)
 
 
 class Meanwhile:

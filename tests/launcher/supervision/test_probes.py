@@ -66,7 +66,7 @@ class Told:
         self.verdicts = Verdicts(
             lambda: self.said.put_nowait(("started",)),
             lambda ready, why: self.said.put_nowait(("ready", ready, why)),
-            lambda why: self.said.put_nowait(("unhealthy", why)),
+            lambda why: self.said.put_nowait(("unhealthy", str(why))),
         )
 
     async def next(self) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ def router(state: State = State.RUNNING) -> InstanceRecord:
 
 
 def waits(instances: list[InstanceRecord]) -> dict[str, str]:
-    return {waiting.name: waiting.why for waiting in schedule(instances, NOW).waiting}
+    return {waiting.name: str(waiting.why) for waiting in schedule(instances, NOW).waiting}
 
 
 def stuck(instances: list[InstanceRecord]) -> list[str]:
@@ -112,7 +112,7 @@ def test_only_so_many_start_at_a_time() -> None:
     busy = [instance(f"busy.{n}", spawned_at=NOW - 1) for n in range(START_SLOTS - 1)]
     turns = schedule([router(), *busy, instance("mail.1"), instance("mail.2")], NOW)
     assert list(turns.start) == ["mail.1"]
-    assert [(waiting.name, waiting.why, waiting.stuck) for waiting in turns.waiting] == [
+    assert [(waiting.name, str(waiting.why), waiting.stuck) for waiting in turns.waiting] == [
         ("mail.2", "waits for its turn", False)
     ]
     assert turns.again_at == NOW - 1 + SLOT_PATIENCE_S

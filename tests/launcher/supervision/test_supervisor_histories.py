@@ -67,7 +67,7 @@ def test_the_back_off_grows_until_it_is_given_up(tmp_path: Path) -> None:
         assert waits == pytest.approx([1.0, 2.0], abs=0.1)
         world.backend["web.1"].exit(1)
         await world.reach("web.1", State.FAILED)
-        assert "given up" in world["web.1"].machine.detail
+        assert "given up" in str(world["web.1"].machine.detail)
 
     play(tmp_path, WEB, history)
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_started_has_failed_and_says_why(tmp_path: Path) -> None:
         world.backend.refusal = "there is no such program"
         world.backend["web.1"].exit(1)
         await world.reach("web.1", State.FAILED)
-        assert world["web.1"].machine.detail == "there is no such program"
+        assert str(world["web.1"].machine.detail) == "there is no such program"
 
     play(tmp_path, WEB, history)
 
@@ -89,7 +89,7 @@ def test_one_that_is_not_ready_in_time_is_replaced(tmp_path: Path) -> None:
         await world.up()
         await world.reach("web.1", State.BACKOFF)
         assert world.now - world["web.1"].spawned_at == pytest.approx(30.0, abs=0.1)
-        assert "not ready within 30 s" in world["web.1"].machine.detail
+        assert "not ready within 30 s" in str(world["web.1"].machine.detail)
         world.late.clear()
         await world.reach("web.1", State.RUNNING)
 
@@ -117,7 +117,7 @@ def test_it_is_over_only_when_what_it_left_behind_is(tmp_path: Path) -> None:
         process.left_behind = [77, 78]
         process.exit(0)
         await world.reach("web.1", State.STOPPING)
-        assert "ending 2 processes it left behind" in world["web.1"].machine.detail
+        assert "ending 2 processes it left behind" in str(world["web.1"].machine.detail)
         assert (world["web.1"].pid, process.signals) == (None, [signal.SIGTERM])
         process.sweep()
         await world.reach("web.1", State.EXITED)
@@ -159,7 +159,7 @@ def test_an_essential_service_that_has_failed_ends_the_cluster(tmp_path: Path) -
         await world.up()
         world.backend["heart.1"].exit(1)
         assert await world.supervisor.stopped() == 1
-        assert "heart.1 is essential and has failed" in world.supervisor.why_stopped
+        assert "heart.1 is essential and has failed" in str(world.supervisor.why_stopped)
         assert world.backend.alive == []
 
     play(
@@ -176,7 +176,7 @@ def test_one_that_lost_its_way_to_the_routers_is_replaced(tmp_path: Path) -> Non
         world.bus.register("2.1", 0)
         await world.reach("mail.1", State.BACKOFF)
         assert world.now - began == pytest.approx(3.0, abs=0.1)
-        assert "on no router for 3 s" in world["mail.1"].machine.detail
+        assert "on no router for 3 s" in str(world["mail.1"].machine.detail)
         assert not first.alive
         await world.reach("mail.1", State.RUNNING)
 
@@ -201,7 +201,7 @@ def test_too_much_memory_is_a_reason_to_replace_it(tmp_path: Path) -> None:
         await world.up()
         world.backend["fat.1"].rss_bytes = 2_000_000
         await world.reach("fat.1", State.BACKOFF)
-        assert "exceeds max_rss" in world["fat.1"].machine.detail
+        assert "exceeds max_rss" in str(world["fat.1"].machine.detail)
 
     play(tmp_path, '[services.fat]\ncommand = ["fat"]\nmax_rss = 1000000\n', history)
 

@@ -11,7 +11,8 @@ import pytest
 import luabus
 from luabus.client.bus import Bus
 from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, RequestTimeout, RouterLost
-from tests.support.bus import GROUPS, SECRET, Instance, Star, prefers
+from luabus.transport.security import Security
+from tests.support.bus import GROUPS, SECRET, Star, prefers
 from tests.support.fast_time import run_fast
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
@@ -144,7 +145,7 @@ async def test_with_no_router_left_everything_is_not_connected_at_once_and_says_
 async def test_a_router_that_freezes_is_lost_by_its_heartbeats() -> None:
     async with Star(1) as star, Proxy(star.routers[0].port) as proxy:
         bus = Bus()
-        await bus.start([f"127.0.0.1:{proxy.port}"], secret=SECRET, heartbeat_s=0.05)
+        await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET), heartbeat_s=0.05)
         await bus.ready()
         proxy.stall()
         started = time.monotonic()
@@ -248,7 +249,7 @@ async def test_what_is_sent_during_the_change_is_kept_within_the_buffer() -> Non
     async with Star(2) as star:
         (mail,) = await star.mail(1)
         bus, preferred, other = await both(star)
-        star.routers[number(preferred) - 1]._tell(
+        star.routers[number(preferred) - 1]._announcer.tell(
             next(s for s in star.routers[number(preferred) - 1]._open_streams() if s.id > 0xFF00_0000),
             "luabus.draining", preferred,
         )  # fmt: skip
@@ -379,61 +380,11 @@ def test_an_old_router_that_confirms_nothing_holds_the_sender_up_for_two_seconds
 # --- what routers tell ----------------------------------------------------------------------------------------
 
 
-async def test_names_are_learnt_from_the_routers() -> None:
-    async with Star() as star:
-        bus = await star.client(groups={})
-        assert {name: bus.groups[name] for name in ("mail", "gateway")} == {"mail": 2, "gateway": 1}
-        made = Instance("robot", 1, {"routers": star.addresses, "group": 77})
-        async with made.service:
-            await until(lambda: bus.groups.get("robot") == 77)
-            assert bus.names[77] == "robot"
-            assert await bus.target("robot.1").request("who") == "robot.1"
-
-
-async def test_watching_tells_every_group_and_each_change_of_each_router() -> None:
-    async with Star(2) as star:
-        bus = await star.client()
-        seen: dict[tuple[str, int], dict[str, Any]] = {}
-        bus.on_group = lambda router, group: seen.__setitem__((router, group["group"]), group)
-        await bus.watch()
-        assert {router for router, _ in seen} == {"router.1", "router.2"}
-        assert [slot["token"] for slot in seen["router.1", 2]["slots"]] == [0, 0, 0]
-        (mail,) = await star.mail(2)
-        await until(lambda: all(seen[r, 2]["slots"][1]["token"] for r in ("router.1", "router.2")))
-        await mail.service.stop()
-        await until(lambda: all(not seen[r, 2]["slots"][1]["token"] for r in ("router.1", "router.2")))
-
-
-async def test_a_change_in_the_moment_of_the_first_look_is_not_hidden_by_it() -> None:
-    async with Star() as star:
-        await star.mail(1)
-        router = star.routers[0]
-        bus = await star.client()
-        seen: list[int] = []
-        bus.on_group = lambda router, group: seen.append(group["slots"][0]["token"])
-        stream = bus.routers[0].stream
-        assert stream is not None
-        transport = stream._transport
-        assert transport is not None
-        watching = asyncio.create_task(bus.watch())
-        await asyncio.sleep(0)
-        stream.flush()
-        transport.pause_reading()  # so that it reads both at once: the answer, and the change after it
-        await until(lambda: router._watchers)
-        written = next(s for s in router._open_streams() if s in router._watchers)
-        router.register("mail.1", 0)
-        before = written.frames_out
-        await until(lambda: written.frames_out > before)
-        transport.resume_reading()
-        await watching
-        assert seen[-1] == 0
-
-
 async def test_coming_and_going_routers_are_told() -> None:
     async with Star(2) as star:
         bus = await star.client()
         told: list[tuple[str, bool]] = []
-        bus.on_router = lambda name, connected: told.append((name, connected))
+        bus.on_router(lambda name, connected: told.append((name, connected)))
         await star.restart(2)
         await until(lambda: ("router.2", True) in told)
         assert told == [("router.2", False), ("router.2", True)]
@@ -470,7 +421,7 @@ async def test_a_bus_may_be_started_before_its_routers() -> None:
         port = star.routers[0].port
         await star.routers[0].stop(0.0)
         bus = Bus()
-        await bus.start([f"127.0.0.1:{port}"], secret=SECRET)
+        await bus.start([f"127.0.0.1:{port}"], security=Security.of(SECRET))
         with pytest.raises(NotConnected, match="Connection refused"):
             await bus.ready(0.2)
         await star.restart(1)

@@ -38,7 +38,9 @@ class World:
             self.mgr,
             "127.0.0.1",
             number,
-            prepare=nothing,
+            receiver=nothing,
+            control_receiver=nothing,
+            heartbeat_body=nothing,
             greet=greet,
             up=nothing,
             down=nothing,
@@ -46,8 +48,8 @@ class World:
         )
 
     def up(self, *links: RouterLink) -> None:
-        for number, link in enumerate(links, 1):
-            link.stream = Stream(self.mgr, number, connector=True)
+        for link in links:
+            link.stream = self.mgr.new_stream(connector=True)
             link.ready = True
             self.preference.up(link)
 
@@ -121,7 +123,7 @@ async def test_what_cannot_be_held_is_refused(world: World) -> None:
     world.preference.hold(sent.append, 400)
     with pytest.raises(Overloaded, match="400 bytes wait for the change of router already"):
         world.preference.hold(sent.append, 101)
-    assert await world.preference.in_turn(sent.append, None) is two.stream
+    assert await world.preference.send_next(sent.append, None) is two.stream
     assert sent == [two.stream, two.stream]
 
 
@@ -129,7 +131,7 @@ async def test_requests_that_wait_when_it_closes_are_told(world: World) -> None:
     one, two, _ = world.links
     world.up(one, two)
     world.preference.draining(one)
-    waiting = asyncio.ensure_future(world.preference.in_turn(lambda _: None, None))
+    waiting = asyncio.ensure_future(world.preference.send_next(lambda _: None, None))
     await asyncio.sleep(0)
     two.ready = one.ready = False
     await world.preference.close()

@@ -39,12 +39,12 @@ async def test_the_answer_is_awaited_with_the_next_question_not_with_its_own() -
         bus = await star.client()
         stream = bus.preferred
         assert stream is not None
-        pace = FlowControl()
+        flow = FlowControl()
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         star.routers[0].api.rpc(lambda route, key: _later(answer), name="luabus.room")
-        await pace.keep(stream, ROUTE, 0)
-        second = asyncio.create_task(pace.keep(stream, ROUTE, 0))
-        third = asyncio.create_task(pace.keep(stream, ROUTE, 0))
+        await flow.credit(stream, ROUTE, 0)
+        second = asyncio.create_task(flow.credit(stream, ROUTE, 0))
+        third = asyncio.create_task(flow.credit(stream, ROUTE, 0))
         await until(lambda: star.routers[0].api.running == 3)
         assert not second.done()
         second.cancel()  # takes nothing from the others
@@ -64,17 +64,17 @@ async def test_who_gets_no_answer_goes_on(how: str) -> None:
         bus = await star.client()
         stream = bus.preferred
         assert stream is not None
-        pace = FlowControl()
+        flow = FlowControl()
         if how == "refused":
-            await pace.keep(stream, 0xEE, 0)  # no route: the router refuses the question
-            await pace.keep(stream, ROUTE, 0)
+            await flow.credit(stream, 0xEE, 0)  # no route: the router refuses the question
+            await flow.credit(stream, ROUTE, 0)
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         star.routers[0].api.rpc(lambda route, key: _later(answer), name="luabus.room")
-        await pace.keep(stream, ROUTE, 0)
-        waiting = asyncio.create_task(pace.keep(stream, ROUTE, 0))
+        await flow.credit(stream, ROUTE, 0)
+        waiting = asyncio.create_task(flow.credit(stream, ROUTE, 0))
         await until(lambda: star.routers[0].api.running == 2)
         stream.end(RouterLost("cut by the test"), abort=True)
         await waiting
-        await pace.keep(stream, ROUTE, 0)  # on a stream that is closed
-        await pace.keep(stream, ROUTE, 0)
+        await flow.credit(stream, ROUTE, 0)  # on a stream that is closed
+        await flow.credit(stream, ROUTE, 0)

@@ -9,6 +9,7 @@ import pytest
 from luabus.client.bus import Bus
 from luabus.errors import RequestTimeout
 from luabus.transport.manager import create_socket_mgr
+from luabus.transport.security import Security
 from tests.support.bus import SECRET, Star, joined
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
@@ -50,7 +51,7 @@ async def test_one_that_accepts_and_does_not_greet_is_no_router(monkeypatch: pyt
     mgr = create_socket_mgr(10, secret=SECRET)
     listener = mgr.listen("127.0.0.1", 0)
     bus = Bus()
-    await bus.start([f"127.0.0.1:{listener.port}"], secret=SECRET)
+    await bus.start([f"127.0.0.1:{listener.port}"], security=Security.of(SECRET))
     (link,) = bus.routers
     await until(lambda: isinstance(link.last_error, RequestTimeout))
     assert "accepted the connection and did not greet" in str(link.last_error)
@@ -62,7 +63,7 @@ async def test_one_that_accepts_and_does_not_greet_is_no_router(monkeypatch: pyt
 async def test_another_secret_is_tried_again_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async with Star() as star:
         bus = Bus()
-        await bus.start(star.addresses, secret=b"quite another secret")
+        await bus.start(star.addresses, security=Security.of(b"quite another secret"))
         await until(lambda: len(star.routers[0].stats()["closed"]) >= 2)
         await bus.close()
     assert (
@@ -73,7 +74,7 @@ async def test_another_secret_is_tried_again_and_logged_once(caplog: pytest.LogC
 async def test_a_garbling_network_breaks_the_link_and_it_comes_back() -> None:
     async with Star() as star, Proxy(star.routers[0].port) as proxy:
         bus = Bus()
-        await bus.start([f"127.0.0.1:{proxy.port}"], secret=SECRET)
+        await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET))
         await bus.ready()
         proxy.change = lambda data: bytes(len(data))
         bus.preferred.call("luabus.ping")  # type: ignore[union-attr]
@@ -87,7 +88,7 @@ async def test_a_garbling_network_breaks_the_link_and_it_comes_back() -> None:
 async def test_a_closed_bus_tries_no_more() -> None:
     async with Star() as star, Proxy(star.routers[0].port) as proxy:
         bus = Bus()
-        await bus.start([f"127.0.0.1:{proxy.port}"], secret=SECRET)
+        await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET))
         await bus.ready()
         await bus.close()
         await asyncio.sleep(0)

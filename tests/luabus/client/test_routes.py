@@ -207,14 +207,6 @@ async def test_wait_for_master_does_not_ask_again_what_a_handler_has_answered() 
         assert mail.service.handlers.methods["nested"].stats.calls == 1
 
 
-async def test_a_name_nobody_has_is_said_with_the_closest_one() -> None:
-    async with Star() as star:
-        bus = await star.client()
-        for make in (lambda: bus.target("mial.1"), lambda: bus.hash("mial", 1), lambda: bus.master("mial")):
-            with pytest.raises(NoRoute, match="there is no group named 'mial'; did you mean 'mail'"):
-                make()
-
-
 # --- failures in flight ---------------------------------------------------------------------------------------
 
 
@@ -474,26 +466,6 @@ async def test_what_fits_one_route_only_is_said() -> None:
             await bus.random("mail").gather("who")
         with pytest.raises(Refused, match=r"publish\(\) is for broadcasts"):
             await bus.random("mail").publish("who")
-
-
-async def test_routes_in_words() -> None:
-    async with Star() as star:
-        await star.mail()
-        bus = await star.client()
-        await bus.router("router.1").request("luabus.register", "2.2", "own", True)
-        for words, who in (
-            ("target:mail.3", "mail.3"), ("hash:mail:2", "mail.3"), ("hash:mail:alice", "mail.3"), ("master:mail", "mail.2"),
-        ):  # fmt: skip
-            assert await bus.route(words).request("who") == who
-            assert repr(bus.route(words)) == f"<Route {words}>"
-        for words, key in (("hash:mail:--5", "--5"), ('hash:mail:"5"', "5"), ("hash:mail:-5", -5)):
-            assert await bus.route(words).request("who") == await bus.hash("mail", key).request("who")
-            assert repr(bus.route(words)) == f"<Route {words}>"
-        for words in ("", "mail", "hsah:mail:x", "hash:mail", "hash:mail:", "random:", "target"):
-            with pytest.raises(Refused, match=r"is not a route|a hash needs a key"):
-                bus.route(words)
-        with pytest.raises(Refused, match=r"did you mean hash:\.\.\.\?"):
-            bus.route("hsah:mail:x")
 
 
 # --- a sender that is too fast --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luabus.cluster.restart_policy import CrashHistory, GiveUp, Leave, Restart, RestartPolicy
+from luabus.messages import Message
 
 
 def history(**rules: object) -> CrashHistory:
@@ -42,7 +43,7 @@ def test_five_crashes_within_a_minute_are_the_end() -> None:
     log = history()
     decisions = [crash(log, now) for now in (0.0, 15.0, 30.0, 45.0, 60.0)]
     assert [type(d) for d in decisions] == [Restart] * 4 + [GiveUp]
-    assert decisions[-1] == GiveUp("5 crashes within 60 s")
+    assert decisions[-1] == GiveUp(Message("policy.crashes-within", count=5, seconds="60"))
 
 
 def test_five_crashes_in_a_little_more_than_a_minute_are_not() -> None:
@@ -56,7 +57,7 @@ def test_five_starts_in_a_row_that_were_not_ready_in_time_are_the_end_however_lo
     log.ended(400.0, crashed=True, ready_for=5.0, chance=0.5)
     late += [log.ended(100.0 * n, crashed=True, ready_for=None, chance=0.5, late=True) for n in range(5, 10)]
     assert [type(decision) for decision in late] == [Restart] * 8 + [GiveUp]
-    assert late[-1] == GiveUp("5 starts in a row were not ready in time")
+    assert late[-1] == GiveUp(Message("policy.late-in-a-row", count=5))
 
 
 def test_one_that_crashes_every_twenty_seconds_is_seen_too() -> None:
@@ -70,7 +71,7 @@ def test_one_that_crashes_every_twenty_seconds_is_seen_too() -> None:
         assert isinstance(decision, Restart)
         now += decision.delay
     assert crashes == 20
-    assert decision.reason == "20 crashes within 3600 s"
+    assert str(decision.reason) == "20 crashes within 3600 s"
     assert now < 1000
 
 

@@ -17,7 +17,8 @@ from luabus.errors import ConfigError, Refused
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError, open_store
 from luabus.lease.candidate import Candidate, lease_clock
-from luabus.lease.stores.base import LeaseRow
+from luabus.lease.lease_options import LeaseOptions
+from luabus.lease.stores.base import DEFAULT_NAMESPACE, LeaseRow
 from tests.support.lease_servers import SqliteFile
 
 TTL, RENEW = 1.0, 0.1
@@ -27,7 +28,16 @@ FIRST, SECOND, THIRD = (ServiceId.of(2, instance) for instance in (1, 2, 3))
 class Recorder:
     """A candidate whose callbacks are written down, and can be waited for."""
 
-    def __init__(self, store: LeaseStore | str, service_id: ServiceId = FIRST, **options: object) -> None:
+    def __init__(
+        self,
+        store: LeaseStore | str,
+        service_id: ServiceId = FIRST,
+        *,
+        ttl: float = TTL,
+        renew: float = RENEW,
+        namespace: str = DEFAULT_NAMESPACE,
+        **options: object,
+    ) -> None:
         self.told: list[int | None] = []  # an epoch: became master; None: is master no longer
         self.times: list[float] = []
         self.changed = asyncio.Event()
@@ -35,8 +45,8 @@ class Recorder:
             2,
             service_id,
             incarnation=1000 + service_id.instance,
-            store=store,
-            **{"ttl": TTL, "renew": RENEW, "on_master": self.tell, "on_slave": self.tell} | options,  # type: ignore[arg-type]
+            options=LeaseOptions(store, ttl, renew, namespace),
+            **{"on_master": self.tell, "on_slave": self.tell} | options,  # type: ignore[arg-type]
         )
 
     def tell(self, epoch: int | None = None) -> None:
@@ -412,11 +422,12 @@ async def test_stop_without_start_and_twice(file: SqliteFile) -> None:
 
 WATCHED = """
 import asyncio, sys
-from luabus.candidate import Candidate, lease_clock
+from luabus.lease.candidate import Candidate, lease_clock
+from luabus.lease.lease_options import LeaseOptions
 from luabus.ids import ServiceId
 
 async def main(url, instance):
-    candidate = Candidate(2, ServiceId.of(2, instance), instance, url, ttl=1.0, renew=0.1)
+    candidate = Candidate(2, ServiceId.of(2, instance), instance, LeaseOptions(url, ttl=1.0, renew=0.1))
     await candidate.start()
     while True:
         before, master, after = lease_clock(), candidate.is_master(), lease_clock()

@@ -10,6 +10,7 @@ import pytest
 
 from luabus.ids import ServiceId
 from luabus.lease.candidate import Candidate, lease_clock
+from luabus.lease.lease_options import LeaseOptions
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 TTL, RENEW = 2.0, 0.2
@@ -27,10 +28,7 @@ class Group:
                 2,
                 ServiceId.of(2, instance),
                 1000 + instance,
-                url,
-                namespace=namespace,
-                ttl=TTL,
-                renew=RENEW,
+                LeaseOptions(url, TTL, RENEW, namespace),
                 on_master=self._master,
                 on_slave=self._slave,
             )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from luabus.errors import ProtocolError
+from luabus.messages import Message, of_map
 from luabus.protocol import codec
 from luabus.router import counters as luabus_records
 from luabus.router.counters import Counters
@@ -23,8 +24,8 @@ async def mgr() -> AsyncIterator[SocketMgr]:
     await mgr.close()
 
 
-def stream(mgr: SocketMgr, token: int, **counters: int) -> Stream:
-    made = Stream(mgr, token, connector=False)
+def stream(mgr: SocketMgr, **counters: int) -> Stream:
+    made = mgr.new_stream(connector=False)
     for name, value in counters.items():
         setattr(made, name, value)
     return made
@@ -32,7 +33,7 @@ def stream(mgr: SocketMgr, token: int, **counters: int) -> Stream:
 
 async def test_totals_are_those_of_the_open_connections_and_of_all_before(mgr: SocketMgr) -> None:
     records = Counters("router.1")
-    former, present = stream(mgr, 1, frames_in=3, bytes_in=300), stream(mgr, 2, frames_in=4, frames_out=5)
+    former, present = stream(mgr, frames_in=3, bytes_in=300), stream(mgr, frames_in=4, frames_out=5)
     former.count_lost("no_route", 0, 2)
     present.count_lost("no_route", 0)
     records.gone(former)
@@ -49,8 +50,8 @@ async def test_totals_are_those_of_the_open_connections_and_of_all_before(mgr: S
 
 async def test_the_last_200_closed_connections_are_kept(mgr: SocketMgr) -> None:
     records = Counters("router.1")
-    for token in range(1, 251):
-        records.note_closed(stream(mgr, token), "closed by peer")
+    for _ in range(250):
+        records.note_closed(stream(mgr), "closed by peer")
     assert len(records.closed) == 200
     assert [records.closed[0]["token"], records.closed[-1]["token"]] == [51, 250]
     assert records.closed[0]["reason"] == "closed by peer"
@@ -58,27 +59,29 @@ async def test_the_last_200_closed_connections_are_kept(mgr: SocketMgr) -> None:
 
 def test_the_same_alarm_again_is_counted_and_at_most_100_are_kept() -> None:
     records = Counters("router.1")
-    records.alarm("epoch", "two with epoch 3")
-    records.alarm("epoch", "two with epoch 3")
+    claim = Message("alarm.epoch-claimed", name="2.1", epoch=3, group=2, holder="2.2", highest=3)
+    records.alarm(claim, "epoch")
+    records.alarm(claim, "epoch")
     (alarm,) = records.alarms({})
-    assert (alarm["kind"], alarm["text"], alarm["count"]) == ("epoch", "two with epoch 3", 2)
+    assert (alarm["kind"], of_map(alarm), alarm["text"], alarm["count"]) == ("epoch", claim, str(claim), 2)
     for number in range(150):
-        records.alarm("epoch", f"alarm {number}")
+        records.alarm(Message.verbatim(f"alarm {number}"), "epoch")
     assert len(records.alarms({})) == 100
     assert records.alarms({})[-1]["text"] == "alarm 149"
 
 
 async def test_a_services_problem_is_an_alarm_until_it_is_over_or_its_connection_ends(mgr: SocketMgr) -> None:
     records = Counters("router.1")
-    one, two = stream(mgr, 1), stream(mgr, 2)
-    records.problem(one, "the lease store is down")
+    one, two = stream(mgr), stream(mgr)
+    records.problem(one, Message("alarm.lease-store-unreachable", since="then", reason="refused").as_map())
     records.problem(two, "x" * 9999)
     since = records.alarms({})[0]["since"]
     records.problem(one, "the lease store is still down")
-    assert [(len(alarm["text"]), alarm["kind"]) for alarm in records.alarms({})] == [
-        (29, "service"),
-        (500, "service"),
-    ]
+    assert [(alarm["code"], alarm["kind"]) for alarm in records.alarms({})] == [
+        ("alarm.of-service", "service")
+    ] * 2
+    problems = [str(alarm["values"]["problem"]["values"]["text"]) for alarm in records.alarms({})]
+    assert (problems[0], len(problems[1])) == ("the lease store is still down", 500)
     assert records.alarms({})[0]["since"] == since
     records.problem(one, "")
     records.gone(two)

@@ -93,4 +93,4 @@ async def test_a_router_that_is_stopped_for_a_while_is_no_disagreement() -> None
         second._digests_at -= 1.5
         second.digests = {2: 999}
         assert not second.fresh
-        assert bus._report(bus._links[0]) == bus._report(second) == b""
+        assert bus._disagreements(bus._links[0]) == bus._disagreements(second) == b""

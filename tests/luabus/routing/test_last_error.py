@@ -10,7 +10,7 @@ from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, Frame, Kind, encode, make_route
 from luabus.routing.last_error import in_words
-from luabus.routing.port import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
+from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
 
 ASKER = CLIENT_BASE | 7
 MASTER_OF_MAIL = make_route(Kind.MASTER, 0, 2)

@@ -8,6 +8,7 @@ from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolEr
 from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
+from luabus.protocol.port import Port
 from luabus.routing.next_hop import (
     ANSWER,
     BROADCAST,
@@ -23,7 +24,7 @@ from luabus.routing.next_hop import (
     make_plan,
     why_refused,
 )
-from luabus.routing.port import NO_MASTER_NOW, NOBODY, Port
+from luabus.routing.sinks import NO_MASTER_NOW, NOBODY
 from luabus.routing.table import Table
 
 MAIL = 2
@@ -90,11 +91,6 @@ def test_a_broadcast_to_nobody_and_an_answer_to_one_who_left(table: Table[Port])
     assert make_plan(make_route(Kind.REPLY, destination=5), table, {}) == (ANSWER, None, 0, PLAIN)
 
 
-def test_where_nothing_is_routed_everything_is_delivered() -> None:
-    for kind in (Kind.TARGET, Kind.HASH, Kind.RANDOM, Kind.BROADCAST, Kind.MASTER, Kind.REPLY):
-        assert make_plan(make_route(kind, destination=ONE), None, {})[0] == LOCAL
-
-
 def test_a_kind_that_there_is_not_is_a_protocol_error(table: Table[Port]) -> None:
     with pytest.raises(ProtocolError):
         make_plan(0xEE, table, {})
@@ -113,16 +109,16 @@ def test_a_kind_that_there_is_not_is_a_protocol_error(table: Table[Port]) -> Non
 def test_why_a_request_is_refused(goal: Port, size: int, sequence: int, error: LuabusError | None) -> None:
     caller = Port(8, 1000)
     caller.outstanding[5] = FIRST
-    found = why_refused(caller, goal, TARGET_ONE, sequence, size, goal.room)
-    assert (type(found), str(found)) == (type(error), str(error))
+    refusal = why_refused(caller, goal, TARGET_ONE, sequence, size, goal.credit)
+    assert (type(refusal), str(refusal)) == (type(error), str(error))
 
 
 def test_a_caller_with_too_many_requests_in_flight_is_refused_the_next() -> None:
     caller = Port(8, 1000)
     caller.outstanding.update(dict.fromkeys(range(MAX_OUTSTANDING), FIRST))
-    found = why_refused(caller, FIRST, TARGET_ONE, MAX_OUTSTANDING, 10, FIRST.room)
-    assert isinstance(found, Overloaded)
-    assert (found.what, found.limit) == ("requests in flight", MAX_OUTSTANDING)
+    refusal = why_refused(caller, FIRST, TARGET_ONE, MAX_OUTSTANDING, 10, FIRST.credit)
+    assert isinstance(refusal, Overloaded)
+    assert (refusal.what, refusal.limit) == ("requests in flight", MAX_OUTSTANDING)
 
 
 @pytest.mark.parametrize(

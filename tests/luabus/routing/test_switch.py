@@ -26,8 +26,9 @@ from luabus.protocol.frames import (
     make_route,
     split,
 )
+from luabus.protocol.port import Port
 from luabus.routing import switch
-from luabus.routing.port import CROWDED, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED, Port
+from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED
 from luabus.routing.switch import Switch
 
 MAIL = 2
@@ -466,7 +467,7 @@ def test_one_way_messages_to_one_that_does_not_read_are_dropped_and_counted() ->
     world.send(world.client, *(target(1, key=n, body=bytes(16)) for n in range(5)))
     assert [frame.key for frame in world.mail[0].take()] == [0, 1]  # those that fit, in order
     assert world.client.undeliverable == {OVERLOADED: 3}
-    assert world.mail[0].room == 20
+    assert world.mail[0].credit == 20
     assert world.client.last_error == (OVERLOADED, make_route(Kind.TARGET, destination=world.mail[0].id))
     assert world.mail[0].last_error == (CROWDED, 40)  # whoever looks at the slow one sees it as well
 
@@ -493,7 +494,7 @@ def test_long_data_for_alternating_receivers_is_one_piece_for_each() -> None:
     for instance, port in enumerate(world.mail, 1):
         mine = [frame for frame in sent if frame.destination & 0xFFFF == instance]
         assert port.frames_out == len(mine)
-        assert port.room == (1 << 20) - sum(len(encode(frame)) for frame in mine)
+        assert port.credit == (1 << 20) - sum(len(encode(frame)) for frame in mine)
         assert port.take() == mine
     assert world.client.frames_in == 1000
     assert world.client.outstanding == {7: world.mail[2]}
@@ -515,7 +516,7 @@ def test_every_request_of_a_run_arrives_or_is_refused_whatever_the_room(frames: 
     one_way = sum(1 for frame in sent if not frame.sequence)
     lost = world.client.undeliverable.get(OVERLOADED, 0)
     assert sum(1 for frame in arrived if not frame.sequence) + lost == one_way
-    assert world.mail[0].room == room - sum(len(encode(frame)) for frame in arrived)
+    assert world.mail[0].credit == room - sum(len(encode(frame)) for frame in arrived)
 
 
 def test_one_slow_receiver_does_not_take_the_others_room() -> None:
@@ -529,16 +530,16 @@ def test_one_slow_receiver_does_not_take_the_others_room() -> None:
 def test_a_reply_passes_when_the_callers_buffer_is_full() -> None:
     world = World()
     world.send(world.client, target(1, 7))
-    world.client.room = 0
+    world.client.credit = 0
     world.send(world.mail[0], reply(world.client, 7))
     assert len(world.client.take()) == 1
-    assert world.client.room < 0
+    assert world.client.credit < 0
 
 
 def test_answers_to_one_that_does_not_read_are_limited_too() -> None:
     world = World()
     world.send(world.client, *(target(1, sequence) for sequence in range(1, 6)))
-    world.client.room = 0
+    world.client.credit = 0
     body = bytes(ROOM // 4)
     world.send(world.mail[0], *(reply(world.client, sequence, body) for sequence in range(1, 6)))
     *passed, refused, last = world.client.take()
@@ -585,7 +586,7 @@ def test_a_broadcast_that_counts_is_told_how_many_it_reached_and_who() -> None:
 
 def test_a_broadcast_that_finds_one_full_does_not_count_it() -> None:
     world = World()
-    world.mail[1].room = 10
+    world.mail[1].credit = 10
     world.send(world.client, to_group(Kind.BROADCAST, 5, flags=FLAG_COUNT))
     assert world.client.take()[0].key == 2
     assert world.client.undeliverable == {OVERLOADED: 1}

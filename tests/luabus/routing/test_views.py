@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from luabus.routing.port import Port
+from luabus.protocol.port import Port
 from luabus.routing.table import Table
 from luabus.routing.views import full_group, merge_routes, public_group
 

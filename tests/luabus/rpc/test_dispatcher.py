@@ -216,18 +216,18 @@ async def test_beyond_the_concurrency_limit_requests_are_overloaded_and_one_way_
 
 
 async def test_the_gate_is_asked_before_a_call_of_a_master_is_run() -> None:
-    async with Served() as served:
-        asked: list[tuple[int, str]] = []
+    asked: list[tuple[int, str]] = []
 
-        def gate(kind: int, call: Any) -> Refused | None:
-            asked.append((kind, call.method.name))
-            return Refused("closed today") if call.method.name == "shut" else None
+    def gate(kind: int, call: Any) -> Refused | None:
+        asked.append((kind, call.method.name))
+        return Refused("closed today") if call.method.name == "shut" else None
+
+    async with Served(gate=gate) as served:
 
         async def request(name: str, epoch: int) -> Any:
             body = codec.pack_call(name, ())
             return await served.client.ask(REQUEST_ROUTE, 0, body, 5.0, lambda: name, epoch=epoch)
 
-        served.handlers.gate = gate
         served.handlers.rpc(lambda: 1, name="open")
         served.handlers.rpc(lambda: 1, name="shut")
         assert await request("open", 7) == 1

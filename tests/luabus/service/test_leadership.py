@@ -346,7 +346,7 @@ async def test_a_master_hears_of_a_higher_epoch_and_takes_one_above_it(cluster: 
     node = await cluster.chief()
     assert await node.master() == 1
     cluster.routers[0].mgr.switch.table.know_epoch(CHIEF, 6)
-    cluster.routers[0]._changed()
+    cluster.routers[0]._announcer.changed()
     assert await node.master(above=1) == 7
     await until(lambda: cluster.rows() == {(ServiceId.of(CHIEF, 1), 7)})
     assert node.told == [1, 0, 7]
@@ -356,7 +356,7 @@ async def test_a_store_that_lost_its_rows(cluster: Cluster) -> None:
     """One that starts hears from the routers what was there, waits for a whole ttl, and takes an epoch above."""
     for router in cluster.routers:
         router.mgr.switch.table.know_epoch(CHIEF, 6)
-        router._changed()
+        router._announcer.changed()
     started_at = lease_clock()
     node = await cluster.chief()
     assert await node.master() == 7

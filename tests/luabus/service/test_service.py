@@ -77,31 +77,6 @@ async def test_a_group_by_name_alone() -> None:
             assert str(one.service_id) == "2.1"
 
 
-async def test_what_is_missing_is_a_configuration_error() -> None:
-    with pytest.raises(
-        ConfigError, match=r"the service 'mail' has no group: give group=\.\.\., or start it with"
-    ):
-        await Service("mail").start()
-    with pytest.raises(ConfigError, match="no router is given"):
-        await Service("mail", group=2).start()
-    with pytest.raises(ConfigError, match="cannot be read"):
-        await Service("mail", group=2, routers=["x"], secret_file="/nonexistent/secret").start()
-
-
-@pytest.mark.parametrize("options", [{"group": 0}, {"group": 256}, {"instance": 70_000}])
-async def test_an_id_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
-    async with Star() as star:
-        with pytest.raises(luabus.Refused):
-            await service(star, **options).start()
-
-
-async def test_a_master_without_a_lease_store_is_a_configuration_error() -> None:
-    async with Star() as star:
-        with pytest.raises(ConfigError, match="no lease store is given"):
-            await service(star, mode="master").start()
-        await until(lambda: not star.routers[0].connections())
-
-
 async def test_started_twice_is_a_configuration_error() -> None:
     async with Star() as star, service(star) as one:
         with pytest.raises(ConfigError, match="has been started already"):
@@ -143,7 +118,7 @@ async def test_a_newer_process_takes_the_id_and_the_older_one_ends_its_serving()
 async def test_an_older_process_is_refused_while_the_newer_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Star() as star:
         await star.mail(1)
-        monkeypatch.setattr("luabus.service.service.time.time_ns", lambda: 1)
+        monkeypatch.setattr("luabus.service.settings.time.time_ns", lambda: 1)
         with pytest.raises(IdInUse, match="is held by a live process with incarnation"):
             await service(star).start()
 

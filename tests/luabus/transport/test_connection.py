@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +22,7 @@ from luabus.errors import (
 from luabus.limits import DEFAULT_STREAM_BUFFER, HANDSHAKE_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, hello
-from luabus.transport.connection import PORTION
+from luabus.protocol.send_buffer import PORTION
 from luabus.transport.manager import create_socket_mgr
 from luabus.transport.stream import Stream
 from tests.support.fast_time import run_fast
@@ -32,7 +32,7 @@ from tests.support.waiting import until
 
 
 def option(stream: Stream, level: int, name: int) -> int:
-    sock = stream._socket()
+    sock = stream.connection.sock()
     assert sock is not None
     return sock.getsockopt(level, name)
 
@@ -120,7 +120,7 @@ async def test_recv_buffer_size_ends_a_stream_whose_message_does_not_fit_into_it
 
 def small_buffers(stream: Stream, peer: RawPeer) -> None:
     """The kernel would take megabytes, and tell us of room only when a third of them is free."""
-    for sock in (stream._socket(), peer._writer.get_extra_info("socket")):
+    for sock in (stream.connection.sock(), peer._writer.get_extra_info("socket")):
         for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, buffer, 32_768)
 
@@ -148,21 +148,12 @@ async def test_a_peer_that_does_not_read_costs_its_buffer_and_gets_the_sender_ov
         stream.set_send_buffer_size(100_000)
         sent = await stuck(peer, stream)
         assert sent < 90_000_000  # what the kernel's buffers hold, and not one buffer more
-        transport = stream._transport
+        transport = stream.connection.transport
         assert transport is not None
         assert transport.get_write_buffer_size() <= 100_000
         assert stream.is_open
         pair.client.call("others do not notice")
         assert await pair.heard.of("call") == ("others do not notice",)
-
-
-async def test_a_sender_that_awaits_drained_is_slowed_and_loses_nothing() -> None:
-    async with Pair() as pair:
-        for number in range(500):
-            pair.client.call("m", number, bytes(10_000))
-            await pair.client.drained()
-        await pair.heard.of("call", 500)
-        assert [entry[1] for entry in pair.heard.calls] == list(range(500))
 
 
 async def test_a_peer_that_takes_nothing_is_not_waited_for_and_one_that_takes_some_is() -> None:
@@ -234,17 +225,17 @@ async def test_answers_to_a_peer_that_does_not_read_them_do_not_pile_up() -> Non
         )
         small_buffers(stream, peer)
         flood = asyncio.create_task(_flood(peer, chunk * 10))
-        await until(lambda: stream._choked)
+        await until(lambda: stream.connection._choked)
         seen = [stream.frames_in]
         await until(lambda: seen.append(stream.frames_in) or (len(seen) > 10 and len(set(seen[-10:])) == 1))
-        assert stream._choked
+        assert stream.connection._choked
         assert stream.frames_in < 2000 * 10
-        transport = stream._transport
+        transport = stream.connection.transport
         assert transport is not None
         assert transport.get_write_buffer_size() < 2 << 20
         for _ in range(2000 * 10):
             assert (await peer.frame(Kind.ERROR)).kind is Kind.ERROR
-        assert not stream._choked
+        assert not stream.connection._choked
         await flood
 
 
@@ -452,34 +443,11 @@ async def test_a_closed_stream_takes_nothing(use: Callable[[Stream], None]) -> N
         assert not pair.client.is_open
 
 
-async def test_closing_before_it_is_open_calls_nothing_and_leaves_nothing() -> None:
-    async with Pair() as pair:
-        stream = pair.client_mgr.connect("127.0.0.1", pair.listener.port)
-        events = Events(stream)
-        stream.close()
-        await stream.closed()
-        assert events.log == []
-        assert list(pair.client_mgr.streams) == [1]
-
-
-@pytest.mark.parametrize("wait", [Stream.connected, Stream.drained, Stream.closed])
-async def test_a_cancelled_wait_loses_nothing(wait: Callable[[Stream], Awaitable[None]]) -> None:
-    async with Pair() as pair:
-        stream = pair.client_mgr.connect("127.0.0.1", pair.listener.port)
-        task = asyncio.ensure_future(wait(stream))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await stream.connected()
-        stream.call("m")
-        await stream.drained()
-
-
 async def test_a_connection_that_is_reset_is_peer_lost_with_the_reason() -> None:
     async with Pair() as pair:
-        transport = pair.client._transport
+        transport = pair.client.connection.transport
         assert transport is not None
-        sock = pair.client._socket()
+        sock = pair.client.connection.sock()
         assert sock is not None
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         transport.abort()

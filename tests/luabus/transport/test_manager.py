@@ -14,11 +14,10 @@ import time
 import pytest
 
 from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
-from luabus.transport.manager import SocketMgr, create_socket_mgr, new_event_loop
+from luabus.transport.manager import create_socket_mgr, new_event_loop
 from luabus.transport.stream import Stream
 from tests.support.fast_time import run_fast
 from tests.support.imports import ROOT
-from tests.support.raw import RawPeer
 from tests.support.streams import Events, Pair
 
 
@@ -168,58 +167,6 @@ def test_a_game_loop_as_a_program_of_its_own() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[('hit', 3)]"), done.stderr
 
 
-async def test_inside_a_running_loop_no_wait_is_needed_and_it_says_so() -> None:
-    async with Pair() as pair:
-        pair.client.call("m")
-        assert await pair.heard.of("call") == ("m",)
-        with pytest.raises(Refused, match="inside a running loop no wait is needed"):
-            pair.server_mgr.wait(1)
-        with pytest.raises(Refused, match="inside a running loop no wait is needed"):
-            create_socket_mgr(1).wait(1)
-
-
-def test_a_manager_from_outside_of_the_running_loop_says_so_instead_of_never_doing_anything() -> None:
-    with Game() as game:
-
-        async def inside() -> None:
-            with pytest.raises(Refused, match="first used outside of the event loop that runs now"):
-                game.client.connect("127.0.0.1", game.server_port)
-            with pytest.raises(Refused, match="first used outside of the event loop that runs now"):
-                game.server.listen("127.0.0.1", 0)
-
-        asyncio.run(inside())
-
-
-def test_a_manager_whose_loop_has_ended_says_so() -> None:
-    mgr = create_socket_mgr(2)
-
-    async def inside() -> None:
-        mgr.listen("127.0.0.1", 0)
-        await mgr.close()
-
-    asyncio.run(inside())
-    with pytest.raises(Refused, match="the event loop of this manager has ended"):
-        mgr.listen("127.0.0.1", 0)
-    with pytest.raises(Refused, match="the event loop of this manager has ended"):
-        mgr.connect("127.0.0.1", 1)
-
-
-def test_in_a_plain_loop_one_managers_callback_may_use_another_manager() -> None:
-    with Game() as game:
-        game.frames(until=("connect", "ok"))
-        streams: list[Stream] = []
-
-        def connect(msg: str, *args: object) -> None:
-            streams.append(game.client.connect("127.0.0.1", game.server_port))
-
-        (server,) = game.server.streams.values()
-        server.on_call = connect
-        game.stream.call("come")
-        while not (streams and streams[0].is_open):
-            game.client.wait(1)
-            game.server.wait(1)
-
-
 # --- listen and connect ---------------------------------------------------------------------------------------
 
 
@@ -241,22 +188,6 @@ async def test_an_address_that_is_not_ours_is_an_os_error_that_names_it() -> Non
     await mgr.close()
 
 
-async def test_a_listener_that_is_closed_accepts_no_more_and_its_streams_stay() -> None:
-    async with Pair() as pair:
-        pair.listener.close()
-        stream = pair.client_mgr.connect("127.0.0.1", pair.listener.port)
-        (reason,) = await Events(stream).of("connect")
-        assert reason == "Connection refused"
-        pair.client.call("m")
-        assert await pair.heard.of("call") == ("m",)
-
-
-async def test_a_listener_closed_before_it_began() -> None:
-    mgr = create_socket_mgr(1)
-    mgr.listen("127.0.0.1", 0).close()
-    await mgr.close()
-
-
 async def test_ipv6() -> None:
     server, client = create_socket_mgr(2), create_socket_mgr(2)
     listener = server.listen("::1", 0)
@@ -265,30 +196,6 @@ async def test_ipv6() -> None:
     assert (listener.ip, stream.ip) == ("::1", "::1")
     await client.close()
     await server.close()
-
-
-@pytest.mark.parametrize("loop_factory", [asyncio.SelectorEventLoop, new_event_loop])
-def test_on_accept_comes_before_the_stream_says_anything_and_knows_its_ip(loop_factory: object) -> None:
-    async def main() -> list[object]:
-        mgr = create_socket_mgr(5)
-        listener = mgr.listen("127.0.0.1", 0)
-        seen: list[object] = []
-        done = asyncio.Event()
-
-        def on_accept(stream: Stream) -> None:
-            seen.append(("accept", stream.ip, stream.token))
-            stream.set_nodelay(False)
-            stream.on_call = lambda *args: (seen.append(args), done.set())
-
-        listener.on_accept = on_accept
-        stream = mgr.connect("127.0.0.1", listener.port)
-        stream.call("m")
-        await done.wait()
-        await mgr.close()
-        return seen
-
-    with asyncio.Runner(loop_factory=loop_factory) as runner:  # type: ignore[arg-type]
-        assert runner.run(main()) == [("accept", "127.0.0.1", 2), ("m",)]
 
 
 async def test_connecting_to_nobody_is_said_and_on_connect_gets_the_reason() -> None:
@@ -352,21 +259,6 @@ async def test_connecting_to_something_else_than_luabus_is_said() -> None:
 
 
 # --- max_connections ------------------------------------------------------------------------------------------
-
-
-async def test_max_connections_counts_accepted_streams() -> None:
-    mgr = create_socket_mgr(2)
-    listener = mgr.listen("127.0.0.1", 0)
-    async with await RawPeer.open(listener.port), await RawPeer.open(listener.port) as second:
-        async with await RawPeer.dial(listener.port) as third:
-            assert await third.ended()
-        assert (len(mgr.streams), mgr.refused) == (2, 1)
-        await second.close()
-        while len(mgr.streams) == 2:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        async with await RawPeer.open(listener.port):
-            assert len(mgr.streams) == 2
-    await mgr.close()
 
 
 async def test_max_connections_counts_connected_streams_too() -> None:
@@ -448,10 +340,3 @@ def test_a_manager_in_a_thread_of_its_own() -> None:
     thread.join(20)
     assert done.is_set()
     assert result == [2]
-
-
-def test_a_manager_knows_its_loop() -> None:
-    mgr = SocketMgr(1)
-    assert mgr.loop is mgr.loop
-    mgr.shutdown()
-    assert mgr.loop.is_closed()

@@ -26,7 +26,8 @@ from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol import codec
 from luabus.protocol.compression import compress
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Frame, Kind, encode
-from luabus.transport.stream import Reason
+from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.stream import Reason, Subscribers
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer
 from tests.support.streams import Events, Pair
@@ -185,10 +186,9 @@ async def test_cancelling_a_request_tells_the_other_end() -> None:
 
 @pytest.mark.parametrize("lost", [PeerLost, RouterLost])
 async def test_requests_in_flight_are_told_when_the_stream_ends(lost: type[PeerLost]) -> None:
-    async with Pair() as pair:
+    async with Pair(subscribers=Subscribers(lost_error=lost)) as pair:
         pair.server.on_call = lambda msg: pair.server.close()
-        pair.client.lost_error = lost
-        pair.client.name = "router.1"
+        pair.client.rename("router.1")
         with pytest.raises(
             lost, match=r"router\.1 was lost while the request was in flight: .*closed by peer"
         ) as caught:
@@ -398,9 +398,7 @@ async def test_forwarded_messages_keep_their_order() -> None:
 
 
 async def test_a_large_body_travels_compressed_when_the_stream_says_so() -> None:
-    async with Pair() as pair:
-        pair.client.compress_above = 1000
-        pair.server.compress_above = 1000
+    async with Pair(options=StreamOptions(compress_above=1000)) as pair:
         pair.server.on_call = lambda msg, text: text
         before = pair.server.bytes_in, pair.client.bytes_in
         assert await pair.client.request("m", "x" * 50_000) == "x" * 50_000

@@ -159,8 +159,12 @@ def test_promote_moves_the_master_and_is_written_down(cluster: ClusterRun) -> No
     assert f"{other} is already master" in cluster.ok("promote", other).out
     again = cluster.ok("promote", present, "--json").json
     assert again["changed"] is True
-    event = next(event for event in cluster.request("events", 0, 100) if event["text"].startswith("promote"))
-    assert (event["name"], event["kind"], event["from"]) == (other, "verb", "command line")
+    event = next(event for event in cluster.request("events", 0, 100) if event["kind"] == "promote")
+    assert (event["name"], event["message"]["code"], event["from"]) == (
+        other,
+        "audit.promoted",
+        "command line",
+    )
     assert event["by"]
 
 
@@ -185,8 +189,8 @@ def test_register_by_hand_and_back(cluster: ClusterRun) -> None:
     assert cluster("call", "target:mail.2", "hello", "1").code == 1
     assert cluster.ok("register", "2.2", "own", "--json").json == {"router.1": "done", "router.2": "done"}
     cluster.ok("call", "target:mail.2", "hello", "1")
-    notes = [event["text"] for event in cluster.request("events", 0, 100) if event["name"] == "mail.2"]
-    assert "register with token 0 at router.1, router.2" in notes
+    notes = [event["text"] for event in cluster.request("events", 0, 100) if event["kind"] == "register"]
+    assert notes == ["vacate mail.2 at every router", "register mail.2 at every router"]
 
 
 def test_routers_that_disagree_are_an_alarm_in_the_status(cluster: ClusterRun) -> None:

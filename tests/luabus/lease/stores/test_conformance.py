@@ -11,7 +11,7 @@ import pytest
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStore, LeaseStoreError
 from luabus.lease.stores.base import LeaseRow
-from tests.luabus.lease.stores.conftest import Opener
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import LeaseServer, StoreServer
 
 LARGE = 2**63 - 1
@@ -99,7 +99,7 @@ async def test_of_many_contenders_one_wins(server: StoreServer, connect: Opener)
 
 COUNTER = """
 import asyncio, sys
-from luabus.election import LeaseRow
+from luabus.lease.stores.base import LeaseRow
 from luabus.lease import open_store
 
 async def main(url, namespace, me, until):

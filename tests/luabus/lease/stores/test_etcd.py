@@ -11,7 +11,7 @@ from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.stores.address import parse
 from luabus.lease.stores.base import LeaseRow
 from luabus.lease.stores.etcd import EtcdStore, decode, encode
-from tests.luabus.lease.stores.conftest import Opener
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import EtcdServer, LeaseServer, running
 from tests.support.ports import free_ports
 

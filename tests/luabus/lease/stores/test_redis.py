@@ -7,7 +7,7 @@ import redis
 
 from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.stores.base import LeaseRow
-from tests.luabus.lease.stores.conftest import Opener
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import LeaseServer
 
 FIRST = LeaseRow(group=5, holder=0x0005_0001, incarnation=1, epoch=1, seq=0)

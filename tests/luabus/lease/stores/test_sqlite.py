@@ -11,7 +11,7 @@ import pytest
 from luabus.lease import LeaseStore, LeaseStoreError, open_store
 from luabus.lease.stores.base import LeaseRow
 from luabus.lease.stores.sqlite import _File
-from tests.luabus.lease.stores.conftest import Opener
+from tests.luabus.lease.conftest import Opener
 from tests.support.lease_servers import SqliteFile
 
 FIRST = LeaseRow(group=5, holder=0x0005_0001, incarnation=1, epoch=1, seq=0)
@@ -109,7 +109,7 @@ async def test_a_writer_that_is_killed_leaves_a_whole_row(file: SqliteFile, conn
     """kill -9 in the middle of writing, again and again: what is there is always the last or the next row."""
     program = """
 import asyncio, sys
-from luabus.election import LeaseRow
+from luabus.lease.stores.base import LeaseRow
 from luabus.lease import open_store
 
 async def main(url, namespace):

@@ -1,0 +1,95 @@
+"""Who asks: a bearer token with every request, or a session in a signed cookie that a page's reader got for a token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from dashboard.http.context import CALLER, CONTEXT, Caller, Context, address_of, seen_scheme
+from dashboard.http.problems import ApiError
+from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Role
+from dashboard.i18n import choose_language
+from luabus.messages import Message
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
+    context = request.app[CONTEXT]
+    address = address_of(request)
+    header = request.headers.get("Authorization")
+    language = choose_language(request.headers.get("Accept-Language", ""))
+    renew: Role | None = None
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise ApiError(
+                401,
+                Message(
+                    "problem.the-scheme-is-not-known-here",
+                    scheme=repr(scheme),
+                ),
+                headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+            )
+        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
+    elif cookie := request.cookies.get(cookie_name(context)):
+        session = context.keys.role_of_session(cookie, context.now())
+        if session is not None:
+            role, left = session
+            request[CALLER] = Caller(role, "session", address, language)
+            renew = role if left < SESSION_S - RENEW_AFTER_S else None
+    result = await handler(request)
+    if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
+        give_session(request, result, renew)
+    return result
+
+
+def check_token(context: Context, token: str, address: str) -> Role:
+    """The role of a token. Raises 401 for a wrong one, 429 when this address guessed too often.
+
+    A right one passes whatever was guessed from its address: others may share that (a proxy, one machine), and must not be able
+    to lock its admin and its Prometheus out. Whoever guesses on learns nothing from it: it would take the token itself to see the
+    difference, and that is beyond guessing (`tokens.LEAST_TOKEN`).
+    """
+    role = context.keys.role_of(token)
+    if role is not None:
+        return role
+    now = context.now()
+    wait = context.limit.wait_s(address, now)
+    if wait > 0:
+        raise ApiError(
+            429,
+            Message(
+                "problem.too-many-wrong-tokens-from-try",
+                address=address,
+                wait=f"{wait:.0f}",
+            ),
+            headers={"Retry-After": str(max(1, round(wait)))},
+        )
+    context.limit.wrong(address, token, now)
+    raise ApiError(
+        401,
+        Message("problem.this-token-is-not-right-luabus"),
+        headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
+    )
+
+
+def cookie_name(context: Context) -> str:
+    """Cookies do not know ports: two clusters on one machine must not end each other's sessions."""
+    return f"luabus_session_{context.options.port}"
+
+
+def give_session(request: web.Request, result: web.StreamResponse, role: Role) -> None:
+    context = request.app[CONTEXT]
+    result.set_cookie(
+        cookie_name(context),
+        context.keys.session(role, context.now()),
+        max_age=SESSION_S,
+        path=context.options.prefix or "/",
+        httponly=True,
+        samesite="Strict",
+        secure=seen_scheme(request) == "https",
+    )

@@ -1,0 +1,57 @@
+"""What a verb has done, as it is told to who asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from launcher.plan.diff import Changes
+from launcher.plan.plan import Plan, slots_of
+from luabus.messages import Message
+
+Report = dict[str, Any]
+"""`{"ok": bool, "message": {"code", "values"} | None, "text": str, "processes": {name: state}}`; the text is the message in
+English, empty without one."""
+
+
+def report(states: Mapping[str, str], *told: Message | None, ok: bool) -> Report:
+    """A report of all that is `told`."""
+    parts = [part for part in told if part is not None]
+    message = parts[0] if len(parts) == 1 else Message("report.all", parts=parts) if parts else None
+    return {
+        "ok": ok,
+        "message": None if message is None else message.as_map(),
+        "text": str(message or ""),
+        "processes": dict(states),
+    }
+
+
+def ended(failures: list[Message] | None) -> list[Message]:
+    """What did not come about; that the work goes on, when nobody waited for its end."""
+    return [Message("report.begun")] if failures is None else failures
+
+
+def summary_of(changes: Changes) -> list[Message]:
+    """What a reload does."""
+    if not changes:
+        return [Message("report.nothing-to-change")]
+    parts = [
+        Message(code, names=list(names))
+        for code, names in (("report.add", changes.added), ("report.remove", changes.removed))
+        if names
+    ]
+    parts += [Message("report.restart", name=name, keys=list(keys)) for name, keys in changes.changed.items()]
+    return parts
+
+
+def slot_warning(plan: Plan, service: str, instances: int) -> Message | None:
+    """What so many instances mean where a service is routed by hash; None where there is nothing to say."""
+    section = plan.config.services[service]
+    slots = slots_of(section)
+    if section.group is None or section.route != "hash" or instances == slots:
+        return None
+    if instances > slots:
+        first, last = f"{service}.{slots + 1}", f"{service}.{instances}"
+        code = "report.one-beyond-the-slots" if first == last else "report.some-beyond-the-slots"
+        return Message(code, name=service, slots=slots, first=first, last=last)
+    return Message("report.vacant-slots", name=service, slots=slots)

@@ -1,0 +1,83 @@
+"""The five ways to address a message, by number or by name."""
+
+from __future__ import annotations
+
+from luabus.client.routes import Route, Sender
+from luabus.errors import NoRoute, Refused
+from luabus.ids import ServiceId, parse_group
+from luabus.protocol.frames import Kind
+from luabus.protocol.hashing import hash_key, key_of
+
+
+class Addresses(Sender):
+    """Makes routes. `groups` maps names to numbers."""
+
+    groups: dict[str, int]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Group numbers to names."""
+        return {number: name for name, number in self.groups.items()}
+
+    def target(self, service_id: int | str) -> Route:
+        """One instance: `"mail.2"`, `"2.2"` or a `ServiceId`. Raises `NoRoute` for a name that nobody has."""
+        try:
+            target = ServiceId.parse(service_id, self.groups)
+        except Refused as error:
+            raise NoRoute(str(error), route=f"target:{service_id}") from None
+        return Route(self, Kind.TARGET, f"target:{service_id}", destination=target)
+
+    def hash(self, group: str | int, key: int | str | bytes) -> Route:
+        """The instance whose slot the key's hash names; when that slot is vacant, the next live one."""
+        return Route(self, Kind.HASH, f"hash:{group}:{key!s}", self._group(group, "hash"), key=hash_key(key))
+
+    def random(self, group: str | int) -> Route:
+        """Any live instance, each with the same chance."""
+        return Route(self, Kind.RANDOM, f"random:{group}", self._group(group, "random"))
+
+    def broadcast(self, group: str | int) -> Route:
+        """Every live instance of the group, this process left out."""
+        return Route(self, Kind.BROADCAST, f"broadcast:{group}", self._group(group, "broadcast"))
+
+    def master(self, group: str | int) -> Route:
+        """The group's master."""
+        return Route(self, Kind.MASTER, f"master:{group}", self._group(group, "master"))
+
+    def route(self, text: str) -> Route:
+        """A route in words: `target:mail.2`, `hash:mail:alice`, `random:mail`, `broadcast:gateway`, `master:director`.
+
+        A hash key that is a whole number is taken as one, unless it is in quotes: `hash:mail:"5"`. Raises `Refused` for words
+        that are no route.
+        """
+        kind, _, rest = text.partition(":")
+        if kind == "hash" and rest:
+            group, colon, key = rest.partition(":")
+            if not colon or not key:
+                raise Refused(
+                    f"{text!r}: a hash needs a key: hash:GROUP:KEY, such as hash:mail:alice;"
+                    ' hash:mail:5 is the number, hash:mail:"5" the text'
+                )
+            number = self._group(group, "hash")
+            return Route(self, Kind.HASH, text, number, key=hash_key(key_of(key)))
+        makers = {
+            "target": self.target,
+            "random": self.random,
+            "broadcast": self.broadcast,
+            "master": self.master,
+        }
+        if kind in makers and rest:
+            return makers[kind](rest)
+        from difflib import get_close_matches  # slow to import, and only for errors
+
+        close = get_close_matches(kind, [*makers, "hash"], n=1)
+        hint = f"; did you mean {close[0]}:...?" if close and kind not in makers else ""
+        raise Refused(
+            f"{text!r} is not a route{hint}. Write target:mail.2, hash:mail:alice, random:mail,"
+            " broadcast:gateway or master:director"
+        )
+
+    def _group(self, group: str | int, kind: str) -> int:
+        try:
+            return parse_group(group, self.groups)
+        except Refused as error:
+            raise NoRoute(str(error), route=f"{kind}:{group}") from None

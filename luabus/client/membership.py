@@ -1,0 +1,152 @@
+"""What a process is to its routers: a member with an id, perhaps its group's master, perhaps one who watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luabus.client.router_link import RouterLink
+from luabus.errors import IdInUse, LuabusError, StaleEpoch
+from luabus.ids import ServiceId
+from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.messages import Message
+
+log = logging.getLogger("luabus.bus")
+
+_TELL_TIMEOUT_S = HEARTBEAT_S / 2
+"""For what is said again with the next heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who joins: id, group name, incarnation; `slots` None leaves the group's slots as the routers know them."""
+
+    service_id: ServiceId
+    name: str
+    incarnation: int
+    slots: int | None
+    mode: str
+
+
+class Membership:
+    """Joins every router, those that come later too, and tells all of them what they must know.
+
+    `epochs`: the highest that is known per group; `epoch()`: under which this process is master now, 0 when it is not. `refused`
+    is called with the error when a router that comes later refuses us.
+    """
+
+    def __init__(
+        self,
+        epochs: dict[int, int],
+        epoch: Callable[[], int],
+        refused: Callable[[LuabusError], None] | None,
+    ) -> None:
+        self.identity: Identity | None = None
+        self._epochs = epochs
+        self._epoch = epoch
+        self._refused = refused
+        self._links: Sequence[RouterLink] = ()
+        self._watching = False
+
+    def start(self, links: Sequence[RouterLink]) -> None:
+        """From now on `links` are the routers'."""
+        self._links = links
+
+    async def greet(self, link: RouterLink) -> None:
+        """A router has come: be to it what we are to the others. Raises what it refuses us with."""
+        if self._watching:
+            await self._watch(link)
+        if self.identity is not None:
+            try:
+                await self._join(link, self.identity)
+            except LuabusError as error:
+                if self._refused is not None:
+                    self._refused(error)
+                raise
+
+    async def join(self, identity: Identity) -> None:
+        """Register with every router, those that come later too.
+
+        Raises `IdInUse` when one refuses, and the last router's error when none takes us: one that is stopping or has just died
+        does not keep us from the others.
+        """
+        self.identity = identity
+        failure: LuabusError | None = None
+        for link in [link for link in self._links if link.ready]:
+            try:
+                await self._join(link, identity)
+            except IdInUse:
+                raise
+            except LuabusError as error:
+                log.warning("%s: not joined: %s", link.name, error)
+                failure = error
+        if failure is not None and not any(link.joined for link in self._links):
+            raise failure
+
+    async def leave(self) -> None:
+        """Ask all routers to send no more; when this returns, everything sent before has arrived."""
+        self.identity = None
+        await self._all("luabus.leave")
+
+    async def claim_master(self, epoch: int) -> int:
+        """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
+        0 when none does. A router that hangs is not waited for."""
+        results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
+        return max((result.highest for result in results if isinstance(result, StaleEpoch)), default=0)
+
+    async def resign_master(self, epoch: int) -> None:
+        """Tell all routers that it does no longer. A router that hangs is not waited for."""
+        await self._all("luabus.resign", epoch, timeout=_TELL_TIMEOUT_S)
+
+    async def report(self, problem: Message | None) -> None:
+        """Tell all routers what is wrong with this process, for those who look at the cluster; None when it is over."""
+        await self._all("luabus.report", problem.as_map() if problem else "", timeout=_TELL_TIMEOUT_S)
+
+    async def watch(self) -> None:
+        """From now on have every router tell each group that changes, beginning with all there are."""
+        self._watching = True
+        for link in self._links:
+            if link.ready:
+                with contextlib.suppress(LuabusError):
+                    await self._watch(link)
+
+    async def _all(self, method: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> list[Any]:
+        streams = [link.stream for link in self._links if link.ready and link.stream is not None]
+        results = await asyncio.gather(
+            *(stream.request(method, *args, timeout=timeout) for stream in streams), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, LuabusError):
+                log.warning("%s: %s", method, result)
+        return results
+
+    async def _join(self, link: RouterLink, identity: Identity) -> None:
+        stream = link.stream
+        if stream is None:
+            return
+        answer = await stream.request(
+            "luabus.join",
+            int(identity.service_id),
+            identity.name,
+            identity.incarnation,
+            identity.slots,
+            identity.mode,
+            {group: epoch for group, epoch in self._epochs.items() if epoch},
+        )
+        if self.identity is not identity:  # we left while we joined
+            await stream.request("luabus.leave")
+            return
+        stream.speak_as(identity.service_id)
+        link.has_joined(answer["token"])
+        epoch = self._epoch()
+        if epoch:
+            await stream.request("luabus.master", epoch)
+
+    @staticmethod
+    async def _watch(link: RouterLink) -> None:
+        if link.stream is not None:
+            await link.stream.request("luabus.watch")

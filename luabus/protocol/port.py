@@ -1,0 +1,56 @@
+"""One connection as frames go through it: what may be sent there, what it waits for, what was counted."""
+
+from __future__ import annotations
+
+from luabus.ids import CLIENT_BASE
+from luabus.limits import DEFAULT_FRAME_LIMIT
+
+LastError = str | bytes | tuple[str, int]
+"""What went wrong: in words, as an ERROR frame that it answered with, or as the reason and route of what was lost. It is noted
+where every microsecond counts, and put into words (`routing.last_error`) when somebody looks."""
+
+
+class Port:
+    """The state of a connection that the per-frame loop reads and writes.
+
+    `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
+    frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
+    credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
+    answer, `last_error`: what went wrong last for the one at the other end. Counters are totals.
+    """
+
+    __slots__ = (
+        "bytes_in", "bytes_out", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding",
+        "reserved", "send_limit", "token", "undeliverable",
+    )  # fmt: skip
+
+    def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
+        self.token = token
+        self.id = CLIENT_BASE | token
+        self.credit = self.send_limit = send_limit
+        self.reserved = 0
+        self.frame_limit = frame_limit
+        self.out: list[bytes] = []
+        self.outstanding: dict[int, Port | set[Port]] = {}
+        self.undeliverable: dict[str, int] = {}
+        self.last_error: LastError | None = None
+        self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
+
+    def deliver(
+        self, route: int, key: int, source: int, sequence: int, data: bytes, start: int, end: int
+    ) -> None:
+        """A frame for this process; its meta and body are `data[start:end]`."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write `out`."""
+        raise NotImplementedError
+
+    def count_lost(self, reason: str, route: int, frames: int = 1) -> None:
+        """Count frames *from* this port, by `route`, that reached nobody."""
+        self.undeliverable[reason] = self.undeliverable.get(reason, 0) + frames
+        self.note((reason, route))
+
+    def note(self, error: LastError) -> None:
+        """Keep what went wrong last."""
+        self.last_error = error

@@ -1,0 +1,230 @@
+"""Who is registered at a router: services join and leave, masters claim their epochs, and people change entries by hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from luabus.errors import BadArguments, IdInUse, Refused, StaleEpoch
+from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.messages import Message
+from luabus.router.announcer import Announcer
+from luabus.router.counters import Counters
+from luabus.routing.views import full_group
+from luabus.rpc.context import caller
+from luabus.transport.manager import SocketMgr
+from luabus.transport.stream import Stream
+
+log = logging.getLogger("luabus.router")
+
+_NAME_LENGTH = 100
+
+
+class Registry:
+    """A router's table, as its RPC methods change it. `names`: the groups' names by number.
+
+    `joined(stream)` is called when a connection has joined; while `draining()` none may.
+    """
+
+    def __init__(
+        self,
+        router: str,
+        mgr: SocketMgr,
+        announcer: Announcer,
+        counters: Counters,
+        joined: Callable[[Stream], None],
+        draining: Callable[[], bool],
+    ) -> None:
+        self.names: dict[int, str] = {}
+        self._router = router
+        self._mgr = mgr
+        self._table = mgr.switch.table
+        self._announcer = announcer
+        self._counters = counters
+        self._joined = joined
+        self._draining = draining
+
+    def describe(self, slots: Mapping[str, tuple[int, int]]) -> None:
+        """Groups that are known from the start: name to (group, number of hash slots)."""
+        for name, (group, count) in slots.items():
+            self._table.describe(group, name=name)
+            self.names[group] = name
+            if count:
+                self._table.configure_slots(group, count)
+
+    def label(self, stream: Stream) -> str:
+        """What to call a connection."""
+        return stream.name or str(ServiceId(stream.id))
+
+    # --- what services call -----------------------------------------------------------------------------------
+
+    def join(
+        self,
+        service_id: int,
+        name: str,
+        incarnation: int,
+        slots: int | None = None,
+        mode: str = "",
+        epochs: Mapping[int, int] | None = None,
+    ) -> dict[str, Any]:
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
+
+        `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
+        """
+        stream = caller().stream
+        _check_join(name, incarnation, mode, slots)
+        target = ServiceId.parse_service(service_id)
+        if target.group == ROUTER_GROUP:
+            raise Refused.coded(Message("refusal.group-of-routers", group=ROUTER_GROUP))
+        if self._draining():
+            raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
+        table = self._table
+        former = table.put(target, stream, incarnation=incarnation)
+        if table.describe(target.group, name=name, mode=mode):
+            self.names[target.group] = table.group(target.group).name
+        if slots is not None:
+            table.configure_slots(target.group, slots)
+        for group, epoch in (epochs or {}).items():
+            table.know_epoch(group, epoch)
+        self._mgr.switch.attach(stream, target)
+        self._joined(stream)
+        stream.rename(target.named(self.names))
+        if isinstance(former, Stream):
+            reason = IdInUse(
+                f"{target} was registered by a newer process",
+                service_id=target,
+                incarnation=incarnation,
+                holder=incarnation,
+            )
+            log.warning(
+                "%s: %s comes from a newer process; the old connection %d is closed",
+                self._router,
+                target,
+                former.token,
+            )
+            former.dismiss(reason)
+        self._announcer.changed()
+        return {"router": self._router, "token": stream.token}
+
+    def leave(self) -> None:
+        """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
+        self._table.lost(caller().stream, keep_slots=False)
+        self._announcer.changed()
+
+    def master(self, epoch: int) -> None:
+        """The caller holds its group's lease with `epoch`. Raises `StaleEpoch`; two ids with one epoch raise an alarm too.
+
+        A lower epoch is a master of the past, such as one that was frozen: refused, and no more than that.
+        """
+        stream = caller().stream
+        service_id = _registered(stream)
+        _check_number("epoch", epoch, 1, 0xFFFF_FFFF)
+        try:
+            changed = self._table.claim(service_id, epoch)
+        except StaleEpoch as error:
+            if error.epoch == error.highest:
+                self._counters.alarm(error.reported or Message.verbatim(str(error)), "epoch")
+            else:
+                log.warning("%s: %s", self._router, error)
+            raise
+        if changed:
+            log.info("%s: %s is master with epoch %d", self._router, stream.name, epoch)
+            self._announcer.changed()
+
+    def resign(self, epoch: int) -> None:
+        """The caller is master no longer."""
+        if self._table.resign(_registered(caller().stream), epoch):
+            self._announcer.changed()
+
+    def report(self, problem: Any) -> None:
+        """The caller says what is wrong with itself; it is an alarm until "" comes, or the connection ends."""
+        self._counters.problem(caller().stream, problem)
+
+    # --- by hand ----------------------------------------------------------------------------------------------
+
+    def register(
+        self, service_id: int | str, token: int | str | None, is_master: bool = False
+    ) -> dict[str, Any]:
+        """Change the table by hand: a live entry over the connection `token`, 0 a vacant slot, None removes the entry.
+
+        "own" is the connection that joined as this id. Raises `Refused`: an unknown token or entry, or `is_master` in a group
+        that elects its master by lease.
+        """
+        table = self._table
+        groups = {name: number for number, name in self.names.items()}
+        target = ServiceId.parse_service(service_id, groups)
+        label = target.named(self.names)
+        group = table.groups.get(target.group)
+        if is_master and group is not None and group.elected:
+            named = group.name or str(target.group)
+            raise Refused.coded(Message("refusal.group-elects-master", group=named, name=label))
+        if is_master and not token:
+            raise Refused.coded(Message("refusal.master-without-connection", name=label))
+        if token is None:
+            if not table.remove(target):
+                raise Refused.coded(Message("refusal.no-entry", router=self._router, name=label))
+        elif token == 0:
+            table.vacate(target)
+        else:
+            stream = self._by_token(target, label, token)
+            table.put(target, stream, incarnation=self._incarnation_of(target))
+            if is_master:
+                table.set_master(target)
+            elif group is not None and group.master == target and not group.elected:
+                table.clear_master(target.group)
+        log.warning("%s: %s registered by hand: token %r, master %s", self._router, label, token, is_master)
+        self._announcer.changed()
+        return full_group(table.group(target.group))
+
+    def close(self, token: int) -> str:
+        """End one connection; returns its name. Raises `Refused` for an unknown token."""
+        stream = self._mgr.streams.get(token)
+        if stream is None:
+            raise Refused.coded(Message("refusal.no-connection", router=self._router, token=token))
+        stream.dismiss(Refused.coded(Message("refusal.closed-by-admin")))
+        self._counters.note_closed(stream, "closed by an administrator")
+        return self.label(stream)
+
+    def _by_token(self, target: ServiceId, label: str, token: int | str) -> Stream:
+        streams = [stream for stream in self._mgr.streams.values() if stream.is_open]
+        if token == "own":
+            for stream in streams:
+                if stream.id == target:
+                    return stream
+            raise Refused.coded(Message("refusal.nobody-joined", router=self._router, name=label))
+        for stream in streams:
+            if stream.token == token:
+                return stream
+        known = ", ".join(f"{stream.token} ({self.label(stream)})" for stream in streams[:20])
+        raise Refused.coded(
+            Message(
+                "refusal.no-connection-it-has", router=self._router, token=repr(token), known=known or "none"
+            )
+        )
+
+    def _incarnation_of(self, target: ServiceId) -> int:
+        entry = self._table.group(target.group).entries.get(target)
+        return entry.incarnation if entry else 0
+
+
+def _registered(stream: Stream) -> ServiceId:
+    if stream.id >= CLIENT_BASE:
+        raise Refused.coded(Message("refusal.only-services-are-masters"))
+    return ServiceId(stream.id)
+
+
+def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> None:
+    """What a peer says goes into what everybody is told: refuse another type before it does harm."""
+    if type(name) is not str or type(mode) is not str or len(name) > _NAME_LENGTH or len(mode) > _NAME_LENGTH:
+        raise BadArguments(
+            f"name and mode are texts of at most {_NAME_LENGTH} characters", method="luabus.join"
+        )
+    _check_number("incarnation", incarnation, 0, (1 << 64) - 1)
+    if slots is not None:
+        _check_number("slots", slots, 1, MAX_INSTANCE)
+
+
+def _check_number(what: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise BadArguments(f"{what} is a whole number from {least} to {most}, not {value!r:.40}", path=what)

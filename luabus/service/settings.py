@@ -1,0 +1,91 @@
+"""What a service is given, in code or by the launcher's environment; what is given in code wins."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from luabus.client.membership import Identity
+from luabus.environment import Environment
+from luabus.errors import ConfigError
+from luabus.ids import ServiceId
+from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.security import Security
+
+if TYPE_CHECKING:
+    from luabus.lease.lease_options import LeaseOptions  # stores are imported by those who stand for election
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is given in code; None and "" leave it to the environment. `Service` says what each means."""
+
+    name: str = ""
+    group: int | None = None
+    instance: int | None = None
+    routers: Sequence[str] | None = None
+    secret: bytes | str | None = None
+    secret_file: str | os.PathLike[str] | None = None
+    slots: int | None = None
+    mode: str = ""
+    groups: Mapping[str, int] | None = None
+    lease: str = ""
+    lease_ttl: float | None = None
+    lease_renew: float | None = None
+    frame_limit: int | None = None
+    compress_above: int | None = None
+
+    def known_groups(self, environment: Environment) -> dict[str, int]:
+        """Groups by name."""
+        return {**environment.groups, **(self.groups or {})}
+
+    def addresses(self, environment: Environment) -> Sequence[str]:
+        """The routers'."""
+        return environment.routers if self.routers is None else self.routers
+
+    def security(self, environment: Environment) -> Security:
+        """What streams to routers prove. Raises `ConfigError`."""
+        return Security.given(environment, self.secret, self.secret_file)
+
+    def stream_options(self, environment: Environment) -> StreamOptions:
+        """How streams to routers are set up."""
+        return StreamOptions.of_bus(
+            self.frame_limit or environment.frame_limit,
+            compress_above=environment.compress_above if self.compress_above is None else self.compress_above,
+        )
+
+    def identity(self, environment: Environment) -> Identity:
+        """Who this process is. Raises `ConfigError` for a service without a group."""
+        name = self.name or environment.service
+        group = self.group if self.group is not None else environment.group
+        if group is None:
+            group = self.known_groups(environment).get(name)
+        if not name or group is None:
+            raise ConfigError(
+                f"the service {name!r} has no group: give group=..., or start it with luabus-cluster",
+                key="group",
+            )
+        instance = self.instance if self.instance is not None else environment.instance or 1
+        slots = self.slots if self.slots is not None else environment.slots
+        return Identity(
+            ServiceId.of(group, instance), name, time.time_ns(), slots, self.mode or environment.route
+        )
+
+    def lease_options(self, environment: Environment) -> LeaseOptions:
+        """How the group's lease is kept. Raises `ConfigError` without a store."""
+        from luabus.lease.lease_options import LeaseOptions
+        from luabus.lease.stores.base import DEFAULT_NAMESPACE
+
+        store = self.lease or environment.lease
+        if not store:
+            name = self.name or environment.service
+            raise ConfigError(f"{name} elects a master, but no lease store is given (lease=...)", key="lease")
+        return LeaseOptions(
+            store,
+            environment.lease_ttl_s if self.lease_ttl is None else self.lease_ttl,
+            environment.lease_renew_s if self.lease_renew is None else self.lease_renew,
+            environment.cluster or DEFAULT_NAMESPACE,
+        )

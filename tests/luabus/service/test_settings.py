@@ -1,0 +1,44 @@
+"""What a service is given, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import luabus
+from luabus.errors import ConfigError
+from luabus.service.service import Service
+from tests.support.bus import SECRET, Star
+from tests.support.waiting import until
+
+
+def service(star: Star, name: str = "mail", **options: Any) -> Service:
+    return Service(
+        name, **{"group": 2, "instance": 1, "routers": star.addresses, "secret": SECRET, **options}
+    )
+
+
+async def test_what_is_missing_is_a_configuration_error() -> None:
+    with pytest.raises(
+        ConfigError, match=r"the service 'mail' has no group: give group=\.\.\., or start it with"
+    ):
+        await Service("mail").start()
+    with pytest.raises(ConfigError, match="no router is given"):
+        await Service("mail", group=2).start()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await Service("mail", group=2, routers=["x"], secret_file="/nonexistent/secret").start()
+
+
+@pytest.mark.parametrize("options", [{"group": 0}, {"group": 256}, {"instance": 70_000}])
+async def test_an_id_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+    async with Star() as star:
+        with pytest.raises(luabus.Refused):
+            await service(star, **options).start()
+
+
+async def test_a_master_without_a_lease_store_is_a_configuration_error() -> None:
+    async with Star() as star:
+        with pytest.raises(ConfigError, match="no lease store is given"):
+            await service(star, mode="master").start()
+        await until(lambda: not star.routers[0].connections())
