@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from launcher.plan.spec import Kind, ProcessSpec
-from launcher.processes.backend import Backend, ProcessIdentity, SpawnError, SpawnRequest
-from launcher.processes.exit_status import ExitStatus, signal_name
+from launcher.plan.spec import ProcessSpec
+from launcher.processes.backend import Backend, SpawnError
+from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
 from launcher.supervision.process_run import ProcessRun, RunListener
 from launcher.supervision.record import InstanceRecord
+from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
 from luabus.messages import Message
 
@@ -29,9 +29,7 @@ class InstanceOwner(Protocol):
     """What an instance needs of its supervisor."""
 
     backend: Backend
-
-    def request(self, spec: ProcessSpec) -> SpawnRequest:
-        """How a new process is started."""
+    requests: SpawnRequests
 
     def spawned(self, instance: Instance) -> None:
         """A process was started: it must be recorded before anything else can happen."""
@@ -40,7 +38,7 @@ class InstanceOwner(Protocol):
         """Its state (`before`: what it was when last told), readiness or detail is another one."""
 
     def absent(self, instance: Instance) -> None:
-        """It is on no router for longer than it may be: answer with `unhealthy`, or with `excuse`."""
+        """It is on no router for longer than it may be: answer with `unhealthy`, or with `run.excuse`."""
 
 
 class Instance:
@@ -55,12 +53,12 @@ class Instance:
         """Ready at this moment; `running` means it was ready once in this run."""
         self.last_exit: dict[str, Any] | None = None
         self.spawned_at = 0.0
+        self.run: ProcessRun | None = None
+        """The present process, or the last one."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._run: ProcessRun | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
-        self._stuck = False
         self._next_spec = spec
         self._told = self.record()
 
@@ -75,33 +73,22 @@ class Instance:
         return self.machine.state
 
     @property
-    def identity(self) -> ProcessIdentity | None:
-        """The process, while it lives."""
-        return self._run.identity if self._run is not None and self._run.alive else None
-
-    @property
     def pid(self) -> int | None:
         """What people call the process by, while it lives."""
-        identity = self.identity
-        return None if identity is None else identity.pid
+        return self.run.identity.pid if self.run is not None and self.run.alive else None
 
     @property
     def uptime_s(self) -> float:
-        return self._loop.time() - self.spawned_at if self.identity is not None else 0.0
+        return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
 
     @property
     def restarts_left(self) -> int:
         """After how many more crashes, if they came now, it would be started again."""
         return self.machine.restarts_left(self._loop.time())
 
-    @property
-    def stuck(self) -> bool:
-        """It waits to start, for something that does not come by itself; the detail says what a person has to do."""
-        return self._stuck and self.machine.waiting
-
     def usage(self) -> Usage:
         """Of the process, all zero without one."""
-        return self._run.usage() if self._run is not None else Usage()
+        return self.run.usage() if self.run is not None else Usage()
 
     def record(self) -> InstanceRecord:
         """What it is at this moment."""
@@ -114,7 +101,7 @@ class Instance:
             ready=self.ready,
             waiting=machine.waiting,
             returning=machine.returning,
-            stuck=self.stuck,
+            stuck=machine.stuck,
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -151,16 +138,14 @@ class Instance:
 
     def signal(self, number: int) -> None:
         """Sends a signal to the process alone. Raises ProcessLookupError when there is none."""
-        if self._run is None:
+        if self.run is None:
             raise ProcessLookupError
-        self._run.signal(number)
+        self.run.signal(number)
 
     def set_waiting(self, detail: Message, *, stuck: bool) -> None:
-        """What it waits for, while it waits; see `stuck`."""
-        if self.machine.waiting:
-            self.machine.detail = detail
-            self._stuck = stuck
-            self._tell()
+        """As `Lifecycle.await_turn`."""
+        self.machine.await_turn(detail, stuck=stuck)
+        self._tell()
 
     def adopt(self, spec: ProcessSpec) -> None:
         """From its next start on it is run as `spec` says; at once, where that makes no difference to a process."""
@@ -168,22 +153,12 @@ class Instance:
         if not self.machine.has_process or spec.settings == self.spec.settings:
             self._turn_over()
 
-    def set_report(self, ready: bool, *, absent: bool = False) -> None:
-        """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them."""
-        if self._run is not None:
-            self._run.report(ready, absent=absent and self.state is State.RUNNING)
-
-    def excuse(self, why: str) -> None:
-        """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if self._run is not None and self.state is State.RUNNING:
-            self._run.excuse(why)
-
     def close(self) -> None:
         """Ends timers and probes; the process, if any, is left alone."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._run is not None:
-            self._run.close()
+        if self.run is not None:
+            self.run.close()
         self.log.close()
 
     # -- within -----------------------------------------------------------------------------------------------
@@ -192,10 +167,10 @@ class Instance:
         for action in event(self._loop.time()):
             if action is Action.SPAWN:
                 self._spawn()
-            elif self._run is not None and action is Action.TERMINATE:
-                self._terminate(self._run)
-            elif self._run is not None:
-                self._run.kill_all()
+            elif self.run is not None and action is Action.TERMINATE:
+                self.run.terminate()
+            elif self.run is not None:
+                self.run.kill_all()
         if self._next_spec is not self.spec and not self.machine.has_process:
             self._turn_over()
         self._arm()
@@ -221,7 +196,7 @@ class Instance:
             self._timer = self._loop.call_at(deadline, self._step, self.machine.due)
 
     def _assess(self) -> None:
-        ready = self.state in (State.STARTING, State.RUNNING) and self._run is not None and self._run.ready
+        ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
         if ready == self.ready:
             return
         self.ready = ready
@@ -232,11 +207,15 @@ class Instance:
 
     def _spawn(self) -> None:
         listener = RunListener(
-            self._assess, self.unhealthy, lambda: self._owner.absent(self), self._exited, self._gone
+            changed=self._assess,
+            unhealthy=self.unhealthy,
+            absent=lambda: self._owner.absent(self),
+            exited=self._exited,
+            gone=lambda: self._step(self.machine.gone),
         )
         try:
-            self._run = ProcessRun(
-                self.spec, self._owner.backend, self._owner.request(self.spec), self.log, listener
+            self.run = ProcessRun(
+                self.spec, self._owner.backend, self._owner.requests.of(self.spec), self.log, listener
             )
         except SpawnError as error:
             reason = str(error)
@@ -249,12 +228,6 @@ class Instance:
         # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
         self._loop.call_soon(self._assess)
 
-    def _terminate(self, run: ProcessRun) -> None:
-        number = self.spec.stop_signal
-        if run.alive and self.spec.kind is Kind.COMMAND and number != signal.SIGTERM:
-            self.log.say(f"is sent {signal_name(number)}")
-        run.terminate(number)
-
     def _exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
         unasked = self.state is not State.STOPPING
         if unasked or not status.success:
@@ -263,10 +236,4 @@ class Instance:
         self.last_exit = {**status.as_map(), "time": utc_now(), "stderr": stderr}
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
-        else:
-            self._run = None
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
-
-    def _gone(self) -> None:
-        self._run = None
-        self._step(self.machine.gone)

@@ -58,6 +58,7 @@ class Lifecycle:
         self.returning = False
         self.last_exit: ExitStatus | None = None
         self.ready_since: float | None = None
+        self._stuck = False
         self._chance = chance
         self._crashes = CrashHistory(rules.restart)
         self._then = AfterStop.STAY
@@ -69,6 +70,11 @@ class Lifecycle:
     def waiting(self) -> bool:
         """True while it is wanted up and waits for leave to start (`clear`)."""
         return self.state is State.STARTING and not self.has_process
+
+    @property
+    def stuck(self) -> bool:
+        """It waits for something that does not come by itself; the detail says what a person has to do."""
+        return self._stuck and self.waiting
 
     @property
     def crashes_in_a_row(self) -> int:
@@ -119,6 +125,12 @@ class Lifecycle:
     def kill_now(self) -> tuple[Action, ...]:
         """No more patience with one that is stopping."""
         return (Action.KILL,) if self.state is State.STOPPING else ()
+
+    def await_turn(self, detail: Message, *, stuck: bool) -> None:
+        """What it waits for, while it waits; see `stuck`."""
+        if self.waiting:
+            self.detail = detail
+            self._stuck = stuck
 
     # -- what happens -----------------------------------------------------------------------------------------
 

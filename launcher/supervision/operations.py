@@ -21,10 +21,10 @@ from launcher.errors import LauncherError, suggest
 from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
-from launcher.processes.backend import ProcessIdentity
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
@@ -104,15 +104,14 @@ class Operations:
                 Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
             ) from None
         instances = self._supervisor.resolve(name)
-        living = [instance for instance in instances if instance.pid is not None]
+        runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
+        living = [instance for instance, _ in runs]
         if not living:
             state = Message(f"state.{instances[0].state}")
             raise Refused.coded(Message("refusal.has-no-process", name=name, state=state))
-        identities: dict[str, ProcessIdentity | None] = {}
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
-            identities[instance.name] = instance.identity
             try:
                 instance.signal(number)
             except ProcessLookupError:
@@ -124,8 +123,8 @@ class Operations:
         if wait and signal_name(number) in ENDING:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEATH_S):
-                    for instance in living:
-                        await instance.until(partial(_is_another, instance, identities[instance.name]))
+                    for instance, run in runs:
+                        await instance.until(partial(_is_over, run))
         signalled = [instance.name for instance in living]
         return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
 
@@ -257,7 +256,7 @@ class Operations:
         await instance.until(
             lambda: (
                 instance.state in CAME_UP_OR_NOT
-                or instance.stuck
+                or instance.machine.stuck
                 or not instance.machine.wanted
                 or place.preempted is not None
             )
@@ -375,8 +374,8 @@ class Operations:
                 raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
 
 
-def _is_another(instance: Instance, identity: ProcessIdentity | None) -> bool:
-    return instance.identity != identity
+def _is_over(run: ProcessRun) -> bool:
+    return not run.alive
 
 
 def _by(who: Who) -> Any:

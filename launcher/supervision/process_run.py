@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from launcher.plan.spec import ProcessSpec, ReadyBy
+from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
 from launcher.processes.backend import Backend, ProcessIdentity, SpawnRequest
-from launcher.processes.exit_status import ExitStatus
+from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.processes.usage import Usage
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.absence import AbsenceWatch
@@ -47,6 +48,8 @@ class ProcessRun:
         """The process itself; what it left behind may live on."""
         self._reported = False
         self._started_up = spec.startup is None
+        self._was_ready = False
+        self._ending = False
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
@@ -71,27 +74,32 @@ class ProcessRun:
     # -- what is asked of it ----------------------------------------------------------------------------------
 
     def report(self, ready: bool, *, absent: bool) -> None:
-        """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them."""
+        """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them, which counts for
+        one that was ready before."""
         self._reported = ready
-        if ready:
+        self._was_ready = self._was_ready or self.ready
+        if ready or not absent:
             self._absence.forget()
-        elif absent and self.alive:
+        elif self._was_ready and not self._ending:
             self._absence.expect()
-        elif not absent:
-            self._absence.forget()
         self._listener.changed()
 
     def excuse(self, why: str) -> None:
         """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if self.alive and self._absence.excuse():
+        if not self._ending and self._absence.excuse():
             self._log.say(why)
 
     def signal(self, number: int) -> None:
         """As `Handle.signal`."""
         self._handle.signal(number)
 
-    def terminate(self, number: int) -> None:
-        """As `Handle.terminate`."""
+    def terminate(self) -> None:
+        """Asks all that lives of it to end, by its stop signal."""
+        self._ending = True
+        self._absence.forget()
+        number = self._spec.stop_signal
+        if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
+            self._log.say(f"is sent {signal_name(number)}")
         self._handle.terminate(number)
 
     def kill_all(self) -> None:
@@ -114,6 +122,7 @@ class ProcessRun:
 
     def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
         self.alive = False
+        self._ending = True
         self._end_watching()
         self._log.flush()
         self._listener.exited(status, left_behind)

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from launcher.errors import suggest
 from launcher.plan.plan import Plan
-from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
-from launcher.processes.backend import Backend, SpawnRequest
+from launcher.plan.spec import Kind, ReadyBy
+from launcher.processes.backend import Backend
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
 from launcher.supervision.bus_presence import BusWatch
@@ -62,7 +62,7 @@ class Supervisor:
         self.started_at = self._loop.time()
         self.backend = backend
         self.backend.open()
-        self._requests = SpawnRequests(self.run_id, plan.base)
+        self.requests = SpawnRequests(self.run_id, plan.base)
         self._watch_bus = watch_bus
         self.instances: dict[str, Instance] = {}
         self.stopping = False
@@ -206,10 +206,6 @@ class Supervisor:
 
     # -- what instances ask of their owner -------------------------------------------------------------------------
 
-    def request(self, spec: ProcessSpec) -> SpawnRequest:
-        """How a new process is started."""
-        return self._requests.of(spec)
-
     def spawned(self, instance: Instance) -> None:
         """Records all processes, for whoever cleans up after a crash of the launcher."""
         self.record()
@@ -219,9 +215,9 @@ class Supervisor:
     def record(self) -> None:
         """Writes processes.json; a full disk is no reason to stop."""
         entries = [
-            {"name": instance.name, "pid": identity.pid, "started": identity.started}
+            {"name": instance.name, "pid": run.identity.pid, "started": run.identity.started}
             for instance in self.instances.values()
-            if (identity := instance.identity) is not None
+            if (run := instance.run) is not None and run.alive
         ]
         value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
         with contextlib.suppress(OSError):
@@ -274,26 +270,26 @@ class Supervisor:
             return
         watch.snapshot(self.plan.name)  # from now on it lasts, what just began
         for instance in list(self.instances.values()):
-            spec = instance.spec
+            spec, run = instance.spec, instance.run
+            if run is None:
+                continue
             if spec.ready_by is ReadyBy.ROUTER:
-                instance.set_report(spec.name in watch.connected)
+                run.report(spec.name in watch.connected, absent=False)
             elif spec.ready_by is ReadyBy.BUS and spec.group is not None:
                 # While no router is connected nobody can be reached, and nobody is absent.
                 presence = watch.presence(spec.group, spec.instance)
-                instance.set_report(presence.everywhere, absent=presence.nowhere)
+                run.report(presence.everywhere, absent=presence.nowhere)
 
     def absent(self, instance: Instance) -> None:
         """Registered nowhere: taken out of the routing tables by hand, or hung."""
         self.run_task(self._judge_absence(instance), f"judgement of {instance.name}")
 
     async def _judge_absence(self, instance: Instance) -> None:
-        spec = instance.spec
-        if self.watch is None or spec.group is None:
+        spec, run = instance.spec, instance.run
+        if self.watch is None or spec.group is None or run is None:
             return
         if await self.watch.is_connected(spec.group, spec.instance):
-            instance.excuse(
-                "is in no routing table, but connected: it was taken out by hand, and is left alone"
-            )
+            run.excuse("is in no routing table, but connected: it was taken out by hand, and is left alone")
         elif not self.watch.presence(spec.group, spec.instance).registered:
             instance.unhealthy(Message("process.on-no-router-for", seconds=f"{spec.liveness_timeout:g}"))
 

@@ -12,6 +12,8 @@ from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.run_dir import RunDir
 from launcher.supervision.bus_presence import Presence
+from luabus.cluster.snapshot import RouterState, Snapshot
+from luabus.cluster.state import ConnectionState, RouterStats
 
 
 @dataclass(eq=False)
@@ -154,8 +156,12 @@ class FakeBusWatch:
     async def is_connected(self, group: int, instance: int) -> bool:
         return f"{group}.{instance}" in self.open_connections
 
-    async def alarms(self) -> list[dict[str, Any]]:
-        return []
+    def snapshot(self, cluster: str) -> Snapshot:
+        routers = tuple(RouterState(name, "", True, 0.0) for name in sorted(self.connected))
+        return Snapshot(cluster, 0.0, routers)
+
+    async def counted(self) -> tuple[dict[str, RouterStats], tuple[ConnectionState, ...]]:
+        return {}, ()
 
     def masters(self) -> dict[int, dict[str, Any]]:
         return {}

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
-from launcher.processes.backend import Backend, SpawnRequest
+from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
 from launcher.runtime.log_store import LogStore
 from launcher.supervision.instance import Instance
+from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.messages import Message
@@ -29,14 +30,10 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.backend: Backend = LocalBackend(adopt=False)
         self.backend.open()
+        self.requests = SpawnRequests(f"test{os.getpid()}", folder)
         self.logs = LogStore(folder, 10**6, 1)
         self.states: list[str] = []
         self.pids: list[int] = []
-
-    def request(self, spec: ProcessSpec) -> SpawnRequest:
-        return SpawnRequest(
-            spec.argv, os.environ, spec.cwd, spec.user, owner=f"test{os.getpid()}/{spec.name}"
-        )
 
     def spawned(self, instance: Instance) -> None:
         assert instance.pid is not None
@@ -155,12 +152,12 @@ async def test_another_spec_holds_from_its_next_start_on(host: Owner) -> None:
 async def test_stuck_is_only_who_waits(host: Owner) -> None:
     instance = host.instance("ready", "wait")
     instance.set_waiting(WAITS, stuck=True)
-    assert (instance.stuck, instance.machine.detail) == (False, Message("process.not-started-yet"))
+    assert (instance.machine.stuck, instance.machine.detail) == (False, Message("process.not-started-yet"))
     instance.machine.start(0.0)
     instance.set_waiting(WAITS, stuck=True)
-    assert (instance.stuck, instance.machine.detail) == (True, WAITS)
+    assert (instance.machine.stuck, instance.machine.detail) == (True, WAITS)
     instance.stop()
-    assert not instance.stuck
+    assert not instance.machine.stuck
     instance.close()
 
 

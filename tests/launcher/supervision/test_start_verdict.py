@@ -12,7 +12,8 @@ from launcher.supervision.states import State
 
 def instance(state: State, name: str = "x.1", must: bool = True, **more: Any) -> InstanceRecord:
     rules = LifecycleSettings(must_report_ready=must)
-    spec = ProcessSpec(name, "x", Kind.SERVICE, (), {}, "/", rules, ReadyBy.PROBE)
+    kind, ready_by = (Kind.SERVICE, ReadyBy.PROBE) if must else (Kind.COMMAND, ReadyBy.SPAWN)
+    spec = ProcessSpec(name, "x", kind, (), {}, "/", rules, ready_by)
     return InstanceRecord(spec, state, "why", ready=state is State.RUNNING, **more)
 
 
