@@ -22,10 +22,12 @@ from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
+from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
 from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
@@ -85,17 +87,31 @@ class Operations:
         )
         return self._report(names_of(places), *ended(failures), ok=not failures)
 
+    async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
+        number = _signal("SIGSTOP")
+        running = self._processes_that(
+            lambda one: one.state is State.RUNNING, names, "refusal.nothing-to-pause"
+        )
+        self._asked("pause", names, who)
+        for instance in running:
+            instance.pause(number, str(_by(who)))
+        return self._report([instance.name for instance in running])
+
+    async def resume(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Lets what is paused go on; from then on it has its usual time to be ready again."""
+        paused = self._processes_that(lambda one: one.paused, names, "refusal.nothing-to-resume")
+        self._asked("resume", names, who)
+        for instance in paused:
+            instance.signal(_signal("SIGCONT"))
+        return self._report([instance.name for instance in paused])
+
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after.
 
         With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
         """
-        try:
-            number = signal_number(str(signal))
-        except ValueError:
-            raise Refused.coded(
-                Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
-            ) from None
+        number = _signal(signal)
         instances = self._supervisor.resolve(name)
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
@@ -211,6 +227,16 @@ class Operations:
             self._supervisor.events.add(verb, name, Message(f"audit.{verb}", name=name), who)
         return [name for name in self._supervisor.instances if name in meant]
 
+    def _processes_that(self, fit: Callable[[Instance], bool], names: Names, refusal: str) -> list[Instance]:
+        """Those of the named that live and fit. Raises `Refused` when there is none."""
+        named = [names] if isinstance(names, str) else [str(name) for name in names]
+        instances = [instance for name in named for instance in self._supervisor.resolve(name)]
+        fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
+        if not fitting:
+            state = Message(f"state.{instances[0].shown_state}")
+            raise Refused.coded(Message(refusal, name=", ".join(named), state=state))
+        return fitting
+
     def _places(self, names: Iterable[str]) -> list[Place]:
         return [self._queue.place(name) for name in names]
 
@@ -279,6 +305,16 @@ class Operations:
 
 def _is_over(run: ProcessRun) -> bool:
     return not run.alive
+
+
+def _signal(signal: str | int) -> int:
+    """Its number. Raises `Refused` where there is none of that name, as SIGSTOP on Windows."""
+    try:
+        return signal_number(str(signal))
+    except ValueError:
+        raise Refused.coded(
+            Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
+        ) from None
 
 
 def _by(who: Who) -> Any:

@@ -50,13 +50,13 @@ class ProcessRun:
         self._started_up = spec.startup is None
         self._was_ready = False
         self._ending = False
+        self._suspended = False
+        self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
         self._handle = backend.spawn(request, self)
-        if spec.startup or spec.ready or spec.liveness:
-            verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
-            self._prober = Prober(spec, verdicts, self._execute)
+        self._probe(spec)
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -65,7 +65,12 @@ class ProcessRun:
     @property
     def ready(self) -> bool:
         """All that has to show that it is ready does."""
-        return self.alive and self._started_up and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        return (
+            self.alive
+            and not self._suspended
+            and self._started_up
+            and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        )
 
     def usage(self) -> Usage:
         """As `Handle.usage`."""
@@ -76,6 +81,9 @@ class ProcessRun:
     def report(self, ready: bool, *, absent: bool) -> None:
         """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them, which counts for
         one that was ready before."""
+        self._last_report = (ready, absent)
+        if self._suspended:
+            return
         self._reported = ready
         self._was_ready = self._was_ready or self.ready
         if ready or not absent:
@@ -89,6 +97,19 @@ class ProcessRun:
         if not self._ending and self._absence.excuse():
             self._log.say(why)
 
+    def suspend(self) -> None:
+        """It was made to stand still: it is neither probed nor missed until it goes on."""
+        self._suspended = True
+        self._end_watching()
+        self._listener.changed()
+
+    def go_on(self) -> None:
+        """It is watched again, and has its usual time."""
+        self._suspended = False
+        ready, absent = self._last_report
+        self._probe(replace(self._spec, startup=None))
+        self.report(ready, absent=absent)
+
     def signal(self, number: int) -> None:
         """As `Handle.signal`."""
         self._handle.signal(number)
@@ -101,6 +122,8 @@ class ProcessRun:
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
             self._log.say(f"is sent {signal_name(number)}")
         self._handle.terminate(number)
+        if self._suspended:
+            self._handle.signal(signal.SIGCONT)  # or it would not get to know of it
 
     def kill_all(self) -> None:
         """As `Handle.kill_all`."""
@@ -132,6 +155,11 @@ class ProcessRun:
         self._listener.gone()
 
     # -- within -----------------------------------------------------------------------------------------------
+
+    def _probe(self, spec: ProcessSpec) -> None:
+        if spec.startup or spec.ready or spec.liveness:
+            verdicts = Verdicts(self._startup_succeeded, self._probed, self._listener.unhealthy)
+            self._prober = Prober(spec, verdicts, self._execute)
 
     def _end_watching(self) -> None:
         self._absence.forget()
