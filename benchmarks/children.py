@@ -69,7 +69,13 @@ class Child:
 
     def __init__(self, role: str, **options: Any) -> None:
         self.role = role
-        command = [sys.executable, "-m", "benchmarks.child", f"benchmarks.bus.roles.{role}", json.dumps(options)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.child",
+            f"benchmarks.bus.roles.{role}",
+            json.dumps(options),
+        ]
         self.popen = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
