@@ -14,10 +14,11 @@ import dashboard.app  # noqa: F401 - enters the endpoints into the table
 from dashboard.api.openapi import document
 from dashboard.i18n import CATALOGUES, LANGUAGES, choose_language, word
 from dashboard.views import api_reference
+from luabus.cluster.verbs import VERBS, Takes, launchers
 from luabus.messages import Message, known_codes
 from tests.support.imports import PACKAGES, ROOT
 
-CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]+")
+CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]*[a-z0-9]")
 MADE = re.compile(r"(word|invalid|signal|state|kind)\.")
 """Codes that are put together from the name of a state, verb or check."""
 
@@ -50,6 +51,16 @@ def codes_in_python(path: Path) -> Iterator[str]:
 PREFIXES = {code.split(".")[0] for code in catalogue("zh")}
 
 
+def codes_of_verbs() -> set[str]:
+    """What the doors say of each verb; the command line alone has those without a role."""
+    codes = {verb.audit for verb in launchers()} | {
+        verb.help for verb in launchers() if verb.takes is not Takes.NOTHING
+    }
+    pages = [verb for verb in VERBS if verb.role is not None]
+    codes |= {verb.summary for verb in pages} | {verb.label for verb in pages if verb.offered}
+    return codes | {verb.service_label for verb in pages if verb.offered and verb.of_service}
+
+
 def codes_in_use() -> set[str]:
     codes = {
         code
@@ -57,6 +68,7 @@ def codes_in_use() -> set[str]:
         for path in (ROOT / package).rglob("*.py")
         for code in codes_in_python(path)
     }
+    codes |= codes_of_verbs()
     for path in (ROOT / "dashboard/templates").iterdir():
         quoted = re.findall(r"""\b_\(\s*["']([a-z]+\.[a-z0-9-]+)["']""", path.read_text("utf-8"))
         codes |= set(quoted)
