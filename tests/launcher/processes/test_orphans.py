@@ -1,4 +1,4 @@
-"""What a dead launcher left is found by its records and ended; how clusters meet that is in test_guard.py."""
+"""What a dead launcher left is found by its records and ended; how clusters meet that is in test_watchdog.py."""
 
 from __future__ import annotations
 
