@@ -13,11 +13,11 @@ from dashboard.api import calls, charts, cluster, event_stream, events, lists, l
 from dashboard.collector.method_sampler import MethodSampler
 from dashboard.collector.recorder import Recorder
 from dashboard.http.context import CONTEXT, Context
-from dashboard.http.registry import add_routes
+from dashboard.http.endpoints import add_routes
 from dashboard.pages.assets import Assets
 from dashboard.pages.login import Login
 from dashboard.pages.middleware import MIDDLEWARES
-from dashboard.pages.pages import Pages
+from dashboard.pages.page_handlers import Pages
 from dashboard.pages.templating import prepare
 
 

@@ -12,12 +12,12 @@ from dashboard.api.audit import audited
 from dashboard.api.cluster import Preview
 from dashboard.collector.cluster_source import Answer
 from dashboard.http.context import Caller, Context
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError, bad_input, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import CallAnswer, Called, CallFailed, GroupMethods
 from dashboard.model.requests import CallRequest, Consequence, RequestModel
-from dashboard.views import audit_texts, methods
+from dashboard.views import methods, request_text
 from luabus import ServiceId
 from luabus.cluster import effects_routing
 from luabus.cluster.snapshot import Snapshot
@@ -95,7 +95,7 @@ async def send(context: Context, caller: Caller | None, asked: CallRequest) -> C
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
     snapshot = context.feed.snapshot
     group, reached = effects_routing.routed_to(snapshot, asked.route)
-    text = audit_texts.called(asked)
+    text = request_text.called(asked)
     begun = time.perf_counter()
     try:
         async with audited(context, caller, "call", asked.route.partition(":")[2], text, "bus"):

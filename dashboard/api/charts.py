@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from dashboard.collector.time_series import UNITS, WINDOWS, History, starts
-from dashboard.http.registry import Call, endpoint
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.answers import Chart, Series

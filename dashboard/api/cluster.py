@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dashboard.api import verbs
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import bad_input, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import Job, KeyPlaces, LogLines, Routes, Session, Status
 from dashboard.model.requests import (

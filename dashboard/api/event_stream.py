@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from dashboard.collector.poller import Poller
 from dashboard.http.context import Context
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from dashboard.api.lists import Words
 from dashboard.collector.journal import Entry, Journal
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import Event, Events
 from dashboard.model.requests import RequestModel

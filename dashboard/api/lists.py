@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import Field, field_validator
 
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import no_launcher, no_router, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.answers import Router

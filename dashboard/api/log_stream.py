@@ -12,8 +12,8 @@ from pydantic import Field
 
 from dashboard.api import verbs
 from dashboard.api.event_stream import HEARTBEAT_S, message
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.requests import RequestModel
 from luabus.errors import LuabusError

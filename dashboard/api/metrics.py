@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dashboard.collector.poller import Poller
-from dashboard.http.registry import Call, endpoint
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.views.routing_tables import group_tables
 from luabus.cluster.health import assess

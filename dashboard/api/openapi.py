@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from dashboard.http.endpoints import TABLE, Call, Endpoint, endpoint
 from dashboard.http.problems import MEDIA_TYPE
-from dashboard.http.registry import TABLE, Call, Endpoint, endpoint
 from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
 

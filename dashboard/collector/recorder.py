@@ -14,7 +14,7 @@ from typing import Any
 
 from dashboard.collector.journal import Journal, time_text
 from dashboard.collector.poller import Poller
-from dashboard.views.changes import NewEvent, between, of_launcher
+from dashboard.collector.snapshot_changes import NewEvent, between, of_launcher
 from luabus.cluster.snapshot import Snapshot
 
 log = logging.getLogger("dashboard.chronicle")

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 
 from dashboard.http.context import Context, address_of, caller_of
+from dashboard.http.endpoints import read_body
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import read_body
 from dashboard.http.sessions import check_token, cookie_name, give_session
 from dashboard.pages.templating import render
 from luabus.messages import Message

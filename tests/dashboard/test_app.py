@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dashboard.app import make_app
-from dashboard.http.registry import TABLE
+from dashboard.http.endpoints import TABLE
 from dashboard.pages.assets import address
 from tests.dashboard.conftest import Dash
 

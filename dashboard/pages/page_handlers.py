@@ -21,8 +21,8 @@ from dashboard.api.events import EventsQuery, event_of, neighbours, page_of
 from dashboard.api.lists import ConnectionsQuery
 from dashboard.api.openapi import document
 from dashboard.http.context import Context, caller_of
+from dashboard.http.endpoints import allow, faults
 from dashboard.http.problems import ApiError, from_luabus, invalid, not_found
-from dashboard.http.registry import allow, faults
 from dashboard.http.tokens import Role
 from dashboard.pages.templating import language_of, render, theme_of
 from dashboard.views import api_reference, list_query, methods, routing_tables, topology

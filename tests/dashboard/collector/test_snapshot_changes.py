@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.views.changes import between, of_launcher
+from dashboard.collector.snapshot_changes import between, of_launcher
 from luabus.cluster.state import Alarm, RouterStats
 from luabus.messages import Message
 from tests.dashboard.cluster import ScriptedCluster, looked, table
