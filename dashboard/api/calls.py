@@ -46,8 +46,8 @@ async def declared(call: Call) -> GroupMethods:
 
 async def methods_of(context: Context, wanted: str) -> GroupMethods:
     """As the group told within the last seconds. Raises 404 for an unknown group, and what the bus raises."""
-    group = known_group(context.feed.snapshot, wanted)
-    told = await context.declared.of(group.group)
+    group = known_group(context.poller.snapshot, wanted)
+    told = await context.method_cache.of(group.group)
     if told.error is not None:
         raise told.error.with_traceback(None)
     return methods.merge(group, told.answers)
@@ -93,7 +93,7 @@ async def call_route(call: Call) -> Called | Consequence:
 
 async def send(context: Context, caller: Caller | None, asked: CallRequest) -> Called:
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     group, reached = effects_routing.routed_to(snapshot, asked.route)
     text = request_text.called(asked)
     begun = time.perf_counter()
@@ -108,7 +108,7 @@ async def send(context: Context, caller: Caller | None, asked: CallRequest) -> C
         ) from error
     finally:
         if group is not None:
-            context.declared.forget(group.group)
+            context.method_cache.forget(group.group)
     elapsed_ms = (time.perf_counter() - begun) * 1000
     lost = (
         effects_routing.nobody(snapshot, asked.route, group, one_way=True)
@@ -126,7 +126,7 @@ async def send(context: Context, caller: Caller | None, asked: CallRequest) -> C
 
 async def _answers(context: Context, asked: CallRequest) -> list[Answer]:
     try:
-        return await context.feed.source.call(
+        return await context.poller.source.call(
             asked.route, asked.method, asked.args, asked.timeout_s, asked.one_way
         )
     except LuabusError as error:

@@ -83,7 +83,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
         for _ in names:
             held.enter_context(context.tails.one())
         logs = {
-            name: await held.enter_async_context(context.feed.source.follow(name, call.query.lines))
+            name: await held.enter_async_context(context.poller.source.follow(name, call.query.lines))
             for name in names
         }
         response = web.StreamResponse(
@@ -95,7 +95,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
         )
         await response.prepare(call.request)
         coming = {asyncio.ensure_future(anext(log, None)): name for name, log in logs.items()}
-        stopped = asyncio.ensure_future(context.feed.stopped.wait())
+        stopped = asyncio.ensure_future(context.poller.stopped.wait())
         try:
             with suppress(ConnectionResetError, LuabusError):
                 while coming:

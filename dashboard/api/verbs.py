@@ -35,7 +35,7 @@ async def register(
     context: Context, caller: Caller | None, asked: RegisterRequest, preview: bool
 ) -> Registered | Consequence:
     """`*` is every router. Unknown ids and routers are 404; what a router refuses is 409, in its own words."""
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     service_id = known_id(snapshot, asked.service_id)
     if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
         raise not_found("router", asked.router, [router.name for router in snapshot.routers])
@@ -46,9 +46,9 @@ async def register(
     name = effects_routing.name_of(snapshot, service_id)
     whose = audit_texts.whose(snapshot.connections, asked.token, asked.router)
     text = audit_texts.registered(change, name, whose)
-    async with audited(context, caller, "register", name, text) as written, context.feed.changing:
-        undo = entries.undo_of(await context.feed.with_tables(), change)
-        answers = await context.feed.source.register(
+    async with audited(context, caller, "register", name, text) as written, context.poller.changing:
+        undo = entries.undo_of(await context.poller.with_tables(), change)
+        answers = await context.poller.source.register(
             service_id, change.token, change.is_master, change.router
         )
         # A router that has never answered has no name of its own yet.
@@ -86,16 +86,16 @@ def _told(asked: Registration, name: str, results: Mapping[str, str]) -> Message
 async def promote(
     context: Context, caller: Caller | None, asked: PromoteRequest, preview: bool
 ) -> Done | Consequence:
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     service_id = known_id(snapshot, asked.service_id)
     _no_router(service_id, asked.service_id)
     if preview:
         return consequence(effects_routing.of_promote(snapshot, service_id), caller)
     name = effects_routing.name_of(snapshot, service_id)
     text = Message("audit.promote", name=name)
-    async with audited(context, caller, "promote", name, text) as written, context.feed.changing:
-        group = effects_routing.group_of(await context.feed.with_tables(), service_id)
-        detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
+    async with audited(context, caller, "promote", name, text) as written, context.poller.changing:
+        group = effects_routing.group_of(await context.poller.with_tables(), service_id)
+        detail = await context.poller.source.promote(service_id, who(caller).get("by", ""))
         written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
     undo = PromoteRequest(service_id=former) if former not in (None, service_id) else None
@@ -105,7 +105,7 @@ async def promote(
 async def close(
     context: Context, caller: Caller | None, asked: CloseRequest, preview: bool
 ) -> Done | Consequence:
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     row = next(
         (row for row in snapshot.connections if (row.router, row.token) == (asked.router, asked.token)), None
     )
@@ -118,7 +118,7 @@ async def close(
         return consequence(effects_processes.of_close(snapshot, asked.router, asked.token), caller)
     name = row.name or row.peer
     async with audited(context, caller, "close", name, audit_texts.closed(name, asked.router)):
-        detail = await context.feed.source.close_connection(asked.router, asked.token)
+        detail = await context.poller.source.close_connection(asked.router, asked.token)
     closed = Message("verb.the-connection-of-at-is-closed", name=name, router=asked.router)
     return _done(caller, closed, detail)
 
@@ -136,7 +136,7 @@ async def run(
     """Do what a row of the table says, or tell what would follow."""
     if verb.via == "routers":
         return await _AT_ROUTERS[verb.name](context, caller, asked, preview)
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     subject, values = _checked(snapshot, verb, asked)
     if preview:
         return consequence(effects_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
@@ -144,7 +144,7 @@ async def run(
     async with audited(context, caller, verb.name, subject, text, "launcher"):
         if verb.takes_long:
             return await _work(context, caller, verb, subject, values)
-        detail = await context.feed.source.tell(verb.name, subject, *values.values(), who(caller))
+        detail = await context.poller.source.tell(verb.name, subject, *values.values(), who(caller))
     done = of_map(detail.get("message")) if isinstance(detail, dict) else None
     return _done(caller, done or text, detail)
 
@@ -169,11 +169,11 @@ async def _work(
     context: Context, caller: Caller | None, verb: Verb, name: str, values: Mapping[str, Any]
 ) -> Done:
     """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
-    work = context.feed.source.tell(
+    work = context.poller.source.tell(
         verb.name, name, *values.values(), {**who(caller), "wait": True}, timeout=WORK_TIMEOUT_S
     )
     wanted = values.get("instances")
-    number, result = await context.jobs.begin(verb.name, name, work, context.feed.snapshot, wanted)
+    number, result = await context.jobs.begin(verb.name, name, work, context.poller.snapshot, wanted)
     if result is None:
         begun = "verb.begun" if wanted is None else "verb.scale-to-begun"
         return _done(caller, Message(begun, verb=word(verb.name), name=name, wanted=wanted), job=number)
@@ -185,14 +185,14 @@ async def _work(
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
     """The newest lines of one process."""
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     names = [process.name for process in snapshot.processes]
     of_service = [process.name for process in snapshot.services().get(name, ())]
     if name not in names and of_service:
         said = Message("verb.is-a-service-name-one", name=name, names=", ".join(of_service))
         raise ApiError(404, said)
     known_name(snapshot, name, names)
-    answer = await context.feed.source.ask("logs", [name], lines)
+    answer = await context.poller.source.ask("logs", [name], lines)
     return LogLines(name=name, lines=tuple(log_texts(answer)))
 
 

@@ -1,6 +1,6 @@
 """Where the facts come from: the routers over the bus, and the launcher over its control channel.
 
-`Source` is what the feed and the verbs need; `ClusterSource` is the one that talks to a cluster. Nothing here remembers or
+`Source` is what the poller and the verbs need; `ClusterSource` is the one that talks to a cluster. Nothing here remembers or
 decides: every method asks once and raises a typed `luabus` error when the answer does not come.
 """
 

@@ -24,8 +24,10 @@ Counts = tuple[int, int, list[int]]
 class MethodSampler:
     """One broadcast request per group and round, however many pages are open. `look` is one round."""
 
-    def __init__(self, declared: MethodCache, history: History, now: Callable[[], float] = time.time) -> None:
-        self._declared = declared
+    def __init__(
+        self, method_cache: MethodCache, history: History, now: Callable[[], float] = time.time
+    ) -> None:
+        self._method_cache = method_cache
         self._history = history
         self._now = now
         self._before: dict[str, Counts] = {}
@@ -43,7 +45,7 @@ class MethodSampler:
 
     async def look(self) -> None:
         """Ask, and write down what was done since the look before."""
-        snapshot = self._declared.feed.snapshot
+        snapshot = self._method_cache.poller.snapshot
         groups = [group for group in snapshot.groups() if any(slot.token for slot in group.slots)]
         if not snapshot.routed or not groups:
             return
@@ -56,7 +58,7 @@ class MethodSampler:
         self._before, self._at = now, at
 
     async def _ask(self, group: int) -> Mapping[str, Any]:
-        told = await self._declared.ask(group)
+        told = await self._method_cache.ask(group)
         if told.error is None:
             return told.answers
         log.debug("group %s does not tell how its handlers do: %s", group, told.error)

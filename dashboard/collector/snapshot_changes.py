@@ -21,7 +21,7 @@ class NewEvent:
 
     kind: str
     subject: str
-    said: Message
+    message: Message
     level: Level = "ok"
     by: str = ""
     origin: str = ""
@@ -30,7 +30,7 @@ class NewEvent:
 
     @property
     def text(self) -> str:
-        return str(self.said)
+        return str(self.message)
 
 
 def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
@@ -91,7 +91,7 @@ def of_launcher(event: Mapping[str, Any]) -> NewEvent:
     return NewEvent(
         kind=str(event.get("kind", "")),
         subject=str(event.get("name", "")),
-        said=of_map(event.get("message")) or Message.verbatim(str(event.get("text", ""))),
+        message=of_map(event.get("message")) or Message.verbatim(str(event.get("text", ""))),
         level=level,
         by=str(event.get("by", "")),
         origin=str(event.get("from", "")),

@@ -77,7 +77,7 @@ class Ring:
 
 
 class History:
-    """Give it to a feed as an observer. `on_step` is called when a value of the finest ring is complete."""
+    """Give it to a poller as an observer. `on_step` is called when a value of the finest ring is complete."""
 
     def __init__(self) -> None:
         self._rings: dict[Sampled, dict[str, Ring]] = {}
@@ -88,7 +88,7 @@ class History:
         self.on_step: Callable[[], None] = lambda: None
 
     def look(self, old: Snapshot, new: Snapshot) -> None:
-        """Take in what the feed has just seen."""
+        """Take in what the poller has just seen."""
         at = new.at
         for key, value in _gauges(new):
             self.sample(key, at, value)

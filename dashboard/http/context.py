@@ -47,8 +47,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    feed: Poller
-    keys: Tokens
+    poller: Poller
+    tokens: Tokens
     journal: Journal
     options: Options
     history: History = field(default_factory=History)
@@ -56,10 +56,10 @@ class Context:
     tails: Count = field(default_factory=Count)
     limit: GuessLimit = field(default_factory=GuessLimit)
     now: Callable[[], float] = time.time
-    declared: MethodCache = field(init=False)
+    method_cache: MethodCache = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "declared", MethodCache(self.feed))
+        object.__setattr__(self, "method_cache", MethodCache(self.poller))
 
 
 CONTEXT: Final = web.AppKey("context", Context)

@@ -38,7 +38,7 @@ class Call:
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.context.feed.snapshot
+        return self.context.poller.snapshot
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -113,7 +113,7 @@ def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRespons
         context = request.app[CONTEXT]
         call = Call(context, request, caller, _query(one, request), await _body(one, request))
         if one.role is not None:
-            await context.feed.recent()
+            await context.poller.recent()
         try:
             result = await (one.handler(call) if one.method == "GET" else _to_its_end(one.handler(call)))
         except LuabusError as error:

@@ -54,7 +54,7 @@ class ApiError(Exception):
         super().__init__(str(detail))
         self.status = status
         self.detail = str(detail)
-        self.said = detail
+        self.message = detail
         self.invalid = tuple(invalid)
         self.headers = headers or {}
         self.error = error
@@ -128,7 +128,7 @@ def response(error: ApiError, instance: str, language: str = "en") -> web.Respon
     document = ProblemDetail(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
-        detail=_in(language, error.said),
+        detail=_in(language, error.message),
         instance=instance,
         errors=tuple({key: _in(language, said) for key, said in one.items()} for one in error.invalid),
         error=error.error,

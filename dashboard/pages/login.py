@@ -53,7 +53,7 @@ class Login:
         try:
             role = check_token(self._context, token.strip(), address_of(request))
         except ApiError as error:
-            page = self._page(request, target, error.said, error.status)
+            page = self._page(request, target, error.message, error.status)
             page.headers.update(error.headers)
             return page
         result = web.Response(status=303, headers={"Location": self._context.options.prefix + target})
@@ -62,7 +62,7 @@ class Login:
 
     def _page(self, request: web.Request, target: str, problem: str | Message, status: int) -> web.Response:
         found = {"target": target, "problem": problem}
-        html = render(self._context, "login.html", request, self._context.feed.snapshot, (), found)
+        html = render(self._context, "login.html", request, self._context.poller.snapshot, (), found)
         return web.Response(text=html, status=status, content_type="text/html")
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:

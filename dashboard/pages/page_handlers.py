@@ -35,7 +35,7 @@ KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
 
 KNOWN_S: Final = 10.0
-"""A page shows at once what is known, and waits for no router: the feed looks each five seconds at least, at once when the bus
+"""A page shows at once what is known, and waits for no router: the poller looks each five seconds at least, at once when the bus
 tells it something, and then tells the page over its stream."""
 
 LAST_EVENTS: Final = 6
@@ -74,7 +74,7 @@ class Pages:
             caller = caller_of(request)
             allow(caller, Role.viewer)
             assert caller is not None
-            snapshot = await self._context.feed.recent(KNOWN_S)
+            snapshot = await self._context.poller.recent(KNOWN_S)
             return self._kept_or_made(name, request, snapshot, topics, lambda: build(request, snapshot))
 
         return serve
@@ -116,7 +116,7 @@ class Pages:
         """One process with its log. Not kept: the log has no version."""
         allow(caller_of(request), Role.viewer)
         name = request.match_info["name"]
-        snapshot = await self._context.feed.recent(KNOWN_S)
+        snapshot = await self._context.poller.recent(KNOWN_S)
         process = snapshot.process(name)
         opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
         topics = ("status", "processes")
@@ -125,7 +125,7 @@ class Pages:
             found: dict[str, Any] = {
                 "name": name,
                 "opened": opened,
-                "said": not_found("process", name, known).said,
+                "said": not_found("process", name, known).message,
             }
             # A page that is open and asks what it is to show now is told so; for it, this is no failure.
             return web.Response(
@@ -140,9 +140,9 @@ class Pages:
             try:
                 lines = (await verbs.logs(self._context, name, LOG_LINES)).lines
             except LuabusError as error:
-                problem = from_luabus(error).said
+                problem = from_luabus(error).message
             except ApiError as error:
-                problem = error.said
+                problem = error.message
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
         found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
         return web.Response(
@@ -152,12 +152,12 @@ class Pages:
     async def try_it(self, request: web.Request) -> web.Response:
         """A form for one request, with what the chosen group declares, as it is known or, where it is not, asked once for all."""
         allow(caller_of(request), Role.viewer)
-        snapshot = await self._context.feed.recent(KNOWN_S)
+        snapshot = await self._context.poller.recent(KNOWN_S)
         groups = [group for group in snapshot.groups() if group.slots]
         wanted = request.query.get("group", "")
         group = next((one for one in groups if wanted in (one.name, str(one.group))), None)
         group = group or next(iter(groups), None)
-        told = await self._context.declared.of(group.group) if group is not None else None
+        told = await self._context.method_cache.of(group.group) if group is not None else None
 
         def build() -> dict[str, Any]:
             found: dict[str, Any] = {
@@ -230,7 +230,7 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         try:
             places = place_key(snapshot, _asked(KeyQuery, request))
         except ApiError as error:
-            problem = error.said
+            problem = error.message
     return {
         "groups": routing_tables.group_tables(snapshot),
         "differing": snapshot.differing_groups(),
