@@ -51,8 +51,8 @@ class audited:
     ) -> None:
         if isinstance(error, LuabusError | ApiError):
             why = error.message if isinstance(error, ApiError) else explain(error)
-            said = Message("verb.what-outcome-why", what=self.text, outcome=outcome(error), why=why)
-            self._add(said, failed=True)
+            message = Message("verb.what-outcome-why", what=self.text, outcome=outcome(error), why=why)
+            self._add(message, failed=True)
         elif error is None and (
             self._where == "bus" or (self._where == "routers" and not await self._noted())
         ):
@@ -60,9 +60,9 @@ class audited:
         if self._where != "bus":
             await self._context.poller.after_change()
 
-    def _add(self, said: Message, failed: bool = False) -> None:
+    def _add(self, message: Message, failed: bool = False) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
-        self._context.journal.add(self._kind, self._subject, said, "warn" if failed else "ok", by, origin)
+        self._context.journal.add(self._kind, self._subject, message, "warn" if failed else "ok", by, origin)
 
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""

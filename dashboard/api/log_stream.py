@@ -63,9 +63,9 @@ async def follow(call: Call) -> web.StreamResponse:
 )
 async def follow_several(call: Call) -> web.StreamResponse:
     """One that is gone is left out, so that the others are still heard of."""
-    asked = dict.fromkeys(call.query.names.split(","))
+    wanted = dict.fromkeys(call.query.names.split(","))
     known = [process.name for process in call.snapshot.processes]
-    names = [name for name in asked if name in known]
+    names = [name for name in wanted if name in known]
     if not names:
         raise not_found("process", call.query.names, known)
     return await _follow(call, names, lambda name, lines: {"name": name, "lines": lines})
@@ -81,7 +81,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
         )
     async with AsyncExitStack() as held:
         for _ in names:
-            held.enter_context(context.tails.one())
+            held.enter_context(context.tails.counted())
         logs = {
             name: await held.enter_async_context(context.poller.source.follow(name, call.query.lines))
             for name in names

@@ -51,9 +51,9 @@ class ClusterCollector(Collector):
 
 def registry(poller: Poller) -> CollectorRegistry:
     """A registry of our own: the library's global one belongs to whoever else runs in this process."""
-    made = CollectorRegistry(auto_describe=False)
-    made.register(ClusterCollector(poller))
-    return made
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(ClusterCollector(poller))
+    return collectors
 
 
 @endpoint(
@@ -158,8 +158,8 @@ def _processes(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for process in snapshot.processes if snapshot.launcher_error is None else ():
         labels = [process.name, process.service]
-        for one in STATES:
-            state.add_metric([*labels, one], float(process.state == one))
+        for name in STATES:
+            state.add_metric([*labels, name], float(process.state == name))
         missing.add_metric(labels, float(process.missing))
         restarts.add_metric(labels, process.restarts)
         for family, value in ((uptime, process.uptime_s), (memory, process.rss_bytes)):

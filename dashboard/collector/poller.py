@@ -256,7 +256,7 @@ class Poller:
         counted: dict[str, RouterStats] = {}
         if isinstance(stats, list):
             with _tolerant("stats"):
-                counted = {one.router: one for one in _stats.validate_python(stats)}
+                counted = {row.router: row for row in _stats.validate_python(stats)}
         before = {router.name: router for router in old.routers}
         states = []
         for link in self.source.links():
@@ -288,9 +288,9 @@ class Poller:
         return replace(new, launcher_error=Message("problem.it-answers-in-a-way"))
 
 
-async def _answer(asked: Awaitable[T]) -> T | LuabusError:
+async def _answer(request: Awaitable[T]) -> T | LuabusError:
     try:
-        return await asked
+        return await request
     except LuabusError as error:
         return error
 
@@ -332,7 +332,7 @@ def _states(snapshot: Snapshot) -> object:
 
 
 def _earliest(*known: Mapping[str, float]) -> dict[str, float]:
-    return {what: min(one[what] for one in known if what in one) for what in {*known[0], *known[1]}}
+    return {what: min(times[what] for times in known if what in times) for what in {*known[0], *known[1]}}
 
 
 def _bumped(versions: Mapping[str, int], topics: set[str]) -> dict[str, int]:

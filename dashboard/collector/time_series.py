@@ -125,8 +125,8 @@ class History:
 
     def read(self, kind: str, window: str, now: float, of: str = "") -> dict[str, list[float | None]]:
         """The series of one kind, by whose they are; with `of` only that one's."""
-        found = sorted(key for key in self._rings if key[0] == kind and of in ("", key[1]))
-        return {key[1]: self._rings[key][window].read(now) for key in found}
+        keys = sorted(key for key in self._rings if key[0] == kind and of in ("", key[1]))
+        return {key[1]: self._rings[key][window].read(now) for key in keys}
 
     def latest(self, now: float) -> dict[str, dict[str, float]]:
         """The newest value of every series that had one in the last half minute: `{"messages": {"router.1": 12.0}}`."""

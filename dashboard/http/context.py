@@ -37,7 +37,8 @@ class Count:
         self.count = 0
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
+        """One more while inside."""
         self.count += 1
         try:
             yield
@@ -89,8 +90,8 @@ def address_of(request: web.Request) -> str:
 
 def seen_scheme(request: web.Request) -> str:
     """`http` or `https`, as the browser sees it."""
-    said = request.headers.getall("X-Forwarded-Proto", ())
-    return scheme_of(request.scheme, request.remote, said, request.app[CONTEXT].options.trusted_proxies)
+    forwarded = request.headers.getall("X-Forwarded-Proto", ())
+    return scheme_of(request.scheme, request.remote, forwarded, request.app[CONTEXT].options.trusted_proxies)
 
 
 def caller_of(request: web.Request) -> Caller | None:

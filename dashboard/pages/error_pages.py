@@ -47,6 +47,6 @@ def refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
         request,
         context.poller.snapshot,
         ("status",),
-        {"heading": title, "said": error.message},
+        {"heading": title, "message": error.message},
     )
     return web.Response(text=html, status=error.status, headers=error.headers, content_type="text/html")

@@ -61,8 +61,8 @@ class Login:
         return result
 
     def _page(self, request: web.Request, target: str, problem: str | Message, status: int) -> web.Response:
-        found = {"target": target, "problem": problem}
-        html = render(self._context, "login.html", request, self._context.poller.snapshot, (), found)
+        values = {"target": target, "problem": problem}
+        html = render(self._context, "login.html", request, self._context.poller.snapshot, (), values)
         return web.Response(text=html, status=status, content_type="text/html")
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:

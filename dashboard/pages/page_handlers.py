@@ -108,9 +108,9 @@ class Pages:
         request: web.Request,
         snapshot: Snapshot,
         topics: tuple[str, ...],
-        found: dict[str, Any],
+        values: dict[str, Any],
     ) -> str:
-        return render(self._context, template, request, snapshot, topics, found)
+        return render(self._context, template, request, snapshot, topics, values)
 
     async def process(self, request: web.Request) -> web.Response:
         """One process with its log. Not kept: the log has no version."""
@@ -121,15 +121,15 @@ class Pages:
         opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
         topics = ("status", "processes")
         if process is None:
-            known = [one.name for one in snapshot.processes]
-            found: dict[str, Any] = {
+            known = [process.name for process in snapshot.processes]
+            values: dict[str, Any] = {
                 "name": name,
                 "opened": opened,
-                "said": not_found("process", name, known).message,
+                "message": not_found("process", name, known).message,
             }
             # A page that is open and asks what it is to show now is told so; for it, this is no failure.
             return web.Response(
-                text=self._render("gone.html", request, snapshot, topics, found),
+                text=self._render("gone.html", request, snapshot, topics, values),
                 status=404 if opened else 200,
                 content_type="text/html",
             )
@@ -144,9 +144,9 @@ class Pages:
             except ApiError as error:
                 problem = error.message
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
-        found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
+        values = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
         return web.Response(
-            text=self._render("process.html", request, snapshot, topics, found), content_type="text/html"
+            text=self._render("process.html", request, snapshot, topics, values), content_type="text/html"
         )
 
     async def try_it(self, request: web.Request) -> web.Response:
@@ -155,26 +155,26 @@ class Pages:
         snapshot = await self._context.poller.recent(KNOWN_S)
         groups = [group for group in snapshot.groups() if group.slots]
         wanted = request.query.get("group", "")
-        group = next((one for one in groups if wanted in (one.name, str(one.group))), None)
+        group = next((group for group in groups if wanted in (group.name, str(group.group))), None)
         group = group or next(iter(groups), None)
-        told = await self._context.method_cache.of(group.group) if group is not None else None
+        known = await self._context.method_cache.of(group.group) if group is not None else None
 
         def build() -> dict[str, Any]:
-            found: dict[str, Any] = {
+            values: dict[str, Any] = {
                 "groups": groups,
                 "group": group,
                 "methods": (),
                 "silent": {},
                 "problem": "",
             }
-            if group is not None and told is not None:
-                declared = methods.merge(group, told.answers)
-                found |= {"methods": declared.methods, "silent": declared.silent}
-                if told.error is not None:
-                    found["problem"] = not_told(snapshot, group, told.error)
-            return found
+            if group is not None and known is not None:
+                declared = methods.merge(group, known.answers)
+                values |= {"methods": declared.methods, "silent": declared.silent}
+                if known.error is not None:
+                    values["problem"] = not_told(snapshot, group, known.error)
+            return values
 
-        version = (group.group, told.number) if group is not None and told is not None else None
+        version = (group.group, known.number) if group is not None and known is not None else None
         return self._kept_or_made("try", request, snapshot, ("status", "routes"), build, version)
 
     def _overview(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
@@ -195,10 +195,10 @@ class Pages:
         return {"services": services, "spark": spark, "jobs": jobs, "scalable": scalable}
 
     def _events(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-        asked = _asked(EventsQuery, request)
+        query = _parse_query(EventsQuery, request)
         journal = self._context.journal
-        page = page_of(journal, asked, language_of(request))
-        return {"events": page.events, "page": page, "asked": asked, "kinds": journal.kinds()}
+        page = page_of(journal, query, language_of(request))
+        return {"events": page.events, "page": page, "query": query, "kinds": journal.kinds()}
 
     def _event(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         event = event_of(self._context.journal, request.match_info["number"])
@@ -214,7 +214,7 @@ def _operations() -> list[tuple[str, list[api_reference.Operation]]]:
     return api_reference.by_tag(document())
 
 
-def _asked(model: Any, request: web.Request) -> Any:
+def _parse_query(model: Any, request: web.Request) -> Any:
     """The query as the API's model; what is not known there is ignored here, what is wrong is said."""
     given = {key: value for key, value in request.query.items() if key in model.model_fields and value != ""}
     try:
@@ -228,7 +228,7 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
     places = None
     if request.query.get("key"):
         try:
-            places = place_key(snapshot, _asked(KeyQuery, request))
+            places = place_key(snapshot, _parse_query(KeyQuery, request))
         except ApiError as error:
             problem = error.message
     return {
@@ -244,9 +244,9 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _connections(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-    asked = _asked(ConnectionsQuery, request)
-    limit = min(asked.limit, list_query.PAGE_SIZE)
-    found = [row for row in snapshot.connections if asked.router in ("", row.router)]
-    page = list_query.select(found, asked.q, asked.sort, asked.offset, limit)
-    closed = [row for row in list_query.closed(snapshot, asked.q) if asked.router in ("", row.router)]
-    return {"page": page, "asked": asked, "closed": closed, "most_closed": MOST_CLOSED}
+    query = _parse_query(ConnectionsQuery, request)
+    limit = min(query.limit, list_query.PAGE_SIZE)
+    rows = [row for row in snapshot.connections if query.router in ("", row.router)]
+    page = list_query.select(rows, query.q, query.sort, query.offset, limit)
+    closed = [row for row in list_query.closed(snapshot, query.q) if query.router in ("", row.router)]
+    return {"page": page, "query": query, "closed": closed, "most_closed": MOST_CLOSED}
