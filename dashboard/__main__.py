@@ -128,13 +128,13 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
-    keys = Tokens(read_tokens(run_dir))
+    tokens = Tokens(read_tokens(run_dir))
     source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
-        feed=Poller(source),
-        keys=keys,
+        poller=Poller(source),
+        tokens=tokens,
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(
             port=port,
