@@ -65,7 +65,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check(options: argparse.Namespace) -> tuple[Network, ...]:
-    """The trusted proxies. Raises `ConfigError` for what would be unsafe or cannot work."""
+    """Check the options; returns the trusted proxies. Raises `ConfigError` for options that are unsafe or cannot work."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigError("--tls-cert and --tls-key go together", key="--tls-cert")
     if not is_loopback(options.host) and not options.tls_cert and not options.allow_plaintext:
@@ -89,7 +89,7 @@ def check(options: argparse.Namespace) -> tuple[Network, ...]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises `ConfigError` that names the process which holds the port."""
+    """Bind a listening socket. Raises `ConfigError` that names the process which holds the port."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -110,7 +110,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _holder(port: int) -> str:
-    """` by python3 (pid 12)`, where the system lets us see it."""
+    """Holder of a port as ` by python3 (pid 12)`; empty where the system does not show it."""
     try:
         for row in psutil.net_connections("tcp"):
             if row.status == psutil.CONN_LISTEN and row.laddr and row.laddr.port == port and row.pid:
@@ -121,7 +121,7 @@ def _holder(port: int) -> str:
 
 
 async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     proxies = check(options)
     tls: ssl.SSLContext | None = None
     if options.tls_cert:

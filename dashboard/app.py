@@ -1,4 +1,4 @@
-"""The application: everything put together."""
+"""The aiohttp application, assembled from its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dashboard.pages.templating import prepare
 
 
 def make_app(context: Context) -> web.Application:
-    """The dashboard over one poller; starting the application starts the poller, stopping it ends it."""
+    """Create the application over a context; the poller starts and stops with it."""
     app = web.Application(middlewares=MIDDLEWARES)
     app[CONTEXT] = context
     add_routes(app)
@@ -56,5 +56,5 @@ async def _run_poller(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _let_go(app: web.Application) -> None:
-    """Open event streams end by themselves; the server waits for them only a moment."""
+    """Release open event streams, for which the server waits only a moment."""
     app[CONTEXT].poller.finish()

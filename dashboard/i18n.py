@@ -1,6 +1,6 @@
-"""The reader's language: the dashboard's own catalogues beside luabus' English, and which of them a browser asks for.
+"""Localization: the dashboard's catalogues beside luabus' English, and the choice of language by `Accept-Language`.
 
-Everything that is told is a `Message` (code and values) until a page, an answer or a stream is written for somebody.
+A text is a `Message` (code and values) until a page, an answer or a stream is written for a reader.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from luabus.messages import Message, add_catalogue, known_codes
 
 LANGUAGES: Final = ("en", "zh")
 CATALOGUES: Final = Path(__file__).parent / "static" / "locale"
-"""A file per language, templates by code; the scripts in the pages read the same ones."""
+"""Folder of the catalogues, one file per language, templates by code; the pages' scripts read the same files."""
 
 
 def _load() -> None:
@@ -25,7 +25,7 @@ _load()
 
 
 class Invalid(ValueError):
-    """What came in does not fit; `message` says why."""
+    """Input that does not validate; `message` says why."""
 
     def __init__(self, message: Message) -> None:
         super().__init__(str(message))
@@ -33,7 +33,7 @@ class Invalid(ValueError):
 
 
 def word(name: str) -> Message:
-    """A state, verb, role or kind by its name, or any text by its code; what has no text stays as it is."""
+    """Message for a state, verb, role or kind by its name, or for a code; a name without a text stays as it is."""
     code = name if "." in name else f"word.{name.replace(' ', '-')}"
     return Message(code) if code in known_codes("en") else Message.verbatim(name)
 

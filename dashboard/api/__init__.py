@@ -1,1 +1,1 @@
-"""The HTTP API: one module for each kind of thing that is asked."""
+"""HTTP API, one module per kind of resource."""

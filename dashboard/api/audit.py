@@ -1,9 +1,9 @@
-"""Every verb is written down with who asked for it and what became of it; and the poller looks again, so that what is asked after
-the answer shows the change.
+"""Audit of the verbs: each is recorded with its caller and its outcome, and followed by a poll, so that later requests see the
+change.
 
-Changes of the cluster are in one log, the launcher's: what it did it writes down itself, with who asked; what was done at the
-routers it is told; and the journal gets both from there. Refusals, what nobody knows the end of, requests that were sent, and
-what no launcher can be told are in the journal alone.
+Changes of the cluster are in one log, the launcher's: it records its own acts with their caller, it is sent a note of changes at
+the routers, and the journal gets both from there. Refusals, unknown outcomes, calls of services, and changes while no launcher
+answers are in the journal alone.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from luabus.errors import ConnectionLost, LuabusError, RequestTimeout, explain
 from luabus.messages import Message
 
 NOTE_TIMEOUT_S: Final = 1.0
-"""A launcher that hangs does not hold up what has been done already."""
+"""Timeout of the note to the launcher: one that hangs does not hold up a change that is done."""
 
 
 def who(caller: Caller | None) -> dict[str, str]:
-    """As the launcher writes it down."""
+    """The caller as the launcher records it."""
     return {"by": f"{caller} (dashboard)", "from": caller.address} if caller else {}
 
 
 class audited:
-    """Around a verb. `text` says what was done; it may be made more exact within. `where` it is done: `bus` changes nothing."""
+    """Context manager that records a verb. `text` is what was done, and may be replaced within; `where` it is done: `bus` changes
+    nothing."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class audited:
         self._context.journal.add(self._kind, self._subject, message, "warn" if failed else "ok", by, origin)
 
     async def _noted(self) -> bool:
-        """Whether the launcher took it into its event log."""
+        """Send the launcher a note of the change; returns whether its event log took it."""
         tell = self._context.poller.source.tell
         message = self.text.as_map()
         try:
@@ -76,7 +77,7 @@ class audited:
 
 
 def outcome(error: LuabusError | ApiError) -> Message:
-    """What became of a verb that ended so."""
+    """Outcome of a verb that ended with this error."""
     if isinstance(error, RequestTimeout | ConnectionLost):
         return Message("verb.not-known-whether-it-was-carried")
     return Message("word.failed") if isinstance(error, ApiError) else Message("word.refused")

@@ -1,4 +1,4 @@
-"""Try it: what a service declares, and a request sent from here to any route."""
+"""Endpoints of "try it": the methods of a group, and a request to any route."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def declared(call: Call) -> GroupMethods:
 
 
 async def methods_of(context: Context, wanted: str) -> GroupMethods:
-    """As the group told within the last seconds. Raises 404 for an unknown group, and what the bus raises."""
+    """Methods of a group from the cache. Raises 404 for an unknown group, and what the bus raises."""
     group = known_group(context.poller.snapshot, wanted)
     known = await context.method_cache.of(group.group)
     if known.error is not None:
@@ -54,7 +54,7 @@ async def methods_of(context: Context, wanted: str) -> GroupMethods:
 
 
 def not_told(snapshot: Snapshot, group: GroupState, error: LuabusError) -> Message:
-    """Why it is not known now what a group declares."""
+    """Message why a group's methods are not known now."""
     if not snapshot.routed:
         return Message("verb.no-router-answers-what-declares-cannot", group=group.name)
     return Message("verb.what-declares-could-not-be-asked", group=group.name, why=str(error))
@@ -92,7 +92,7 @@ async def call_route(call: Call) -> Called | Consequence:
 
 
 async def send(context: Context, caller: Caller | None, request: CallRequest) -> Called:
-    """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
+    """Send a request, collect its answers. A handler's error is an answer; raises when no instance was reached or answered."""
     snapshot = context.poller.snapshot
     group, reached = preview_routing.routed_to(snapshot, request.route)
     text = request_text.called(request)
@@ -131,7 +131,7 @@ async def _answers(context: Context, request: CallRequest) -> list[Answer]:
         )
     except LuabusError as error:
         by = error.answered_by
-        # Arguments that do not fit, and a method that is not there, are faults of the request: no handler has run.
+        # Wrong arguments and an unknown method are faults of the request: no handler has run.
         raised = by is not None and not isinstance(error, BadArguments | UnknownMethod)
         if not (raised or isinstance(error, RemoteError)):
             raise

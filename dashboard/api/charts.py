@@ -1,4 +1,4 @@
-"""The figures of the last quarter of an hour and of the last day: as the API gives them and as small drawings in pages."""
+"""Charts of the last quarter of an hour and the last day, for the API and as sparklines in pages."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def sparkline(history: History, kind: str, of: str, now: float, width: float = 9
 
 
 def _thinned(values: Sequence[float | None], points: int = 60) -> list[float | None]:
-    """Means of neighbours, so that a small drawing has no more points than it can show."""
+    """Downsample by means, so that a small drawing has no more points than it can show."""
     size = max(1, len(values) // points)
     groups = ([v for v in values[n : n + size] if v is not None] for n in range(0, len(values), size))
     return [sum(group) / len(group) if group else None for group in groups]
 
 
 def path(values: Sequence[float | None], width: float, height: float) -> str:
-    """A line through the values, broken where one is missing."""
+    """SVG path through the values, broken where one is missing."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ""

@@ -1,4 +1,4 @@
-"""The HTTP API: what one can ask (`GET`) and what one can do (`POST`); the pages' buttons come through the same doors.
+"""Endpoints of the cluster: its state (`GET`) and the verbs (`POST`), which the pages' buttons use as well.
 
 Every verb takes `?preview=true`: then nothing is done, and the answer says what would happen.
 """
@@ -137,7 +137,7 @@ async def key(call: Call) -> KeyPlaces:
 
 
 def place_key(snapshot: Any, query: KeyQuery) -> KeyPlaces:
-    """Shared with the page. Raises 404 for an unknown group, 422 for a number that is none."""
+    """Place of a key at each router, for the API and the page. Raises 404 for an unknown group, 422 for an invalid number."""
     groups = snapshot.groups()
     group = next((group for group in groups if query.group in (str(group.group), group.name)), None)
     if group is None:

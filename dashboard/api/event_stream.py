@@ -1,7 +1,7 @@
-"""Server-sent events: a snapshot of each topic, then what changed in it.
+"""Event stream: server-sent events with a snapshot of each topic, then its changes.
 
-A reader that is slow skips what lies between: it is woken, and gets the difference between what it was sent last and what is
-known now. So nothing queues up for it.
+A slow reader skips intermediate states: it is woken, and gets the difference between what it was sent last and the snapshot of
+now. So nothing queues up for it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from luabus.cluster.state import ConnectionState, Process
 from luabus.messages import Message
 
 HEARTBEAT_S: Final = 10.0
-"""An `alive` so often at least: proxies keep the connection, and the reader can tell that it is alive."""
+"""Interval of `alive` events: they keep a proxy's connection, and show the reader that the stream lives."""
 NOTICE_HEARTBEAT_S: Final = 1.0
-"""The same for notices, which pages listen to: within seconds they say when what they show may be old."""
+"""The same for notices, which pages listen to: within seconds they show that their state may be stale."""
 MOST_READERS: Final = 500
 
 _process: TypeAdapter[Any] = TypeAdapter(Process)
@@ -58,13 +58,13 @@ class StreamQuery(RequestModel):
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows that are new or changed, and the keys of those that are gone."""
+    """Rows that are new or changed, and keys of those removed."""
     changed = {key: row for key, row in new.items() if old.get(key) != row}
     return {"changed": changed, "removed": [key for key in old if key not in new]}
 
 
 def message(event: str, data: Any) -> bytes:
-    """One event on the wire. JSON has no raw line breaks, so one `data:` line carries it."""
+    """Encode one event. JSON has no raw line breaks, so one `data:` line carries it."""
     return f"event: {event}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
 
 
@@ -93,7 +93,7 @@ async def stream(call: Call) -> web.StreamResponse:
     await response.prepare(call.request)
     send = _notices(topics) if call.query.notices else _changes(call.context, topics)
     heartbeat_s = NOTICE_HEARTBEAT_S if call.query.notices else HEARTBEAT_S
-    # A reader that goes away is no error: it was here to be left.
+    # A reader that disconnects is no error.
     with poller.watching(), suppress(ConnectionResetError):
         await response.write(b"retry: 1000\n\n")
         await _follow(response, poller, topics, send, heartbeat_s)
@@ -162,7 +162,7 @@ def _changes(context: Context, topics: Sequence[str]) -> Sender:
 
 
 def _rows(topic: str, snapshot: Snapshot) -> Rows:
-    """Rows by the key that a change names them with: a process by its name, a connection by router and token."""
+    """Rows by key: a process by its name, a connection by router and token."""
     if topic == "processes":
         return {row.name: _dump(row) for row in snapshot.processes}
     return {f"{row.router}/{row.token}": _dump(row) for row in snapshot.connections}

@@ -1,5 +1,5 @@
-"""What happened, as the API and the pages show it: lists that are read on from a number in both directions, and each event by
-its number, which is its address for ever."""
+"""Event history for the API and the pages: lists that are read on from a number in both directions, and single events by
+number, which is their permanent address."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def one_event(call: Call) -> Event:
 
 
 def event_of(journal: Journal, number: str) -> Entry:
-    """Shared with the page. Raises 404 for one that is not kept any more, is not there yet, or is no number."""
+    """Event by number, for the API and the page. Raises 404 when it is no longer kept, not there yet, or no number."""
     known = number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
     event = journal.get(int(number)) if known else None
     if event is not None:
@@ -87,7 +87,7 @@ def event_of(journal: Journal, number: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events, newest first. `older` and `newer` are the queries of the pages beside it; None where there is nothing."""
+    """One page of events, newest first. `older` and `newer` are the queries of the adjacent pages; None without one."""
 
     events: tuple[Entry, ...]
     older: Mapping[str, Any] | None
@@ -95,7 +95,7 @@ class Page:
 
 
 def page_of(journal: Journal, query: EventsQuery, language: str = "en") -> Page:
-    """What one page shows; the newest page is the one that names no number, and so goes on with what happens."""
+    """Page for a query. The query of the newest page names no number, so that it follows new events."""
     events = _find(journal, query, language)
     first = events[0].seq if events else query.after + 1 if query.after else query.before
     last = events[-1].seq if events else query.before - 1 if query.before else query.after
@@ -112,7 +112,7 @@ def page_of(journal: Journal, query: EventsQuery, language: str = "en") -> Page:
 
 
 def neighbours(journal: Journal, event: Entry) -> tuple[Entry | None, Entry | None]:
-    """The events before and after this one; None where it is the oldest or the newest."""
+    """Events before and after this one; None at either end."""
     before = journal.find(limit=1, before=event.seq)
     after = journal.find(limit=1, after=event.seq)
     return (before[0] if before else None, after[0] if after else None)

@@ -1,7 +1,7 @@
-"""The API's lists, all asked for alike: words that must occur, a column to sort by, and a page of the rows.
+"""Lists of the API, with one query for all: words that must occur, a column to sort by, a page of the rows.
 
-The header `X-Total-Count` has the number of rows that fit, before paging. What happened is not among them: events are without an
-end, and are read on from a number (`GET /api/v1/history`).
+The header `X-Total-Count` has the number of matching rows, before paging. Events are not among the lists: they have no end, and
+are read on from a number (`GET /api/v1/history`).
 """
 
 from __future__ import annotations

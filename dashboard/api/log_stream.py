@@ -1,4 +1,4 @@
-"""The logs of processes as they are written: server-sent events, one line of the launcher's per log and reader."""
+"""Log streams: server-sent events with the lines of processes, one connection to the launcher per log and reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from luabus.errors import LuabusError
 from luabus.messages import Message
 
 MOST_TAILS: Final = 32
-"""Logs followed at once; each holds a connection to the launcher."""
+"""Limit of logs followed at once; each holds a connection to the launcher."""
 
 Shape = Callable[[str, Sequence[str]], Any]
 
@@ -62,7 +62,7 @@ async def follow(call: Call) -> web.StreamResponse:
     problems=(404, 502, 503, 504),
 )
 async def follow_several(call: Call) -> web.StreamResponse:
-    """One that is gone is left out, so that the others are still heard of."""
+    """Follow several logs; unknown processes are left out. Raises 404 when none is known."""
     wanted = dict.fromkeys(call.query.names.split(","))
     known = [process.name for process in call.snapshot.processes]
     names = [name for name in wanted if name in known]

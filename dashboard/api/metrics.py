@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, made from what is known at the moment of the scrape.
+"""Prometheus metrics (`/metrics`), made from the snapshot at each scrape.
 
 Labels are names of routers, groups and processes: the cluster's configuration bounds them.
 """
@@ -32,7 +32,7 @@ STATES = ("starting", "running", "backoff", "stopping", "exited", "failed")
 
 
 class ClusterCollector(Collector):
-    """Reads the poller's snapshot at each scrape: nothing is counted twice, nothing lingers after its process is gone."""
+    """Collector over the poller's snapshot: nothing is counted twice, nothing lingers after its process is gone."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
@@ -50,7 +50,7 @@ class ClusterCollector(Collector):
 
 
 def registry(poller: Poller) -> CollectorRegistry:
-    """A registry of our own: the library's global one belongs to whoever else runs in this process."""
+    """Create a registry of its own: the library's global one is shared with everything else in the process."""
     collectors = CollectorRegistry(auto_describe=False)
     collectors.register(ClusterCollector(poller))
     return collectors
@@ -92,7 +92,7 @@ def _routers(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _router_totals(snapshot: Snapshot) -> Iterator[Metric]:
-    """What a router counts since its start; it begins again at zero with the router, as a counter may."""
+    """Counters of the routers since their start; reset with the router, as a counter may be."""
     answering = [
         (router.name, router.stats) for router in snapshot.routers if router.connected and router.stats
     ]

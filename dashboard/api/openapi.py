@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of endpoints and the models; nothing in it is written twice."""
+"""OpenAPI 3.1 document, made from the table of endpoints and the models; nothing in it is written twice."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def document(prefix: str = "") -> dict[str, Any]:
 
 
 def in_english(part: Any) -> Any:
-    """A part of the document with the texts of its codes."""
+    """Part of the document with its codes as English texts."""
     if isinstance(part, Mapping):
         return {
             key: str(word(value)) if key in _READ and isinstance(value, str) else in_english(value)

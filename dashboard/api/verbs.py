@@ -1,4 +1,4 @@
-"""The verbs: check the names, say what would happen or do it, have it written down."""
+"""Verbs: check names, preview or carry out, record."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ _AT_ROUTERS: Final[Mapping[str, Callable[..., Awaitable[Registered | Done | Cons
 async def run(
     verb: Verb, context: Context, caller: Caller | None, request: Any, preview: bool
 ) -> Registered | Done | Consequence:
-    """Do what a row of the table says, or tell what would follow."""
+    """Carry out a verb of the table, or preview it."""
     if verb.via == "routers":
         return await _AT_ROUTERS[verb.name](context, caller, request, preview)
     snapshot = context.poller.snapshot
@@ -151,7 +151,7 @@ async def run(
 
 
 def _checked(snapshot: Snapshot, verb: Verb, request: Any) -> tuple[str, dict[str, Any]]:
-    """Whom it is about, and what else it is told, by name. Raises 404 for whom nobody knows, 422 for no signal."""
+    """Subject and further values by name, checked. Raises 404 for an unknown subject, 422 for an unknown signal."""
     if verb.takes is Takes.COUNT:
         known_name(snapshot, request.service, snapshot.services())
         if request.service in NEVER_SCALED:
@@ -169,7 +169,7 @@ def _checked(snapshot: Snapshot, verb: Verb, request: Any) -> tuple[str, dict[st
 async def _work(
     context: Context, caller: Caller | None, verb: Verb, name: str, values: Mapping[str, Any]
 ) -> Done:
-    """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
+    """Run a long operation of the launcher as a job. Returns when it has begun, or is done."""
     work = context.poller.source.tell(
         verb.name, name, *values.values(), {**who(caller), "wait": True}, timeout=WORK_TIMEOUT_S
     )
@@ -209,7 +209,7 @@ def log_texts(answer: Any) -> Iterable[str]:
 
 
 def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:
-    """404 with a suggestion, or 503 when nobody could know."""
+    """Check a name. Raises 404 with a suggestion, or 503 when no names are known without the launcher."""
     known = list(names)
     if name in known:
         return
@@ -237,7 +237,7 @@ def _no_router(service_id: str, given: str) -> None:
 
 
 def consequence(effects: preview_routing.Preview, caller: Caller | None) -> Consequence:
-    """In the language of who asks."""
+    """Preview in the caller's language."""
     title, sentences, danger = effects
     language = spoken_by(caller)
     return Consequence(
@@ -248,7 +248,7 @@ def consequence(effects: preview_routing.Preview, caller: Caller | None) -> Cons
 
 
 def spoken_by(caller: Caller | None) -> str:
-    """English for a program that names none."""
+    """Language of a caller; English for a program that names none."""
     return caller.language if caller else "en"
 
 

@@ -1,1 +1,1 @@
-"""What the dashboard knows: collected from routers, services and the launcher, and kept."""
+"""Collection: polls routers, services and the launcher, and keeps snapshots, events and time series."""

@@ -1,7 +1,7 @@
-"""Where the facts come from: the routers over the bus, and the launcher over its control channel.
+"""Access to a cluster: its routers over the bus, its launcher over the control channel.
 
-`Source` is what the poller and the verbs need; `ClusterSource` is the one that talks to a cluster. Nothing here remembers or
-decides: every method asks once and raises a typed `luabus` error when the answer does not come.
+`Source` is the interface that the poller and the verbs use, `ClusterSource` its implementation. It is stateless: every method
+sends one request, and raises a typed `luabus` error when no answer comes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from luabus.cluster.control_client import ControlClient
 from luabus.errors import ConfigError, LuabusError
 
 ASK_TIMEOUT_S: Final = 3.0
-"""How long the launcher may take to answer a question."""
+"""Timeout of a read request to the launcher."""
 VERB_TIMEOUT_S: Final = 30.0
-"""How long it may take for a verb that is done at once."""
+"""Timeout of a verb that is done at once."""
 CONNECT_TIMEOUT_S: Final = 2.0
 
 
 class RouterLink(NamedTuple):
-    """A configured router, and whether it answers now."""
+    """A configured router and whether it is connected."""
 
     name: str
     address: str
@@ -31,7 +31,7 @@ class RouterLink(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back to a request: from whom (None when a router spoke for nobody), the value or the error."""
+    """One answer to a request: the instance (None when a router answered), and the value or the error."""
 
     service_id: str | None
     value: Any
@@ -39,12 +39,12 @@ class Answer(NamedTuple):
 
 
 class Source(Protocol):
-    """What the dashboard needs of a cluster."""
+    """A cluster as the dashboard uses it."""
 
     cluster: str
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Begin to connect; call `changed` whenever something is known to have changed."""
+        """Start connecting; `changed` is called whenever a table or a connection changed."""
         ...
 
     async def stop(self) -> None: ...
@@ -70,30 +70,30 @@ class Source(Protocol):
     async def close_connection(self, router: str, token: int) -> Any: ...
 
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
-        """What every instance of a group declares: `{service_id: the list, or an error}`."""
+        """Methods that each instance of a group declares: `{service_id: the list, or an error}`."""
         ...
 
     async def call(
         self, route: str, method: str, args: Sequence[Any], timeout: float, one_way: bool
     ) -> list[Answer]:
-        """Send to a route such as `hash:mail:alice`. One way there is no answer; a broadcast has many."""
+        """Call a method on a route such as `hash:mail:alice`. One way gives no answer, a broadcast several."""
         ...
 
     def follow(self, name: str, lines: int) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]:
-        """The newest lines that a process wrote, and then each as it comes, until the launcher ends."""
+        """Follow a process' log: the newest `lines`, then each new one, until the launcher ends."""
         ...
 
     async def ask(self, method: str, *args: Any) -> Any:
-        """Ask the launcher something."""
+        """Send a read request to the launcher."""
         ...
 
     async def tell(self, method: str, *args: Any, timeout: float = VERB_TIMEOUT_S) -> Any:
-        """Have the launcher do something; waits longer than `ask`."""
+        """Send a verb to the launcher; the timeout is longer than that of `ask`."""
         ...
 
 
 class ClusterSource:
-    """A launched cluster, or routers alone: what the `LUABUS_*` environment names.
+    """The cluster that the `LUABUS_*` environment names: launched, or routers alone.
 
     Raises `ConfigError` when that names no router, or when the secret cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Work that the launcher does for a while: a rolling restart, a scaling. How far it is, and how it ended."""
+"""Jobs: long operations of the launcher such as a rolling restart or a scaling, with progress and outcome."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import Process
 
 AT_ONCE_S: Final = 0.3
-"""A refusal comes within this; what takes longer has begun."""
+"""An operation that is refused fails within this; one that takes longer has begun."""
 KEPT: Final = 20
 SHOWN_S: Final = 15.0
-"""A job that went well is shown so long after its end; one that did not, twenty times as long."""
+"""How long a job is shown after it succeeded; twenty times as long after it failed."""
 
 
 @dataclass
@@ -31,12 +31,12 @@ class _Running:
     ok: bool = True
     text: str = ""
     reached: int | None = None
-    """How far it came in the end; None while that may change."""
+    """Final progress; None while it may change."""
 
 
 class Jobs:
-    """`begin` starts one and waits a moment for a refusal; `changed` is called when one ends. `look` gives the cluster as it is
-    then: what becomes of its processes later is no doing of the job."""
+    """Runs jobs: `begin` starts one and waits a moment for a refusal, `changed` is called when one ends, `look` polls the cluster
+    for its final progress."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -54,7 +54,7 @@ class Jobs:
         snapshot: Snapshot,
         wanted: int | None = None,
     ) -> tuple[int, Any]:
-        """The job's number, and what the work returned if it is done already. Raises what it raised within a moment."""
+        """Start a job; returns its number, and the result if it is done within AT_ONCE_S. Raises what it raised by then."""
         task = asyncio.create_task(work, name=f"dashboard {verb} {name}")
         before = {process.name: process.pid for process in _targets(snapshot, name)}
         job = _Running(self._next, verb, name, self._now(), wanted, before, task)
@@ -87,7 +87,7 @@ class Jobs:
         self.changed()
 
     def shown(self, snapshot: Snapshot) -> tuple[Job, ...]:
-        """Those under way, and those that ended not long ago."""
+        """Jobs that run, and those that ended lately."""
         now = self._now()
         return tuple(
             _shown(job, snapshot)
@@ -96,7 +96,7 @@ class Jobs:
         )
 
     async def stop(self) -> None:
-        """Wait for nothing any more; the launcher goes on with what it has begun."""
+        """Cancel the waiting; the launcher finishes what it has begun."""
         for job in self._jobs:
             job.task.cancel()
         await asyncio.gather(*(job.task for job in self._jobs), return_exceptions=True)
@@ -108,7 +108,7 @@ def _targets(snapshot: Snapshot, name: str) -> list[Process]:
 
 
 def _progress(job: _Running, snapshot: Snapshot) -> tuple[int, int]:
-    """How many processes are as they shall be, of how many."""
+    """Number of processes in the desired state, and of all concerned."""
     now = _targets(snapshot, job.name)
     total = job.wanted if job.wanted is not None else len(job.before)
     if job.verb == "stop":

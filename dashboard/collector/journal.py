@@ -1,7 +1,7 @@
-"""What happened: one bounded list of events, kept on disk so that it outlives the dashboard.
+"""Journal: a bounded list of events, kept on disk so that it outlives the dashboard.
 
-A file of JSON lines. When it has grown to twice what is kept it is written anew with the newest half, so it stays bounded. What
-cannot be written, on a full disk, is owed, and written as soon as that is possible.
+The file has JSON lines. At twice the events kept it is rewritten with the newest half, so it stays bounded. Events that cannot
+be written, on a full disk, are owed, and written as soon as that is possible.
 
 An event's number is its address, and never given out twice. A small file beside the events has the last one. It is written
 before the event is, and in place, which needs no room: whether the dashboard was killed in the middle of a line, or had no room
@@ -29,7 +29,7 @@ from luabus.messages import Message, of_map
 log = logging.getLogger("dashboard.journal")
 
 KEPT: Final = 5000
-"""Events kept: some weeks of a calm cluster, 1 MB."""
+"""Number of events kept: some weeks of a calm cluster, 1 MB."""
 
 
 class Entry(Event):
@@ -76,7 +76,7 @@ class Journal:
         at: float | None = None,
         source: Literal["dashboard", "launcher"] = "dashboard",
     ) -> Entry:
-        """Write one event down. `at` in seconds since the epoch; now when None."""
+        """Append an event. `at` in seconds since the epoch; now when None."""
         written = _sayable(str(text))
         event = Entry(
             seq=self._claim(),
@@ -96,7 +96,7 @@ class Journal:
         return event
 
     def newest(self, source: str) -> Entry | None:
-        """The last event from there."""
+        """The last event from this source."""
         return next((event for event in reversed(self._events) if event.source == source), None)
 
     def get(self, number: int) -> Entry | None:
@@ -129,11 +129,11 @@ class Journal:
         return fitting[:limit] if after else fitting[-limit:]
 
     def kinds(self) -> list[str]:
-        """Which kinds of events there are."""
+        """Kinds of events that are kept."""
         return sorted({event.kind for event in self._events})
 
     def _read(self) -> int:
-        """Fill from the file; returns the highest number that was given to any line of it."""
+        """Load the file; returns the highest number that any of its lines was given."""
         if self._path is None or not self._path.exists():
             return 0
         try:
@@ -160,7 +160,7 @@ class Journal:
         return highest
 
     def _claimed(self) -> int:
-        """The last number that was given out, as the file for that says."""
+        """The last number given out, from the file beside the events; 0 without one."""
         if self._path is None:
             return 0
         try:
@@ -173,7 +173,7 @@ class Journal:
         number = self._next
         self._next += 1
         if self._path is not None:
-            # Where this is not possible, what is written of the events tells their numbers as well.
+            # Where this is not possible, the written events have their numbers as well.
             with suppress(OSError):
                 file = os.open(_claims(self._path), os.O_WRONLY | os.O_CREAT, 0o600)
                 try:
@@ -208,7 +208,7 @@ class Journal:
             log.info("events are written to %s again", self._path)
 
     def _append(self, path: Path) -> None:
-        """All that is owed or none of it."""
+        """Append all owed events, or none."""
         size = path.stat().st_size if path.exists() else 0
         try:
             with open(path, "ab", opener=_private) as file:
@@ -227,7 +227,7 @@ def _claims(path: Path) -> Path:
 
 
 def _private(path: str, flags: int) -> int:
-    """Opens for the owner alone: who did what, and what services say of themselves, is not for every user of the machine."""
+    """Open for the owner alone: who did what, and what services report, is not for every user of the machine."""
     number = os.open(path, flags, 0o600)
     if os.name == "posix":
         os.fchmod(number, 0o600)  # one that an earlier version made

@@ -1,4 +1,4 @@
-"""What the services declare, and how their handlers do: asked of each group now and then, and kept for all who look."""
+"""Cache of method descriptors and metrics: requested per group when old, and shared by all readers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dashboard.collector.poller import Poller
 from luabus.errors import LuabusError
 
 KEPT_S: Final = 15.0
-"""An answer is shown so long: longer than the rounds of `handlers`, so that as a rule nobody waits, and pages ask nothing."""
+"""Lifetime of an answer: longer than the sampler's interval, so that as a rule no page waits or sends a request."""
 PATIENCE_S: Final = 2.0
 
 
 class MethodAnswers(NamedTuple):
-    """The last answers by service id (a list, or an error); `error` when the group could not be asked after that. `number` is
-    another one after each time that it was asked."""
+    """Last answers by service id (a list, or an error); `error` when a later request to the group failed. `number` is that of the
+    request: a version."""
 
     answers: Mapping[str, Any]
     error: LuabusError | None
@@ -27,7 +27,7 @@ class MethodAnswers(NamedTuple):
 
 
 class MethodCache:
-    """One broadcast request serves all who want to know at that moment, and for a while after it."""
+    """Answers of each group; concurrent readers share one broadcast request."""
 
     def __init__(self, poller: Poller, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.poller = poller
@@ -38,7 +38,7 @@ class MethodCache:
         self._number = 0
 
     async def of(self, group: int) -> MethodAnswers:
-        """What is known; asks when that is old, when the routing tables are others now, or after `forget`."""
+        """The cached answers; requested anew when they are old, when the routing tables changed, or after `forget`."""
         known = self._known.get(group)
         if (
             known is not None
@@ -50,7 +50,7 @@ class MethodCache:
         return await self.ask(group)
 
     async def ask(self, group: int) -> MethodAnswers:
-        """Ask now, or wait for the answers to who has just asked. Cancelling one who waits leaves the others theirs."""
+        """Request now, or join the request under way. Cancelling one waiter does not cancel the request."""
         task = self._requests.get(group)
         if task is None or group in self._forgotten:
             self._forgotten.discard(group)
@@ -59,7 +59,7 @@ class MethodCache:
         return await asyncio.shield(task)
 
     def forget(self, group: int) -> None:
-        """Something was called: what is known of the figures is old."""
+        """Invalidate a group's answers, after a call changed its metrics."""
         self._forgotten.add(group)
 
     async def stop(self) -> None:
@@ -81,7 +81,7 @@ class MethodCache:
             if self._requests.get(group) is asyncio.current_task():
                 del self._requests[group]
         known = MethodAnswers(answers, error, number, self._monotonic(), routes)
-        # Answers to a later question may have come before these.
+        # Answers to a later request may have come before these.
         if (kept := self._known.get(group)) is None or kept.number < number:
             self._known[group] = known
         return known

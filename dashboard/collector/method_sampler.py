@@ -1,4 +1,4 @@
-"""How the services' handlers do: asks every instance for its counts now and then, and gives the figures to the history."""
+"""Sampler of method metrics: requests the counts of every instance each EVERY_S, and adds rates and latencies to the history."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger("dashboard.handlers")
 EVERY_S: Final = 10.0
 
 Counts = tuple[int, int, list[int]]
-"""Calls, errors and the latency histogram of one instance, since its start."""
+"""Calls, errors and latency histogram of one instance since its start."""
 
 
 class MethodSampler:
-    """One broadcast request per group and round, however many pages are open. `look` is one round."""
+    """Samples all groups, with one broadcast request per group and round, however many pages are open."""
 
     def __init__(
         self, method_cache: MethodCache, history: History, now: Callable[[], float] = time.time
@@ -34,17 +34,17 @@ class MethodSampler:
         self._at = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Sample until cancelled."""
         while True:
             try:
                 await self.look()
             except (TypeError, ValueError, KeyError) as error:
-                # A service of another version may tell in another shape.
+                # A service of another version may answer in another shape.
                 log.warning("what a service says about its handlers is not understood: %s", error)
             await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
-        """Ask, and write down what was done since the look before."""
+        """Sample once: add the calls, errors and latencies since the sample before."""
         snapshot = self._method_cache.poller.snapshot
         groups = [group for group in snapshot.groups() if any(slot.token for slot in group.slots)]
         if not snapshot.routed or not groups:
@@ -73,7 +73,7 @@ class MethodSampler:
         compared = False
         for service_id, (calls, errors, buckets) in now.items():
             before = self._before.get(service_id)
-            # A new instance, or one that began again at zero, has no difference yet.
+            # A new instance, or one whose counters were reset, has no difference yet.
             if before is None or calls < before[0] or errors < before[1]:
                 continue
             compared = True
@@ -93,7 +93,7 @@ class MethodSampler:
 
 
 def counts(methods: list[Any]) -> Counts:
-    """The totals of one instance over all its own methods."""
+    """Totals of one instance over all its own methods."""
     stats = [
         method.get("stats") or {}
         for method in methods

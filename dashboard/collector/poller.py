@@ -1,7 +1,7 @@
-"""One poller for the whole dashboard process, however many pages are open.
+"""Poller: keeps the one snapshot of the cluster that all pages and API clients share, with a version per topic.
 
-It asks the source, keeps what it last knew of whatever does not answer, counts the changes of each topic and wakes those who
-wait. Asks each second while somebody looks, each five when nobody does, and at once when the bus says that a table changed.
+A peer that does not answer keeps its last known state. Polls each second while there are watchers, each five without, and at
+once when the bus says that a table changed; a changed topic gets a new version and wakes its waiters.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ log = logging.getLogger("dashboard.feed")
 WATCHED_S = 1.0
 UNWATCHED_S = 5.0
 REST_PER_LOOK = 3.0
-"""After a look the poller rests at least so many times as long as that took: ten thousand rows are looked at less often."""
+"""Pause after a poll, at least so many times its processor time: ten thousand rows are polled less often."""
 FRESH_S = 1.0
-"""A reader without a stream is shown nothing older: the poller looks first, once for all who ask at that moment."""
+"""Greatest age of the snapshot for a reader without a stream; an older one is polled first, once for all readers."""
 PATIENCE_S = 0.25
-"""How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
+"""Longest wait of such a reader; then it gets the snapshot as it is, for a peer that hangs is news too."""
 AFTER_CHANGE_S = 1.0
-"""How long the answer to a change waits for the look that shows it."""
+"""Longest wait of the answer to a change for the poll that shows it."""
 EVENTS_AT_ONCE = 2000
-"""As many as the launcher keeps: after a restart of the dashboard none is left out."""
+"""As many events as the launcher keeps: after a restart of the dashboard none is left out."""
 LEAST_GAP_S = 0.1
-"""Between two looks, however often the bus says that something changed."""
+"""Least time between two polls, however often the bus says that something changed."""
 
 _groups = TypeAdapter(tuple[GroupState, ...])
 _connections = TypeAdapter(tuple[ConnectionState, ...])
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class Poller:
-    """`snapshot` is what is known now. `changed(versions)` waits until a topic is newer than the caller's versions."""
+    """Polls a source. `snapshot` is the newest state; `changed(versions)` waits until a topic is newer than these versions."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Poller:
         self.snapshot = Snapshot(cluster=source.cluster, at=now(), versions=dict.fromkeys(TOPICS, 0))
         self.polls = 0
         self.changing = asyncio.Lock()
-        """Held from the look at the tables that an undo is made of until the change is done."""
+        """Held from reading the tables that an undo is made of until the change is done."""
         self.stopped = asyncio.Event()
         self._watchers = 0
         self._looking: asyncio.Task[None] | None = None
@@ -78,7 +78,7 @@ class Poller:
         self._launcher_event = 0
         self._launcher_pid: object = None
         self.on_look: Callable[[Snapshot, Snapshot, list[Mapping[str, Any]]], None] = lambda *seen: None
-        """Called after each look with the snapshots before and after, and what the launcher wrote down in between."""
+        """Called after each poll with the snapshots before and after, and the launcher's events in between."""
         self._observers: list[Callable[[Snapshot, Snapshot], None]] = []
 
     async def start(self) -> None:
@@ -87,7 +87,7 @@ class Poller:
         self._task = asyncio.create_task(self._run(), name="dashboard poller")
 
     def finish(self) -> None:
-        """Let those who follow the changes go, so that the server can end."""
+        """Wake and release the followers, so that the server can end."""
         self.stopped.set()
         self._wake()
 
@@ -100,31 +100,31 @@ class Poller:
         await self.source.stop()
 
     def kick(self) -> None:
-        """Look again at once."""
+        """Poll again at once."""
         self._kick.set()
 
     def observe(self, observer: Callable[[Snapshot, Snapshot], None]) -> None:
-        """Have `observer(old, new)` called after each look."""
+        """Call `observer(old, new)` after each poll."""
         self._observers.append(observer)
 
     def bump(self, topic: str) -> None:
-        """Say that a topic that is not polled (events) has changed."""
+        """Increase the version of a topic that is not polled, such as events."""
         self.snapshot = replace(self.snapshot, versions=_bumped(self.snapshot.versions, {topic}))
         self._wake()
 
     @property
     def stopping(self) -> bool:
-        """Whether those who follow shall go."""
+        """Whether followers shall end."""
         return self.stopped.is_set()
 
     @property
     def watchers(self) -> int:
-        """How many pages and API clients follow the changes now."""
+        """Number of pages and API clients that follow the changes."""
         return self._watchers
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While somebody looks, the poller looks more often."""
+        """Count as a watcher while inside; with watchers the poller polls more often."""
         self._watchers += 1
         if self._watchers == 1:
             self.kick()
@@ -134,7 +134,7 @@ class Poller:
             self._watchers -= 1
 
     async def changed(self, seen: Mapping[str, int], topics: Iterable[str]) -> Snapshot:
-        """The snapshot, as soon as one of `topics` is newer than in `seen`, or all ends. Cancelling loses nothing."""
+        """Wait until one of `topics` is newer than in `seen`, or the poller stops. Cancelling loses nothing."""
         wanted = tuple(topics)
         while not self.stopping and all(
             self.snapshot.versions[topic] == seen.get(topic, -1) for topic in wanted
@@ -143,14 +143,13 @@ class Poller:
         return self.snapshot
 
     async def recent(self, at_most_s: float = FRESH_S) -> Snapshot:
-        """What is known, not older than `at_most_s`; looks when it is."""
+        """The snapshot, polled first when it is older than `at_most_s`; waits PATIENCE_S at most."""
         if self._monotonic() - self._polled >= at_most_s:
             await asyncio.wait({self._begin()}, timeout=PATIENCE_S)
         return self.snapshot
 
     async def after_change(self, at_most_s: float = AFTER_CHANGE_S) -> Snapshot:
-        """What a look finds that begins now, one that is under way does not count; what is known, if it takes longer than
-        `at_most_s`."""
+        """The snapshot of a poll that begins now (one under way does not count); the known one after `at_most_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 if self._looking is not None:
@@ -161,7 +160,7 @@ class Poller:
         return self.snapshot
 
     async def with_tables(self, at_most_s: float = AFTER_CHANGE_S) -> Snapshot:
-        """What is known, with the routers' tables of this moment; with the known ones if they do not come in time."""
+        """The snapshot with freshly read routing tables; with the known ones after `at_most_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 routes = await _answer(self.source.routes())
@@ -176,19 +175,19 @@ class Poller:
                     max(WATCHED_S if self._watchers else UNWATCHED_S, REST_PER_LOOK * self._took_s)
                 ):
                     await self._kick.wait()
-                    # Several changes come together as a rule: one look for all of them.
+                    # Several changes come together as a rule: one poll for all of them.
                     gap_s = max(LEAST_GAP_S, REST_PER_LOOK * self._took_s)
                     await asyncio.sleep(max(0.0, gap_s - (self._monotonic() - started)))
             self._kick.clear()
             await self.poll()
 
     async def poll(self) -> Snapshot:
-        """One look at everything; what does not answer keeps what was known of it."""
+        """Poll everything once; a peer that does not answer keeps its last known state."""
         await self._begin()
         return self.snapshot
 
     def _begin(self) -> asyncio.Task[None]:
-        """The look that is under way, or a new one."""
+        """The poll under way, or a new one."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_safely(), name="dashboard look")
         return self._looking
@@ -220,7 +219,7 @@ class Poller:
         new = replace(new, since=new.lasting(_earliest(old.since, known)))
         new = replace(new, versions=_bumped(old.versions, _differences(old, new)))
         self.snapshot = new
-        # After all else: of whatever was seen, the launcher has then told what it did to cause it.
+        # Last: the launcher has by then recorded what it did to cause the changes that were seen.
         events = await self._launcher_events(new) if new.launcher_error is None else []
         self.polls += 1
         self._polled = self._monotonic()
@@ -243,7 +242,7 @@ class Poller:
         return []
 
     def _wake(self) -> None:
-        # Who waits holds the old event; who comes later waits on the new one.
+        # Waiters hold the old event; later ones wait on the new one.
         self._news.set()
         self._news = asyncio.Event()
 
@@ -297,7 +296,7 @@ async def _answer(request: Awaitable[T]) -> T | LuabusError:
 
 @contextmanager
 def _tolerant(what: str) -> Iterator[None]:
-    """A peer of another version may answer in another shape: say so in the log, keep what was known."""
+    """Log an answer of unexpected shape, as a peer of another version may give, and keep the known state."""
     try:
         yield
     except (ValidationError, TypeError, KeyError, ValueError) as error:
@@ -305,7 +304,7 @@ def _tolerant(what: str) -> Iterator[None]:
 
 
 def _differences(old: Snapshot, new: Snapshot) -> set[str]:
-    """The topics in which two snapshots differ."""
+    """Topics in which two snapshots differ."""
     topics = set()
     if _routing(old) != _routing(new):
         topics |= {"routes", "status"}

@@ -1,7 +1,7 @@
-"""Counters become rates: what was counted between two looks, by the clock of the process that counts.
+"""Rates of connections: difference of counters between two polls, by the clock of the process that counts.
 
-How long the answers take, and how often one looks, changes nothing: a look that follows another closely makes no rate of its
-own (a message more or less within 50 ms would be 20 a second).
+The delay of answers and the polling interval do not matter: a poll that follows another closely makes no rate of its own (a
+message more or less within 50 ms would be 20 a second).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from luabus.cluster.state import ConnectionState
 
 LEAST_S: Final = 0.8
-"""Between the two looks that a rate is made of: a little less than the poller's second."""
+"""Least time between the two polls that a rate is made of: a little less than the poller's second."""
 
 COUNTED: Final = {
     "rate_in": "messages_in",
@@ -21,11 +21,11 @@ COUNTED: Final = {
     "byte_rate_in": "bytes_in",
     "byte_rate_out": "bytes_out",
 }
-"""Each rate of a connection, and the counter that it is of."""
+"""Rate of a connection to the counter it is derived from."""
 
 
 class ConnectionRates:
-    """Messages and bytes per second of each connection. Give it the rows of one look after another."""
+    """Messages and bytes per second of each connection, from the rows of successive polls."""
 
     def __init__(self) -> None:
         self._base: dict[tuple[str, int], ConnectionState] = {}

@@ -1,8 +1,8 @@
-"""Keeps the journal: writes down what the poller sees happen, and what the launcher says happened.
+"""Recorder: writes the changes between snapshots and the launcher's events into the journal.
 
-What one look found is written down in the order of its times; the launcher's first where they are equal, since what it did is
-the cause of what was seen. So a higher number is a later time, but for what could not be known before: after a look without the
-launcher, or at the start of the dashboard, events come that are older than others that are written already.
+Events of one poll are sorted by time, the launcher's first where equal, since its acts cause what is seen. So a higher number is
+a later time, except for events that could not be known before: after a poll without the launcher, or at the start of the
+dashboard, events come that are older than some already written.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = logging.getLogger("dashboard.chronicle")
 
 
 class Recorder:
-    """Attach it to a poller; from then on the journal fills by itself."""
+    """Observer of a poller that fills the journal."""
 
     def __init__(self, journal: Journal, poller: Poller) -> None:
         self._journal = journal
         newest = journal.newest("launcher")
-        # The launcher counts from 1 each time it starts, and keeps what it said: times tell what the journal has already.
+        # The launcher counts from 1 each time it starts, and keeps its events: times show which the journal has already.
         self._written_until = newest.at if newest else ""
         poller.on_look = self._look
 

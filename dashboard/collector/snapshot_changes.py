@@ -1,4 +1,4 @@
-"""What happened between two looks, and what the launcher's own events say: as drafts for the journal."""
+"""Changes between two snapshots, and the launcher's events, as new events for the journal. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WARN_STATES = ("backoff", "exited")
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event without its number. `at` in seconds since the epoch; None means now."""
+    """An event that has no number yet. `at` in seconds since the epoch; None means now."""
 
     kind: str
     subject: str
@@ -34,7 +34,7 @@ class NewEvent:
 
 
 def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
-    """Routers that came or went, masters that changed, new alarms, the launcher lost or found."""
+    """Events for what differs: routers lost or back, masters changed, new alarms, the launcher lost or back."""
     before = {router.name: router for router in old.routers}
     for router in new.routers:
         last = before.get(router.name)
@@ -85,7 +85,7 @@ def _masters(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
 
 
 def of_launcher(event: Mapping[str, Any]) -> NewEvent:
-    """One event of the launcher: `id`, `at`, `kind`, `name`, `message`, `by`, `from`, and `state` for a change of state."""
+    """New event from one of the launcher: `at`, `kind`, `name`, `message`, `by`, `from`, and `state` for a change of state."""
     state = str(event.get("state", ""))
     level: Level = "bad" if state in _BAD_STATES else "warn" if state in _WARN_STATES else "ok"
     return NewEvent(

@@ -1,4 +1,4 @@
-"""What the figures were: the last 15 minutes and the last day, kept in memory at falling resolution.
+"""Time series of the last 15 minutes and the last day, kept in memory at falling resolution.
 
 Each series has two rings of means: 5 seconds wide for a quarter of an hour, 2 minutes wide for a day. A series takes 22 KB,
 however long the dashboard runs; those of processes that are gone for a day are dropped.
@@ -15,11 +15,11 @@ from dashboard.collector.rates import LEAST_S
 from luabus.cluster.snapshot import Snapshot
 
 Sampled = tuple[str, str]
-"""What is measured, and of whom: `("messages", "router.1")`."""
+"""Key of a series, kind and subject: `("messages", "router.1")`."""
 
 
 class Window(NamedTuple):
-    """How wide one value is, and how many are kept."""
+    """Width of one value in seconds, and the number of values kept."""
 
     step_s: int
     kept: int
@@ -27,7 +27,7 @@ class Window(NamedTuple):
 
 WINDOWS: Final[Mapping[str, Window]] = {"15m": Window(5, 180), "1d": Window(120, 720)}
 MOST_SERIES: Final = 2000
-"""Bounds the memory at 44 MB with a thousand processes; what comes beyond is not kept."""
+"""Limits memory to 44 MB, enough for a thousand processes; further series are not kept."""
 DROPPED_AFTER_S: Final = 86_400
 
 UNITS: Final[Mapping[str, str]] = {
@@ -48,7 +48,7 @@ UNITS: Final[Mapping[str, str]] = {
 
 
 class Ring:
-    """Means of fixed width in time; the newest `kept` of them."""
+    """Ring buffer of the newest `kept` means of fixed width in time."""
 
     __slots__ = ("_means", "_numbers", "_weights", "window")
 
@@ -59,7 +59,7 @@ class Ring:
         self._weights = array("d", bytes(8 * window.kept))
 
     def add(self, at: float, value: float, weight: float = 1.0) -> None:
-        """Count a sample in. `at` in seconds since the epoch; `weight` beside the others, such as the time that it covers."""
+        """Add a sample. `at` in seconds since the epoch; `weight` relative to the other samples, such as the time it covers."""
         number = int(at // self.window.step_s)
         place = number % self.window.kept
         if self._numbers[place] != number:
@@ -77,7 +77,7 @@ class Ring:
 
 
 class History:
-    """Give it to a poller as an observer. `on_step` is called when a value of the finest ring is complete."""
+    """Observer of a poller that keeps its figures. `on_step` is called when a value of the finest ring is complete."""
 
     def __init__(self) -> None:
         self._rings: dict[Sampled, dict[str, Ring]] = {}
@@ -88,7 +88,7 @@ class History:
         self.on_step: Callable[[], None] = lambda: None
 
     def look(self, old: Snapshot, new: Snapshot) -> None:
-        """Take in what the poller has just seen."""
+        """Sample the gauges and counters of the newest snapshot."""
         at = new.at
         for key, value in _gauges(new):
             self.sample(key, at, value)
@@ -101,8 +101,8 @@ class History:
             self.on_step()
 
     def count(self, key: Sampled, at: float, total: float, uptime_s: float) -> None:
-        """A counter's total becomes a rate, by the clock of the process that counts: `uptime_s`. One that went back has started
-        anew, and says nothing until the next look."""
+        """Sample a counter as a rate, by the clock of the process that counts: `uptime_s`. A counter that went back was reset,
+        and gives no rate until the next poll."""
         before = self._counters.get(key)
         if before is not None and before[0] <= uptime_s < before[0] + LEAST_S and total >= before[1]:
             return
@@ -112,7 +112,7 @@ class History:
             self.sample(key, at, (total - before[1]) / elapsed_s, elapsed_s)
 
     def sample(self, key: Sampled, at: float, value: float, weight: float = 1.0) -> None:
-        """Take in a value; `weight` as in `Ring.add`."""
+        """Sample a value; `weight` as in `Ring.add`."""
         rings = self._rings.get(key)
         if rings is None:
             if len(self._rings) >= MOST_SERIES:
@@ -124,7 +124,7 @@ class History:
         self._latest[key] = value
 
     def read(self, kind: str, window: str, now: float, of: str = "") -> dict[str, list[float | None]]:
-        """The series of one kind, by whose they are; with `of` only that one's."""
+        """The series of one kind by subject; with `of` only that subject's."""
         keys = sorted(key for key in self._rings if key[0] == kind and of in ("", key[1]))
         return {key[1]: self._rings[key][window].read(now) for key in keys}
 
@@ -143,7 +143,7 @@ class History:
 
 
 def starts(window: str, now: float) -> list[int]:
-    """When each value of a window begins, in seconds since the epoch, oldest first."""
+    """Start time of each value of a window, in seconds since the epoch, oldest first."""
     step, kept = WINDOWS[window]
     last = int(now // step)
     return [number * step for number in range(last - kept + 1, last + 1)]

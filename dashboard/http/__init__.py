@@ -1,1 +1,1 @@
-"""HTTP as every endpoint needs it: who asks, the table of endpoints, problems."""
+"""HTTP: callers and roles, the table of endpoints, problem documents."""

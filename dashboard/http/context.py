@@ -1,4 +1,4 @@
-"""What every request handler needs, in one place: put into the application once, read from it everywhere."""
+"""Application context of the request handlers, and the caller of a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dashboard.http.tokens import GuessLimit, Role, Tokens
 @dataclass(frozen=True, slots=True)
 class Options:
     """`prefix` is the path under which a reverse proxy shows the dashboard (`/luabus`, or empty); `hosts` are the names besides
-    the loopback ones by which it may be called; of `trusted_proxies` it is believed for whom they ask, and by which scheme."""
+    the loopback ones by which it may be called; `trusted_proxies` are believed about the client's address and scheme."""
 
     port: int = 8070
     prefix: str = ""
@@ -31,14 +31,14 @@ class Options:
 
 
 class Count:
-    """How many of something there are now."""
+    """Counter of things in use."""
 
     def __init__(self) -> None:
         self.count = 0
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """One more while inside."""
+        """Count one while inside."""
         self.count += 1
         try:
             yield
@@ -68,7 +68,7 @@ CONTEXT: Final = web.AppKey("context", Context)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the role, how it was proved (`bearer` or `session`), from which address, and the language for sentences."""
+    """Authenticated caller: its role, how that was proved (`bearer` or `session`), address, and language for texts."""
 
     role: Role
     by: str
@@ -83,17 +83,17 @@ CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def address_of(request: web.Request) -> str:
-    """From where a request comes; behind trusted proxies, the address that they heard."""
+    """Client address of a request; behind trusted proxies, the one that they forward."""
     trusted = request.app[CONTEXT].options.trusted_proxies
     return client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), trusted)
 
 
 def seen_scheme(request: web.Request) -> str:
-    """`http` or `https`, as the browser sees it."""
+    """Scheme as the browser sees it: `http` or `https`."""
     forwarded = request.headers.getall("X-Forwarded-Proto", ())
     return scheme_of(request.scheme, request.remote, forwarded, request.app[CONTEXT].options.trusted_proxies)
 
 
 def caller_of(request: web.Request) -> Caller | None:
-    """Who asks; None for a stranger."""
+    """Caller of a request; None when it is not authenticated."""
     return request.get(CALLER)

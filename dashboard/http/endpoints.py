@@ -1,4 +1,4 @@
-"""One table of the API's endpoints: the routes, the checks of what comes in, and the OpenAPI document are all made from it."""
+"""Table of the API's endpoints, from which routes, validation and the OpenAPI document are made."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from luabus.errors import LuabusError
 from luabus.messages import Message, known_codes
 
 MOST_BODY_BYTES: Final = 64 * 1024
-"""The largest request is one `call` with its arguments."""
+"""Limit of a body: the largest request is one `call` with its arguments."""
 
 Model = TypeVar("Model", bound=RequestModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked: `query` and `body` are of the endpoint's models."""
+    """Validated request: `query` and `body` are of the endpoint's models."""
 
     context: Context
     request: web.Request
@@ -46,8 +46,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`role` None is open to all. `answer` is what `TypeAdapter` takes, or None when the handler makes the response itself; what
-    is `listed` comes in pages, with the number of all rows in the header X-Total-Count."""
+    """Row of the table. `role` None is open to all. `answer` is a type for `TypeAdapter`, or None when the handler makes the
+    response itself; a `listed` answer comes in pages, with the number of all rows in the header X-Total-Count."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class Endpoint:
 
 TABLE: Final[list[Endpoint]] = []
 _working: Final[set[asyncio.Future[Any]]] = set()
-"""The loop itself holds tasks only weakly."""
+"""Tasks under way, held here because the loop holds them only weakly."""
 
 
 def endpoint(
@@ -82,7 +82,7 @@ def endpoint(
     media: str = "application/json",
     listed: bool = False,
 ) -> Callable[[Handler], Handler]:
-    """Enter a handler in the table."""
+    """Decorator: enter a handler in the table."""
 
     def enter(handler: Handler) -> Handler:
         TABLE.append(
@@ -97,7 +97,7 @@ def add_routes(app: web.Application) -> None:
     """Serve every endpoint of the table."""
     for endpoint in TABLE:
         if endpoint.method == "GET":
-            # A stream of events has no end that a HEAD could wait for.
+            # An event stream has no end that a HEAD could wait for.
             app.router.add_get(
                 endpoint.path, _serve(endpoint), allow_head=endpoint.media != "text/event-stream"
             )
@@ -135,7 +135,7 @@ def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
 
 
 async def _to_its_end(work: Awaitable[Any]) -> Any:
-    """A client that goes away ends what it reads, but leaves no change half done or not written down."""
+    """Await `work` shielded from cancelling: a client that disconnects leaves no change half done or not recorded."""
     task = asyncio.ensure_future(work)
     _working.add(task)
     task.add_done_callback(_working.discard)
@@ -143,7 +143,7 @@ async def _to_its_end(work: Awaitable[Any]) -> Any:
 
 
 def allow(caller: Caller | None, role: Role) -> None:
-    """Raises 401 for a stranger, 403 for one whose role is too low."""
+    """Authorize the caller. Raises 401 without authentication, 403 when the role is too low."""
     if caller is None:
         raise ApiError(
             401,
@@ -175,7 +175,7 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Any:
 
 
 async def read_body(request: web.Request, content_type: str) -> bytes:
-    """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
+    """Read the raw body. Raises 415 for another type or a compressed body, 413 for one too large."""
     if request.content_type != content_type:
         message = Message("problem.send-not", wanted=content_type, found=repr(request.content_type))
         raise ApiError(415, message)
@@ -202,7 +202,7 @@ async def read_body(request: web.Request, content_type: str) -> bytes:
 
 
 def faults(error: ValidationError) -> list[dict[str, Any]]:
-    """One per field, by the field's name alone: what follows it are pydantic's names for the members of a union."""
+    """First fault of each field, by the field's name alone: the rest of `loc` are pydantic's names for members of a union."""
     by_field: dict[Any, dict[str, Any]] = {}
     for fault in error.errors(include_url=False):
         field, cause = fault["loc"][:1], fault.get("ctx", {}).get("error")
@@ -212,7 +212,7 @@ def faults(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def misfit(fault: Mapping[str, Any]) -> Message:
-    """What does not fit, from pydantic's code and values for it; a check without a text of ours is told in pydantic's words."""
+    """Message for a fault, from pydantic's code and values; pydantic's own text for a code without one of ours."""
     code = f"invalid.{str(fault['type']).replace('_', '-')}"
     values = {str(name): str(value) for name, value in fault.get("ctx", {}).items()}
     return Message(code, **values) if code in known_codes("en") else Message.verbatim(str(fault["msg"]))

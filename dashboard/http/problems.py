@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`; which luabus error is which status."""
+"""Problem documents (RFC 9457, `application/problem+json`), and the HTTP status of each luabus error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from luabus.messages import Message
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-# The first match counts: the more special classes stand before their roots.
+# The first match counts: subclasses stand before their bases.
 STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
     (errors.Refused, 409),
     (errors.IdInUse, 409),
@@ -39,8 +39,8 @@ STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
 
 
 class ApiError(Exception):
-    """Ends a request with a problem document, or, where a person asked for a page, with a page that says the same: a `Message` in
-    the language of who asks."""
+    """Ends a request with a problem document, or with an error page where a page was requested. `message` is `detail` as it can
+    be translated."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class ApiError(Exception):
 
 
 def from_luabus(error: errors.LuabusError) -> ApiError:
-    """The status that says the same, with the error's own words."""
+    """Problem for a luabus error: its status by class, its message unchanged."""
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     return ApiError(status, explain(error), error=type(error).__name__)
 
 
 def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
-    """404 that says what there is, or what was probably meant."""
+    """404 with the likely name, or the known ones."""
     names = sorted(set(known))
     close = likely(name, names)
     if close:
@@ -80,20 +80,20 @@ def not_found(what: str, name: str, known: Iterable[str]) -> ApiError:
 
 
 def no_router(snapshot: Snapshot) -> ApiError:
-    """503 while nobody can tell of the routes."""
+    """503 while no router answers."""
     why = snapshot.bus_error or Message("problem.all-connections-are-lost")
     return ApiError(503, Message("problem.no-router-answers", why=why), error="NotConnected")
 
 
 def no_launcher(snapshot: Snapshot) -> ApiError:
-    """503 while nobody can tell of the processes."""
+    """503 while the launcher does not answer."""
     message = Message("event.the-launcher-does-not-answer", why=snapshot.launcher_error)
     return ApiError(503, message, error="NotConnected")
 
 
 def likely(name: str, known: Sequence[str]) -> str:
-    """The one that was probably meant; "" when none is like it. Of `mial.7` the name counts, and then the nearest number: that
-    two end in `.1`, or are numbers, makes them not alike."""
+    """The known name closest to `name`; "" when none is close. Of `mial.7` the stem is compared, and among its instances the
+    nearest number wins: an equal number alone makes no names alike."""
     stem, _, number = name.partition(".")
     stems = {candidate.partition(".")[0] for candidate in known}
     close = difflib.get_close_matches(stem, [text for text in stems if not text.isdigit()], n=1)
@@ -111,7 +111,7 @@ def _apart(name: str, number: str) -> int:
 
 
 def invalid(faults: Sequence[Mapping[str, Any]]) -> ApiError:
-    """422 from a list such as pydantic's: `loc` and `msg`, which may be a text."""
+    """422 from a list such as pydantic's: `loc` and `msg`, a text or a `Message`."""
     fields = [
         {"at": ".".join(str(part) for part in fault["loc"]) or "(body)", "message": fault["msg"]}
         for fault in faults
@@ -123,12 +123,12 @@ def invalid(faults: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def bad_input(at: str, message: Message) -> ApiError:
-    """422 for one thing that came in."""
+    """422 for one field."""
     return invalid([{"loc": (at,), "msg": message}])
 
 
 def response(error: ApiError, instance: str, language: str = "en") -> web.Response:
-    """The problem document, in this language."""
+    """Response with the problem document in this language."""
     document = ProblemDetail(
         title=HTTPStatus(error.status).phrase,
         status=error.status,

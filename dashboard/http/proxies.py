@@ -1,6 +1,6 @@
-"""Who is at the other end, what it calls us, and through which scheme: what of a request's headers is believed. Pure.
+"""Trusted proxies: client address, scheme, host and origin of a request, from its headers. Pure.
 
-A header is what its sender likes. `X-Forwarded-For` and `X-Forwarded-Proto` count only from the proxies that are configured
+A header can be forged. `X-Forwarded-For` and `X-Forwarded-Proto` count only from the proxies that are configured
 as trusted; each hop that those name is believed as long as the hop that wrote it is trusted itself.
 """
 
@@ -21,18 +21,18 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and networks in words (`127.0.0.1`, `10.0.0.0/8`). Raises ValueError for one that is none."""
+    """Parse addresses and networks (`127.0.0.1`, `10.0.0.0/8`). Raises ValueError for an invalid one."""
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def believed(remote: str | None, trusted: Sequence[Network]) -> bool:
-    """Whether what came from this address is a trusted proxy's word."""
+    """Whether this address is a trusted proxy's."""
     address = _address(remote or "")
     return address is not None and _within(address, trusted)
 
 
 def client_address(remote: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """The address that a request comes from: the last hop that is no trusted proxy.
+    """Address of the client: the last hop that is no trusted proxy.
 
     `forwarded_for` are the values of all `X-Forwarded-For` headers in their order; each proxy adds at the end whom it heard. What
     is no address ends the search: then the proxy that let it pass is the one to name.
@@ -53,19 +53,19 @@ def client_address(remote: str | None, forwarded_for: Sequence[str], trusted: Se
 def scheme_of(
     own: str, remote: str | None, forwarded_proto: Sequence[str], trusted: Sequence[Network]
 ) -> str:
-    """`http` or `https`, as the browser sees it: what the trusted proxy next to us says, else how the request reached us."""
+    """Scheme as the browser sees it: that of the adjacent trusted proxy's header, else the request's own."""
     claimed = ",".join(forwarded_proto).rpartition(",")[2].strip().lower()
     return claimed if claimed in _PORTS and believed(remote, trusted) else own
 
 
 def host_name(host: str | None) -> str | None:
-    """The name or address in a `Host` header, in small letters and without brackets; None when it is no such thing."""
+    """Name or address in a `Host` header, in lower case and without brackets; None when it is invalid."""
     match = _HOST.fullmatch(host or "")
     return match[1].strip("[]").lower() if match else None
 
 
 def same_origin(origin: str, schemes: Iterable[str], host: str) -> bool:
-    """Whether a page's `Origin` is ours: one of these schemes, and the name and port of `host`."""
+    """Whether `origin` has one of these schemes, and the name and port of `host`."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -91,7 +91,7 @@ def _address(text: str) -> Address | None:
 
 
 def _without_port(text: str) -> str:
-    """Some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
+    """The address without its port, as in `192.0.2.1:4711` and `[2001:db8::1]:4711` of some proxies."""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text

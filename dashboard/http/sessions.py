@@ -1,4 +1,4 @@
-"""Who asks: a bearer token with every request, or a session in a signed cookie that a page's reader got for a token."""
+"""Authentication: a bearer token with every request, or a session in a signed cookie that was given for a token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Find out who asks: bearer token or session cookie. Whether that is enough each endpoint says."""
+    """Authenticate the caller by bearer token or session cookie; authorization is each endpoint's."""
     context = request.app[CONTEXT]
     address = address_of(request)
     header = request.headers.get("Authorization")
@@ -78,7 +78,7 @@ def check_token(context: Context, token: str, address: str) -> Role:
 
 
 def cookie_name(context: Context) -> str:
-    """Cookies do not know ports: two clusters on one machine must not end each other's sessions."""
+    """Name with the port, which cookies do not know: two clusters on one machine must not end each other's sessions."""
     return f"luabus_session_{context.options.port}"
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, roles, session cookies and the limit on guesses. Pure but for the token files.
+"""Tokens, roles, session cookies and the limit on guesses. Pure but for the token files.
 
 Each role has a token of its own in the run directory (0600). A session cookie carries the role and when it ends, signed with a
 key made from that role's token: a token that is replaced ends its sessions, and the dashboard keeps no list of them.
@@ -19,22 +19,22 @@ from typing import Final
 from luabus.errors import ConfigError
 
 SESSION_S: Final = 12 * 3600
-"""A session ends so long after it was last renewed."""
+"""Lifetime of a session since it was last renewed."""
 RENEW_AFTER_S: Final = 3600
 TOKEN_BYTES: Final = 32
 LEAST_TOKEN: Final = 16
-"""Characters that a token of a person's own choice has at least: a right one is never held up by the limit on guesses, so none
-may be within reach of guessing."""
+"""Least length of a token that a person chose: a right token is never held up by the limit on guesses, so none may be within
+reach of guessing."""
 GUESSES: Final = 10
-"""Different wrong tokens that one address may try in a row; then one per GUESS_EVERY_S."""
+"""Number of different wrong tokens that one address may try in a row; then one per GUESS_EVERY_S."""
 GUESS_EVERY_S: Final = 6.0
 ADDRESSES: Final = 4096
-"""Addresses remembered at once; the one that guessed longest ago is forgotten first."""
+"""Number of addresses remembered; the one that guessed longest ago is forgotten first."""
 
 
 class Role(IntEnum):
-    """Each may what the one before may. A viewer looks; an operator also starts, stops, kills, scales and sends; an admin also
-    changes registrations and masters, and ends connections."""
+    """Roles, each with the rights of the one before. A viewer reads; an operator also starts, stops, kills, scales and calls; an
+    admin also changes registrations and masters, and closes connections."""
 
     viewer = 1
     operator = 2
@@ -49,7 +49,7 @@ TOKEN_FILES: Final[Mapping[Role, str]] = {
 
 
 def read_tokens(run_dir: Path) -> dict[Role, str]:
-    """The tokens in `run_dir`; those that are missing are made (0600). Raises `ConfigError` when that is not possible."""
+    """Read the tokens in `run_dir`; missing ones are created (0600). Raises `ConfigError` when that is not possible."""
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return {role: _read_or_make(run_dir / name) for role, name in TOKEN_FILES.items()}
@@ -75,7 +75,7 @@ def _read_or_make(path: Path) -> str:
 
 
 class Tokens:
-    """Checks tokens, makes and checks sessions. Compares in constant time, whatever is wrong with what was sent."""
+    """Checks tokens, creates and checks sessions; every comparison takes constant time."""
 
     def __init__(self, tokens: Mapping[Role, str]) -> None:
         self._tokens = {role: token.encode() for role, token in tokens.items()}
@@ -91,12 +91,12 @@ class Tokens:
         return highest
 
     def session(self, role: Role, now: float) -> str:
-        """A cookie's value: role, end, a random part, and the signature over them."""
+        """Value of a session cookie: role, end, a random part, and the signature over them."""
         claims = f"{role.name}.{int(now + SESSION_S)}.{secrets.token_urlsafe(9)}"
         return f"{claims}.{self._sign(role, claims)}"
 
     def role_of_session(self, cookie: str, now: float) -> tuple[Role, float] | None:
-        """The role of a session and the seconds it still has; None when it is over or not ours."""
+        """Role of a session and the seconds it has left; None when it has expired or its signature is wrong."""
         claims, _, signature = cookie.rpartition(".")
         parts = claims.split(".")
         if (
@@ -120,7 +120,7 @@ class Tokens:
 
 
 class GuessLimit:
-    """A bucket of guesses per address. The same wrong token again is no new guess: a forgotten script locks nobody out."""
+    """Token bucket of guesses per address. The same wrong token again is no new guess: a forgotten script locks nobody out."""
 
     def __init__(self, guesses: int = GUESSES, every_s: float = GUESS_EVERY_S) -> None:
         self._guesses = guesses

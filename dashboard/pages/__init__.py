@@ -1,1 +1,1 @@
-"""The pages, their files, and how one gets in."""
+"""Pages, static files, login, and the middleware in front of them."""

@@ -1,4 +1,4 @@
-"""The static files: read and compressed once at the start, served from memory. No other address exists.
+"""Static files, read and compressed once at the start, served from memory. No other address exists.
 
 An address carries a mark of all the contents, `/static/MARK/app.js`: a browser may keep what it found there for ever, and what a
 script imports from beside itself has the same mark.
@@ -23,14 +23,14 @@ FOLDER: Final = Path(__file__).parents[1] / "static"
 LASTING: Final = "public, max-age=31536000, immutable"
 STYLE: Final = "style.css"
 SHEETS: Final = ("base.css", "parts.css", "vendor/uplot/uPlot.min.css")
-"""Served as one, `style.css`: until a browser has every sheet it paints nothing, so there is one."""
+"""Sheets served as one, `style.css`: a browser paints nothing until it has every sheet."""
 
 _IMPORT: Final = re.compile(r'^import (?:[^"]+ from )?"\./([^"]+)";', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file; `packed` is it compressed by gzip, to a quarter as a rule."""
+    """One file; `packed` is its gzip, a quarter of the size as a rule."""
 
     content_type: str
     tag: str
@@ -39,7 +39,7 @@ class Asset:
 
 
 def read_assets(folder: Path = FOLDER) -> dict[str, Asset]:
-    """By path below the folder."""
+    """Read the files of a folder, by path below it."""
     contents = {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
@@ -57,25 +57,25 @@ def _asset(name: str, plain: bytes) -> Asset:
 
 @cache
 def assets() -> Mapping[str, Asset]:
-    """Those of the dashboard."""
+    """Assets of the dashboard."""
     return MappingProxyType(read_assets())
 
 
 @cache
 def mark() -> str:
-    """Another one when any of the contents is another."""
+    """Hash of all the contents, which changes with any of them."""
     names = "".join(f"{name} {asset.tag}\n" for name, asset in sorted(assets().items()))
     return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 
 def address(name: str) -> str:
-    """Where an asset is served, below the prefix."""
+    """Path of an asset, below the prefix."""
     return f"/static/{mark()}/{name}"
 
 
 @cache
 def modules(*names: str) -> tuple[str, ...]:
-    """Scripts and all that they import, however deep: a page names them all, so that a browser need not find them one by one."""
+    """Scripts and their imports, recursively: a page names them all, so that a browser need not find them one by one."""
     ordered: dict[str, None] = {}
     ahead = list(names)
     while ahead:
@@ -87,7 +87,7 @@ def modules(*names: str) -> tuple[str, ...]:
 
 
 class Assets:
-    """The route that serves them."""
+    """Route of the assets."""
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/static/{mark}/{path:.+}", self.serve)]

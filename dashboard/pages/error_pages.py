@@ -1,4 +1,4 @@
-"""How a request that ends in an error is answered: programs get a problem document, people a page with a way on."""
+"""Answers to requests that end in an error: a problem document for programs, a page with a way on for people."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TITLES: Final = {
 
 
 def wants_page(request: web.Request) -> bool:
-    """Whether a person's browser asks for a page, rather than a program for data."""
+    """Whether a browser requests a page, rather than a program data."""
     return not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", "")
 
 
 def refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
-    """A page's 401 is the way to the login; whatever else, a page or a problem document with the same status."""
+    """Answer an error: a page or a problem document of the same status; for a page's 401 a redirect to the login."""
     if not wants_page(request):
         return response(error, request.path, language_of(request))
     context = request.app[CONTEXT]

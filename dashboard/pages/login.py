@@ -1,4 +1,4 @@
-"""In and out: the printed URL, the form, the session's cookie."""
+"""Login and logout: the printed URL, the form, the session's cookie."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_FIELDS: Final = 20
 
 
 class Login:
-    """The routes that need no session."""
+    """Routes of the login, which need no session."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -31,7 +31,7 @@ class Login:
         ]
 
     async def login(self, request: web.Request) -> web.StreamResponse:
-        """The form; or, from the printed URL, the session at once. A session is no state of ours, so this GET changes nothing."""
+        """Show the form, or log in at once by the printed URL. Sessions are not stored, so this GET changes no state."""
         target = local(request.query.get("next", "/"))
         token = request.query.get("token")
         if token is not None:
@@ -72,7 +72,7 @@ class Login:
 
 
 def local(target: str) -> str:
-    """Where to go after the login: a path of ours, whatever was asked."""
+    """Path to go to after the login: `target` if it is one of this site, else `/`."""
     try:
         parts = urlsplit(target)
     except ValueError:

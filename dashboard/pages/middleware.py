@@ -1,4 +1,4 @@
-"""What every request passes: Host allow-list, origin check, who asks, errors as problems, and the headers of every answer."""
+"""Middleware of every request: Host allow-list, origin check, authentication, errors as problems, headers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HEADERS: Final = {
 
 @web.middleware
 async def answers(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Outermost: every error becomes a problem document or a page, every answer gets the headers."""
+    """Outermost middleware: makes problem documents or pages of errors, and adds the headers."""
     try:
         result = await handler(request)
     except ApiError as error:
@@ -100,7 +100,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
 
 @web.middleware
 async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
-    """A page elsewhere whose name was made to point here (DNS rebinding) calls by its own name: not answered.
+    """Refuse a Host that is not allowed: a page elsewhere whose name points here (DNS rebinding) sends its own name.
 
     An address instead of a name cannot be such a page's.
     """
@@ -130,7 +130,7 @@ def _is_address(name: str) -> bool:
 
 @web.middleware
 async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Nothing unsafe from another site's page (CSRF): what a browser says about the origin must be this one.
+    """Refuse unsafe methods from another site's page (CSRF): the origin that a browser sends must be this one.
 
     A browser that says `same-origin` has compared the schemes itself, and sees the TLS of a proxy that we know nothing of.
     """

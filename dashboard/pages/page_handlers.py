@@ -1,4 +1,4 @@
-"""The pages: rendered here, complete, from what is known; the browser then fetches the same page again when something changed.
+"""Pages, rendered on the server from the snapshot; the browser fetches the same page again when a topic of it changed.
 
 So a page is described once, in its template, and works the same at the first paint and an hour later.
 """
@@ -32,15 +32,15 @@ from luabus.errors import LuabusError
 from luabus.messages import Message
 
 KEPT_PAGES: Final = 64
-"""Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
+"""Number of rendered pages kept: fifty browsers on the same page cost one rendering per change."""
 
 KNOWN_S: Final = 10.0
-"""A page shows at once what is known, and waits for no router: the poller looks each five seconds at least, at once when the bus
-tells it something, and then tells the page over its stream."""
+"""Greatest age of the snapshot that a page shows without a poll: the poller polls each five seconds at least, and the page's
+stream then brings what changed."""
 
 LAST_EVENTS: Final = 6
 MOST_CLOSED: Final = 50
-"""Of the connections that ended last, on their page."""
+"""Number of closed connections on their page."""
 LOG_LINES: Final = 400
 
 Build = Callable[[web.Request, Snapshot], dict[str, Any]]
@@ -48,7 +48,7 @@ Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pages:
-    """Renders pages and keeps them until what they show has changed."""
+    """Handlers of the pages; a rendered page is kept until a topic that it shows has changed."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -88,7 +88,7 @@ class Pages:
         build: Callable[[], dict[str, Any]],
         version: object = None,
     ) -> web.Response:
-        """The page as it is kept, if neither its topics nor `version`, that of what else it shows, are others now."""
+        """Serve the kept page unless its topics, or `version` of what else it shows, have changed; else render it."""
         caller = caller_of(request)
         allow(caller, Role.viewer)
         assert caller is not None
@@ -113,7 +113,7 @@ class Pages:
         return render(self._context, template, request, snapshot, topics, values)
 
     async def process(self, request: web.Request) -> web.Response:
-        """One process with its log. Not kept: the log has no version."""
+        """Page of one process with its log. Not kept: the log has no version."""
         allow(caller_of(request), Role.viewer)
         name = request.match_info["name"]
         snapshot = await self._context.poller.recent(KNOWN_S)
@@ -127,7 +127,7 @@ class Pages:
                 "opened": opened,
                 "message": not_found("process", name, known).message,
             }
-            # A page that is open and asks what it is to show now is told so; for it, this is no failure.
+            # For an open page that updates itself this is an answer like any other, not a failure.
             return web.Response(
                 text=self._render("gone.html", request, snapshot, topics, values),
                 status=404 if opened else 200,
@@ -150,7 +150,7 @@ class Pages:
         )
 
     async def try_it(self, request: web.Request) -> web.Response:
-        """A form for one request, with what the chosen group declares, as it is known or, where it is not, asked once for all."""
+        """Page with a form for one request, and the methods of the chosen group from the cache."""
         allow(caller_of(request), Role.viewer)
         snapshot = await self._context.poller.recent(KNOWN_S)
         groups = [group for group in snapshot.groups() if group.slots]
@@ -215,7 +215,7 @@ def _operations() -> list[tuple[str, list[api_reference.Operation]]]:
 
 
 def _parse_query(model: Any, request: web.Request) -> Any:
-    """The query as the API's model; what is not known there is ignored here, what is wrong is said."""
+    """Parse the query as the API's model, without unknown keys. Raises 422 for an invalid value."""
     given = {key: value for key, value in request.query.items() if key in model.model_fields and value != ""}
     try:
         return model.model_validate(given)

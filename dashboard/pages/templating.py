@@ -1,4 +1,4 @@
-"""Templates and what each of them is given: addresses, texts in the reader's language, who reads."""
+"""Templates and their context: addresses, texts in the reader's language, the caller's role."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _in(message: Message | None, language: str) -> str:
 
 
 def prepare() -> None:
-    """Compile every template before the first reader comes."""
+    """Compile every template before the first request."""
     env = environment()
     for name in env.list_templates():
         env.get_template(name)
@@ -74,7 +74,7 @@ def language_of(request: web.Request) -> str:
 
 
 def theme_of(request: web.Request) -> str:
-    """Light or dark where a person has chosen, as the page's script keeps it; empty where the system is to say.
+    """Theme `light` or `dark` if the reader chose one, from the cookie of the page's script; else empty, for the system's.
 
     A cookie, so that the page comes with it: a script that looks it up would hold up the first paint.
     """
@@ -90,7 +90,7 @@ def render(
     topics: tuple[str, ...],
     values: Mapping[str, Any],
 ) -> str:
-    """One page. `topics` are those whose changes it shows."""
+    """Render one page with `values`. `topics` are those whose changes it shows."""
     language = language_of(request)
     prefix = context.options.prefix
     caller = caller_of(request)

@@ -1,1 +1,1 @@
-"""What is known, put as it is shown. Pure."""
+"""Views: snapshots in the shapes that pages and answers show. Pure."""

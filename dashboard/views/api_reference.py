@@ -1,4 +1,4 @@
-"""The OpenAPI document as a page shows it: operations by tag, each with its parameters, an example body and its answers."""
+"""OpenAPI document as a page: operations by tag, each with its parameters, an example body and its answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`body` is an example of one; `role` who may; `stream` when the answer has no end."""
+    """One operation. `body` is an example, `role` the one needed; `stream` for an answer without an end."""
 
     id: str
     method: str
@@ -41,7 +41,7 @@ class Operation:
 
 
 def by_tag(document: Mapping[str, Any]) -> list[tuple[str, list[Operation]]]:
-    """The operations of each tag; tags in the order in which one would read them."""
+    """Operations of each tag, tags in reading order."""
     tags: dict[str, list[Operation]] = {tag: [] for tag in TAGS}
     schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
@@ -94,7 +94,7 @@ def _parameter(parameter: Mapping[str, Any]) -> Parameter:
 
 
 def resolved(schema: Any, schemas: Mapping[str, Any], depth: int = 6) -> Any:
-    """A schema with its references put in, as far as `depth` goes."""
+    """Schema with its references resolved, `depth` levels deep."""
     if isinstance(schema, Mapping):
         reference = schema.get("$ref")
         if isinstance(reference, str):
@@ -107,7 +107,7 @@ def resolved(schema: Any, schemas: Mapping[str, Any], depth: int = 6) -> Any:
 
 
 def example(schema: Any, schemas: Mapping[str, Any]) -> Any:
-    """A value that fits the schema: its own example or default where it has one."""
+    """Value that fits the schema: its own example or default where it has one."""
     if "$ref" in schema:
         return example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for key in ("examples", "enum"):

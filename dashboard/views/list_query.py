@@ -1,4 +1,4 @@
-"""Long lists: filter, sort, page."""
+"""List queries: filter, sort, page."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ ROUTER_COLUMNS: Final = (
     "bytes_out",
 )
 NOT_SEARCHED: Final = frozenset({"cwd"})
-"""The same folder for all: its words would find everything."""
+"""Columns left out of the search: `cwd` is the same for all, so its words would match every row."""
 PAGE_SIZE: Final = 100
-"""Rows of one page: what a browser lays out without a stutter."""
+"""Rows per page: what a browser lays out without a stutter."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage(Generic[Shown]):
-    """Rows `offset` to `offset + limit` of the `total` that passed the filter."""
+    """One page: rows `offset` to `offset + limit` of the `total` that passed the filter."""
 
     rows: tuple[Shown, ...]
     total: int
@@ -107,12 +107,12 @@ def closed(snapshot: Snapshot, q: str = "") -> list[Closed]:
 
 
 def preferred(connections: Sequence[ConnectionState]) -> dict[str, str]:
-    """Which router each peer sends through, by the peer's name."""
+    """Router that each peer sends through, by the peer's name."""
     return {row.name: row.router for row in connections if row.name and row.preferred}
 
 
 def by_service(processes: Sequence[Process]) -> list[tuple[str, list[Process]]]:
-    """The processes of each service together, services in the order in which they first appear."""
+    """Processes grouped by service, services in the order of their first process."""
     services: dict[str, list[Process]] = {}
     for process in processes:
         services.setdefault(process.service or process.name, []).append(process)

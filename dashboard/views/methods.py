@@ -1,4 +1,4 @@
-"""What the instances of a group declare, merged into one list; values as JSON can carry them."""
+"""Methods of a group, merged from its instances' declarations; values of the bus as JSON."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dashboard.views.formatting import percentile_ms
 from luabus.cluster.state import GroupState
 
 INTERNAL = "luabus."
-"""What every service answers by itself; not for the page, nor for the figures."""
+"""Prefix of the methods that every service has; neither listed nor counted."""
 
 
 def merge(group: GroupState, answers: Mapping[str, Any]) -> GroupMethods:
-    """`answers` by service id: the list that `luabus.methods` gives, or an exception."""
+    """Merge the answers by service id: the list of `luabus.methods`, or an exception."""
     names = {slot.service_id: slot.name for slot in group.slots}
     silent: dict[str, str] = {}
     by_name: dict[str, list[Mapping[str, Any]]] = {}
@@ -74,7 +74,7 @@ def beyond_positions(signature: str) -> tuple[bool, tuple[str, ...]]:
 
 
 def _parameters(signature: str) -> Iterator[str]:
-    """What stands between the commas of the signature's own brackets; those within a default or an annotation part nothing."""
+    """Split the parameters of a signature; commas within a default or an annotation do not separate."""
     depth, quote, part = 0, "", ""
     for before, character in pairwise(f" {signature}"):
         if quote:
@@ -99,7 +99,7 @@ def _parameters(signature: str) -> Iterator[str]:
 
 
 def add_buckets(histograms: Sequence[Sequence[int]]) -> list[int]:
-    """Histograms added up, bucket by bucket; a newer service may have more buckets."""
+    """Sum of histograms, bucket by bucket; a newer service may have more buckets."""
     total = [0] * max((len(buckets) for buckets in histograms), default=0)
     for buckets in histograms:
         for index, count in enumerate(buckets):
@@ -108,7 +108,7 @@ def add_buckets(histograms: Sequence[Sequence[int]]) -> list[int]:
 
 
 def plain(value: Any) -> Any:
-    """A value that came over the bus, as JSON can say it: bytes as `{"bytes": "hex"}`, keys and the rest as text."""
+    """Value of the bus as JSON: bytes as `{"bytes": "hex"}`, keys and other types as text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

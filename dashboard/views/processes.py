@@ -1,4 +1,4 @@
-"""How a process is shown: why it is as it is, and what it said last."""
+"""Views of a process: the reason of its state, and its last line of stderr."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from luabus.messages import Message
 
 _ROUTINE: Final = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE)\b")
 _LEVEL_WITHIN: Final = 60
-"""Characters at the beginning of a line, in which a log has its level."""
+"""Number of characters at the start of a line in which a log has its level."""
 
 
 def why(process: Process) -> Message | None:
-    """Why it is in its state; None for one that runs, or is over and meant to be."""
+    """Reason of the state; None for a process that runs, or has exited as it should."""
     return None if process.state in ("running", "exited") or not process.detail else process.reason
 
 

@@ -1,4 +1,4 @@
-"""A request that a person sent to a service, as it is written down."""
+"""Text of a request that a person sent to a service, for the event log."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dashboard.model.requests import CallRequest
 from luabus.messages import Message
 
 MOST_ARGUMENTS: Final = 160
-"""Characters of a request's arguments that the event log keeps."""
+"""Limit in characters of the arguments in the event log."""
 
 
 def called(request: CallRequest) -> Message:
-    """A request in one line: arguments shortened, for they may be long."""
+    """Message for a request, its arguments shortened to MOST_ARGUMENTS."""
     args = ", ".join(json.dumps(argument, ensure_ascii=False) for argument in request.args)
     shown = args if len(args) <= MOST_ARGUMENTS else args[: MOST_ARGUMENTS - 1] + "…"
     call = f"{request.method}({shown})"

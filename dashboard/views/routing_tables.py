@@ -1,4 +1,4 @@
-"""The routing tables side by side: what each router holds, where they differ, and where a key goes."""
+"""Routing tables side by side: entries of each router, differences, and the place of a key."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class GroupTable:
 
     @property
     def mastered(self) -> bool:
-        """Whether this group has a master, or should have one."""
+        """Whether the group has, or should have, a master."""
         return self.mode == "master" or any(
             cell.epoch > 0 or cell.master for cell in self.masters if not cell.past
         )
@@ -89,12 +89,12 @@ class GroupTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The group's, and those of its entries."""
+        """Names of the group and of its entries."""
         return self.name, *(row.name for row in self.rows)
 
 
 def routes(snapshot: Snapshot) -> Routes:
-    """The API's answer."""
+    """Answer of the API: every router's table."""
     tables = tuple(
         RouterTable(
             router=router.name,
@@ -108,7 +108,7 @@ def routes(snapshot: Snapshot) -> Routes:
 
 
 def group_tables(snapshot: Snapshot) -> list[GroupTable]:
-    """Each group that a live router has, with its entries, one cell per router that ever gave a table."""
+    """Table of each group that a live router has, with one cell per entry and router that ever gave a table."""
     routers = [router for router in snapshot.routers if router.seen is not None]
     numbers = sorted({group.group for router in snapshot.live_tables() for group in router.groups})
     telling = [router.name for router in snapshot.telling()]
@@ -121,7 +121,7 @@ def _table(
 ) -> GroupTable:
     held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
     live = [router.name for router in routers if router.connected]
-    # What is said of an entry as a whole, such as its slot, a router says that answers.
+    # Values of an entry as a whole, such as its slot, come from a router that answers.
     groups = [group for name in sorted(held, key=lambda name: name not in live) if (group := held[name])]
     slots: dict[str, Slot] = {}
     for group in groups:
@@ -202,7 +202,7 @@ def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], fo
 
 
 def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPlaces:
-    """Where each connected router sends `key`, whose hash is given."""
+    """Place of `key`, whose hash is given, at each connected router."""
     places = []
     for router in snapshot.live_tables():
         group = next((g for g in router.groups if g.group == number), None)

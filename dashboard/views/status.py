@@ -1,4 +1,4 @@
-"""The status document: health, and what it is made of."""
+"""Status document: health, and what it is made of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from luabus.messages import Message
 
 
 def staleness(snapshot: Snapshot) -> Message | None:
-    """While no router answers: how old is what the pages show of them."""
+    """Age of the routing shown while no router answers; None while one does."""
     if snapshot.routed:
         return None
     seen = max((router.seen for router in snapshot.routers if router.seen is not None), default=None)
@@ -23,7 +23,7 @@ def staleness(snapshot: Snapshot) -> Message | None:
 
 
 def status_of(snapshot: Snapshot) -> Status:
-    """In English, as every answer of the API."""
+    """Status document in English, as every answer of the API."""
     health = assess(snapshot)
     groups = [
         GroupStatus(

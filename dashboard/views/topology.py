@@ -1,6 +1,6 @@
-"""The cluster as a drawing: routers in the middle (or at the left, when narrow), groups at the sides, a line per connection.
+"""Topology drawing: routers in the middle (or at the left, when narrow), groups at the sides, a line per connection.
 
-Only geometry and levels are decided here; the template turns them into SVG, the style sheet into colours.
+Only geometry and levels are computed here; the template makes SVG of them, the style sheet colours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The places of things for one width of drawing."""
+    """Dimensions of one width of drawing."""
 
     width: float
     card: float
@@ -120,7 +120,7 @@ _Content = tuple[GroupState | None, list[_Instance]]
 
 
 def shortened(name: str, width: float) -> str:
-    """The name, or as much of it as fits into `width`: without its middle, so that `.12` at its end stays."""
+    """Name cut to `width`, in its middle, so that `.12` at its end stays."""
     most = max(int(width / CHARACTER), 4)
     # A Chinese character is as wide as two others.
     widths = [2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in name]
@@ -136,7 +136,7 @@ def shortened(name: str, width: float) -> str:
 
 
 def draw(snapshot: Snapshot, shape: Shape = WIDE) -> Drawing:
-    """The drawing for one shape."""
+    """Lay out the drawing for one shape."""
     health = assess(snapshot)
     contents = _contents(snapshot, health)
     columns = _columns(contents, shape)
