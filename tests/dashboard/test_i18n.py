@@ -14,10 +14,11 @@ import dashboard.app  # noqa: F401 - enters the endpoints into the table
 from dashboard.api.openapi import document
 from dashboard.i18n import CATALOGUES, LANGUAGES, choose_language, word
 from dashboard.views import api_reference
+from luabus.cluster.verbs import VERBS, Takes, launchers
 from luabus.messages import Message, known_codes
 from tests.support.imports import PACKAGES, ROOT
 
-CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]+")
+CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]*[a-z0-9]")
 MADE = re.compile(r"(word|invalid|signal|state|kind)\.")
 """Codes that are put together from the name of a state, verb or check."""
 
@@ -50,8 +51,18 @@ def codes_in_python(path: Path) -> Iterator[str]:
 PREFIXES = {code.split(".")[0] for code in catalogue("zh")}
 
 
+def codes_of_verbs() -> set[str]:
+    """Those that the table makes of a verb's name."""
+    codes = {verb.audit for verb in VERBS if verb.via == "launcher"}
+    codes |= {verb.help for verb in launchers() if verb.takes is not Takes.NOTHING}
+    codes |= {verb.summary for verb in VERBS if verb.role is not None}
+    codes |= {verb.label for verb in VERBS if verb.offered is not None}
+    return codes | {verb.service_label for verb in VERBS if verb.offered is not None and verb.of_service}
+
+
 def codes_in_use() -> set[str]:
-    codes = {
+    codes = codes_of_verbs()
+    codes |= {
         code
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
