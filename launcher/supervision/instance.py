@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from launcher.plan.spec import ProcessSpec
+from launcher.plan.spec import ProcessSpec, ReadyBy
 from launcher.processes.backend import Backend, SpawnError
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
@@ -22,6 +22,7 @@ from launcher.supervision.process_run import ProcessRun, RunListener
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
+from luabus.cluster.state import Exit, Process, of_map
 from luabus.messages import Message
 
 
@@ -78,6 +79,11 @@ class Instance:
         return self.run.identity.pid if self.run is not None and self.run.alive else None
 
     @property
+    def resting(self) -> bool:
+        """Nobody misses its process now; see `ProcessRun.rest`."""
+        return self.run is not None and self.run.resting
+
+    @property
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
 
@@ -105,6 +111,7 @@ class Instance:
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
+            resting=self.resting,
         )
 
     async def until(self, settled: Callable[[], bool]) -> None:
@@ -198,6 +205,7 @@ class Instance:
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
         if ready == self.ready:
+            self._tell()
             return
         self.ready = ready
         if ready and self.state is State.STARTING:
@@ -237,3 +245,41 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
+
+
+def process_row(instance: Instance, usage: Usage, stopped_by: str | None = None) -> Process:
+    """One row of `processes`. No environment in it: that may hold secrets. `stopped_by`: who stopped it last by hand."""
+    spec, machine = instance.spec, instance.machine
+    return Process(
+        name=spec.name,
+        service=spec.service,
+        service_id=spec.service_id,
+        kind=str(spec.kind),
+        instance=spec.instance,
+        state=machine.state.value,
+        detail=str(machine.detail or ""),
+        why=None if machine.detail is None else machine.detail.as_map(),
+        ready=instance.ready,
+        ready_by=spec.ready_by.name.lower(),
+        wanted=machine.wanted,
+        stopped_by=None if machine.wanted else stopped_by,
+        daemon=spec.daemon,
+        pid=instance.pid,
+        restarts=machine.restarts,
+        restart_policy=machine.rules.restart.policy,
+        restarts_left=instance.restarts_left,
+        liveness_timeout_s=(spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
+        uptime_s=round(instance.uptime_s, 3),
+        cpu_percent=usage.cpu_percent,
+        rss_bytes=usage.rss_bytes,
+        open_files=usage.open_files,
+        threads=usage.threads,
+        exit=None if instance.last_exit is None else of_map(Exit, instance.last_exit),
+        essential=spec.essential,
+        depends_on=tuple(spec.depends_on),
+        command=tuple(spec.argv),
+        cwd=spec.cwd,
+        address=None if spec.address is None else f"{spec.address[0]}:{spec.address[1]}",
+        log_lost_lines=instance.log.file.lost_lines,
+        log_problem=instance.log.file.problem,
+    )

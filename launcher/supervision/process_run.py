@@ -50,6 +50,8 @@ class ProcessRun:
         self._started_up = spec.startup is None
         self._was_ready = False
         self._ending = False
+        self.resting = False
+        """Nobody misses it now: its silence means nothing."""
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
@@ -80,22 +82,37 @@ class ProcessRun:
         self._was_ready = self._was_ready or self.ready
         if ready or not absent:
             self._absence.forget()
-        elif self._was_ready and not self._ending:
+        elif self._was_ready and not self._ending and not self.resting:
             self._absence.expect()
         self._listener.changed()
 
     def excuse(self, why: str) -> None:
         """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if not self._ending and self._absence.excuse():
+        if not self._ending and not self.resting and self._absence.excuse():
             self._log.say(why)
 
     def signal(self, number: int) -> None:
         """As `Handle.signal`."""
         self._handle.signal(number)
 
+    def rest(self) -> None:
+        """Leaves it unwatched: no probes, and nobody waits for it on the bus. Ends by `go_on`, or with the process."""
+        self.resting = True
+        self._absence.forget()
+        if self._prober is not None:
+            self._prober.rest()
+        self._listener.changed()
+
+    def go_on(self) -> None:
+        """Watches it again; all intervals begin anew."""
+        self.resting = False
+        if self._prober is not None:
+            self._prober.go_on()
+        self._listener.changed()
+
     def terminate(self) -> None:
-        """Asks all that lives of it to end, by its stop signal."""
-        self._ending = True
+        """Asks all that lives of it to end, by its stop signal; one that is stopped by SIGSTOP is continued for that."""
+        self._ending, self.resting = True, False
         self._absence.forget()
         number = self._spec.stop_signal
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
@@ -121,7 +138,7 @@ class ProcessRun:
                 self._prober.line(line)
 
     def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
-        self.alive = False
+        self.alive = self.resting = False
         self._ending = True
         self._end_watching()
         self._log.flush()

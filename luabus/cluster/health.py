@@ -181,8 +181,8 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
     name = process.name
     level: Level = "warn"
     text: Message | None = None
-    if process.stopped_by is not None:
-        text = Message("health.was-stopped-by", name=name, by=process.stopped_by)
+    if process.by_hand is not None:
+        text = process.by_hand
     elif process.state == "failed":
         level = "bad" if process.essential else "warn"
         why = exit_text(process.exit)

@@ -294,9 +294,21 @@ class Process:
         return messages.of_map(self.why) or Message.verbatim(self.detail)
 
     @property
+    def by_hand(self) -> Message | None:
+        """What a person did to it that keeps it from serving."""
+        if self.stopped_by is None:
+            return None
+        return Message("health.was-stopped-by", name=self.name, by=self.stopped_by)
+
+    @property
+    def label(self) -> str:
+        """The state in one word, for a table that tells elsewhere whether it is ready."""
+        return self.state
+
+    @property
     def shown_state(self) -> str:
-        """The state, or `not ready` for one that is running and should be ready."""
-        return "not ready" if self.state == "running" and self.ready is False else self.state
+        """The state in one word, `not ready` for one that is running and should be ready."""
+        return "not ready" if self.label == "running" and self.ready is False else self.label
 
     @property
     def ours(self) -> bool:

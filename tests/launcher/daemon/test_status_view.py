@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from launcher.daemon.status_view import process_row
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.usage import Usage
+from launcher.supervision.instance import process_row
 from launcher.supervision.states import State
 from luabus.messages import Message
 
