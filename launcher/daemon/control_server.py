@@ -134,7 +134,7 @@ class ControlServer:
             return report
 
         async def of_nothing(who: Who | None = None) -> Report:
-            report: Report = await operation(who or {})
+            report: Report = operation(who or {})
             return report
 
         methods: dict[Takes, Callable[..., Awaitable[Report]]] = {

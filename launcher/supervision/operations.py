@@ -128,7 +128,7 @@ class Operations:
         signalled = [instance.name for instance in living]
         return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
 
-    async def down(self, who: Who) -> Report:
+    def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
         self._supervisor.events.add("down", "", Message("audit.down"), who)
         self._supervisor.stop(Message("run.down-by", who=_by(who)))

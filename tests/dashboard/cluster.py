@@ -18,6 +18,7 @@ from dashboard.collector.poller import Poller
 from luabus import admin
 from luabus.cluster.snapshot import Snapshot
 from luabus.errors import NotConnected
+from luabus.messages import of_map
 
 GROUPS = {"director": 1, "mail": 2}
 
@@ -191,7 +192,7 @@ class ScriptedCluster:
     async def promote(self, service_id: str, by: str) -> Any:
         self._routed()
         self.done.append(("promote", service_id))
-        return {"router.1": "done"}
+        return {"master": service_id, "epoch": 4, "changed": True}
 
     async def close_connection(self, router: str, token: int) -> Any:
         self._routed()
@@ -243,8 +244,15 @@ class ScriptedCluster:
         if self.fails is not None:
             raise self.fails
         if method == "note":
-            name, text, who = args
-            told = {"id": len(self.events) + 1, "at": Clock().at, "kind": "verb", "name": name, "text": text}
+            kind, name, message, who = args
+            told = {
+                "id": len(self.events) + 1,
+                "at": Clock().at,
+                "kind": kind,
+                "name": name,
+                "message": message,
+            }
+            told["text"] = str(of_map(message))
             self.events.append(told | who)
             return None
         self.done.append((method, *args))

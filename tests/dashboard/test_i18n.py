@@ -52,22 +52,23 @@ PREFIXES = {code.split(".")[0] for code in catalogue("zh")}
 
 
 def codes_of_verbs() -> set[str]:
-    """Those that the table makes of a verb's name."""
-    codes = {verb.audit for verb in VERBS if verb.via == "launcher"}
-    codes |= {verb.help for verb in launchers() if verb.takes is not Takes.NOTHING}
-    codes |= {verb.summary for verb in VERBS if verb.role is not None}
-    codes |= {verb.label for verb in VERBS if verb.offered is not None}
-    return codes | {verb.service_label for verb in VERBS if verb.offered is not None and verb.of_service}
+    """What the doors say of each verb; the command line alone has those without a role."""
+    codes = {verb.audit for verb in launchers()} | {
+        verb.help for verb in launchers() if verb.takes is not Takes.NOTHING
+    }
+    pages = [verb for verb in VERBS if verb.role is not None]
+    codes |= {verb.summary for verb in pages} | {verb.label for verb in pages if verb.offered}
+    return codes | {verb.service_label for verb in pages if verb.offered and verb.of_service}
 
 
 def codes_in_use() -> set[str]:
-    codes = codes_of_verbs()
-    codes |= {
+    codes = {
         code
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
         for code in codes_in_python(path)
     }
+    codes |= codes_of_verbs()
     for path in (ROOT / "dashboard/templates").iterdir():
         quoted = re.findall(r"""\b_\(\s*["']([a-z]+\.[a-z0-9-]+)["']""", path.read_text("utf-8"))
         codes |= set(quoted)

@@ -5,6 +5,7 @@ import pytest
 from dashboard.api.audit import outcome
 from dashboard.http.problems import ApiError
 from luabus.errors import IdInUse, LuabusError, NotConnected, PeerLost, Refused, RequestTimeout
+from luabus.messages import Message
 from tests.dashboard.conftest import Dash
 
 
@@ -35,18 +36,16 @@ async def test_what_was_done_is_found_by_its_verb_as_what_was_refused_is(dash: D
     await dash.post("/api/v1/promote", {"service_id": "director.2"})
     said = {"by": "ann", "from": "command line"}
     done = [
-        "kill with SIGKILL, pid 5",
-        "scale to 4",
-        "register with token 0 at router.1",
-        "stop",
-        "aborted: no",
+        ("kill", Message("audit.kill", signal="SIGKILL", name="mail")),
+        ("scale", Message("audit.scale", name="mail", instances=4)),
+        ("register", Message("audit.vacate", name="mail")),
+        ("stop", Message("audit.stop", name="mail")),
     ]
-    for number, text in enumerate(done, 10):
-        dash.cluster.events.append(
-            {"id": number, "at": 2e9 + number, "kind": "verb", "name": "mail", "text": text} | said
-        )
+    for number, (kind, message) in enumerate(done, 10):
+        event = {"id": number, "at": 2e9 + number, "kind": kind, "name": "mail", "message": message.as_map()}
+        dash.cluster.events.append(event | said)
     await dash.look()
     dash.cluster.fails = Refused("no such entry")
     await dash.post("/api/v1/register", {"service_id": "mail.2", "token": 0})
     found = {kind: len(dash.context.journal.find(kind=kind)) for kind in dash.context.journal.kinds()}
-    assert found | {"register": 3, "promote": 1, "kill": 1, "scale": 1, "stop": 1, "verb": 1} == found
+    assert found | {"register": 3, "promote": 1, "kill": 1, "scale": 1, "stop": 1} == found

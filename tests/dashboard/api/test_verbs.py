@@ -55,7 +55,7 @@ async def test_a_change_is_written_down_with_who_and_from_where(dash: Dash) -> N
     await dash.post("/api/v1/close", {"router": "router.1", "token": 11})
     assert [(e["name"], e["text"], e["by"], e["from"]) for e in dash.cluster.events] == [
         ("mail.2", "remove mail.2 at router.1", WHO["by"], "127.0.0.1"),
-        ("director.2", "promote director.2 to master", WHO["by"], "127.0.0.1"),
+        ("director.2", "promote director.2 to master, epoch 4", WHO["by"], "127.0.0.1"),
         ("mail.1", "close the connection of mail.1 at router.1", WHO["by"], "127.0.0.1"),
     ]
     await dash.look()

@@ -33,7 +33,7 @@ def test_they_outlive_the_process(tmp_path: Path) -> None:
 def test_an_event_is_read_in_every_language_also_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     journal = Journal(path, Clock())
-    refused = Message("verb.what-outcome-why", what=Message("verb.verb-name", verb=Message("word.stop"), name="mail.1"),
+    refused = Message("verb.what-outcome-why", what=Message("audit.stop", name="mail.1"),
                    outcome=Message("word.refused"), why="not today {x}")  # fmt: skip
     journal.add("stop", "mail.1", refused)
     journal.add("state", "mail.1", "mail.1 running → {exited}")

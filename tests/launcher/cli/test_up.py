@@ -247,7 +247,7 @@ def test_a_module_that_breaks_later_is_failed_and_the_rest_runs_on(cluster: Clus
     assert any("ZeroDivisionError" in line for line in row["exit"]["stderr"])
     degraded = cluster("status")
     assert degraded.code == 1
-    assert "greeter.1 is failed" in degraded.out
+    assert "greeter.1 has failed" in degraded.out
     assert cluster.process("greeter.2")["state"] == "running"
 
 
