@@ -18,7 +18,7 @@ from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
-from launcher.supervision.process_run import ProcessRun, RunListener
+from launcher.supervision.process_run import ProcessRun, RunListener, rests
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
@@ -79,11 +79,6 @@ class Instance:
         return self.run.identity.pid if self.run is not None and self.run.alive else None
 
     @property
-    def resting(self) -> bool:
-        """Nobody misses its process now; see `ProcessRun.rest`."""
-        return self.run is not None and self.run.resting
-
-    @property
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
 
@@ -111,7 +106,7 @@ class Instance:
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
-            resting=self.resting,
+            resting=rests(self.run),
         )
 
     async def until(self, settled: Callable[[], bool]) -> None:

@@ -4,9 +4,9 @@ Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything be
 a report (`reports.py`). With `wait` False it returns when the work has begun.
 Start, stop and restart take one name of a process or service, or several.
 
-Verbs on one process follow one another (`lanes.py`), except that a stop, by name or because the process is taken out of the
-cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on to a
-unit while it waits for its lane, for the unit may be another one by then.
+Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken
+out of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds
+on to an instance while it waits for its lane, for the instance may be another one by then.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
-from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Place
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
-from launcher.supervision.states import SETTLED, State
+from launcher.supervision.steps import REMOVED, STOPPED, TAKEN_OUT, Steps, names_of
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
@@ -35,20 +34,12 @@ from luabus.messages import Message
 Who = Mapping[str, Any]
 Names = str | Sequence[str]
 
-STOPPED, REMOVED = "report.was-stopped-meanwhile", "report.was-removed-meanwhile"
-"""What overtook a verb, by its code."""
-
-RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
-Failure = Message | None  # why a step did not come about
-
 ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
 """Signals that end a process which does nothing against it."""
 
 DEATH_S: Final = 0.5
 """How long `kill` gives such a signal to do so. It is the launcher that waits: the cluster may go down with the process, but not
 before this answer."""
-
-CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
 
 class Operations:
@@ -59,6 +50,7 @@ class Operations:
         self._read_plan = read_plan
         self._scaled: dict[str, int] = {}
         self._lanes = OperationQueue()
+        self._steps = Steps(supervisor)
         self._set_lock = asyncio.Lock()
         """Held while the plan changes; what comes of it is done in the lanes."""
 
@@ -70,8 +62,8 @@ class Operations:
         What waits for something that does not come by itself goes on waiting, but the verb does not.
         """
         places = self._places(self._asked("start", names, who))
-        failures = await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
-        return self._report(_names(places), *ended(failures), ok=not failures)
+        failures = await self._carry_out(places, wait, lambda: self._steps.each(places, self._steps.start))
+        return self._report(names_of(places), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
@@ -80,17 +72,17 @@ class Operations:
         self._supervisor.stopped_by.update(dict.fromkeys(meant, str(_by(who))))
         places = self._halt(meant, why, STOPPED)
         failures = await self._carry_out(
-            places, wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
+            places, wait, lambda: self._steps.each(places, lambda place: self._steps.stop(place, why))
         )
-        return self._report(_names(places[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(places[::-1]), *ended(failures), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
         places = self._places(self._asked("restart", names, who))
         failures = await self._carry_out(
-            places, wait, lambda: self._rolling("restart", places, self._restart_one)
+            places, wait, lambda: self._steps.rolling("restart", places, self._steps.restart)
         )
-        return self._report(_names(places), *ended(failures), ok=not failures)
+        return self._report(names_of(places), *ended(failures), ok=not failures)
 
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after.
@@ -161,14 +153,14 @@ class Operations:
         warning = slot_warning(plan, service, instances)
 
         async def work() -> list[Message]:
-            await self._each(removed, self._remove_one)
-            return await self._each(added, self._start_one)
+            await self._steps.each(removed, self._steps.remove)
+            return await self._steps.each(added, self._steps.start)
 
         places = [*added, *removed[::-1]]
         failures = await self._carry_out(places, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
         told = [Message(code, name=service, count=instances), warning, *(failures or ())]
-        done = self._report(_names(places), *told, ok=not failures)
+        done = self._report(names_of(places), *told, ok=not failures)
         return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
@@ -194,108 +186,18 @@ class Operations:
                 await supervisor.rewatch()
 
         async def work() -> list[Message]:
-            await self._each(removed, self._remove_one)
+            await self._steps.each(removed, self._steps.remove)
             # Together, and the new ones first: what changed may depend on them from now on, and they on what changed.
             both = await asyncio.gather(
-                self._each(added, self._start_one), self._rolling("reload", changed, self._renew_one)
+                self._steps.each(added, self._steps.start),
+                self._steps.rolling("reload", changed, self._steps.renew),
             )
             return [failure for failures in both for failure in failures]
 
         places = [*added, *changed, *removed[::-1]]
         failures = await self._carry_out(places, wait, work)
-        done = self._report(_names(places), *summary, *ended(failures), ok=not failures)
+        done = self._report(names_of(places), *summary, *ended(failures), ok=not failures)
         return {**done, **changes.as_map()}
-
-    # -- steps, each on one process and in its lane -----------------------------------------------------------
-
-    async def _start_one(self, place: Place) -> Failure:
-        async with place:
-            if void := self._void(place):
-                return void
-            instance = self._supervisor.instances[place.name]
-            instance.start()
-            return await self._comes_up(instance, place)
-
-    async def _restart_one(self, place: Place, why: Message = RESTARTED) -> Failure:
-        async with place:
-            if void := self._void(place):
-                return void
-            instance = self._supervisor.instances[place.name]
-            instance.stop(why, again=True)
-            return await self._comes_up(instance, place)
-
-    async def _renew_one(self, place: Place) -> Failure:
-        instance = self._supervisor.instances.get(place.name)
-        if instance is not None and not instance.machine.wanted:
-            return None  # stopped by hand: what changed holds from its next start on
-        return await self._restart_one(place, Message("process.reloaded"))
-
-    async def _stop_one(self, place: Place, why: Message) -> Failure:
-        async with place:
-            await self._bring_down(place, why)
-        return None
-
-    async def _remove_one(self, place: Place) -> Failure:
-        async with place:
-            if await self._bring_down(place, TAKEN_OUT):
-                self._supervisor.forget(place.name)
-        return None
-
-    async def _bring_down(self, place: Place, why: Message) -> bool:
-        """False when somebody removed it already."""
-        instance = self._supervisor.instances.get(place.name)
-        if instance is None:
-            return False
-        instance.stop(why)  # once more: a verb that was asked for later may have been first in the lane
-        await instance.until(lambda: instance.state in SETTLED)
-        return True
-
-    async def _comes_up(self, instance: Instance, place: Place) -> Failure:
-        """Waits until it is up, or will not be soon."""
-        await self._supervisor.considered()
-        await instance.until(
-            lambda: (
-                instance.state in CAME_UP_OR_NOT
-                or instance.machine.stuck
-                or not instance.machine.wanted
-                or place.preempted is not None
-            )
-        )
-        if void := self._void(place):
-            return void
-        if not instance.machine.wanted:
-            return Message(STOPPED, name=instance.name)
-        if instance.state is State.RUNNING or (
-            instance.state is State.EXITED and not instance.spec.rules.must_report_ready
-        ):
-            return None
-        return Message("report.did-not-come-up", name=instance.name, why=instance.machine.detail or "")
-
-    def _void(self, place: Place) -> Failure:
-        """Why there is nothing to do any more."""
-        if place.name not in self._supervisor.instances:
-            return place.preempted or Message(REMOVED, name=place.name)  # it was on its way out already
-        return place.preempted
-
-    async def _each(
-        self, places: Iterable[Place], step: Callable[[Place], Awaitable[Failure]]
-    ) -> list[Message]:
-        results = await asyncio.gather(*(step(place) for place in places))
-        return [failure for failure in results if failure is not None]
-
-    async def _rolling(
-        self, verb: str, places: Sequence[Place], step: Callable[[Place], Awaitable[Failure]]
-    ) -> list[Message]:
-        for index, place in enumerate(places):
-            failure = await step(place)
-            if failure is None:
-                continue
-            failures = [failure]
-            if left := _names(places[index + 1 :]):
-                failures.append(Message("report.not-touched", names=left))
-            self._supervisor.events.add(verb, place.name, Message("audit.aborted", why=failures))
-            return failures
-        return []
 
     # -- within -----------------------------------------------------------------------------------------------
 
@@ -380,7 +282,3 @@ def _is_over(run: ProcessRun) -> bool:
 
 def _by(who: Who) -> Any:
     return who.get("by") or Message("process.an-admin")
-
-
-def _names(places: Iterable[Place]) -> list[str]:
-    return [place.name for place in places]

@@ -169,3 +169,8 @@ class ProcessRun:
         """Runs an exec probe beside the process, in its folder and environment."""
         request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
         return await run_command(self._backend, request, timeout_s)
+
+
+def rests(run: ProcessRun | None) -> bool:
+    """Whether there is a process that nobody misses now; see `ProcessRun.rest`."""
+    return run is not None and run.resting
