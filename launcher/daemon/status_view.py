@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from launcher.plan.plan import dashboard_url
-from launcher.supervision.instance import Instance, process_row
+from launcher.plan.spec import ReadyBy
+from launcher.processes.usage import Usage
+from launcher.supervision.instance import Instance
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.health import assess
 from luabus.cluster.snapshot import Snapshot
-from luabus.cluster.state import Launcher, Process, as_map
+from luabus.cluster.state import Exit, Launcher, Process, as_map, of_map
 
 
 class StatusView:
@@ -85,7 +87,7 @@ class StatusView:
         return [self._row(instance) for instance in self._supervisor.instances.values()]
 
     def _row(self, instance: Instance) -> Process:
-        return process_row(instance, instance.usage(), self._supervisor.stopped_by.get(instance.name))
+        return process_row(instance, instance.usage())
 
     def masters(self) -> dict[str, str | None]:
         """By service, for those with route master: the instance that is master now, or None."""
@@ -99,3 +101,42 @@ class StatusView:
             if master is not None or service.route == "master":
                 found[name] = None if master is None else f"{name}.{str(master).rpartition('.')[2]}"
         return found
+
+
+def process_row(instance: Instance, usage: Usage) -> Process:
+    """One row of `processes`. No environment in it: that may hold secrets."""
+    spec, machine = instance.spec, instance.machine
+    return Process(
+        name=spec.name,
+        service=spec.service,
+        service_id=spec.service_id,
+        kind=str(spec.kind),
+        instance=spec.instance,
+        state=machine.state.value,
+        detail=str(machine.detail or ""),
+        why=None if machine.detail is None else machine.detail.as_map(),
+        ready=instance.ready,
+        ready_by=spec.ready_by.name.lower(),
+        wanted=machine.wanted,
+        held=None if instance.by_hand is None else instance.by_hand.deed,
+        held_by=None if instance.by_hand is None else instance.by_hand.by,
+        daemon=spec.daemon,
+        pid=instance.pid,
+        restarts=machine.restarts,
+        restart_policy=machine.rules.restart.policy,
+        restarts_left=machine.restarts_left(time.monotonic()),
+        liveness_timeout_s=(spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
+        uptime_s=round(instance.uptime_s, 3),
+        cpu_percent=usage.cpu_percent,
+        rss_bytes=usage.rss_bytes,
+        open_files=usage.open_files,
+        threads=usage.threads,
+        exit=None if instance.last_exit is None else of_map(Exit, instance.last_exit),
+        essential=spec.essential,
+        depends_on=tuple(spec.depends_on),
+        command=tuple(spec.argv),
+        cwd=spec.cwd,
+        address=None if spec.address is None else f"{spec.address[0]}:{spec.address[1]}",
+        log_lost_lines=instance.log.file.lost_lines,
+        log_problem=instance.log.file.problem,
+    )

@@ -11,18 +11,17 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from launcher.plan.spec import ProcessSpec, ReadyBy
+from launcher.plan.spec import ProcessSpec
 from launcher.processes.backend import Backend, SpawnError
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
-from launcher.supervision.process_run import ProcessRun, RunListener, rests
-from launcher.supervision.record import InstanceRecord
+from launcher.supervision.process_run import ProcessRun, RunListener
+from launcher.supervision.record import ByHand, InstanceRecord
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
-from luabus.cluster.state import Exit, Process, of_map
 from luabus.messages import Message
 
 
@@ -54,6 +53,7 @@ class Instance:
         """Ready at this moment; `running` means it was ready once in this run."""
         self.last_exit: dict[str, Any] | None = None
         self.spawned_at = 0.0
+        self.by_hand: ByHand | None = None
         self.run: ProcessRun | None = None
         """The present process, or the last one."""
         self._owner = owner
@@ -74,6 +74,15 @@ class Instance:
         return self.machine.state
 
     @property
+    def shown_state(self) -> str:
+        """The state, or what a person did to a process that lives."""
+        return (
+            self.by_hand.deed
+            if self.by_hand is not None and self.pid is not None and self.machine.wanted
+            else str(self.state)
+        )
+
+    @property
     def pid(self) -> int | None:
         """What people call the process by, while it lives."""
         return self.run.identity.pid if self.run is not None and self.run.alive else None
@@ -81,11 +90,6 @@ class Instance:
     @property
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
-
-    @property
-    def restarts_left(self) -> int:
-        """After how many more crashes, if they came now, it would be started again."""
-        return self.machine.restarts_left(self._loop.time())
 
     def usage(self) -> Usage:
         """Of the process, all zero without one."""
@@ -106,7 +110,7 @@ class Instance:
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
-            resting=rests(self.run),
+            by_hand=self.by_hand,
         )
 
     async def until(self, settled: Callable[[], bool]) -> None:
@@ -119,14 +123,17 @@ class Instance:
 
     def start(self) -> None:
         """Wants it up; it waits for `clear`."""
+        self.by_hand = None
         self._step(self.machine.start)
 
     def clear(self) -> None:
         """It may start now."""
         self._step(self.machine.clear)
 
-    def stop(self, why: Message = STOPPED, *, again: bool = False) -> None:
-        """Wants it down; with `again`, then up."""
+    def stop(self, why: Message = STOPPED, *, again: bool = False, by: str | None = None) -> None:
+        """Wants it down; with `again`, then up. `by`: who wants it to stay down, by hand."""
+        if by is not None or again:
+            self.by_hand = None if by is None else ByHand("stopped", by)
         self._step(lambda now: self.machine.stop(now, why, again=again))
 
     def kill_now(self) -> None:
@@ -200,7 +207,6 @@ class Instance:
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
         if ready == self.ready:
-            self._tell()
             return
         self.ready = ready
         if ready and self.state is State.STARTING:
@@ -240,41 +246,3 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
-
-
-def process_row(instance: Instance, usage: Usage, stopped_by: str | None = None) -> Process:
-    """One row of `processes`. No environment in it: that may hold secrets. `stopped_by`: who stopped it last by hand."""
-    spec, machine = instance.spec, instance.machine
-    return Process(
-        name=spec.name,
-        service=spec.service,
-        service_id=spec.service_id,
-        kind=str(spec.kind),
-        instance=spec.instance,
-        state=machine.state.value,
-        detail=str(machine.detail or ""),
-        why=None if machine.detail is None else machine.detail.as_map(),
-        ready=instance.ready,
-        ready_by=spec.ready_by.name.lower(),
-        wanted=machine.wanted,
-        stopped_by=None if machine.wanted else stopped_by,
-        daemon=spec.daemon,
-        pid=instance.pid,
-        restarts=machine.restarts,
-        restart_policy=machine.rules.restart.policy,
-        restarts_left=instance.restarts_left,
-        liveness_timeout_s=(spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
-        uptime_s=round(instance.uptime_s, 3),
-        cpu_percent=usage.cpu_percent,
-        rss_bytes=usage.rss_bytes,
-        open_files=usage.open_files,
-        threads=usage.threads,
-        exit=None if instance.last_exit is None else of_map(Exit, instance.last_exit),
-        essential=spec.essential,
-        depends_on=tuple(spec.depends_on),
-        command=tuple(spec.argv),
-        cwd=spec.cwd,
-        address=None if spec.address is None else f"{spec.address[0]}:{spec.address[1]}",
-        log_lost_lines=instance.log.file.lost_lines,
-        log_problem=instance.log.file.problem,
-    )

@@ -4,9 +4,9 @@ Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything be
 a report (`reports.py`). With `wait` False it returns when the work has begun.
 Start, stop and restart take one name of a process or service, or several.
 
-Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken
-out of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds
-on to an instance while it waits for its lane, for the instance may be another one by then.
+Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken out
+of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on
+to an instance while it waits for its turn, for the instance may be another one by then.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
-from launcher.supervision.steps import REMOVED, STOPPED, TAKEN_OUT, Steps, names_of
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
@@ -49,10 +49,10 @@ class Operations:
         self._supervisor = supervisor
         self._read_plan = read_plan
         self._scaled: dict[str, int] = {}
-        self._lanes = OperationQueue()
-        self._steps = Steps(supervisor)
+        self._queue = OperationQueue()
+        self._steps = OperationSteps(supervisor)
         self._set_lock = asyncio.Lock()
-        """Held while the plan changes; what comes of it is done in the lanes."""
+        """Held while the plan changes; what comes of it is done in the queue."""
 
     # -- one process or service -------------------------------------------------------------------------------
 
@@ -62,17 +62,18 @@ class Operations:
         What waits for something that does not come by itself goes on waiting, but the verb does not.
         """
         places = self._places(self._asked("start", names, who))
-        failures = await self._carry_out(places, wait, lambda: self._steps.each(places, self._steps.start))
+        failures = await self._carry_out(
+            places, wait, lambda: self._steps.each(places, self._steps.start_one)
+        )
         return self._report(names_of(places), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
         why = Message("process.stopped-by", who=_by(who))
         meant = self._asked("stop", names, who)[::-1]
-        self._supervisor.stopped_by.update(dict.fromkeys(meant, str(_by(who))))
-        places = self._halt(meant, why, STOPPED)
+        places = self._halt(meant, why, STOPPED, by=str(_by(who)))
         failures = await self._carry_out(
-            places, wait, lambda: self._steps.each(places, lambda place: self._steps.stop(place, why))
+            places, wait, lambda: self._steps.each(places, lambda place: self._steps.stop_one(place, why))
         )
         return self._report(names_of(places[::-1]), *ended(failures), ok=not failures)
 
@@ -80,7 +81,7 @@ class Operations:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
         places = self._places(self._asked("restart", names, who))
         failures = await self._carry_out(
-            places, wait, lambda: self._steps.rolling("restart", places, self._steps.restart)
+            places, wait, lambda: self._steps.rolling("restart", places, self._steps.restart_one)
         )
         return self._report(names_of(places), *ended(failures), ok=not failures)
 
@@ -153,8 +154,8 @@ class Operations:
         warning = slot_warning(plan, service, instances)
 
         async def work() -> list[Message]:
-            await self._steps.each(removed, self._steps.remove)
-            return await self._steps.each(added, self._steps.start)
+            await self._steps.each(removed, self._steps.remove_one)
+            return await self._steps.each(added, self._steps.start_one)
 
         places = [*added, *removed[::-1]]
         failures = await self._carry_out(places, wait, work)
@@ -186,11 +187,11 @@ class Operations:
                 await supervisor.rewatch()
 
         async def work() -> list[Message]:
-            await self._steps.each(removed, self._steps.remove)
+            await self._steps.each(removed, self._steps.remove_one)
             # Together, and the new ones first: what changed may depend on them from now on, and they on what changed.
             both = await asyncio.gather(
-                self._steps.each(added, self._steps.start),
-                self._steps.rolling("reload", changed, self._steps.renew),
+                self._steps.each(added, self._steps.start_one),
+                self._steps.rolling("reload", changed, self._steps.renew_one),
             )
             return [failure for failures in both for failure in failures]
 
@@ -211,13 +212,13 @@ class Operations:
         return [name for name in self._supervisor.instances if name in meant]
 
     def _places(self, names: Iterable[str]) -> list[Place]:
-        return [self._lanes.place(name) for name in names]
+        return [self._queue.place(name) for name in names]
 
-    def _halt(self, names: Iterable[str], why: Message, meanwhile: str) -> list[Place]:
+    def _halt(self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None) -> list[Place]:
         """Stops these at once, whoever waits for them, and takes places behind those who do."""
-        places = [self._lanes.preempt(name, Message(meanwhile, name=name)) for name in names]
+        places = [self._queue.preempt(name, Message(meanwhile, name=name)) for name in names]
         for place in places:
-            self._supervisor.instances[place.name].stop(why)
+            self._supervisor.instances[place.name].stop(why, by=by)
         return places
 
     def _removed(self, changes: Changes) -> list[Place]:
@@ -250,7 +251,7 @@ class Operations:
 
     def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
         instances = self._supervisor.instances
-        states = {name: str(instances[name].state) if name in instances else "removed" for name in names}
+        states = {name: instances[name].shown_state if name in instances else "removed" for name in names}
         return report(states, *told, ok=ok)
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:

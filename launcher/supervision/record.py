@@ -12,11 +12,18 @@ from luabus.messages import Message
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """What somebody did to an instance by hand, which holds until it is undone: `deed` as it is told (`stopped`), and who."""
+
+    deed: str
+    by: str
+
+
+@dataclass(frozen=True)
 class InstanceRecord:
     """`detail`: why it is in its state. `wanted`: a person wants it up. `ready` at this moment; `waiting` for
     leave to start, as one that was up before (`returning`) or as at first. `stuck`: what it waits for does not come by itself.
-    `spawned_at` in seconds of the supervisor's clock. `resting`: nobody misses it now.
-    `last_exit` is `{"code", "signal", "text", "time", "stderr"}`."""
+    `spawned_at` in seconds of the supervisor's clock. `last_exit` is `{"code", "signal", "text", "time", "stderr"}`."""
 
     spec: ProcessSpec
     state: State
@@ -29,7 +36,7 @@ class InstanceRecord:
     has_process: bool = False
     spawned_at: float = 0.0
     last_exit: Mapping[str, Any] | None = None
-    resting: bool = False
+    by_hand: ByHand | None = None
 
     @property
     def name(self) -> str:

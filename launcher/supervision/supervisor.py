@@ -70,8 +70,6 @@ class Supervisor:
         self.why_stopped: Message | None = None
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
-        self.stopped_by: dict[str, str] = {}
-        """Who stopped an instance by hand last, by its name: of meaning while it is not wanted up."""
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()

@@ -250,7 +250,8 @@ class Process:
     ready: bool | None = None
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
     wanted: bool | None = _described("whether it is meant to be up: nobody stopped it", None)
-    stopped_by: str | None = _described("who stopped it by hand; null: nobody did", None)
+    held: str | None = _described("what somebody did to it by hand, such as stopped; null: nothing", None)
+    held_by: str | None = _described("who", None)
     daemon: bool | None = _described("whether it is meant to go on for ever: its end is missed", None)
     pid: int | None = None
     restarts: int = 0
@@ -294,21 +295,11 @@ class Process:
         return messages.of_map(self.why) or Message.verbatim(self.detail)
 
     @property
-    def by_hand(self) -> Message | None:
-        """What a person did to it that keeps it from serving."""
-        if self.stopped_by is None:
-            return None
-        return Message("health.was-stopped-by", name=self.name, by=self.stopped_by)
-
-    @property
-    def label(self) -> str:
-        """The state in one word, for a table that tells elsewhere whether it is ready."""
-        return self.state
-
-    @property
     def shown_state(self) -> str:
-        """The state in one word, `not ready` for one that is running and should be ready."""
-        return "not ready" if self.label == "running" and self.ready is False else self.label
+        """The state, or what was done by hand to a process that lives, or `not ready` for one that runs and should be."""
+        if self.held is not None and self.pid is not None and self.wanted is not False:
+            return self.held
+        return "not ready" if self.state == "running" and self.ready is False else self.state
 
     @property
     def ours(self) -> bool:

@@ -1,29 +1,37 @@
-"""What a verb has done, as it is told."""
-
 from __future__ import annotations
 
 from launcher.plan.diff import Changes
 from launcher.supervision.reports import ended, report, summary_of
-from luabus.messages import Message
+from luabus.messages import Message, of_map
+
+BEGUN = Message("report.begun")
 
 
-def test_a_report_tells_one_message_or_all_of_them_or_none() -> None:
-    nothing = report({"web.1": "running"}, None, ok=True)
-    assert nothing == {"ok": True, "message": None, "text": "", "processes": {"web.1": "running"}}
-    begun = Message("report.begun")
-    assert report({}, None, begun, ok=True)["message"] == begun.as_map()
-    both = report({}, begun, Message("report.not-touched", names=["a", "b"]), ok=False)
-    assert (both["message"]["code"], both["text"]) == ("report.all", "begun; not touched: a, b")
+def test_a_report_carries_its_message_by_code_and_in_english() -> None:
+    done = report({"mail.1": "running"}, BEGUN, None, ok=True)
+    assert (of_map(done["message"]), done["text"], done["ok"]) == (BEGUN, str(BEGUN), True)
+    assert done["processes"] == {"mail.1": "running"}
 
 
-def test_who_does_not_wait_is_told_that_it_has_begun() -> None:
-    assert ended(None) == [Message("report.begun")]
+def test_several_things_are_one_message() -> None:
+    done = report({}, BEGUN, BEGUN, ok=False)
+    assert of_map(done["message"]) == Message("report.all", parts=[BEGUN, BEGUN])
+
+
+def test_nothing_to_tell_is_no_message() -> None:
+    assert (report({}, ok=True)["message"], report({}, ok=True)["text"]) == (None, "")
+
+
+def test_work_that_nobody_waits_for_has_begun() -> None:
+    assert ended(None) == [BEGUN]
     assert ended([]) == []
 
 
-def test_what_a_reload_does() -> None:
-    changes = Changes(added=("a.1", "a.2"), removed=("b.1",), changed={"c.1": ("command", "env")})
-    assert [str(part) for part in summary_of(changes)] == [
-        "add a.1, a.2", "remove b.1", "restart c.1 (command, env)",
-    ]  # fmt: skip
-    assert summary_of(Changes()) == [Message("report.nothing-to-change")]
+def test_a_summary_names_what_comes_goes_and_changes() -> None:
+    changes = Changes(("a.1",), ("b.1",), {"c.1": ("services.c.env",)})
+    assert [message.code for message in summary_of(changes)] == [
+        "report.add",
+        "report.remove",
+        "report.restart",
+    ]
+    assert [message.code for message in summary_of(Changes())] == ["report.nothing-to-change"]

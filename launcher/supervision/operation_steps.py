@@ -1,4 +1,4 @@
-"""What verbs come to on one process, each in its lane: up, down, down and up, gone."""
+"""What verbs do to one process at a time, each step in its place in the queue; why one did not come about is its result."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ Failure = Message | None  # why a step did not come about
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
 
-class Steps:
-    """Each returns why it did not come about, or None."""
+class OperationSteps:
+    """The steps on the instances of one supervisor."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    async def start(self, place: Place) -> Failure:
-        """Has it up, or knows why not."""
+    async def start_one(self, place: Place) -> Failure:
         async with place:
             if void := self._void(place):
                 return void
@@ -35,8 +34,7 @@ class Steps:
             instance.start()
             return await self._comes_up(instance, place)
 
-    async def restart(self, place: Place, why: Message = RESTARTED) -> Failure:
-        """Has it down and up again."""
+    async def restart_one(self, place: Place, why: Message = RESTARTED) -> Failure:
         async with place:
             if void := self._void(place):
                 return void
@@ -44,21 +42,18 @@ class Steps:
             instance.stop(why, again=True)
             return await self._comes_up(instance, place)
 
-    async def renew(self, place: Place) -> Failure:
-        """Has it run as the file says now."""
+    async def renew_one(self, place: Place) -> Failure:
         instance = self._supervisor.instances.get(place.name)
         if instance is not None and not instance.machine.wanted:
             return None  # stopped by hand: what changed holds from its next start on
-        return await self.restart(place, Message("process.reloaded"))
+        return await self.restart_one(place, Message("process.reloaded"))
 
-    async def stop(self, place: Place, why: Message) -> Failure:
-        """Has it down."""
+    async def stop_one(self, place: Place, why: Message) -> Failure:
         async with place:
             await self._bring_down(place, why)
         return None
 
-    async def remove(self, place: Place) -> Failure:
-        """Has it down, and forgotten."""
+    async def remove_one(self, place: Place) -> Failure:
         async with place:
             if await self._bring_down(place, TAKEN_OUT):
                 self._supervisor.forget(place.name)
@@ -103,14 +98,12 @@ class Steps:
     async def each(
         self, places: Iterable[Place], step: Callable[[Place], Awaitable[Failure]]
     ) -> list[Message]:
-        """A step on all of them at once; what did not come about."""
         results = await asyncio.gather(*(step(place) for place in places))
         return [failure for failure in results if failure is not None]
 
     async def rolling(
         self, verb: str, places: Sequence[Place], step: Callable[[Place], Awaitable[Failure]]
     ) -> list[Message]:
-        """A step on one after the other; ends at the first that does not come about."""
         for index, place in enumerate(places):
             failure = await step(place)
             if failure is None:
@@ -124,4 +117,5 @@ class Steps:
 
 
 def names_of(places: Iterable[Place]) -> list[str]:
+    """Whose places these are."""
     return [place.name for place in places]
