@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.cli.terminal import Style, table
 from luabus.cluster.quantities import format_duration, format_size
+from luabus.cluster.state import Process
 
 
 def status_text(status: Mapping[str, Any], style: Style) -> str:
@@ -38,7 +39,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
     cells = []
     for row in rows:
         lives = row["pid"] is not None
-        state = style.state(str(row["state"]))
+        state = style.state(Process.read(row).label)
         cells.append(
             (
                 str(row["name"]),
