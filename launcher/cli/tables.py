@@ -7,7 +7,12 @@ from typing import Any
 
 from launcher.cli.terminal import Style, table
 from luabus.cluster.quantities import format_duration, format_size
-from luabus.cluster.state import Process
+
+
+def shown_state(process: Mapping[str, Any]) -> str:
+    """The state of a row, or what somebody did by hand to a process that lives."""
+    held = process.get("held")
+    return str(held if held and process["pid"] and process["wanted"] is not False else process["state"])
 
 
 def status_text(status: Mapping[str, Any], style: Style) -> str:
@@ -39,7 +44,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
     cells = []
     for row in rows:
         lives = row["pid"] is not None
-        state = style.state(Process.read(row).label)
+        state = style.state(shown_state(row))
         cells.append(
             (
                 str(row["name"]),

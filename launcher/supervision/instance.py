@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -146,10 +147,27 @@ class Instance:
         self._step(lambda now: self.machine.unhealthy(now, why))
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process alone. Raises ProcessLookupError when there is none."""
+        """Sends a signal to the process alone; SIGCONT ends a pause. Raises ProcessLookupError when there is none."""
         if self.run is None:
             raise ProcessLookupError
         self.run.signal(number)
+        if self.paused and number == signal.SIGCONT:
+            self.by_hand = None
+            self.run.go_on()
+            self._tell()
+
+    @property
+    def paused(self) -> bool:
+        """A person made its process stand still."""
+        return self.by_hand is not None and self.by_hand.deed == "paused"
+
+    def pause(self, number: int, by: str) -> None:
+        """Makes its process stand still by this signal, until it gets SIGCONT. Raises ProcessLookupError when there is none."""
+        self.signal(number)
+        self.by_hand = ByHand("paused", by)
+        if self.run is not None:
+            self.run.suspend()
+        self._tell()
 
     def set_waiting(self, detail: Message, *, stuck: bool) -> None:
         """As `Lifecycle.await_turn`."""
@@ -178,6 +196,8 @@ class Instance:
                 self._spawn()
             elif self.run is not None and action is Action.TERMINATE:
                 self.run.terminate()
+                if self.paused:
+                    self.by_hand = None
             elif self.run is not None:
                 self.run.kill_all()
         if self._next_spec is not self.spec and not self.machine.has_process:
@@ -239,6 +259,8 @@ class Instance:
 
     def _exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
         unasked = self.state is not State.STOPPING
+        if self.paused:
+            self.by_hand = None
         if unasked or not status.success:
             self.log.say(f"ended: {status}")
         stderr = list(self.log.last_words) if unasked and not status.success else []

@@ -22,10 +22,12 @@ from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
-from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.instance import Instance
+from launcher.supervision.operation_queue import OperationQueue, Turn
 from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
@@ -52,7 +54,7 @@ class Operations:
         self._queue = OperationQueue()
         self._steps = OperationSteps(supervisor)
         self._set_lock = asyncio.Lock()
-        """Held while the plan changes; what comes of it is done in the queue."""
+        """Held while the plan changes; what comes of it waits for its turns."""
 
     # -- one process or service -------------------------------------------------------------------------------
 
@@ -61,41 +63,53 @@ class Operations:
 
         What waits for something that does not come by itself goes on waiting, but the verb does not.
         """
-        places = self._places(self._asked("start", names, who))
-        failures = await self._carry_out(
-            places, wait, lambda: self._steps.each(places, self._steps.start_one)
-        )
-        return self._report(names_of(places), *ended(failures), ok=not failures)
+        turns = self._enqueue(self._resolve("start", names, who))
+        failures = await self._carry_out(turns, wait, lambda: self._steps.each(turns, self._steps.start_one))
+        return self._report(names_of(turns), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
         why = Message("process.stopped-by", who=_by(who))
-        meant = self._asked("stop", names, who)[::-1]
-        places = self._halt(meant, why, STOPPED, by=str(_by(who)))
+        meant = self._resolve("stop", names, who)[::-1]
+        turns = self._halt(meant, why, STOPPED, by=str(_by(who)))
         failures = await self._carry_out(
-            places, wait, lambda: self._steps.each(places, lambda place: self._steps.stop_one(place, why))
+            turns, wait, lambda: self._steps.each(turns, lambda turn: self._steps.stop_one(turn, why))
         )
-        return self._report(names_of(places[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(turns[::-1]), *ended(failures), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
-        places = self._places(self._asked("restart", names, who))
+        turns = self._enqueue(self._resolve("restart", names, who))
         failures = await self._carry_out(
-            places, wait, lambda: self._steps.rolling("restart", places, self._steps.restart_one)
+            turns, wait, lambda: self._steps.rolling("restart", turns, self._steps.restart_one)
         )
-        return self._report(names_of(places), *ended(failures), ok=not failures)
+        return self._report(names_of(turns), *ended(failures), ok=not failures)
+
+    async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
+        number = _signal("SIGSTOP")
+        running = self._processes_that(
+            lambda one: one.state is State.RUNNING, names, "refusal.nothing-to-pause"
+        )
+        self._resolve("pause", names, who)
+        for instance in running:
+            instance.pause(number, str(_by(who)))
+        return self._report([instance.name for instance in running])
+
+    async def resume(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Lets what is paused go on; from then on it has its usual time to be ready again."""
+        paused = self._processes_that(lambda one: one.paused, names, "refusal.nothing-to-resume")
+        self._resolve("resume", names, who)
+        for instance in paused:
+            instance.signal(_signal("SIGCONT"))
+        return self._report([instance.name for instance in paused])
 
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after.
 
         With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
         """
-        try:
-            number = signal_number(str(signal))
-        except ValueError:
-            raise Refused.coded(
-                Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
-            ) from None
+        number = _signal(signal)
         instances = self._supervisor.resolve(name)
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
@@ -150,18 +164,18 @@ class Operations:
             supervisor.events.add("scale", service, scale, who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
-            removed, added = self._removed(changes), self._places(changes.added)
+            removed, added = self._removed(changes), self._enqueue(changes.added)
         warning = slot_warning(plan, service, instances)
 
         async def work() -> list[Message]:
             await self._steps.each(removed, self._steps.remove_one)
             return await self._steps.each(added, self._steps.start_one)
 
-        places = [*added, *removed[::-1]]
-        failures = await self._carry_out(places, wait, work)
+        turns = [*added, *removed[::-1]]
+        failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
         told = [Message(code, name=service, count=instances), warning, *(failures or ())]
-        done = self._report(names_of(places), *told, ok=not failures)
+        done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
@@ -181,8 +195,8 @@ class Operations:
             supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
-            removed, added = self._removed(changes), self._places(changes.added)
-            changed = self._places(changes.changed)
+            removed, added = self._removed(changes), self._enqueue(changes.added)
+            changed = self._enqueue(changes.changed)
             if (plan.routers, plan.groups) != (old.routers, old.groups):
                 await supervisor.rewatch()
 
@@ -195,14 +209,14 @@ class Operations:
             )
             return [failure for failures in both for failure in failures]
 
-        places = [*added, *changed, *removed[::-1]]
-        failures = await self._carry_out(places, wait, work)
-        done = self._report(names_of(places), *summary, *ended(failures), ok=not failures)
+        turns = [*added, *changed, *removed[::-1]]
+        failures = await self._carry_out(turns, wait, work)
+        done = self._report(names_of(turns), *summary, *ended(failures), ok=not failures)
         return {**done, **changes.as_map()}
 
     # -- within -----------------------------------------------------------------------------------------------
 
-    def _asked(self, verb: str, names: Names, who: Who) -> list[str]:
+    def _resolve(self, verb: str, names: Names, who: Who) -> list[str]:
         """The processes meant, each once, in the order they start."""
         asked = list(dict.fromkeys([names] if isinstance(names, str) else map(str, names)))
         meant = {instance.name for name in asked for instance in self._supervisor.resolve(name)}
@@ -211,17 +225,27 @@ class Operations:
             self._supervisor.events.add(verb, name, Message(f"audit.{verb}", name=name), who)
         return [name for name in self._supervisor.instances if name in meant]
 
-    def _places(self, names: Iterable[str]) -> list[Place]:
-        return [self._queue.place(name) for name in names]
+    def _processes_that(self, fit: Callable[[Instance], bool], names: Names, refusal: str) -> list[Instance]:
+        """Those of the named that live and fit. Raises `Refused` when there is none."""
+        named = [names] if isinstance(names, str) else [str(name) for name in names]
+        instances = [instance for name in named for instance in self._supervisor.resolve(name)]
+        fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
+        if not fitting:
+            state = Message(f"state.{instances[0].shown_state}")
+            raise Refused.coded(Message(refusal, name=", ".join(named), state=state))
+        return fitting
 
-    def _halt(self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None) -> list[Place]:
-        """Stops these at once, whoever waits for them, and takes places behind those who do."""
-        places = [self._queue.preempt(name, Message(meanwhile, name=name)) for name in names]
-        for place in places:
-            self._supervisor.instances[place.name].stop(why, by=by)
-        return places
+    def _enqueue(self, names: Iterable[str]) -> list[Turn]:
+        return [self._queue.enqueue(name) for name in names]
 
-    def _removed(self, changes: Changes) -> list[Place]:
+    def _halt(self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None) -> list[Turn]:
+        """Stops these at once, whoever waits for them, and takes turns behind those who do."""
+        turns = [self._queue.preempt(name, Message(meanwhile, name=name)) for name in names]
+        for turn in turns:
+            self._supervisor.instances[turn.name].stop(why, by=by)
+        return turns
+
+    def _removed(self, changes: Changes) -> list[Turn]:
         return self._halt(reversed(changes.removed), TAKEN_OUT, REMOVED)
 
     def _compare(self, plan: Plan) -> Changes:
@@ -238,7 +262,7 @@ class Operations:
             raise Refused.coded(Message("refusal.the-cluster-is-stopping"))
 
     async def _carry_out(
-        self, places: Sequence[Place], wait: bool, work: Callable[[], Awaitable[list[Message]]]
+        self, turns: Sequence[Turn], wait: bool, work: Callable[[], Awaitable[list[Message]]]
     ) -> list[Message] | None:
         """What did not come about; None when nobody waits for that."""
         # A task of the supervisor's: a caller who goes away does not leave the work half done.
@@ -279,6 +303,16 @@ class Operations:
 
 def _is_over(run: ProcessRun) -> bool:
     return not run.alive
+
+
+def _signal(signal: str | int) -> int:
+    """Its number. Raises `Refused` where there is none of that name, as SIGSTOP on Windows."""
+    try:
+        return signal_number(str(signal))
+    except ValueError:
+        raise Refused.coded(
+            Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
+        ) from None
 
 
 def _by(who: Who) -> Any:

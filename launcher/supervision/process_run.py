@@ -50,8 +50,8 @@ class ProcessRun:
         self._started_up = spec.startup is None
         self._was_ready = False
         self._ending = False
-        self.resting = False
-        """Nobody misses it now: its silence means nothing."""
+        self._suspended = False
+        self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
@@ -67,7 +67,12 @@ class ProcessRun:
     @property
     def ready(self) -> bool:
         """All that has to show that it is ready does."""
-        return self.alive and self._started_up and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        return (
+            self.alive
+            and not self._suspended
+            and self._started_up
+            and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        )
 
     def usage(self) -> Usage:
         """As `Handle.usage`."""
@@ -78,46 +83,52 @@ class ProcessRun:
     def report(self, ready: bool, *, absent: bool) -> None:
         """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them, which counts for
         one that was ready before."""
+        self._last_report = (ready, absent)
+        if self._suspended:
+            return
         self._reported = ready
         self._was_ready = self._was_ready or self.ready
         if ready or not absent:
             self._absence.forget()
-        elif self._was_ready and not self._ending and not self.resting:
+        elif self._was_ready and not self._ending:
             self._absence.expect()
         self._listener.changed()
 
     def excuse(self, why: str) -> None:
         """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if not self._ending and not self.resting and self._absence.excuse():
+        if not self._ending and not self._suspended and self._absence.excuse():
             self._log.say(why)
 
-    def signal(self, number: int) -> None:
-        """As `Handle.signal`."""
-        self._handle.signal(number)
-
-    def rest(self) -> None:
-        """Leaves it unwatched: no probes, and nobody waits for it on the bus. Ends by `go_on`, or with the process."""
-        self.resting = True
+    def suspend(self) -> None:
+        """It was made to stand still: it is neither probed nor missed until it goes on."""
+        self._suspended = True
         self._absence.forget()
         if self._prober is not None:
             self._prober.rest()
         self._listener.changed()
 
     def go_on(self) -> None:
-        """Watches it again; all intervals begin anew."""
-        self.resting = False
+        """It is watched again, and has its usual time."""
+        self._suspended = False
+        ready, absent = self._last_report
         if self._prober is not None:
             self._prober.go_on()
-        self._listener.changed()
+        self.report(ready, absent=absent)
+
+    def signal(self, number: int) -> None:
+        """As `Handle.signal`."""
+        self._handle.signal(number)
 
     def terminate(self) -> None:
-        """Asks all that lives of it to end, by its stop signal; one that is stopped by SIGSTOP is continued for that."""
-        self._ending, self.resting = True, False
+        """Asks all that lives of it to end, by its stop signal."""
+        self._ending = True
         self._absence.forget()
         number = self._spec.stop_signal
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
             self._log.say(f"is sent {signal_name(number)}")
         self._handle.terminate(number)
+        if self._suspended:
+            self._handle.signal(signal.SIGCONT)  # or it would not get to know of it
 
     def kill_all(self) -> None:
         """As `Handle.kill_all`."""
@@ -138,7 +149,7 @@ class ProcessRun:
                 self._prober.line(line)
 
     def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
-        self.alive = self.resting = False
+        self.alive = False
         self._ending = True
         self._end_watching()
         self._log.flush()
@@ -169,8 +180,3 @@ class ProcessRun:
         """Runs an exec probe beside the process, in its folder and environment."""
         request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
         return await run_command(self._backend, request, timeout_s)
-
-
-def rests(run: ProcessRun | None) -> bool:
-    """Whether there is a process that nobody misses now; see `ProcessRun.rest`."""
-    return run is not None and run.resting

@@ -295,16 +295,11 @@ class Process:
         return messages.of_map(self.why) or Message.verbatim(self.detail)
 
     @property
-    def label(self) -> str:
-        """The state, or what was done by hand to a process that lives: for a table that tells elsewhere whether it is ready."""
+    def shown_state(self) -> str:
+        """The state, or what was done by hand to a process that lives, or `not ready` for one that runs and should be."""
         if self.held is not None and self.pid is not None and self.wanted is not False:
             return self.held
-        return self.state
-
-    @property
-    def shown_state(self) -> str:
-        """As `label`, and `not ready` for one that runs and should be."""
-        return "not ready" if self.label == "running" and self.ready is False else self.label
+        return "not ready" if self.state == "running" and self.ready is False else self.state
 
     @property
     def ours(self) -> bool:

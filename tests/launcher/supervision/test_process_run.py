@@ -134,36 +134,21 @@ def test_what_cannot_be_spawned_is_no_run(tmp_path: Path) -> None:
     play(tmp_path, history)
 
 
-def test_one_that_rests_is_missed_by_nobody_and_then_gets_a_whole_interval(tmp_path: Path) -> None:
+def test_one_that_stands_still_is_missed_by_nobody_and_then_gets_a_whole_interval(tmp_path: Path) -> None:
     async def history(runs: Runs) -> None:
         run = runs.make(BY_BUS)
         run.report(True, absent=False)
         run.report(False, absent=True)
-        run.rest()
+        run.suspend()
         run.report(False, absent=True)
         run.excuse("is away")
         await asyncio.sleep(60.0)
-        assert run.resting
+        assert "absent" not in runs.told
         run.go_on()
-        run.report(False, absent=True)
         await asyncio.sleep(2.9)
         assert "absent" not in runs.told
         await asyncio.sleep(0.2)
         assert "absent" in runs.told
         run.close()
-
-    play(tmp_path, history)
-
-
-def test_its_end_ends_its_rest(tmp_path: Path) -> None:
-    async def history(runs: Runs) -> None:
-        run, other = runs.make(BY_BUS), runs.make(BY_BUS)
-        run.rest()
-        run.terminate()
-        assert not run.resting
-        other.rest()
-        other.kill_all()
-        await asyncio.sleep(0)
-        assert (other.alive, other.resting) == (False, False)
 
     play(tmp_path, history)
