@@ -25,7 +25,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
 from luabus.errors import ConfigError
-from luabus.net import is_loopback
+from luabus.host_addresses import is_loopback
 
 SHUTDOWN_S = 2.0
 
@@ -128,13 +128,13 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
-    keys = Tokens(read_tokens(run_dir))
+    tokens = Tokens(read_tokens(run_dir))
     source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
-        feed=Poller(source),
-        keys=keys,
+        poller=Poller(source),
+        tokens=tokens,
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(
             port=port,

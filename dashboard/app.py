@@ -13,16 +13,16 @@ from dashboard.api import calls, charts, cluster, event_stream, events, lists, l
 from dashboard.collector.method_sampler import MethodSampler
 from dashboard.collector.recorder import Recorder
 from dashboard.http.context import CONTEXT, Context
-from dashboard.http.registry import add_routes
+from dashboard.http.endpoints import add_routes
 from dashboard.pages.assets import Assets
 from dashboard.pages.login import Login
 from dashboard.pages.middleware import MIDDLEWARES
-from dashboard.pages.pages import Pages
+from dashboard.pages.page_handlers import Pages
 from dashboard.pages.templating import prepare
 
 
 def make_app(context: Context) -> web.Application:
-    """The dashboard over one feed; starting the application starts the feed, stopping it ends it."""
+    """The dashboard over one poller; starting the application starts the poller, stopping it ends it."""
     app = web.Application(middlewares=MIDDLEWARES)
     app[CONTEXT] = context
     add_routes(app)
@@ -30,31 +30,31 @@ def make_app(context: Context) -> web.Application:
     app.add_routes(Login(context).routes())
     app.add_routes(Assets().routes())
     prepare()
-    app.cleanup_ctx.append(_run_feed)
+    app.cleanup_ctx.append(_run_poller)
     app.on_shutdown.append(_let_go)
-    Recorder(context.journal, context.feed)
-    context.feed.observe(context.history.look)
-    context.history.on_step = lambda: context.feed.bump("series")
-    context.jobs.changed = lambda: context.feed.bump("processes")
-    context.jobs.look = context.feed.after_change
-    context.journal.on_event = lambda event: context.feed.bump("events")
+    Recorder(context.journal, context.poller)
+    context.poller.observe(context.history.look)
+    context.history.on_step = lambda: context.poller.bump("series")
+    context.jobs.changed = lambda: context.poller.bump("processes")
+    context.jobs.look = context.poller.after_change
+    context.journal.on_event = lambda event: context.poller.bump("events")
     return app
 
 
-async def _run_feed(app: web.Application) -> AsyncIterator[None]:
+async def _run_poller(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
-    await context.feed.start()
-    handlers = MethodSampler(context.declared, context.history, context.now)
+    await context.poller.start()
+    handlers = MethodSampler(context.method_cache, context.history, context.now)
     asking = asyncio.create_task(handlers.run(), name="dashboard handlers")
     yield
     await context.jobs.stop()
     asking.cancel()
     with suppress(asyncio.CancelledError):
         await asking
-    await context.declared.stop()
-    await context.feed.stop()
+    await context.method_cache.stop()
+    await context.poller.stop()
 
 
 async def _let_go(app: web.Application) -> None:
     """Open event streams end by themselves; the server waits for them only a moment."""
-    app[CONTEXT].feed.finish()
+    app[CONTEXT].poller.finish()

@@ -43,7 +43,7 @@ PATHS = (
 PHASES = ("nobody looks", "pages open", "API under load")
 STREAM = "/api/v1/events?notices=true&topics=status,routes,connections,processes,series"
 SETTLE_S = 0.5
-"""After a change of phase the feed looks at once; that belongs to neither side."""
+"""After a change of phase the poller looks at once; that belongs to neither side."""
 
 CLUSTER = """
 [cluster]

@@ -1,4 +1,4 @@
-"""Every verb is written down with who asked for it and what became of it; and the feed looks again, so that what is asked after
+"""Every verb is written down with who asked for it and what became of it; and the poller looks again, so that what is asked after
 the answer shows the change.
 
 Changes of the cluster are in one log, the launcher's: what it did it writes down itself, with who asked; what was done at the
@@ -50,23 +50,23 @@ class audited:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         if isinstance(error, LuabusError | ApiError):
-            why = error.said if isinstance(error, ApiError) else explain(error)
-            said = Message("verb.what-outcome-why", what=self.text, outcome=outcome(error), why=why)
-            self._add(said, failed=True)
+            why = error.message if isinstance(error, ApiError) else explain(error)
+            message = Message("verb.what-outcome-why", what=self.text, outcome=outcome(error), why=why)
+            self._add(message, failed=True)
         elif error is None and (
             self._where == "bus" or (self._where == "routers" and not await self._noted())
         ):
             self._add(self.text)
         if self._where != "bus":
-            await self._context.feed.after_change()
+            await self._context.poller.after_change()
 
-    def _add(self, said: Message, failed: bool = False) -> None:
+    def _add(self, message: Message, failed: bool = False) -> None:
         by, origin = (str(self._caller), self._caller.address) if self._caller else ("", "")
-        self._context.journal.add(self._kind, self._subject, said, "warn" if failed else "ok", by, origin)
+        self._context.journal.add(self._kind, self._subject, message, "warn" if failed else "ok", by, origin)
 
     async def _noted(self) -> bool:
         """Whether the launcher took it into its event log."""
-        tell = self._context.feed.source.tell
+        tell = self._context.poller.source.tell
         message = self.text.as_map()
         try:
             await tell("note", self._kind, self._subject, message, who(self._caller), timeout=NOTE_TIMEOUT_S)

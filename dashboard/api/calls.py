@@ -12,14 +12,14 @@ from dashboard.api.audit import audited
 from dashboard.api.cluster import Preview
 from dashboard.collector.cluster_source import Answer
 from dashboard.http.context import Caller, Context
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError, bad_input, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import CallAnswer, Called, CallFailed, GroupMethods
 from dashboard.model.requests import CallRequest, Consequence, RequestModel
-from dashboard.views import audit_texts, methods
+from dashboard.views import methods, request_text
 from luabus import ServiceId
-from luabus.cluster import effects_routing
+from luabus.cluster import preview_routing
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import GroupState
 from luabus.errors import BadArguments, LuabusError, RemoteError, RequestTimeout, UnknownMethod
@@ -46,11 +46,11 @@ async def declared(call: Call) -> GroupMethods:
 
 async def methods_of(context: Context, wanted: str) -> GroupMethods:
     """As the group told within the last seconds. Raises 404 for an unknown group, and what the bus raises."""
-    group = known_group(context.feed.snapshot, wanted)
-    told = await context.declared.of(group.group)
-    if told.error is not None:
-        raise told.error.with_traceback(None)
-    return methods.merge(group, told.answers)
+    group = known_group(context.poller.snapshot, wanted)
+    known = await context.method_cache.of(group.group)
+    if known.error is not None:
+        raise known.error.with_traceback(None)
+    return methods.merge(group, known.answers)
 
 
 def not_told(snapshot: Snapshot, group: GroupState, error: LuabusError) -> Message:
@@ -62,10 +62,10 @@ def not_told(snapshot: Snapshot, group: GroupState, error: LuabusError) -> Messa
 
 def known_group(snapshot: Snapshot, wanted: str) -> GroupState:
     groups = snapshot.groups()
-    found = next((group for group in groups if wanted in (str(group.group), group.name)), None)
-    if found is None:
+    group = next((group for group in groups if wanted in (str(group.group), group.name)), None)
+    if group is None:
         raise not_found("group", wanted, [group.name for group in groups])
-    return found
+    return group
 
 
 @endpoint(
@@ -80,54 +80,54 @@ def known_group(snapshot: Snapshot, wanted: str) -> GroupState:
     summary="api.send-a-request-to-any-route",
 )
 async def call_route(call: Call) -> Called | Consequence:
-    asked: CallRequest = call.body
-    if asked.method.startswith(methods.INTERNAL):
-        raise bad_input("method", Message("verb.is-luabus-own-and-not", name=repr(asked.method)))
+    request: CallRequest = call.body
+    if request.method.startswith(methods.INTERNAL):
+        raise bad_input("method", Message("verb.is-luabus-own-and-not", name=repr(request.method)))
     if call.query.preview:
         return verbs.consequence(
-            effects_routing.of_call(call.snapshot, asked.route, asked.method, one_way=asked.one_way),
+            preview_routing.of_call(call.snapshot, request.route, request.method, one_way=request.one_way),
             call.caller,
         )
-    return await send(call.context, call.caller, asked)
+    return await send(call.context, call.caller, request)
 
 
-async def send(context: Context, caller: Caller | None, asked: CallRequest) -> Called:
+async def send(context: Context, caller: Caller | None, request: CallRequest) -> Called:
     """What a handler raises is an answer; it is an error that nobody could be asked, or that nobody answered."""
-    snapshot = context.feed.snapshot
-    group, reached = effects_routing.routed_to(snapshot, asked.route)
-    text = audit_texts.called(asked)
+    snapshot = context.poller.snapshot
+    group, reached = preview_routing.routed_to(snapshot, request.route)
+    text = request_text.called(request)
     begun = time.perf_counter()
     try:
-        async with audited(context, caller, "call", asked.route.partition(":")[2], text, "bus"):
-            found = await _answers(context, asked)
+        async with audited(context, caller, "call", request.route.partition(":")[2], text, "bus"):
+            answers = await _answers(context, request)
     except RequestTimeout as error:
         raise ApiError(
             504,
-            effects_routing.unanswered(snapshot, asked.route, asked.method, asked.timeout_s),
+            preview_routing.unanswered(snapshot, request.route, request.method, request.timeout_s),
             error="RequestTimeout",
         ) from error
     finally:
         if group is not None:
-            context.declared.forget(group.group)
+            context.method_cache.forget(group.group)
     elapsed_ms = (time.perf_counter() - begun) * 1000
     lost = (
-        effects_routing.nobody(snapshot, asked.route, group, one_way=True)
-        if asked.one_way and not reached
+        preview_routing.nobody(snapshot, request.route, group, one_way=True)
+        if request.one_way and not reached
         else None
     )
     return Called(
-        route=asked.route,
-        method=asked.method,
+        route=request.route,
+        method=request.method,
         elapsed_ms=round(elapsed_ms, 3),
-        answers=tuple(_shown(snapshot, one, asked, verbs.spoken_by(caller)) for one in found),
+        answers=tuple(_shown(snapshot, answer, request, verbs.spoken_by(caller)) for answer in answers),
         warning=lost.to(verbs.spoken_by(caller)) if lost else "",
     )
 
 
-async def _answers(context: Context, asked: CallRequest) -> list[Answer]:
+async def _answers(context: Context, request: CallRequest) -> list[Answer]:
     try:
-        return await context.feed.source.call(
-            asked.route, asked.method, asked.args, asked.timeout_s, asked.one_way
+        return await context.poller.source.call(
+            request.route, request.method, request.args, request.timeout_s, request.one_way
         )
     except LuabusError as error:
         by = error.answered_by
@@ -138,22 +138,22 @@ async def _answers(context: Context, asked: CallRequest) -> list[Answer]:
         return [Answer(None if by is None else str(ServiceId(by)), None, error)]
 
 
-def _shown(snapshot: Snapshot, one: Answer, asked: CallRequest, language: str) -> CallAnswer:
-    name = effects_routing.name_of(snapshot, one.service_id) if one.service_id else ""
+def _shown(snapshot: Snapshot, answer: Answer, request: CallRequest, language: str) -> CallAnswer:
+    name = preview_routing.name_of(snapshot, answer.service_id) if answer.service_id else ""
     return CallAnswer(
-        service_id=one.service_id,
+        service_id=answer.service_id,
         name=name,
-        value=methods.plain(one.value),
-        error=_failure(one.error, asked, language) if one.error is not None else None,
+        value=methods.plain(answer.value),
+        error=_failure(answer.error, request, language) if answer.error is not None else None,
     )
 
 
-def _failure(error: LuabusError, asked: CallRequest, language: str) -> CallFailed:
+def _failure(error: LuabusError, request: CallRequest, language: str) -> CallFailed:
     if isinstance(error, RemoteError):
         return CallFailed(
             type=error.type or "RemoteError", text=error.text or str(error), traceback=error.traceback
         )
     text = str(error)
     if isinstance(error, RequestTimeout) and error.answered_by is None:
-        text = Message("verb.no-answer-within-s", seconds=f"{asked.timeout_s:g}").to(language)
+        text = Message("verb.no-answer-within-s", seconds=f"{request.timeout_s:g}").to(language)
     return CallFailed(type=type(error).__name__, text=text)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from dashboard.collector.time_series import UNITS, WINDOWS, History, starts
-from dashboard.http.registry import Call, endpoint
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.answers import Chart, Series
@@ -41,17 +41,17 @@ class ChartQuery(RequestModel):
     summary="api.how-a-figure-went-the-last",
 )
 async def series(call: Call) -> Chart:
-    asked: ChartQuery = call.query
+    query: ChartQuery = call.query
     now = call.snapshot.at
-    found = call.context.history.read(asked.kind, asked.window, now, asked.of)
+    by_name = call.context.history.read(query.kind, query.window, now, query.of)
     return Chart(
-        kind=asked.kind,
-        unit=UNITS[asked.kind],
-        step_s=WINDOWS[asked.window].step_s,
-        at=tuple(starts(asked.window, now)),
+        kind=query.kind,
+        unit=UNITS[query.kind],
+        step_s=WINDOWS[query.window].step_s,
+        at=tuple(starts(query.window, now)),
         series=tuple(
             Series(name=name, values=tuple(None if v is None else round(v, 4) for v in values))
-            for name, values in found.items()
+            for name, values in by_name.items()
         ),
     )
 

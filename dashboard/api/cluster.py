@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dashboard.api import verbs
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import bad_input, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import Job, KeyPlaces, LogLines, Routes, Session, Status
 from dashboard.model.requests import (
@@ -136,17 +136,17 @@ async def key(call: Call) -> KeyPlaces:
     return place_key(call.snapshot, call.query)
 
 
-def place_key(snapshot: Any, asked: KeyQuery) -> KeyPlaces:
+def place_key(snapshot: Any, query: KeyQuery) -> KeyPlaces:
     """Shared with the page. Raises 404 for an unknown group, 422 for a number that is none."""
-    found = snapshot.groups()
-    group = next((one for one in found if asked.group in (str(one.group), one.name)), None)
+    groups = snapshot.groups()
+    group = next((group for group in groups if query.group in (str(group.group), group.name)), None)
     if group is None:
-        raise not_found("group", asked.group, [one.name for one in found])
+        raise not_found("group", query.group, [group.name for group in groups])
     try:
-        hashed = hash_key(int(asked.key) if asked.type == "int" else asked.key)
+        hashed = hash_key(int(query.key) if query.type == "int" else query.key)
     except ValueError:
-        raise bad_input("key", Message("problem.is-not-a-whole-number", key=repr(asked.key))) from None
-    return routing_tables.key_places(snapshot, group.group, asked.key, hashed)
+        raise bad_input("key", Message("problem.is-not-a-whole-number", key=repr(query.key))) from None
+    return routing_tables.key_places(snapshot, group.group, query.key, hashed)
 
 
 # --- verbs -----------------------------------------------------------------------------------------------------

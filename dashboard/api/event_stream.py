@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from dashboard.collector.poller import Poller
 from dashboard.http.context import Context
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel
@@ -79,8 +79,8 @@ def message(event: str, data: Any) -> bytes:
     problems=(503,),
 )
 async def stream(call: Call) -> web.StreamResponse:
-    feed = call.context.feed
-    if feed.watchers >= MOST_READERS:
+    poller = call.context.poller
+    if poller.watchers >= MOST_READERS:
         raise ApiError(
             503,
             Message("problem.readers-follow-already-which", count=MOST_READERS),
@@ -94,20 +94,20 @@ async def stream(call: Call) -> web.StreamResponse:
     send = _notices(topics) if call.query.notices else _changes(call.context, topics)
     heartbeat_s = NOTICE_HEARTBEAT_S if call.query.notices else HEARTBEAT_S
     # A reader that goes away is no error: it was here to be left.
-    with feed.watching(), suppress(ConnectionResetError):
+    with poller.watching(), suppress(ConnectionResetError):
         await response.write(b"retry: 1000\n\n")
-        await _follow(response, feed, topics, send, heartbeat_s)
+        await _follow(response, poller, topics, send, heartbeat_s)
     return response
 
 
 async def _follow(
-    response: web.StreamResponse, feed: Poller, topics: Sequence[str], send: Sender, heartbeat_s: float
+    response: web.StreamResponse, poller: Poller, topics: Sequence[str], send: Sender, heartbeat_s: float
 ) -> None:
     seen: dict[str, int] = {}
-    while not feed.stopping:
+    while not poller.stopping:
         try:
             async with asyncio.timeout(heartbeat_s):
-                snapshot = await feed.changed(seen, topics)
+                snapshot = await poller.changed(seen, topics)
         except TimeoutError:
             await response.write(message("alive", {}))
             continue

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from dashboard.api.lists import Words
 from dashboard.collector.journal import Entry, Journal
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.answers import Event, Events
 from dashboard.model.requests import RequestModel
@@ -41,12 +41,12 @@ class EventsQuery(RequestModel):
     summary="api.what-happened-oldest-first-without-after",
 )
 async def history(call: Call) -> Events:
-    asked: EventsQuery = call.query
+    query: EventsQuery = call.query
     journal = call.context.journal
-    found = _find(journal, asked)
+    events = _find(journal, query)
     return Events(
-        events=tuple(found),
-        next=found[-1].seq if found else max(asked.after, journal.next - 1),
+        events=tuple(events),
+        next=events[-1].seq if events else max(query.after, journal.next - 1),
         oldest=journal.oldest,
     )
 
@@ -73,16 +73,16 @@ def event_of(journal: Journal, number: str) -> Entry:
     if not known or int(number) == 0:
         raise ApiError(404, Message("problem.there-is-no-event-events-have", number=repr(number[:40])))
     if int(number) >= journal.next:
-        said = Message(
+        message = Message(
             "problem.event-has-not-happened-yet",
             number=number,
             newest=journal.next - 1,
         )
-        raise ApiError(404, said)
+        raise ApiError(404, message)
     if int(number) >= journal.oldest:
         raise ApiError(404, Message("problem.event-was-lost-when-the-dashboard", number=number))
-    said = Message("problem.event-is-no-longer-kept", number=number, oldest=journal.oldest)
-    raise ApiError(404, said)
+    message = Message("problem.event-is-no-longer-kept", number=number, oldest=journal.oldest)
+    raise ApiError(404, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +94,18 @@ class Page:
     newer: Mapping[str, Any] | None
 
 
-def page_of(journal: Journal, asked: EventsQuery, language: str = "en") -> Page:
+def page_of(journal: Journal, query: EventsQuery, language: str = "en") -> Page:
     """What one page shows; the newest page is the one that names no number, and so goes on with what happens."""
-    found = _find(journal, asked, language)
-    first = found[0].seq if found else asked.after + 1 if asked.after else asked.before
-    last = found[-1].seq if found else asked.before - 1 if asked.before else asked.after
-    older = journal.find(0, 1, asked.q, asked.kind, first, language=language) if first else []
-    newer = journal.find(last, asked.limit + 1, asked.q, asked.kind, language=language) if last else []
-    beside = {"q": asked.q, "kind": asked.kind}
-    on = {"after": last} if len(newer) > asked.limit else {}
-    away = not found and bool(asked.after or asked.before)
+    events = _find(journal, query, language)
+    first = events[0].seq if events else query.after + 1 if query.after else query.before
+    last = events[-1].seq if events else query.before - 1 if query.before else query.after
+    older = journal.find(0, 1, query.q, query.kind, first, language=language) if first else []
+    newer = journal.find(last, query.limit + 1, query.q, query.kind, language=language) if last else []
+    beside = {"q": query.q, "kind": query.kind}
+    on = {"after": last} if len(newer) > query.limit else {}
+    away = not events and bool(query.after or query.before)
     return Page(
-        events=tuple(reversed(found)),
+        events=tuple(reversed(events)),
         older=beside | {"before": first} if older else None,
         newer=beside | on if newer or away else None,
     )
@@ -118,5 +118,5 @@ def neighbours(journal: Journal, event: Entry) -> tuple[Entry | None, Entry | No
     return (before[0] if before else None, after[0] if after else None)
 
 
-def _find(journal: Journal, asked: EventsQuery, language: str = "en") -> list[Entry]:
-    return journal.find(asked.after, asked.limit, asked.q, asked.kind, asked.before, language=language)
+def _find(journal: Journal, query: EventsQuery, language: str = "en") -> list[Entry]:
+    return journal.find(query.after, query.limit, query.q, query.kind, query.before, language=language)

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import Field, field_validator
 
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import no_launcher, no_router, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.answers import Router
@@ -77,9 +77,9 @@ class RoutersQuery(ListQuery):
     columns = list_query.ROUTER_COLUMNS
 
 
-def _page(call: Call, found: Sequence[Row]) -> list[Row]:
-    asked: ListQuery = call.query
-    page = list_query.select(found, asked.q, asked.sort, asked.offset, asked.limit)
+def _page(call: Call, rows: Sequence[Row]) -> list[Row]:
+    query: ListQuery = call.query
+    page = list_query.select(rows, query.q, query.sort, query.offset, query.limit)
     call.headers["X-Total-Count"] = str(page.total)
     return list(page.rows)
 
@@ -95,7 +95,7 @@ def _page(call: Call, found: Sequence[Row]) -> list[Row]:
     summary="api.every-router-what-it-has-counted",
 )
 async def routers(call: Call) -> list[Router]:
-    return _page(call, [_router(one, call.snapshot.at) for one in call.snapshot.routers])
+    return _page(call, [_router(state, call.snapshot.at) for state in call.snapshot.routers])
 
 
 @endpoint(
@@ -109,10 +109,10 @@ async def routers(call: Call) -> list[Router]:
 )
 async def router(call: Call) -> Router:
     name = call.request.match_info["name"]
-    found = next((one for one in call.snapshot.routers if one.name == name), None)
-    if found is None:
-        raise not_found("router", name, [one.name for one in call.snapshot.routers])
-    return _router(found, call.snapshot.at)
+    state = next((state for state in call.snapshot.routers if state.name == name), None)
+    if state is None:
+        raise not_found("router", name, [state.name for state in call.snapshot.routers])
+    return _router(state, call.snapshot.at)
 
 
 def _router(state: RouterState, now: float) -> Router:
@@ -135,8 +135,8 @@ def _router(state: RouterState, now: float) -> Router:
 async def connections(call: Call) -> list[ConnectionState]:
     if not call.snapshot.routed:
         raise no_router(call.snapshot)
-    asked: ConnectionsQuery = call.query
-    return _page(call, [row for row in call.snapshot.connections if asked.router in ("", row.router)])
+    query: ConnectionsQuery = call.query
+    return _page(call, [row for row in call.snapshot.connections if query.router in ("", row.router)])
 
 
 @endpoint(
@@ -150,8 +150,8 @@ async def connections(call: Call) -> list[ConnectionState]:
     summary="api.the-connections-that-ended-last-newest",
 )
 async def closed(call: Call) -> list[Closed]:
-    asked: ClosedQuery = call.query
-    return _page(call, [row for row in list_query.closed(call.snapshot) if asked.router in ("", row.router)])
+    query: ClosedQuery = call.query
+    return _page(call, [row for row in list_query.closed(call.snapshot) if query.router in ("", row.router)])
 
 
 @endpoint(
@@ -166,8 +166,8 @@ async def closed(call: Call) -> list[Closed]:
     problems=(503,),
 )
 async def processes(call: Call) -> list[Process]:
-    asked: ProcessesQuery = call.query
-    return _page(call, [row for row in _supervised(call) if asked.service in ("", row.service)])
+    query: ProcessesQuery = call.query
+    return _page(call, [row for row in _supervised(call) if query.service in ("", row.service)])
 
 
 @endpoint(
@@ -181,10 +181,10 @@ async def processes(call: Call) -> list[Process]:
 )
 async def process(call: Call) -> Process:
     name = call.request.match_info["name"]
-    found = next((row for row in _supervised(call) if row.name == name), None)
-    if found is None:
-        raise not_found("process", name, [row.name for row in call.snapshot.processes])
-    return found
+    process = next((process for process in _supervised(call) if process.name == name), None)
+    if process is None:
+        raise not_found("process", name, [process.name for process in call.snapshot.processes])
+    return process
 
 
 def _supervised(call: Call) -> tuple[Process, ...]:

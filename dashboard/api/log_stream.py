@@ -12,8 +12,8 @@ from pydantic import Field
 
 from dashboard.api import verbs
 from dashboard.api.event_stream import HEARTBEAT_S, message
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError, not_found
-from dashboard.http.registry import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.model.requests import RequestModel
 from luabus.errors import LuabusError
@@ -63,9 +63,9 @@ async def follow(call: Call) -> web.StreamResponse:
 )
 async def follow_several(call: Call) -> web.StreamResponse:
     """One that is gone is left out, so that the others are still heard of."""
-    asked = dict.fromkeys(call.query.names.split(","))
+    wanted = dict.fromkeys(call.query.names.split(","))
     known = [process.name for process in call.snapshot.processes]
-    names = [name for name in asked if name in known]
+    names = [name for name in wanted if name in known]
     if not names:
         raise not_found("process", call.query.names, known)
     return await _follow(call, names, lambda name, lines: {"name": name, "lines": lines})
@@ -81,9 +81,9 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
         )
     async with AsyncExitStack() as held:
         for _ in names:
-            held.enter_context(context.tails.one())
+            held.enter_context(context.tails.counted())
         logs = {
-            name: await held.enter_async_context(context.feed.source.follow(name, call.query.lines))
+            name: await held.enter_async_context(context.poller.source.follow(name, call.query.lines))
             for name in names
         }
         response = web.StreamResponse(
@@ -95,7 +95,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
         )
         await response.prepare(call.request)
         coming = {asyncio.ensure_future(anext(log, None)): name for name, log in logs.items()}
-        stopped = asyncio.ensure_future(context.feed.stopped.wait())
+        stopped = asyncio.ensure_future(context.poller.stopped.wait())
         try:
             with suppress(ConnectionResetError, LuabusError):
                 while coming:

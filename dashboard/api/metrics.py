@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dashboard.collector.poller import Poller
-from dashboard.http.registry import Call, endpoint
+from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.tokens import Role
 from dashboard.views.routing_tables import group_tables
 from luabus.cluster.health import assess
@@ -32,14 +32,14 @@ STATES = ("starting", "running", "backoff", "stopping", "exited", "failed")
 
 
 class ClusterCollector(Collector):
-    """Reads the feed's snapshot at each scrape: nothing is counted twice, nothing lingers after its process is gone."""
+    """Reads the poller's snapshot at each scrape: nothing is counted twice, nothing lingers after its process is gone."""
 
-    def __init__(self, feed: Poller) -> None:
-        self._feed = feed
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
 
     def collect(self) -> Iterable[Metric]:
-        snapshot = self._feed.snapshot
-        yield from _cluster(snapshot, self._feed)
+        snapshot = self._poller.snapshot
+        yield from _cluster(snapshot, self._poller)
         yield from _routers(snapshot)
         yield from _groups(snapshot)
         yield from _processes(snapshot)
@@ -49,11 +49,11 @@ class ClusterCollector(Collector):
         return []
 
 
-def registry(feed: Poller) -> CollectorRegistry:
+def registry(poller: Poller) -> CollectorRegistry:
     """A registry of our own: the library's global one belongs to whoever else runs in this process."""
-    made = CollectorRegistry(auto_describe=False)
-    made.register(ClusterCollector(feed))
-    return made
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(ClusterCollector(poller))
+    return collectors
 
 
 @endpoint(
@@ -61,19 +61,19 @@ def registry(feed: Poller) -> CollectorRegistry:
 )
 async def metrics(call: Call) -> web.Response:
     encode, content_type = choose_encoder(call.request.headers.get("Accept", ""))
-    body = encode(registry(call.context.feed))
+    body = encode(registry(call.context.poller))
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def _cluster(snapshot: Snapshot, feed: Poller) -> Iterator[Metric]:
+def _cluster(snapshot: Snapshot, poller: Poller) -> Iterator[Metric]:
     health = assess(snapshot)
     yield _gauge("luabus_cluster_healthy", "1 when nothing is wrong", float(health.level == "ok"))
     yield _gauge("luabus_cluster_problems", "How many things are wrong", len(health.findings))
     yield _gauge("luabus_launcher_up", "1 when the launcher answers", float(snapshot.launcher_error is None))
     agree = float(snapshot.routed and not snapshot.differing_groups())
     yield _gauge("luabus_routers_consistent", "1 when all routers hold the same routing tables", agree)
-    yield _gauge("luabus_dashboard_watchers", "Pages and programs that follow the changes", feed.watchers)
-    yield _counter("luabus_dashboard_polls", "Looks at the cluster", feed.polls)
+    yield _gauge("luabus_dashboard_watchers", "Pages and programs that follow the changes", poller.watchers)
+    yield _counter("luabus_dashboard_polls", "Looks at the cluster", poller.polls)
 
 
 def _routers(snapshot: Snapshot) -> Iterator[Metric]:
@@ -158,8 +158,8 @@ def _processes(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for process in snapshot.processes if snapshot.launcher_error is None else ():
         labels = [process.name, process.service]
-        for one in STATES:
-            state.add_metric([*labels, one], float(process.state == one))
+        for name in STATES:
+            state.add_metric([*labels, name], float(process.state == name))
         missing.add_metric(labels, float(process.missing))
         restarts.add_metric(labels, process.restarts)
         for family, value in ((uptime, process.uptime_s), (memory, process.rss_bytes)):

@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from dashboard.http.endpoints import TABLE, Call, Endpoint, endpoint
 from dashboard.http.problems import MEDIA_TYPE
-from dashboard.http.registry import TABLE, Call, Endpoint, endpoint
 from dashboard.i18n import word
 from dashboard.model.answers import ProblemDetail
 
@@ -54,7 +54,7 @@ async def openapi(call: Call) -> web.Response:
 @cache
 def document(prefix: str = "") -> dict[str, Any]:
     """The whole document, with codes where people read; `prefix` is the path under which a proxy serves it."""
-    models = {model for one in TABLE for model in (one.body, one.query) if model is not None}
+    models = {model for entry in TABLE for model in (entry.body, entry.query) if model is not None}
     _, schemas = models_json_schema([(ProblemDetail, "serialization")], ref_template=_REF)
     definitions: dict[str, Any] = dict(schemas["$defs"])
     for model in models:
@@ -62,8 +62,8 @@ def document(prefix: str = "") -> dict[str, Any]:
         definitions |= schema.pop("$defs", {})
         definitions[model.__name__] = schema
     paths: dict[str, Any] = {}
-    for one in TABLE:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, definitions)
+    for entry in TABLE:
+        paths.setdefault(entry.path, {})[entry.method.lower()] = _operation(entry, definitions)
     try:
         release = version("luabus")
     except PackageNotFoundError:
@@ -94,28 +94,28 @@ def in_english(part: Any) -> Any:
             key: str(word(value)) if key in _READ and isinstance(value, str) else in_english(value)
             for key, value in part.items()
         }
-    return [in_english(one) for one in part] if isinstance(part, list) else part
+    return [in_english(item) for item in part] if isinstance(part, list) else part
 
 
-def _operation(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": one.handler.__name__,
-        "summary": one.summary,
-        "tags": [one.tag],
-        "parameters": [*_path_parameters(one), *_query_parameters(one)],
-        "responses": _responses(one, definitions),
+        "operationId": endpoint.handler.__name__,
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "responses": _responses(endpoint, definitions),
     }
-    if one.role is None:
+    if endpoint.role is None:
         operation["security"] = []
     else:
-        operation["description"] = f"Needs the role {one.role.name}."
-    if one.body is not None:
-        schema = {"$ref": _REF.format(model=one.body.__name__)}
+        operation["description"] = f"Needs the role {endpoint.role.name}."
+    if endpoint.body is not None:
+        schema = {"$ref": _REF.format(model=endpoint.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
-def _path_parameters(one: Endpoint) -> list[dict[str, Any]]:
+def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     shapes = {"number": {"type": "integer", "minimum": 1}}
     return [
         {
@@ -124,14 +124,14 @@ def _path_parameters(one: Endpoint) -> list[dict[str, Any]]:
             "required": True,
             "schema": shapes.get(name, {"type": "string", "minLength": 1}),
         }
-        for name in re.findall(r"{(\w+)}", one.path)
+        for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
 
 
-def _query_parameters(one: Endpoint) -> list[dict[str, Any]]:
-    if one.query is None:
+def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if endpoint.query is None:
         return []
-    schema = one.query.model_json_schema(ref_template=_REF)
+    schema = endpoint.query.model_json_schema(ref_template=_REF)
     required = schema.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": shape}
@@ -139,20 +139,20 @@ def _query_parameters(one: Endpoint) -> list[dict[str, Any]]:
     ]
 
 
-def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
-    statuses = {400, 421, 422, *one.problems}
-    if one.role is not None:
+def _responses(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+    statuses = {400, 421, 422, *endpoint.problems}
+    if endpoint.role is not None:
         statuses |= {401, 403, 429}
-    if one.body is not None:
+    if endpoint.body is not None:
         statuses |= {403, 413, 415}
     problem = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDetail")}}}
     responses: dict[str, Any] = {
         "200": {
             "description": "api.done-as-asked",
-            "content": {one.media: {"schema": _answer(one, definitions)}},
+            "content": {endpoint.media: {"schema": _answer(endpoint, definitions)}},
         }
     }
-    if one.listed:
+    if endpoint.listed:
         responses["200"]["headers"] = {
             "X-Total-Count": {
                 "description": "How many rows there are, before paging",
@@ -167,10 +167,10 @@ def _responses(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
     return responses
 
 
-def _answer(one: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
-    if one.answer is None:
+def _answer(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
+    if endpoint.answer is None:
         return {"type": "string"}
-    schema = TypeAdapter(one.answer).json_schema(mode="serialization", ref_template=_REF)
+    schema = TypeAdapter(endpoint.answer).json_schema(mode="serialization", ref_template=_REF)
     definitions |= schema.pop("$defs", {})
     title = schema.get("title")
     if title and schema.get("type") == "object" and "properties" in schema:

@@ -19,7 +19,7 @@ from dashboard.model.requests import (
     RegisterRequest,
 )
 from luabus import admin
-from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
+from luabus.cluster import audit_texts, entries, preview_processes, preview_routing, signals
 from luabus.cluster.entries import Registration
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.verbs import Takes, Verb
@@ -32,70 +32,70 @@ NEVER_SCALED: Final = ("router", "dashboard")
 
 
 async def register(
-    context: Context, caller: Caller | None, asked: RegisterRequest, preview: bool
+    context: Context, caller: Caller | None, request: RegisterRequest, preview: bool
 ) -> Registered | Consequence:
     """`*` is every router. Unknown ids and routers are 404; what a router refuses is 409, in its own words."""
-    snapshot = context.feed.snapshot
-    service_id = known_id(snapshot, asked.service_id)
-    if asked.router != "*" and asked.router not in [router.name for router in snapshot.routers]:
-        raise not_found("router", asked.router, [router.name for router in snapshot.routers])
-    _no_router(service_id, asked.service_id)
-    change = asked.change(service_id)
+    snapshot = context.poller.snapshot
+    service_id = known_id(snapshot, request.service_id)
+    if request.router != "*" and request.router not in [router.name for router in snapshot.routers]:
+        raise not_found("router", request.router, [router.name for router in snapshot.routers])
+    _no_router(service_id, request.service_id)
+    change = request.change(service_id)
     if preview:
-        return consequence(effects_routing.of_register(snapshot, change), caller)
-    name = effects_routing.name_of(snapshot, service_id)
-    whose = audit_texts.whose(snapshot.connections, asked.token, asked.router)
+        return consequence(preview_routing.of_register(snapshot, change), caller)
+    name = preview_routing.name_of(snapshot, service_id)
+    whose = audit_texts.whose(snapshot.connections, request.token, request.router)
     text = audit_texts.registered(change, name, whose)
-    async with audited(context, caller, "register", name, text) as written, context.feed.changing:
-        undo = entries.undo_of(await context.feed.with_tables(), change)
-        answers = await context.feed.source.register(
+    async with audited(context, caller, "register", name, text) as written, context.poller.changing:
+        undo = entries.undo_of(await context.poller.with_tables(), change)
+        answers = await context.poller.source.register(
             service_id, change.token, change.is_master, change.router
         )
         # A router that has never answered has no name of its own yet.
         names = {router.address: router.name for router in snapshot.routers}
-        results = {names.get(router, router): said for router, said in answers.items()}
+        results = {names.get(router, router): outcome for router, outcome in answers.items()}
         written.text = audit_texts.registered(change, name, whose, results)
     return Registered(
-        done=_told(change, name, results).to(spoken_by(caller)),
+        done=_registered_text(change, name, results).to(spoken_by(caller)),
         service_id=service_id,
         results=results,
         undo=undo,
     )
 
 
-def _told(asked: Registration, name: str, results: Mapping[str, str]) -> Message:
-    done = [router for router, said in results.items() if said == admin.DONE]
-    silent = [router for router, said in results.items() if said not in (admin.DONE, admin.NOTHING)]
-    if asked.is_master:
+def _registered_text(change: Registration, name: str, results: Mapping[str, str]) -> Message:
+    done = [router for router, outcome in results.items() if outcome == admin.DONE]
+    silent = [router for router, outcome in results.items() if outcome not in (admin.DONE, admin.NOTHING)]
+    if change.is_master:
         what = Message("verb.is-master", name=name)
-    elif asked.token is None:
+    elif change.token is None:
         what = Message("verb.is-removed", name=name)
     else:
-        what = Message("verb.is-registered" if asked.token else "verb.is-vacant", name=name)
+        what = Message("verb.is-registered" if change.token else "verb.is-vacant", name=name)
     if done:
-        everywhere = asked.router == "*" and len(done) == len(results)
+        everywhere = change.router == "*" and len(done) == len(results)
         where = Message("word.every-router") if everywhere else ", ".join(done)
-        told = Message("verb.done-at", what=what, where=where)
+        message = Message("verb.done-at", what=what, where=where)
     else:
-        told = Message("verb.has-no-entry-nothing-to-remove", name=name)
+        message = Message("verb.has-no-entry-nothing-to-remove", name=name)
     for router in silent:
-        told = Message("verb.did-not-answer", told=told, router=router)
-    return told
+        message = Message("verb.did-not-answer", told=message, router=router)
+    return message
 
 
 async def promote(
-    context: Context, caller: Caller | None, asked: PromoteRequest, preview: bool
+    context: Context, caller: Caller | None, request: PromoteRequest, preview: bool
 ) -> Done | Consequence:
-    snapshot = context.feed.snapshot
-    service_id = known_id(snapshot, asked.service_id)
-    _no_router(service_id, asked.service_id)
+    snapshot = context.poller.snapshot
+    service_id = known_id(snapshot, request.service_id)
+    _no_router(service_id, request.service_id)
     if preview:
-        return consequence(effects_routing.of_promote(snapshot, service_id), caller)
-    name = effects_routing.name_of(snapshot, service_id)
+        return consequence(preview_routing.of_promote(snapshot, service_id), caller)
+    name = preview_routing.name_of(snapshot, service_id)
     text = Message("audit.promote", name=name)
-    async with audited(context, caller, "promote", name, text) as written, context.feed.changing:
-        group = effects_routing.group_of(await context.feed.with_tables(), service_id)
-        detail = await context.feed.source.promote(service_id, who(caller).get("by", ""))
+    async with audited(context, caller, "promote", name, text) as written, context.poller.changing:
+        group = preview_routing.group_of(await context.poller.with_tables(), service_id)
+        detail = await context.poller.source.promote(service_id, who(caller).get("by", ""))
         written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
     undo = PromoteRequest(service_id=former) if former not in (None, service_id) else None
@@ -103,23 +103,24 @@ async def promote(
 
 
 async def close(
-    context: Context, caller: Caller | None, asked: CloseRequest, preview: bool
+    context: Context, caller: Caller | None, request: CloseRequest, preview: bool
 ) -> Done | Consequence:
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     row = next(
-        (row for row in snapshot.connections if (row.router, row.token) == (asked.router, asked.token)), None
+        (row for row in snapshot.connections if (row.router, row.token) == (request.router, request.token)),
+        None,
     )
     if row is None:
-        if asked.router not in [router.name for router in snapshot.routers]:
-            raise not_found("router", asked.router, [router.name for router in snapshot.routers])
-        known = [str(row.token) for row in snapshot.connections if row.router == asked.router]
-        raise not_found(f"connection at {asked.router} with token", str(asked.token), known)
+        if request.router not in [router.name for router in snapshot.routers]:
+            raise not_found("router", request.router, [router.name for router in snapshot.routers])
+        known = [str(row.token) for row in snapshot.connections if row.router == request.router]
+        raise not_found(f"connection at {request.router} with token", str(request.token), known)
     if preview:
-        return consequence(effects_processes.of_close(snapshot, asked.router, asked.token), caller)
+        return consequence(preview_processes.of_close(snapshot, request.router, request.token), caller)
     name = row.name or row.peer
-    async with audited(context, caller, "close", name, audit_texts.closed(name, asked.router)):
-        detail = await context.feed.source.close_connection(asked.router, asked.token)
-    closed = Message("verb.the-connection-of-at-is-closed", name=name, router=asked.router)
+    async with audited(context, caller, "close", name, audit_texts.closed(name, request.router)):
+        detail = await context.poller.source.close_connection(request.router, request.token)
+    closed = Message("verb.the-connection-of-at-is-closed", name=name, router=request.router)
     return _done(caller, closed, detail)
 
 
@@ -131,36 +132,36 @@ _AT_ROUTERS: Final[Mapping[str, Callable[..., Awaitable[Registered | Done | Cons
 
 
 async def run(
-    verb: Verb, context: Context, caller: Caller | None, asked: Any, preview: bool
+    verb: Verb, context: Context, caller: Caller | None, request: Any, preview: bool
 ) -> Registered | Done | Consequence:
     """Do what a row of the table says, or tell what would follow."""
     if verb.via == "routers":
-        return await _AT_ROUTERS[verb.name](context, caller, asked, preview)
-    snapshot = context.feed.snapshot
-    subject, values = _checked(snapshot, verb, asked)
+        return await _AT_ROUTERS[verb.name](context, caller, request, preview)
+    snapshot = context.poller.snapshot
+    subject, values = _checked(snapshot, verb, request)
     if preview:
-        return consequence(effects_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
+        return consequence(preview_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
     text = Message(verb.audit, name=subject, **values)
     async with audited(context, caller, verb.name, subject, text, "launcher"):
         if verb.takes_long:
             return await _work(context, caller, verb, subject, values)
-        detail = await context.feed.source.tell(verb.name, subject, *values.values(), who(caller))
+        detail = await context.poller.source.tell(verb.name, subject, *values.values(), who(caller))
     done = of_map(detail.get("message")) if isinstance(detail, dict) else None
     return _done(caller, done or text, detail)
 
 
-def _checked(snapshot: Snapshot, verb: Verb, asked: Any) -> tuple[str, dict[str, Any]]:
+def _checked(snapshot: Snapshot, verb: Verb, request: Any) -> tuple[str, dict[str, Any]]:
     """Whom it is about, and what else it is told, by name. Raises 404 for whom nobody knows, 422 for no signal."""
     if verb.takes is Takes.COUNT:
-        known_name(snapshot, asked.service, snapshot.services())
-        if asked.service in NEVER_SCALED:
-            raise Refused.coded(Message("verb.is-not-scaled-only-services", service=asked.service))
-        return asked.service, {"instances": asked.instances}
-    known_name(snapshot, asked.name, snapshot.names())
+        known_name(snapshot, request.service, snapshot.services())
+        if request.service in NEVER_SCALED:
+            raise Refused.coded(Message("verb.is-not-scaled-only-services", service=request.service))
+        return request.service, {"instances": request.instances}
+    known_name(snapshot, request.name, snapshot.names())
     if verb.takes is not Takes.SIGNAL:
-        return asked.name, {}
+        return request.name, {}
     try:
-        return asked.name, {"signal": signals.name_of(asked.signal)}
+        return request.name, {"signal": signals.name_of(request.signal)}
     except Refused as error:
         raise bad_input("signal", explain(error)) from None
 
@@ -169,11 +170,11 @@ async def _work(
     context: Context, caller: Caller | None, verb: Verb, name: str, values: Mapping[str, Any]
 ) -> Done:
     """Have the launcher do what takes a while, as a job. Answers when it has begun, or sooner when it is done sooner."""
-    work = context.feed.source.tell(
+    work = context.poller.source.tell(
         verb.name, name, *values.values(), {**who(caller), "wait": True}, timeout=WORK_TIMEOUT_S
     )
     wanted = values.get("instances")
-    number, result = await context.jobs.begin(verb.name, name, work, context.feed.snapshot, wanted)
+    number, result = await context.jobs.begin(verb.name, name, work, context.poller.snapshot, wanted)
     if result is None:
         begun = "verb.begun" if wanted is None else "verb.scale-to-begun"
         return _done(caller, Message(begun, verb=word(verb.name), name=name, wanted=wanted), job=number)
@@ -185,14 +186,14 @@ async def _work(
 
 async def logs(context: Context, name: str, lines: int) -> LogLines:
     """The newest lines of one process."""
-    snapshot = context.feed.snapshot
+    snapshot = context.poller.snapshot
     names = [process.name for process in snapshot.processes]
     of_service = [process.name for process in snapshot.services().get(name, ())]
     if name not in names and of_service:
-        said = Message("verb.is-a-service-name-one", name=name, names=", ".join(of_service))
-        raise ApiError(404, said)
+        message = Message("verb.is-a-service-name-one", name=name, names=", ".join(of_service))
+        raise ApiError(404, message)
     known_name(snapshot, name, names)
-    answer = await context.feed.source.ask("logs", [name], lines)
+    answer = await context.poller.source.ask("logs", [name], lines)
     return LogLines(name=name, lines=tuple(log_texts(answer)))
 
 
@@ -235,9 +236,9 @@ def _no_router(service_id: str, given: str) -> None:
         raise Refused.coded(Message("verb.is-a-router-only-services", name=given))
 
 
-def consequence(said: effects_routing.Preview, caller: Caller | None) -> Consequence:
+def consequence(effects: preview_routing.Preview, caller: Caller | None) -> Consequence:
     """In the language of who asks."""
-    title, sentences, danger = said
+    title, sentences, danger = effects
     language = spoken_by(caller)
     return Consequence(
         title=title.to(language),

@@ -1,6 +1,6 @@
 """Where the facts come from: the routers over the bus, and the launcher over its control channel.
 
-`Source` is what the feed and the verbs need; `ClusterSource` is the one that talks to a cluster. Nothing here remembers or
+`Source` is what the poller and the verbs need; `ClusterSource` is the one that talks to a cluster. Nothing here remembers or
 decides: every method asks once and raises a typed `luabus` error when the answer does not come.
 """
 
@@ -157,22 +157,24 @@ class ClusterSource:
 
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
         answers = await self._bus.broadcast(group).gather("luabus.methods", timeout=timeout)
-        return {str(one): answer for one, answer in answers.items()}
+        return {str(service_id): answer for service_id, answer in answers.items()}
 
     async def call(
         self, route: str, method: str, args: Sequence[Any], timeout: float, one_way: bool
     ) -> list[Answer]:
-        way = self._bus.route(route)
+        sender = self._bus.route(route)
         if one_way:
-            await way.send(method, *args)
+            await sender.send(method, *args)
             return []
         if route.startswith("broadcast:"):
-            found = await way.gather(method, *args, timeout=timeout)
+            answers = await sender.gather(method, *args, timeout=timeout)
             return [
-                Answer(str(one), None, value) if isinstance(value, LuabusError) else Answer(str(one), value)
-                for one, value in found.items()
+                Answer(str(service_id), None, value)
+                if isinstance(value, LuabusError)
+                else Answer(str(service_id), value)
+                for service_id, value in answers.items()
             ]
-        by, value = await way.answered(method, *args, timeout=timeout)
+        by, value = await sender.answered(method, *args, timeout=timeout)
         return [Answer(str(by), value)]
 
     def follow(self, name: str, lines: int) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]:

@@ -33,14 +33,16 @@ KEPT: Final = 5000
 
 
 class Entry(Event):
-    """An event with its text as it can be said in every language; those of others, and old ones, are as they were written."""
+    """An event with its message, for every language; one without has only its text as written. On disk the message is `said`."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, populate_by_name=True)
 
-    said: Annotated[Message | None, BeforeValidator(of_map)] = Field(default=None, exclude=True)
+    message: Annotated[Message | None, BeforeValidator(of_map)] = Field(
+        default=None, validation_alias="said", exclude=True
+    )
 
     def to(self, language: str) -> str:
-        return (self.said or Message.verbatim(self.text)).to(language)
+        return (self.message or Message.verbatim(self.text)).to(language)
 
 
 class Journal:
@@ -82,7 +84,7 @@ class Journal:
             kind=_sayable(kind),
             subject=_sayable(subject),
             text=written,
-            said=text if isinstance(text, Message) and written == str(text) else None,
+            message=text if isinstance(text, Message) and written == str(text) else None,
             level=level,
             by=_sayable(by),
             origin=_sayable(origin),
@@ -119,12 +121,12 @@ class Journal:
         """Events with a number above `after`, and below `before` unless that is 0, oldest first: the first `limit` of them, the
         last when `after` is 0. The words of `q` are looked for in the text as it is in English and in `language`."""
         words = q.casefold().split()
-        found = [
+        fitting = [
             event
             for event in self._events
             if event.seq > after and not 0 < before <= event.seq and _fits(event, words, kind, language)
         ]
-        return found[:limit] if after else found[-limit:]
+        return fitting[:limit] if after else fitting[-limit:]
 
     def kinds(self) -> list[str]:
         """Which kinds of events there are."""
@@ -162,10 +164,10 @@ class Journal:
         if self._path is None:
             return 0
         try:
-            said = _claims(self._path).read_bytes().strip()
+            number = _claims(self._path).read_bytes().strip()
         except OSError:
             return 0
-        return int(said) if said.isdigit() and len(said) <= _DIGITS else 0
+        return int(number) if number.isdigit() and len(number) <= _DIGITS else 0
 
     def _claim(self) -> int:
         number = self._next
@@ -188,7 +190,7 @@ class Journal:
             if self._lines + len(self._owed) > 2 * self._kept:
                 fresh = self._path.with_suffix(".new")
                 with open(fresh, "wb", opener=_private) as file:
-                    file.writelines(_line(one) for one in self._events)
+                    file.writelines(_line(event) for event in self._events)
                 fresh.replace(self._path)
                 self._lines = len(self._events)
             else:
@@ -210,7 +212,7 @@ class Journal:
         size = path.stat().st_size if path.exists() else 0
         try:
             with open(path, "ab", opener=_private) as file:
-                file.write(b"\n" * self._mid_line + b"".join(_line(one) for one in self._owed))
+                file.write(b"\n" * self._mid_line + b"".join(_line(event) for event in self._owed))
         except OSError:
             with suppress(OSError):
                 os.truncate(path, size)
@@ -239,8 +241,8 @@ def time_text(at: float) -> str:
 
 def _line(event: Entry) -> bytes:
     # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
-    said = {"said": event.said.as_map()} if event.said is not None else {}
-    return json.dumps(event.model_dump() | said, ensure_ascii=False).encode() + b"\n"
+    message = {"said": event.message.as_map()} if event.message is not None else {}
+    return json.dumps(event.model_dump() | message, ensure_ascii=False).encode() + b"\n"
 
 
 def _sayable(text: str) -> str:
@@ -252,5 +254,5 @@ def _fits(event: Entry, words: list[str], kind: str, language: str) -> bool:
     if kind and event.kind != kind:
         return False
     shown = event.to(language) if language != "en" else ""
-    said = f"{event.kind} {event.subject} {event.text} {shown} {event.by} {event.origin}".casefold()
-    return all(word in said for word in words)
+    searched = f"{event.kind} {event.subject} {event.text} {shown} {event.by} {event.origin}".casefold()
+    return all(word in searched for word in words)

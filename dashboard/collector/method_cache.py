@@ -15,7 +15,7 @@ KEPT_S: Final = 15.0
 PATIENCE_S: Final = 2.0
 
 
-class Told(NamedTuple):
+class MethodAnswers(NamedTuple):
     """The last answers by service id (a list, or an error); `error` when the group could not be asked after that. `number` is
     another one after each time that it was asked."""
 
@@ -29,33 +29,33 @@ class Told(NamedTuple):
 class MethodCache:
     """One broadcast request serves all who want to know at that moment, and for a while after it."""
 
-    def __init__(self, feed: Poller, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.feed = feed
+    def __init__(self, poller: Poller, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.poller = poller
         self._monotonic = monotonic
-        self._told: dict[int, Told] = {}
-        self._asking: dict[int, asyncio.Task[Told]] = {}
+        self._known: dict[int, MethodAnswers] = {}
+        self._requests: dict[int, asyncio.Task[MethodAnswers]] = {}
         self._forgotten: set[int] = set()
         self._number = 0
 
-    async def of(self, group: int) -> Told:
+    async def of(self, group: int) -> MethodAnswers:
         """What is known; asks when that is old, when the routing tables are others now, or after `forget`."""
-        told = self._told.get(group)
+        known = self._known.get(group)
         if (
-            told is not None
+            known is not None
             and group not in self._forgotten
-            and told.routes == self._routes()
-            and self._monotonic() - told.at < KEPT_S
+            and known.routes == self._routes()
+            and self._monotonic() - known.at < KEPT_S
         ):
-            return told
+            return known
         return await self.ask(group)
 
-    async def ask(self, group: int) -> Told:
+    async def ask(self, group: int) -> MethodAnswers:
         """Ask now, or wait for the answers to who has just asked. Cancelling one who waits leaves the others theirs."""
-        task = self._asking.get(group)
+        task = self._requests.get(group)
         if task is None or group in self._forgotten:
             self._forgotten.discard(group)
             task = asyncio.create_task(self._ask(group), name=f"dashboard methods of {group}")
-            self._asking[group] = task
+            self._requests[group] = task
         return await asyncio.shield(task)
 
     def forget(self, group: int) -> None:
@@ -63,28 +63,28 @@ class MethodCache:
         self._forgotten.add(group)
 
     async def stop(self) -> None:
-        tasks = list(self._asking.values())
+        tasks = list(self._requests.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, group: int) -> Told:
+    async def _ask(self, group: int) -> MethodAnswers:
         self._number = number = self._number + 1
-        routes, before = self._routes(), self._told.get(group)
+        routes, before = self._routes(), self._known.get(group)
         answers: Mapping[str, Any] = before.answers if before else {}
         error: LuabusError | None = None
         try:
-            answers = await self.feed.source.methods(group, PATIENCE_S)
+            answers = await self.poller.source.methods(group, PATIENCE_S)
         except LuabusError as raised:
             error = raised
         finally:
-            if self._asking.get(group) is asyncio.current_task():
-                del self._asking[group]
-        told = Told(answers, error, number, self._monotonic(), routes)
+            if self._requests.get(group) is asyncio.current_task():
+                del self._requests[group]
+        known = MethodAnswers(answers, error, number, self._monotonic(), routes)
         # Answers to a later question may have come before these.
-        if (kept := self._told.get(group)) is None or kept.number < number:
-            self._told[group] = told
-        return told
+        if (kept := self._known.get(group)) is None or kept.number < number:
+            self._known[group] = known
+        return known
 
     def _routes(self) -> int:
-        return self.feed.snapshot.versions["routes"]
+        return self.poller.snapshot.versions["routes"]

@@ -24,8 +24,10 @@ Counts = tuple[int, int, list[int]]
 class MethodSampler:
     """One broadcast request per group and round, however many pages are open. `look` is one round."""
 
-    def __init__(self, declared: MethodCache, history: History, now: Callable[[], float] = time.time) -> None:
-        self._declared = declared
+    def __init__(
+        self, method_cache: MethodCache, history: History, now: Callable[[], float] = time.time
+    ) -> None:
+        self._method_cache = method_cache
         self._history = history
         self._now = now
         self._before: dict[str, Counts] = {}
@@ -43,30 +45,34 @@ class MethodSampler:
 
     async def look(self) -> None:
         """Ask, and write down what was done since the look before."""
-        snapshot = self._declared.feed.snapshot
+        snapshot = self._method_cache.poller.snapshot
         groups = [group for group in snapshot.groups() if any(slot.token for slot in group.slots)]
         if not snapshot.routed or not groups:
             return
         answers = await asyncio.gather(*(self._ask(group.group) for group in groups))
         now: dict[str, Counts] = {}
         for answer in answers:
-            now |= {one: counts(methods) for one, methods in answer.items() if isinstance(methods, list)}
+            now |= {
+                service_id: counts(methods)
+                for service_id, methods in answer.items()
+                if isinstance(methods, list)
+            }
         at = self._now()
         self._write(now, at, at - self._at)
         self._before, self._at = now, at
 
     async def _ask(self, group: int) -> Mapping[str, Any]:
-        told = await self._declared.ask(group)
-        if told.error is None:
-            return told.answers
-        log.debug("group %s does not tell how its handlers do: %s", group, told.error)
+        known = await self._method_cache.ask(group)
+        if known.error is None:
+            return known.answers
+        log.debug("group %s does not tell how its handlers do: %s", group, known.error)
         return {}
 
     def _write(self, now: Mapping[str, Counts], at: float, elapsed_s: float) -> None:
         done, failed, spent = 0, 0, [0]
         compared = False
-        for one, (calls, errors, buckets) in now.items():
-            before = self._before.get(one)
+        for service_id, (calls, errors, buckets) in now.items():
+            before = self._before.get(service_id)
             # A new instance, or one that began again at zero, has no difference yet.
             if before is None or calls < before[0] or errors < before[1]:
                 continue
@@ -89,9 +95,9 @@ class MethodSampler:
 def counts(methods: list[Any]) -> Counts:
     """The totals of one instance over all its own methods."""
     stats = [
-        one.get("stats") or {}
-        for one in methods
-        if isinstance(one, Mapping) and not str(one.get("name", INTERNAL)).startswith(INTERNAL)
+        method.get("stats") or {}
+        for method in methods
+        if isinstance(method, Mapping) and not str(method.get("name", INTERNAL)).startswith(INTERNAL)
     ]
-    calls, errors = (sum(int(one.get(name) or 0) for one in stats) for name in ("calls", "errors"))
-    return calls, errors, add_buckets([one.get("buckets") or () for one in stats])
+    calls, errors = (sum(int(figures.get(name) or 0) for figures in stats) for name in ("calls", "errors"))
+    return calls, errors, add_buckets([figures.get("buckets") or () for figures in stats])

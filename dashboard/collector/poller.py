@@ -28,9 +28,9 @@ log = logging.getLogger("dashboard.feed")
 WATCHED_S = 1.0
 UNWATCHED_S = 5.0
 REST_PER_LOOK = 3.0
-"""After a look the feed rests at least so many times as long as that took: ten thousand rows are looked at less often."""
+"""After a look the poller rests at least so many times as long as that took: ten thousand rows are looked at less often."""
 FRESH_S = 1.0
-"""A reader without a stream is shown nothing older: the feed looks first, once for all who ask at that moment."""
+"""A reader without a stream is shown nothing older: the poller looks first, once for all who ask at that moment."""
 PATIENCE_S = 0.25
 """How long such a reader waits for a look; then it gets what is known, for a router or launcher that hangs is news too."""
 AFTER_CHANGE_S = 1.0
@@ -84,7 +84,7 @@ class Poller:
     async def start(self) -> None:
         await self.source.start(self.kick)
         await self.poll()
-        self._task = asyncio.create_task(self._run(), name="dashboard feed")
+        self._task = asyncio.create_task(self._run(), name="dashboard poller")
 
     def finish(self) -> None:
         """Let those who follow the changes go, so that the server can end."""
@@ -124,7 +124,7 @@ class Poller:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While somebody looks, the feed looks more often."""
+        """While somebody looks, the poller looks more often."""
         self._watchers += 1
         if self._watchers == 1:
             self.kick()
@@ -256,7 +256,7 @@ class Poller:
         counted: dict[str, RouterStats] = {}
         if isinstance(stats, list):
             with _tolerant("stats"):
-                counted = {one.router: one for one in _stats.validate_python(stats)}
+                counted = {row.router: row for row in _stats.validate_python(stats)}
         before = {router.name: router for router in old.routers}
         states = []
         for link in self.source.links():
@@ -288,9 +288,9 @@ class Poller:
         return replace(new, launcher_error=Message("problem.it-answers-in-a-way"))
 
 
-async def _answer(asked: Awaitable[T]) -> T | LuabusError:
+async def _answer(request: Awaitable[T]) -> T | LuabusError:
     try:
-        return await asked
+        return await request
     except LuabusError as error:
         return error
 
@@ -332,7 +332,7 @@ def _states(snapshot: Snapshot) -> object:
 
 
 def _earliest(*known: Mapping[str, float]) -> dict[str, float]:
-    return {what: min(one[what] for one in known if what in one) for what in {*known[0], *known[1]}}
+    return {what: min(times[what] for times in known if what in times) for what in {*known[0], *known[1]}}
 
 
 def _bumped(versions: Mapping[str, int], topics: set[str]) -> dict[str, int]:

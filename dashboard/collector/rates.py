@@ -13,7 +13,7 @@ from typing import Any, Final
 from luabus.cluster.state import ConnectionState
 
 LEAST_S: Final = 0.8
-"""Between the two looks that a rate is made of: a little less than the feed's second."""
+"""Between the two looks that a rate is made of: a little less than the poller's second."""
 
 COUNTED: Final = {
     "rate_in": "messages_in",

@@ -77,7 +77,7 @@ class Ring:
 
 
 class History:
-    """Give it to a feed as an observer. `on_step` is called when a value of the finest ring is complete."""
+    """Give it to a poller as an observer. `on_step` is called when a value of the finest ring is complete."""
 
     def __init__(self) -> None:
         self._rings: dict[Sampled, dict[str, Ring]] = {}
@@ -88,7 +88,7 @@ class History:
         self.on_step: Callable[[], None] = lambda: None
 
     def look(self, old: Snapshot, new: Snapshot) -> None:
-        """Take in what the feed has just seen."""
+        """Take in what the poller has just seen."""
         at = new.at
         for key, value in _gauges(new):
             self.sample(key, at, value)
@@ -125,8 +125,8 @@ class History:
 
     def read(self, kind: str, window: str, now: float, of: str = "") -> dict[str, list[float | None]]:
         """The series of one kind, by whose they are; with `of` only that one's."""
-        found = sorted(key for key in self._rings if key[0] == kind and of in ("", key[1]))
-        return {key[1]: self._rings[key][window].read(now) for key in found}
+        keys = sorted(key for key in self._rings if key[0] == kind and of in ("", key[1]))
+        return {key[1]: self._rings[key][window].read(now) for key in keys}
 
     def latest(self, now: float) -> dict[str, dict[str, float]]:
         """The newest value of every series that had one in the last half minute: `{"messages": {"router.1": 12.0}}`."""

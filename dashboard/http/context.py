@@ -37,7 +37,8 @@ class Count:
         self.count = 0
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
+        """One more while inside."""
         self.count += 1
         try:
             yield
@@ -47,8 +48,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    feed: Poller
-    keys: Tokens
+    poller: Poller
+    tokens: Tokens
     journal: Journal
     options: Options
     history: History = field(default_factory=History)
@@ -56,10 +57,10 @@ class Context:
     tails: Count = field(default_factory=Count)
     limit: GuessLimit = field(default_factory=GuessLimit)
     now: Callable[[], float] = time.time
-    declared: MethodCache = field(init=False)
+    method_cache: MethodCache = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "declared", MethodCache(self.feed))
+        object.__setattr__(self, "method_cache", MethodCache(self.poller))
 
 
 CONTEXT: Final = web.AppKey("context", Context)
@@ -89,8 +90,8 @@ def address_of(request: web.Request) -> str:
 
 def seen_scheme(request: web.Request) -> str:
     """`http` or `https`, as the browser sees it."""
-    said = request.headers.getall("X-Forwarded-Proto", ())
-    return scheme_of(request.scheme, request.remote, said, request.app[CONTEXT].options.trusted_proxies)
+    forwarded = request.headers.getall("X-Forwarded-Proto", ())
+    return scheme_of(request.scheme, request.remote, forwarded, request.app[CONTEXT].options.trusted_proxies)
 
 
 def caller_of(request: web.Request) -> Caller | None:

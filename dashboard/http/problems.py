@@ -54,7 +54,7 @@ class ApiError(Exception):
         super().__init__(str(detail))
         self.status = status
         self.detail = str(detail)
-        self.said = detail
+        self.message = detail
         self.invalid = tuple(invalid)
         self.headers = headers or {}
         self.error = error
@@ -87,35 +87,39 @@ def no_router(snapshot: Snapshot) -> ApiError:
 
 def no_launcher(snapshot: Snapshot) -> ApiError:
     """503 while nobody can tell of the processes."""
-    said = Message("event.the-launcher-does-not-answer", why=snapshot.launcher_error)
-    return ApiError(503, said, error="NotConnected")
+    message = Message("event.the-launcher-does-not-answer", why=snapshot.launcher_error)
+    return ApiError(503, message, error="NotConnected")
 
 
 def likely(name: str, known: Sequence[str]) -> str:
     """The one that was probably meant; "" when none is like it. Of `mial.7` the name counts, and then the nearest number: that
     two end in `.1`, or are numbers, makes them not alike."""
     stem, _, number = name.partition(".")
-    stems = {one.partition(".")[0] for one in known}
-    close = difflib.get_close_matches(stem, [one for one in stems if not one.isdigit()], n=1)
-    found = [one for one in known if close and one.partition(".")[0] == close[0]]
-    return min(found, key=lambda one: ((one == close[0]) == bool(number), _apart(one, number)), default="")
+    stems = {candidate.partition(".")[0] for candidate in known}
+    close = difflib.get_close_matches(stem, [text for text in stems if not text.isdigit()], n=1)
+    alike = [candidate for candidate in known if close and candidate.partition(".")[0] == close[0]]
+
+    def distance(candidate: str) -> tuple[bool, int]:
+        return (candidate == close[0]) == bool(number), _apart(candidate, number)
+
+    return min(alike, key=distance, default="")
 
 
 def _apart(name: str, number: str) -> int:
     numbers = [name.partition(".")[2], number]
-    return abs(int(numbers[0]) - int(numbers[1])) if all(one.isdecimal() for one in numbers) else 0
+    return abs(int(numbers[0]) - int(numbers[1])) if all(text.isdecimal() for text in numbers) else 0
 
 
-def invalid(found: Sequence[Any]) -> ApiError:
+def invalid(faults: Sequence[Mapping[str, Any]]) -> ApiError:
     """422 from a list such as pydantic's: `loc` and `msg`, which may be a text."""
-    listed = [
-        {"at": ".".join(str(part) for part in one["loc"]) or "(body)", "message": one["msg"]} for one in found
+    fields = [
+        {"at": ".".join(str(part) for part in fault["loc"]) or "(body)", "message": fault["msg"]}
+        for fault in faults
     ]
-    said = [Message("problem.at-message", **one) for one in listed]
-    whole = said[0]
-    for one in said[1:]:
-        whole = Message("health.first-second", first=whole, second=one)
-    return ApiError(422, whole, invalid=listed)
+    detail, *further = (Message("problem.at-message", **field) for field in fields)
+    for message in further:
+        detail = Message("health.first-second", first=detail, second=message)
+    return ApiError(422, detail, invalid=fields)
 
 
 def bad_input(at: str, message: Message) -> ApiError:
@@ -128,9 +132,9 @@ def response(error: ApiError, instance: str, language: str = "en") -> web.Respon
     document = ProblemDetail(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
-        detail=_in(language, error.said),
+        detail=_in(language, error.message),
         instance=instance,
-        errors=tuple({key: _in(language, said) for key, said in one.items()} for one in error.invalid),
+        errors=tuple({key: _in(language, text) for key, text in one.items()} for one in error.invalid),
         error=error.error,
     )
     body = document.model_dump_json(exclude_defaults=True, exclude={"type"})
@@ -138,5 +142,5 @@ def response(error: ApiError, instance: str, language: str = "en") -> web.Respon
     return web.Response(text=body, status=error.status, headers=headers, content_type=MEDIA_TYPE)
 
 
-def _in(language: str, said: str | Message) -> str:
-    return said.to(language) if isinstance(said, Message) else said
+def _in(language: str, text: str | Message) -> str:
+    return text.to(language) if isinstance(text, Message) else text

@@ -37,25 +37,25 @@ def client_address(remote: str | None, forwarded_for: Sequence[str], trusted: Se
     `forwarded_for` are the values of all `X-Forwarded-For` headers in their order; each proxy adds at the end whom it heard. What
     is no address ends the search: then the proxy that let it pass is the one to name.
     """
-    found = _address(remote or "")
-    if found is None:
+    address = _address(remote or "")
+    if address is None:
         return remote or UNKNOWN
     for hop in reversed(",".join(forwarded_for).split(",")):
-        if not _within(found, trusted):
+        if not _within(address, trusted):
             break
-        said = _address(_without_port(hop.strip().strip('"')))
-        if said is None:
+        claimed = _address(_without_port(hop.strip().strip('"')))
+        if claimed is None:
             break
-        found = said
-    return str(found)
+        address = claimed
+    return str(address)
 
 
 def scheme_of(
     own: str, remote: str | None, forwarded_proto: Sequence[str], trusted: Sequence[Network]
 ) -> str:
     """`http` or `https`, as the browser sees it: what the trusted proxy next to us says, else how the request reached us."""
-    said = ",".join(forwarded_proto).rpartition(",")[2].strip().lower()
-    return said if said in _PORTS and believed(remote, trusted) else own
+    claimed = ",".join(forwarded_proto).rpartition(",")[2].strip().lower()
+    return claimed if claimed in _PORTS and believed(remote, trusted) else own
 
 
 def host_name(host: str | None) -> str | None:

@@ -36,7 +36,7 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
             )
         request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
     elif cookie := request.cookies.get(cookie_name(context)):
-        session = context.keys.role_of_session(cookie, context.now())
+        session = context.tokens.role_of_session(cookie, context.now())
         if session is not None:
             role, left = session
             request[CALLER] = Caller(role, "session", address, language)
@@ -54,7 +54,7 @@ def check_token(context: Context, token: str, address: str) -> Role:
     to lock its admin and its Prometheus out. Whoever guesses on learns nothing from it: it would take the token itself to see the
     difference, and that is beyond guessing (`tokens.LEAST_TOKEN`).
     """
-    role = context.keys.role_of(token)
+    role = context.tokens.role_of(token)
     if role is not None:
         return role
     now = context.now()
@@ -86,7 +86,7 @@ def give_session(request: web.Request, result: web.StreamResponse, role: Role) -
     context = request.app[CONTEXT]
     result.set_cookie(
         cookie_name(context),
-        context.keys.session(role, context.now()),
+        context.tokens.session(role, context.now()),
         max_age=SESSION_S,
         path=context.options.prefix or "/",
         httponly=True,

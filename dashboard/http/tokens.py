@@ -83,22 +83,22 @@ class Tokens:
     def role_of(self, token: str) -> Role | None:
         """The highest role whose token this is."""
         given = token.encode("utf-8", "surrogatepass")
-        found: Role | None = None
+        highest: Role | None = None
         for role, right in sorted(self._tokens.items()):
             # No early end: how long this takes must not tell which token came close.
             if hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(right).digest()):
-                found = role
-        return found
+                highest = role
+        return highest
 
     def session(self, role: Role, now: float) -> str:
         """A cookie's value: role, end, a random part, and the signature over them."""
-        said = f"{role.name}.{int(now + SESSION_S)}.{secrets.token_urlsafe(9)}"
-        return f"{said}.{self._sign(role, said)}"
+        claims = f"{role.name}.{int(now + SESSION_S)}.{secrets.token_urlsafe(9)}"
+        return f"{claims}.{self._sign(role, claims)}"
 
     def role_of_session(self, cookie: str, now: float) -> tuple[Role, float] | None:
         """The role of a session and the seconds it still has; None when it is over or not ours."""
-        said, _, signature = cookie.rpartition(".")
-        parts = said.split(".")
+        claims, _, signature = cookie.rpartition(".")
+        parts = claims.split(".")
         if (
             len(parts) != 3
             or parts[0] not in Role.__members__
@@ -108,15 +108,15 @@ class Tokens:
             return None
         role = Role[parts[0]]
         if not hmac.compare_digest(
-            signature.encode("utf-8", "surrogatepass"), self._sign(role, said).encode()
+            signature.encode("utf-8", "surrogatepass"), self._sign(role, claims).encode()
         ):
             return None
         left = int(parts[1]) - now
         return (role, left) if left > 0 else None
 
-    def _sign(self, role: Role, said: str) -> str:
+    def _sign(self, role: Role, claims: str) -> str:
         key = hashlib.sha256(b"luabus dashboard session\0" + self._tokens[role]).digest()
-        return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(key, claims.encode(), hashlib.sha256).hexdigest()
 
 
 class GuessLimit:

@@ -41,7 +41,7 @@ class RegisterRequest(RequestModel):
 
     @field_validator("token", mode="wrap")
     @classmethod
-    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+    def _checked_token(cls, value: Any, check: Callable[[Any], Any]) -> Any:
         return _in_words(value, check, Message("problem.a-connections-token-a-number-below"))
 
     def change(self, service_id: str) -> Registration:
@@ -100,7 +100,7 @@ class CallRequest(RequestModel):
 
     @field_validator("route", mode="wrap")
     @classmethod
-    def _said(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+    def _checked_route(cls, value: Any, check: Callable[[Any], Any]) -> Any:
         return _in_words(value, check, Message("problem.target-mail-2-hash-mail-alice"))
 
 

@@ -40,13 +40,13 @@ class Asset:
 
 def read_assets(folder: Path = FOLDER) -> dict[str, Asset]:
     """By path below the folder."""
-    found = {
+    contents = {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
-    sheets = [found.pop(name) for name in SHEETS if name in found]
+    sheets = [contents.pop(name) for name in SHEETS if name in contents]
     if sheets:
-        found[STYLE] = b"\n".join(sheets)
-    return {name: _asset(name, plain) for name, plain in found.items()}
+        contents[STYLE] = b"\n".join(sheets)
+    return {name: _asset(name, plain) for name, plain in contents.items()}
 
 
 def _asset(name: str, plain: bytes) -> Asset:
@@ -76,14 +76,14 @@ def address(name: str) -> str:
 @cache
 def modules(*names: str) -> tuple[str, ...]:
     """Scripts and all that they import, however deep: a page names them all, so that a browser need not find them one by one."""
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
     ahead = list(names)
     while ahead:
         name = ahead.pop(0)
-        if name not in found:
-            found[name] = None
+        if name not in ordered:
+            ordered[name] = None
             ahead += _IMPORT.findall(assets()[name].plain.decode())
-    return tuple(found)
+    return tuple(ordered)
 
 
 class Assets:

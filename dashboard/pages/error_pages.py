@@ -45,8 +45,8 @@ def refusal(request: web.Request, error: ApiError) -> web.StreamResponse:
         context,
         "problem.html",
         request,
-        context.feed.snapshot,
+        context.poller.snapshot,
         ("status",),
-        {"heading": title, "said": error.said},
+        {"heading": title, "message": error.message},
     )
     return web.Response(text=html, status=error.status, headers=error.headers, content_type="text/html")

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 
 from dashboard.http.context import Context, address_of, caller_of
+from dashboard.http.endpoints import read_body
 from dashboard.http.problems import ApiError
-from dashboard.http.registry import read_body
 from dashboard.http.sessions import check_token, cookie_name, give_session
 from dashboard.pages.templating import render
 from luabus.messages import Message
@@ -53,7 +53,7 @@ class Login:
         try:
             role = check_token(self._context, token.strip(), address_of(request))
         except ApiError as error:
-            page = self._page(request, target, error.said, error.status)
+            page = self._page(request, target, error.message, error.status)
             page.headers.update(error.headers)
             return page
         result = web.Response(status=303, headers={"Location": self._context.options.prefix + target})
@@ -61,8 +61,8 @@ class Login:
         return result
 
     def _page(self, request: web.Request, target: str, problem: str | Message, status: int) -> web.Response:
-        found = {"target": target, "problem": problem}
-        html = render(self._context, "login.html", request, self._context.feed.snapshot, (), found)
+        values = {"target": target, "problem": problem}
+        html = render(self._context, "login.html", request, self._context.poller.snapshot, (), values)
         return web.Response(text=html, status=status, content_type="text/html")
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:

@@ -93,8 +93,8 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> ApiError:
             headers={"Allow": allowed},
         )
     if error.status == 404:
-        said = Message("problem.there-is-nothing-at-api-v1", path=request.path)
-        return ApiError(404, said)
+        message = Message("problem.there-is-nothing-at-api-v1", path=request.path)
+        return ApiError(404, message)
     return ApiError(error.status, error.reason)
 
 
@@ -110,13 +110,13 @@ async def own_host(request: web.Request, handler: Next) -> web.StreamResponse:
         raise ApiError(421, Message("problem.the-host-is-neither-a-name", host=repr(host)))
     known = map(str.lower, request.app[CONTEXT].options.hosts)
     if name != "localhost" and not _is_address(name) and name not in known:
-        said = Message(
+        message = Message(
             "problem.this-dashboard-is-not-called-if",
             name=repr(name),
             quoted=json.dumps(name),
             plain=name,
         )
-        raise ApiError(421, said)
+        raise ApiError(421, message)
     return await handler(request)
 
 
@@ -137,23 +137,23 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
     if request.method not in SAFE:
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None and site not in ("same-origin", "none"):
-            said = Message(
+            message = Message(
                 "problem.a-page-of-another-site-asked",
                 site=repr(site),
             )
-            raise ApiError(403, said)
+            raise ApiError(403, message)
         origin = request.headers.get("Origin")
         scheme = seen_scheme(request)
         schemes = ("http", "https") if site == "same-origin" else (scheme,)
         if origin is not None and not same_origin(origin, schemes, request.headers["Host"]):
-            said = Message("problem.a-page-of-asked", origin=repr(origin))
+            message = Message("problem.a-page-of-asked", origin=repr(origin))
             if same_origin(origin, ("https",), request.headers["Host"]):
-                said = Message(
+                message = Message(
                     "problem.it-came-here-over-name",
-                    said=said,
+                    said=message,
                     scheme=scheme,
                 )
-            raise ApiError(403, said)
+            raise ApiError(403, message)
     return await handler(request)
 
 

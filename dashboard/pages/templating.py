@@ -48,7 +48,7 @@ def environment() -> Environment:
         "process_level": health.process_level,
         "verbs_of": verbs.offered,
         "verbs_of_all": verbs.offered_to_all,
-        "why": pass_context(lambda context, process: _told(processes.why(process), context["language"])),
+        "why": pass_context(lambda context, process: _in(processes.why(process), context["language"])),
         "last_word": processes.last_word,
         "attr_json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
         "moment": lambda at: (
@@ -58,7 +58,7 @@ def environment() -> Environment:
     return env
 
 
-def _told(message: Message | None, language: str) -> str:
+def _in(message: Message | None, language: str) -> str:
     return "" if message is None else message.to(language)
 
 
@@ -88,7 +88,7 @@ def render(
     request: web.Request,
     snapshot: Snapshot,
     topics: tuple[str, ...],
-    found: Mapping[str, Any],
+    values: Mapping[str, Any],
 ) -> str:
     """One page. `topics` are those whose changes it shows."""
     language = language_of(request)
@@ -96,8 +96,8 @@ def render(
     caller = caller_of(request)
 
     def url(path: str, **query: object) -> str:
-        asked = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
-        return f"{prefix}{path}?{asked}" if asked else f"{prefix}{path}"
+        parameters = urlencode({key: value for key, value in query.items() if value not in (None, "", 0)})
+        return f"{prefix}{path}?{parameters}" if parameters else f"{prefix}{path}"
 
     def say(text: str | Message, **values: object) -> str:
         return (text if isinstance(text, Message) else Message(text, **values)).to(language)
@@ -121,6 +121,6 @@ def render(
             snapshot=snapshot,
             health=health.assess(snapshot),
             stale=staleness(snapshot),
-            **found,
+            **values,
         )
     )

@@ -42,51 +42,51 @@ class Operation:
 
 def by_tag(document: Mapping[str, Any]) -> list[tuple[str, list[Operation]]]:
     """The operations of each tag; tags in the order in which one would read them."""
-    found: dict[str, list[Operation]] = {tag: [] for tag in TAGS}
+    tags: dict[str, list[Operation]] = {tag: [] for tag in TAGS}
     schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            made = _operation(path, method.upper(), operation, schemas)
-            found.setdefault(operation["tags"][0], []).append(made)
-    for operations in found.values():
-        operations.sort(key=lambda one: (one.method != "GET", one.path))
-    return [(tag, operations) for tag, operations in found.items() if operations]
+            shown = _operation(path, method.upper(), operation, schemas)
+            tags.setdefault(operation["tags"][0], []).append(shown)
+    for operations in tags.values():
+        operations.sort(key=lambda operation: (operation.method != "GET", operation.path))
+    return [(tag, operations) for tag, operations in tags.items() if operations]
 
 
-def _operation(path: str, method: str, said: Mapping[str, Any], schemas: Mapping[str, Any]) -> Operation:
-    body = said.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    content = said["responses"]["200"]["content"]
+def _operation(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Operation:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    content = operation["responses"]["200"]["content"]
     media, answer = next(iter(content.items()))
-    needed = said.get("description", "").removeprefix("Needs the role ").rstrip(".")
+    needed = operation.get("description", "").removeprefix("Needs the role ").rstrip(".")
     return Operation(
-        id=said["operationId"],
+        id=operation["operationId"],
         method=method,
         path=path,
-        summary=said["summary"],
+        summary=operation["summary"],
         role=needed,
-        parameters=tuple(_parameter(one) for one in said["parameters"]),
+        parameters=tuple(_parameter(parameter) for parameter in operation["parameters"]),
         body=json.dumps(example(body, schemas), indent=2) if body else "",
         body_name=body["$ref"].rpartition("/")[2] if body else "",
         body_schema=_pretty(resolved(body, schemas)) if body else "",
-        answers=tuple((status, one["description"]) for status, one in said["responses"].items()),
+        answers=tuple((status, answer["description"]) for status, answer in operation["responses"].items()),
         answer_schema=_pretty(resolved(answer["schema"], schemas)) if media == "application/json" else "",
         stream=media == "text/event-stream",
     )
 
 
-def _parameter(said: Mapping[str, Any]) -> Parameter:
-    schema = said["schema"]
+def _parameter(parameter: Mapping[str, Any]) -> Parameter:
+    schema = parameter["schema"]
     kind = str(schema.get("type", ""))
     options = schema.get("enum") or (("true", "false") if kind == "boolean" else ())
     default = schema.get("default", "")
     # What a button changes for good must be asked for: the form begins with a preview.
-    preset = "true" if said["name"] == "preview" else ""
+    preset = "true" if parameter["name"] == "preview" else ""
     return Parameter(
-        name=said["name"],
-        where=said["in"],
+        name=parameter["name"],
+        where=parameter["in"],
         type=kind,
-        required=said["required"],
-        options=tuple(str(one) for one in options),
+        required=parameter["required"],
+        options=tuple(str(option) for option in options),
         default="" if default is None else str(default),
         text=str(schema.get("description", "")),
         preset=preset,
@@ -102,7 +102,7 @@ def resolved(schema: Any, schemas: Mapping[str, Any], depth: int = 6) -> Any:
             return resolved(schemas[name], schemas, depth - 1) if depth else {"$ref": reference}
         return {key: resolved(value, schemas, depth) for key, value in schema.items() if key != "title"}
     if isinstance(schema, list):
-        return [resolved(one, schemas, depth) for one in schema]
+        return [resolved(item, schemas, depth) for item in schema]
     return schema
 
 
@@ -121,7 +121,7 @@ def example(schema: Any, schemas: Mapping[str, Any]) -> Any:
             return example(schema[key][0], schemas)
     if schema.get("type") == "object":
         properties: Mapping[str, Any] = schema.get("properties", {})
-        return {name: example(one, schemas) for name, one in properties.items()}
+        return {name: example(item, schemas) for name, item in properties.items()}
     plain: Mapping[str, Any] = {
         "integer": int(schema.get("minimum", 1)),
         "number": 1.0,

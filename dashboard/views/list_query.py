@@ -89,21 +89,21 @@ def select(
     rows: Sequence[Shown], q: str = "", sort: str = "", offset: int = 0, limit: int = PAGE_SIZE
 ) -> ListPage[Shown]:
     """Filter by words, sort by a field (`-field` for descending; nulls last either way), cut out one page."""
-    found = [row for row in rows if matches(row, q)] if q.strip() else list(rows)
+    fitting = [row for row in rows if matches(row, q)] if q.strip() else list(rows)
     if sort:
         name = sort.removeprefix("-")
-        known = [row for row in found if getattr(row, name) is not None]
-        unknown = [row for row in found if getattr(row, name) is None]
+        known = [row for row in fitting if getattr(row, name) is not None]
+        unknown = [row for row in fitting if getattr(row, name) is None]
         known.sort(key=lambda row: getattr(row, name), reverse=sort.startswith("-"))
-        found = known + unknown
-    return ListPage(tuple(found[offset : offset + limit]), len(found), offset, limit)
+        fitting = known + unknown
+    return ListPage(tuple(fitting[offset : offset + limit]), len(fitting), offset, limit)
 
 
 def closed(snapshot: Snapshot, q: str = "") -> list[Closed]:
     """The connections that ended last, newest first."""
-    found = [one for router in snapshot.routers if router.stats for one in router.stats.closed]
-    found.sort(key=lambda one: one.at, reverse=True)
-    return [one for one in found if matches(one, q)] if q.strip() else found
+    rows = [row for router in snapshot.routers if router.stats for row in router.stats.closed]
+    rows.sort(key=lambda row: row.at, reverse=True)
+    return [row for row in rows if matches(row, q)] if q.strip() else rows
 
 
 def preferred(connections: Sequence[ConnectionState]) -> dict[str, str]:
@@ -113,7 +113,7 @@ def preferred(connections: Sequence[ConnectionState]) -> dict[str, str]:
 
 def by_service(processes: Sequence[Process]) -> list[tuple[str, list[Process]]]:
     """The processes of each service together, services in the order in which they first appear."""
-    found: dict[str, list[Process]] = {}
+    services: dict[str, list[Process]] = {}
     for process in processes:
-        found.setdefault(process.service or process.name, []).append(process)
-    return list(found.items())
+        services.setdefault(process.service or process.name, []).append(process)
+    return list(services.items())

@@ -20,27 +20,27 @@ def merge(group: GroupState, answers: Mapping[str, Any]) -> GroupMethods:
     """`answers` by service id: the list that `luabus.methods` gives, or an exception."""
     names = {slot.service_id: slot.name for slot in group.slots}
     silent: dict[str, str] = {}
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
     for service_id, answer in answers.items():
         if not isinstance(answer, list):
             silent[names.get(service_id, service_id)] = str(answer) or type(answer).__name__
             continue
         for method in answer:
             if isinstance(method, Mapping) and not str(method.get("name", INTERNAL)).startswith(INTERNAL):
-                found.setdefault(str(method["name"]), []).append(method)
+                by_name.setdefault(str(method["name"]), []).append(method)
     return GroupMethods(
         group=group.group,
         name=group.name,
         instances=tuple(names.get(service_id, service_id) for service_id in answers),
-        methods=tuple(_method(name, found[name]) for name in sorted(found)),
+        methods=tuple(_method(name, by_name[name]) for name in sorted(by_name)),
         silent=silent,
     )
 
 
-def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
-    first = said[0]
-    stats = [one.get("stats") or {} for one in said]
-    buckets = add_buckets([one.get("buckets") or () for one in stats])
+def _method(name: str, declarations: Sequence[Mapping[str, Any]]) -> MethodShown:
+    first = declarations[0]
+    stats = [declaration.get("stats") or {} for declaration in declarations]
+    buckets = add_buckets([counts.get("buckets") or () for counts in stats])
     # Under `from __future__ import annotations` every annotation comes in quotes.
     signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(first.get("signature", "()")))
     more, keyword_only = beyond_positions(signature)
@@ -49,11 +49,11 @@ def _method(name: str, said: Sequence[Mapping[str, Any]]) -> MethodShown:
         signature=signature,
         more=more,
         keyword_only=keyword_only,
-        parameters=tuple(str(one) for one in first.get("parameters") or ()),
+        parameters=tuple(str(parameter) for parameter in first.get("parameters") or ()),
         required=int(first.get("required") or 0),
         doc=str(first.get("doc") or ""),
-        calls=sum(int(one.get("calls") or 0) for one in stats),
-        errors=sum(int(one.get("errors") or 0) for one in stats),
+        calls=sum(int(counts.get("calls") or 0) for counts in stats),
+        errors=sum(int(counts.get("errors") or 0) for counts in stats),
         p50_ms=percentile_ms(buckets, 0.5),
         p99_ms=percentile_ms(buckets, 0.99),
     )
@@ -98,11 +98,11 @@ def _parameters(signature: str) -> Iterator[str]:
         yield part.strip()
 
 
-def add_buckets(several: Sequence[Sequence[int]]) -> list[int]:
+def add_buckets(histograms: Sequence[Sequence[int]]) -> list[int]:
     """Histograms added up, bucket by bucket; a newer service may have more buckets."""
-    total = [0] * max((len(one) for one in several), default=0)
-    for one in several:
-        for index, count in enumerate(one):
+    total = [0] * max((len(buckets) for buckets in histograms), default=0)
+    for buckets in histograms:
+        for index, count in enumerate(buckets):
             total[index] += int(count)
     return total
 
@@ -116,7 +116,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return {"bytes": bytes(value).hex()}
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     return str(value)

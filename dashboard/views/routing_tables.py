@@ -123,12 +123,12 @@ def _table(
     live = [router.name for router in routers if router.connected]
     # What is said of an entry as a whole, such as its slot, a router says that answers.
     groups = [group for name in sorted(held, key=lambda name: name not in live) if (group := held[name])]
-    found: dict[str, Slot] = {}
+    slots: dict[str, Slot] = {}
     for group in groups:
         for slot in group.slots:
-            found.setdefault(slot.service_id, slot)
+            slots.setdefault(slot.service_id, slot)
     order = sorted(
-        found.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
+        slots.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
     )
     # A router that lacks the group altogether has nobody in it.
     nobody = GroupState(group=number, name=groups[0].name)
@@ -154,7 +154,7 @@ def _numeric(service_id: str) -> tuple[int, ...]:
 
 
 def _masters(held: dict[str, GroupState | None], live: Sequence[str]) -> tuple[MasterCell, ...]:
-    said = {(group.master, group.epoch) if group else (None, 0) for name in live for group in [held[name]]}
+    masters = {(group.master, group.epoch) if group else (None, 0) for name in live for group in [held[name]]}
     cells = []
     for router, group in held.items():
         master = group.master if group else None
@@ -167,7 +167,7 @@ def _masters(held: dict[str, GroupState | None], live: Sequence[str]) -> tuple[M
                 master=master,
                 name=name,
                 epoch=group.epoch if group else 0,
-                differs=len(said) > 1 and router in live,
+                differs=len(masters) > 1 and router in live,
                 past=bool(live) and router not in live,
             )
         )
@@ -175,15 +175,15 @@ def _masters(held: dict[str, GroupState | None], live: Sequence[str]) -> tuple[M
 
 
 def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], foreign: _Foreign) -> Row:
-    found = {
+    by_router = {
         router: next((s for s in group.slots if s.service_id == slot.service_id), None) if group else None
         for router, group in held.items()
     }
     states = {
         router: "absent" if entry is None else "live" if entry.token else "vacant"
-        for router, entry in found.items()
+        for router, entry in by_router.items()
     }
-    moved = len({entry.slot for router in live if (entry := found[router])}) > 1
+    moved = len({entry.slot for router in live if (entry := by_router[router])}) > 1
     differs = moved or len({states[router] for router in live}) > 1
     cells = tuple(
         Cell(
@@ -196,7 +196,7 @@ def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], fo
             foreign=foreign.get((router, slot.service_id), ""),
             past=bool(live) and router not in live,
         )
-        for router, entry in found.items()
+        for router, entry in by_router.items()
     )
     return Row(slot.service_id, slot.name, slot.slot, moved, cells)
 

@@ -185,7 +185,9 @@ def _contents(snapshot: Snapshot, health: Health) -> list[_Content]:
         result.append((group, instances))
     # The dashboard itself is not drawn: it draws.
     alone = [
-        one for one in snapshot.processes if not one.service_id and one.service not in ("router", "dashboard")
+        process
+        for process in snapshot.processes
+        if not process.service_id and process.service not in ("router", "dashboard")
     ]
     if alone:
         ordered = sorted((process.name for process in alone), key=_natural)
@@ -209,10 +211,10 @@ def _instance(
     process: Process | None,
     master: bool,
     per_second: float | None,
-    found: Level,
+    group_level: Level,
 ) -> _Instance:
     # Nobody misses one that is away while its group is well: it was scaled away.
-    level: Level = "ok" if live or found == "ok" else "warn"
+    level: Level = "ok" if live or group_level == "ok" else "warn"
     state = "live" if live else "vacant"
     if process is not None:
         state = process.state if live or process.state != "running" else "vacant"
@@ -271,31 +273,31 @@ def _place_card(
 ) -> GroupCard:
     hidden = 0
     if len(instances) > MOST_ROWS:
-        sick_first = sorted(instances, key=lambda one: -LEVELS.index(one.level))
-        kept = {one.name for one in sick_first[:MOST_ROWS]}
+        sick_first = sorted(instances, key=lambda instance: -LEVELS.index(instance.level))
+        kept = {instance.name for instance in sick_first[:MOST_ROWS]}
         hidden = len(instances) - MOST_ROWS
-        instances_shown = [one for one in instances if one.name in kept]
+        instances_shown = [instance for instance in instances if instance.name in kept]
     else:
         instances_shown = instances
     nodes = tuple(
         InstanceNode(
-            one.name,
-            shortened(one.name, width - 12 - 26 - NOTE - (16 if one.master else 0)),
+            instance.name,
+            shortened(instance.name, width - 12 - 26 - NOTE - (16 if instance.master else 0)),
             x + 6,
             y + HEADER + ROW * row,
             width - 12,
-            one.level,
-            one.state,
-            one.master,
-            one.note,
+            instance.level,
+            instance.state,
+            instance.master,
+            instance.note,
         )
-        for row, one in enumerate(instances_shown)
+        for row, instance in enumerate(instances_shown)
     )
     slots = [slot for slot in group.slots if slot.slot is not None] if group else []
     vacant = sum(slot.token == 0 for slot in slots)
     note = f"{len(slots) - vacant}/{len(slots)}" if slots else str(len(instances))
     name = group.name if group else ""
-    level = worst([health.level_of(name) if group else "ok", *(one.level for one in instances)])
+    level = worst([health.level_of(name) if group else "ok", *(instance.level for instance in instances)])
     label = shortened(name, width - 28 - NOTE / 2)
     return GroupCard(name, label, note, x, y, width, _card_height(instances), level, nodes, hidden)
 

@@ -264,5 +264,4 @@ async def _reload(supervisor: Supervisor, verbs: Operations) -> None:
 def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
     loop.remove_reader(lifeline)
     supervisor.events.add("cluster", "", Message("run.guard-was-killed"))
-    supervisor.exit_code = 1
-    supervisor.kill_now()
+    supervisor.kill_now(exit_code=1)

@@ -99,9 +99,9 @@ class Supervisor:
         self.events.add("cluster", "", Message("run.stops", why=why))
         self._soon()
 
-    def kill_now(self) -> None:
+    def kill_now(self, exit_code: int = 0) -> None:
         """No more waiting: SIGKILL to all."""
-        self.stop(Message("run.in-a-hurry"))
+        self.stop(Message("run.in-a-hurry"), exit_code)
         self.events.add("cluster", "", Message("run.kills-all-that-remain"))
         for instance in list(self.instances.values()):
             instance.stop(CLUSTER_STOPS)

@@ -2,7 +2,7 @@
 
 The command line, the control channel, the HTTP API with its OpenAPI document, the pages' buttons and what is written down are
 made from these rows. A new verb is a row, an operation of the launcher by its name (`launcher/supervision/operations.py`), and
-a preview (`effects_processes.PREVIEWS`). Its texts have codes made of its name: `audit.NAME` (who did what), `help.NAME` (the
+a preview (`preview_processes.PREVIEWS`). Its texts have codes made of its name: `audit.NAME` (who did what), `help.NAME` (the
 command line's help), `word.NAME`, and for pages `api.verb-NAME`, `ui.NAME` and `ui.NAME-service`.
 """
 

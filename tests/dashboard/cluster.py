@@ -287,11 +287,11 @@ class Clock:
 
 
 async def looked(cluster: ScriptedCluster, clock: Clock | None = None) -> Poller:
-    """A feed that has looked once, and does not look again by itself."""
+    """A poller that has looked once, and does not look again by itself."""
     clock = clock or Clock()
-    feed = Poller(cluster, now=clock, monotonic=clock)
-    await feed.poll()
-    return feed
+    poller = Poller(cluster, now=clock, monotonic=clock)
+    await poller.poll()
+    return poller
 
 
 async def snapshot_of(cluster: ScriptedCluster) -> Snapshot:

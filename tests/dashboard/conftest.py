@@ -51,8 +51,8 @@ class Dash:
         return await answer.json()
 
     async def look(self) -> None:
-        """Have the feed see what the test changed in the cluster."""
-        await self.context.feed.poll()
+        """Have the poller see what the test changed in the cluster."""
+        await self.context.poller.poll()
 
 
 def bearer(role: Role | None) -> dict[str, str]:
@@ -70,8 +70,8 @@ async def make_dash() -> AsyncIterator[Make]:
         cluster = cluster or ScriptedCluster()
         clock = Clock()
         context = Context(
-            feed=Poller(cluster, now=clock),
-            keys=Tokens(TOKENS),
+            poller=Poller(cluster, now=clock),
+            tokens=Tokens(TOKENS),
             journal=Journal(None, clock),
             options=Options(**options),
             now=clock,
@@ -92,7 +92,7 @@ async def dash(make_dash: Make) -> Dash:
 
 
 Routed = tuple[list[luabus.Router], Poller, TestClient[Any, Any]]
-"""Two real routers, and a dashboard over them: its feed, and a client of it."""
+"""Two real routers, and a dashboard over them: its poller, and a client of it."""
 
 
 @pytest.fixture
@@ -106,8 +106,10 @@ async def routed(tmp_path: Path) -> AsyncIterator[Routed]:
             "LUABUS_ROUTERS": ",".join(f"127.0.0.1:{router.port}" for router in routers),
             "LUABUS_SECRET_FILE": str(tmp_path / "secret"),
         }
-        feed = Poller(ClusterSource(environ))
-        context = Context(feed=feed, keys=Tokens(TOKENS), journal=Journal(None, time.time), options=Options())
+        poller = Poller(ClusterSource(environ))
+        context = Context(
+            poller=poller, tokens=Tokens(TOKENS), journal=Journal(None, time.time), options=Options()
+        )
         client: TestClient[Any, Any] = TestClient(TestServer(make_app(context)))
         await stack.enter_async_context(client)
-        yield routers, feed, client
+        yield routers, poller, client

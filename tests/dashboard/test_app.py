@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dashboard.app import make_app
-from dashboard.http.registry import TABLE
+from dashboard.http.endpoints import TABLE
 from dashboard.pages.assets import address
 from tests.dashboard.conftest import Dash
 
@@ -23,7 +23,7 @@ async def test_static_files_are_served(dash: Dash) -> None:
 
 
 async def test_an_event_wakes_the_pages(dash: Dash) -> None:
-    before = dash.context.feed.snapshot.versions["events"]
+    before = dash.context.poller.snapshot.versions["events"]
     dash.context.journal.add("state", "mail.1", "changed")
-    assert dash.context.feed.snapshot.versions["events"] == before + 1
+    assert dash.context.poller.snapshot.versions["events"] == before + 1
     assert make_app(dash.context) is not None

@@ -1,5 +1,4 @@
-"""Many pages and many rows: fifty open pages at real routers (`source`, `feed`, `events`), 10,000 connections over HTTP and in a
-real Chromium (`api`, `pages`, `tables`)."""
+"""Many pages and many rows: fifty open pages at real routers, 10,000 connections over HTTP and in a real Chromium."""
 
 from __future__ import annotations
 
@@ -23,17 +22,17 @@ MANY = 10_000
 
 
 async def requests_in(routed: Routed, looks: int) -> int:
-    """What both routers were asked while the feed looked so often."""
-    routers, feed, _ = routed
-    until = feed.polls + looks
+    """What both routers were asked while the poller looked so often."""
+    routers, poller, _ = routed
+    until = poller.polls + looks
     before = sum(router.stats()["messages_in"] for router in routers)
-    while feed.polls < until:
-        await feed.changed(feed.snapshot.versions, ("connections", "status"))
+    while poller.polls < until:
+        await poller.changed(poller.snapshot.versions, ("connections", "status"))
     return sum(int(router.stats()["messages_in"]) for router in routers) - before
 
 
 async def test_fifty_open_pages_cost_the_routers_no_more_than_one(routed: Routed) -> None:
-    _, feed, client = routed
+    _, poller, client = routed
     stream = "/api/v1/events?notices=true&topics=status,routes,connections,processes,series"
 
     async def open_page() -> ClientResponse:
@@ -46,8 +45,8 @@ async def test_fifty_open_pages_cost_the_routers_no_more_than_one(routed: Routed
     of_one = await requests_in(routed, LOOKS)
     assert of_one >= LOOKS * 2
     pages += [await open_page() for _ in range(49)]
-    assert feed.watchers == 50
-    began, looked = time.monotonic(), feed.polls
+    assert poller.watchers == 50
+    began, looked = time.monotonic(), poller.polls
     of_fifty = await requests_in(routed, LOOKS)
     # Each page fetches itself again when it is told to: that is answered from the same look.
     fetched = await asyncio.gather(
@@ -55,13 +54,13 @@ async def test_fifty_open_pages_cost_the_routers_no_more_than_one(routed: Routed
     )
     assert {answer.status for answer in fetched} == {200}
     assert of_fifty <= of_one * 1.2
-    assert feed.polls - looked <= (time.monotonic() - began) + 2
+    assert poller.polls - looked <= (time.monotonic() - began) + 2
     for page in pages:
         page.close()
 
 
 async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
-    routers, feed, client = routed
+    routers, poller, client = routed
     addresses = [f"127.0.0.1:{router.port}" for router in routers]
     service = luabus.Service("mail", group=2, instance=1, routers=addresses, secret=SECRET)
 
@@ -77,14 +76,14 @@ async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
         assert "stats" in await answer.text() or not path.startswith("/try")
 
     async with service:
-        while not feed.snapshot.groups():
-            await feed.poll()
+        while not poller.snapshot.groups():
+            await poller.poll()
         of_one_look = await requests_in(routed, LOOKS) / LOOKS
         for path in PAGES:
             await fetch(path)  # what it shows may have to be asked once, for whoever comes
-            before, polls = asked(), feed.polls
+            before, polls = asked(), poller.polls
             await asyncio.gather(*(fetch(path) for _ in range(50)))
-            looks = feed.polls - polls + 1
+            looks = poller.polls - polls + 1
             assert asked() - before <= looks * of_one_look + 2, path
 
 

@@ -61,8 +61,8 @@ async def scripted(**options: Any) -> AsyncIterator[int]:
     """The port of a dashboard over a scripted cluster."""
     clock = Clock()
     context = Context(
-        feed=Poller(ScriptedCluster(), now=clock),
-        keys=Tokens(TOKENS),
+        poller=Poller(ScriptedCluster(), now=clock),
+        tokens=Tokens(TOKENS),
         journal=Journal(None, clock),
         options=Options(**options),
         now=clock,

@@ -71,7 +71,10 @@ async def test_notices_say_only_that_something_changed(dash: Dash) -> None:
     assert (await next_event(answer))[0] == "changed"
     dash.cluster.up["router.2"] = False
     await dash.look()
-    assert await next_event(answer) == ("changed", {"routes": dash.context.feed.snapshot.versions["routes"]})
+    assert await next_event(answer) == (
+        "changed",
+        {"routes": dash.context.poller.snapshot.versions["routes"]},
+    )
     answer.close()
 
 
@@ -100,7 +103,7 @@ async def test_a_slow_reader_gets_the_difference_and_not_every_step(dash: Dash) 
     await next_event(answer)
     for number in range(20):
         dash.cluster.processes[4] = process("mail.1", "2.1", restarts=number)
-        await dash.context.feed._look()
+        await dash.context.poller._look()
     seen = []
     while not seen or seen[-1] != 19:
         seen.append((await next_event(answer))[1]["changed"]["mail.1"]["restarts"])
@@ -108,15 +111,15 @@ async def test_a_slow_reader_gets_the_difference_and_not_every_step(dash: Dash) 
     answer.close()
 
 
-async def test_while_somebody_reads_the_feed_knows(dash: Dash) -> None:
-    feed = dash.context.feed
-    assert feed.watchers == 0
+async def test_while_somebody_reads_the_poller_knows(dash: Dash) -> None:
+    poller = dash.context.poller
+    assert poller.watchers == 0
     answer = await dash.get("/api/v1/events")
     await next_event(answer)
-    assert feed.watchers == 1
+    assert poller.watchers == 1
     # Nothing changes meanwhile: that it is gone is not found out by writing to it.
     answer.close()
-    await until(lambda: not feed.watchers, timeout_s=2)
+    await until(lambda: not poller.watchers, timeout_s=2)
 
 
 async def test_an_unknown_topic_is_422(dash: Dash) -> None:
@@ -128,6 +131,6 @@ async def test_an_unknown_topic_is_422(dash: Dash) -> None:
 async def test_stopping_ends_the_streams(dash: Dash) -> None:
     answer = await dash.get("/api/v1/events?topics=status")
     await next_event(answer)
-    dash.context.feed.finish()
+    dash.context.poller.finish()
     async with asyncio.timeout(5):
         assert (await answer.content.read()).strip() == b""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dashboard.api.openapi import document
-from dashboard.http.registry import TABLE
+from dashboard.http.endpoints import TABLE
 from tests.dashboard.cluster import ScriptedCluster
 from tests.dashboard.conftest import Dash, Make
 

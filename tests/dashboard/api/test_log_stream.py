@@ -26,7 +26,7 @@ async def test_the_lines_of_before_then_each_as_it_is_written(dash: Dash) -> Non
     assert await lines() == ["two"]
     dash.cluster.written.put_nowait({"line": "<b>three"})
     assert await lines() == ["<b>three"]
-    dash.context.feed.finish()
+    dash.context.poller.finish()
     assert await answer.content.read() == b""
 
 
@@ -51,7 +51,7 @@ async def test_several_logs_over_one_connection_each_line_with_its_name(dash: Da
     assert {event for event, _ in told} == {"lines"}
     assert sorted(data["name"] for _, data in told) == ["mail.1", "mail.2"]
     assert [data["lines"] for _, data in told] == [["one"], ["one"]]
-    dash.context.feed.finish()
+    dash.context.poller.finish()
     assert (await answer.content.read()).strip() == b""
     await until(lambda: not dash.context.tails.count)
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from dashboard.api.openapi import document
-from dashboard.http.registry import TABLE
+from dashboard.http.endpoints import TABLE
 from luabus.messages import Message
 from tests.dashboard.conftest import Dash
 

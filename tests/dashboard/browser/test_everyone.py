@@ -63,7 +63,7 @@ def test_a_hidden_tab_asks_for_nothing(page: Page, cluster: LiveCluster) -> None
     page.evaluate(HIDE, True)
     while metric(cluster, "luabus_dashboard_watchers"):  # the dashboard finds out that the line was dropped
         page.wait_for_timeout(50)
-    # Two looks of the feed later: whatever listens would have been told by now.
+    # Two looks of the poller later: whatever listens would have been told by now.
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     polls = metric(cluster, "luabus_dashboard_polls_total")

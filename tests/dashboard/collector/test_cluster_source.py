@@ -78,11 +78,11 @@ def environ(routers: list[luabus.Router], tmp_path: Path) -> dict[str, str]:
     }
 
 
-async def until(feed: Poller, ready: Any) -> None:
+async def until(poller: Poller, ready: Any) -> None:
     """Look until what is known satisfies `ready`; the bus tells when to look."""
     async with asyncio.timeout(10):
-        while not ready(feed.snapshot):
-            await feed.changed(feed.snapshot.versions, ("status", "routes", "connections", "processes"))
+        while not ready(poller.snapshot):
+            await poller.changed(poller.snapshot.versions, ("status", "routes", "connections", "processes"))
 
 
 async def test_tables_and_connections_come_from_every_router(
@@ -91,14 +91,14 @@ async def test_tables_and_connections_come_from_every_router(
     service = luabus.Service(
         "mail", group=2, instance=1, routers=[f"127.0.0.1:{r.port}" for r in routers], secret=SECRET
     )
-    feed = Poller(ClusterSource(environ(routers, tmp_path)))
-    await feed.start()
-    with feed.watching():
+    poller = Poller(ClusterSource(environ(routers, tmp_path)))
+    await poller.start()
+    with poller.watching():
         async with service:
-            await until(feed, lambda s: len(s.routers) == 2 and all(
+            await until(poller, lambda s: len(s.routers) == 2 and all(
                 r.connected and any(slot.token for g in r.groups for slot in g.slots) for r in s.routers
             ))  # fmt: skip
-            snapshot = await feed.poll()
+            snapshot = await poller.poll()
             assert [(r.name, r.address) for r in snapshot.routers] == [
                 (r.name, f"127.0.0.1:{r.port}") for r in routers
             ]
@@ -115,49 +115,51 @@ async def test_tables_and_connections_come_from_every_router(
             assert snapshot.routers[0].stats is not None
             assert snapshot.routers[0].stats.messages_in > 0
 
-            done = await feed.source.register("2.1", 0, False, "*")
+            done = await poller.source.register("2.1", 0, False, "*")
             assert done == {"router.1": "done", "router.2": "done"}
-            await until(feed, lambda s: not any(slot.token for g in s.groups() for slot in g.slots))
-            await feed.source.register("2.1", "own", False, "*")
-            await until(feed, lambda s: any(slot.token for g in s.groups() for slot in g.slots))
+            await until(poller, lambda s: not any(slot.token for g in s.groups() for slot in g.slots))
+            await poller.source.register("2.1", "own", False, "*")
+            await until(poller, lambda s: any(slot.token for g in s.groups() for slot in g.slots))
             with pytest.raises(Refused, match="joined as"):
-                await feed.source.register("2.2", "own", False, "*")
-        await until(feed, lambda s: not any(slot.token for g in s.groups() for slot in g.slots))
-    await feed.stop()
+                await poller.source.register("2.2", "own", False, "*")
+        await until(poller, lambda s: not any(slot.token for g in s.groups() for slot in g.slots))
+    await poller.stop()
 
 
 async def test_a_router_that_dies_is_seen_and_its_table_kept(
     routers: list[luabus.Router], tmp_path: Path
 ) -> None:
-    feed = Poller(ClusterSource(environ(routers, tmp_path)))
-    await feed.start()
-    with feed.watching():
-        await until(feed, lambda s: len(s.routers) == 2 and all(r.connected for r in s.routers))
+    poller = Poller(ClusterSource(environ(routers, tmp_path)))
+    await poller.start()
+    with poller.watching():
+        await until(poller, lambda s: len(s.routers) == 2 and all(r.connected for r in s.routers))
         await routers[1].stop(0.0)
-        await until(feed, lambda s: not s.routers[1].connected)
-        assert [group.name for group in feed.snapshot.routers[1].groups] == ["mail"]
+        await until(poller, lambda s: not s.routers[1].connected)
+        assert [group.name for group in poller.snapshot.routers[1].groups] == ["mail"]
         await routers[0].stop(0.0)
-        await until(feed, lambda s: not s.routed)
-        assert "router" in (feed.snapshot.bus_error or "") or "127.0.0.1" in (feed.snapshot.bus_error or "")
-    await feed.stop()
+        await until(poller, lambda s: not s.routed)
+        assert "router" in (poller.snapshot.bus_error or "") or "127.0.0.1" in (
+            poller.snapshot.bus_error or ""
+        )
+    await poller.stop()
 
 
 async def test_a_connection_is_closed_by_hand(routers: list[luabus.Router], tmp_path: Path) -> None:
-    feed = Poller(ClusterSource(environ(routers, tmp_path)))
-    await feed.start()
-    with feed.watching():
+    poller = Poller(ClusterSource(environ(routers, tmp_path)))
+    await poller.start()
+    with poller.watching():
         async with luabus.connect([f"127.0.0.1:{routers[0].port}"], secret=SECRET):
-            await until(feed, lambda s: sum(row.router == "router.1" for row in s.connections) == 2)
-            other = max(feed.snapshot.connections, key=lambda row: (row.router == "router.1", row.token))
-            await feed.source.close_connection("router.1", other.token)
+            await until(poller, lambda s: sum(row.router == "router.1" for row in s.connections) == 2)
+            other = max(poller.snapshot.connections, key=lambda row: (row.router == "router.1", row.token))
+            await poller.source.close_connection("router.1", other.token)
             await until(
-                feed,
+                poller,
                 lambda s: all(row.token != other.token for row in s.connections if row.router == "router.1"),
             )
-            snapshot = await feed.poll()
+            snapshot = await poller.poll()
             assert snapshot.routers[0].stats is not None
             assert "administrator" in snapshot.routers[0].stats.closed[-1].reason
-    await feed.stop()
+    await poller.stop()
 
 
 async def test_the_launcher_answers_and_refuses_in_its_own_words(
@@ -211,12 +213,12 @@ async def test_requests_go_to_every_route_and_tell_who_answered(
         service.rpc(lambda box="": f"opened {box}", name="open")
         service.rpc(lambda: {}["x"], name="fail")
     source = ClusterSource(environ(routers, tmp_path))
-    feed = Poller(source)
-    await feed.start()
+    poller = Poller(source)
+    await poller.start()
     async with services[0], services[1]:
-        with feed.watching():
+        with poller.watching():
             await until(
-                feed,
+                poller,
                 lambda s: any(g.group == 2 and len([x for x in g.slots if x.token]) == 2 for g in s.groups()),
             )
         (answer,) = await source.call("target:mail.2", "open", ["a"], 5.0, False)
@@ -235,7 +237,7 @@ async def test_requests_go_to_every_route_and_tell_who_answered(
         declared = await source.methods(2, 5.0)
         assert set(declared) == {"2.1", "2.2"}
         assert "open" in [one["name"] for one in declared["2.1"]]
-    await feed.stop()
+    await poller.stop()
 
 
 async def test_a_log_is_followed_until_the_launcher_ends(

@@ -39,70 +39,72 @@ async def clock() -> Clock:
 
 
 @pytest.fixture
-async def declared(cluster: Counting, clock: Clock) -> MethodCache:
+async def method_cache(cluster: Counting, clock: Clock) -> MethodCache:
     return MethodCache(await looked(cluster, clock), clock)
 
 
 async def test_one_question_serves_all_for_a_while(
-    declared: MethodCache, cluster: Counting, clock: Clock
+    method_cache: MethodCache, cluster: Counting, clock: Clock
 ) -> None:
-    told = await asyncio.gather(*(declared.of(MAIL) for _ in range(50)))
+    told = await asyncio.gather(*(method_cache.of(MAIL) for _ in range(50)))
     assert set(told[0].answers) == {"2.1", "2.2", "2.3"}
-    assert await declared.of(MAIL) is told[-1]
+    assert await method_cache.of(MAIL) is told[-1]
     assert cluster.questions == 1
     clock.at += KEPT_S
-    assert (await declared.of(MAIL)).number > told[0].number
+    assert (await method_cache.of(MAIL)).number > told[0].number
     assert cluster.questions == 2
 
 
-async def test_another_table_or_a_call_makes_the_answer_old(declared: MethodCache, cluster: Counting) -> None:
-    first = await declared.of(MAIL)
-    declared.forget(MAIL)
-    await asyncio.gather(*(declared.of(MAIL) for _ in range(50)))
+async def test_another_table_or_a_call_makes_the_answer_old(
+    method_cache: MethodCache, cluster: Counting
+) -> None:
+    first = await method_cache.of(MAIL)
+    method_cache.forget(MAIL)
+    await asyncio.gather(*(method_cache.of(MAIL) for _ in range(50)))
     assert cluster.questions == 2
     await cluster.register("2.2", 0, False, "*")
-    await declared.feed.poll()
-    assert set((await declared.of(MAIL)).answers) == {"2.1", "2.3"} < set(first.answers)
+    await method_cache.poller.poll()
+    assert set((await method_cache.of(MAIL)).answers) == {"2.1", "2.3"} < set(first.answers)
     assert cluster.questions == 3
 
 
 async def test_who_has_called_waits_for_figures_of_after_his_call(
-    declared: MethodCache, cluster: Counting
+    method_cache: MethodCache, cluster: Counting
 ) -> None:
     cluster.go.clear()
-    early = asyncio.create_task(declared.of(MAIL))
+    early = asyncio.create_task(method_cache.of(MAIL))
     await asyncio.sleep(0)
-    declared.forget(MAIL)
-    late = asyncio.create_task(declared.of(MAIL))
+    method_cache.forget(MAIL)
+    late = asyncio.create_task(method_cache.of(MAIL))
     await asyncio.sleep(0)
     cluster.go.set()
     assert (await late).number > (await early).number
-    assert (await declared.of(MAIL)) == await late
+    assert (await method_cache.of(MAIL)) == await late
 
 
 async def test_what_was_known_stays_while_the_group_cannot_be_asked(
-    declared: MethodCache, cluster: Counting, clock: Clock
+    method_cache: MethodCache, cluster: Counting, clock: Clock
 ) -> None:
-    known = await declared.of(MAIL)
+    known = await method_cache.of(MAIL)
     clock.at += KEPT_S
     cluster.fails = NoRoute("nobody is there")
     for _ in range(3):
-        told = await declared.of(MAIL)
+        told = await method_cache.of(MAIL)
         assert (told.answers, str(told.error)) == (known.answers, "nobody is there")
     assert cluster.questions == 2
 
 
 async def test_one_who_waits_no_longer_leaves_the_others_theirs(
-    declared: MethodCache, cluster: Counting
+    method_cache: MethodCache, cluster: Counting
 ) -> None:
     cluster.go.clear()
-    gone, waits = (asyncio.create_task(declared.of(MAIL)) for _ in range(2))
+    gone, waits = (asyncio.create_task(method_cache.of(MAIL)) for _ in range(2))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.sleep(0)
     cluster.go.set()
     assert (await waits).error is None
     cluster.go.clear()
-    declared.forget(MAIL)
-    asyncio.create_task(declared.of(MAIL)).cancel()
-    await declared.stop()
+    method_cache.forget(MAIL)
+    asyncio.create_task(method_cache.of(MAIL)).cancel()
+    await method_cache.stop()

@@ -22,25 +22,25 @@ async def test_a_look_takes_in_everything() -> None:
 
 async def test_only_what_changed_gets_a_new_version() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    before = feed.snapshot.versions
-    assert (await feed.poll()).versions == before
+    poller = await looked(cluster)
+    before = poller.snapshot.versions
+    assert (await poller.poll()).versions == before
     cluster.processes[5] = process("mail.2", "2.2", rss_bytes=5)
-    after = (await feed.poll()).versions
+    after = (await poller.poll()).versions
     assert {topic for topic in after if after[topic] != before[topic]} == {"processes"}
     cluster.processes[5] = process("mail.2", "2.2", state="failed")
-    later = (await feed.poll()).versions
+    later = (await poller.poll()).versions
     assert {topic for topic in later if later[topic] != after[topic]} == {"processes", "status"}
 
 
 async def test_what_does_not_answer_keeps_what_was_known() -> None:
     cluster, clock = ScriptedCluster(), Clock()
-    feed = await looked(cluster, clock)
+    poller = await looked(cluster, clock)
     seen = clock.at
     clock.at += 5
     cluster.up = dict.fromkeys(cluster.up, False)
     cluster.launcher = False
-    snapshot = await feed.poll()
+    snapshot = await poller.poll()
     assert [(r.connected, r.seen, len(r.groups)) for r in snapshot.routers] == [
         (False, seen, 2),
         (False, seen, 2),
@@ -70,30 +70,30 @@ async def test_an_answer_of_another_shape_is_logged_and_the_rest_goes_on(
 
 async def test_who_waits_is_woken_by_its_topics_only() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    routes = asyncio.create_task(feed.changed(feed.snapshot.versions, ["routes"]))
-    processes = asyncio.create_task(feed.changed(feed.snapshot.versions, ["processes"]))
+    poller = await looked(cluster)
+    routes = asyncio.create_task(poller.changed(poller.snapshot.versions, ["routes"]))
+    processes = asyncio.create_task(poller.changed(poller.snapshot.versions, ["processes"]))
     cluster.processes[5] = process("mail.2", "2.2", state="failed")
-    await feed.poll()
+    await poller.poll()
     assert (await processes).process("mail.2").state == "failed"  # type: ignore[union-attr]
     assert not routes.done()
     cluster.up["router.2"] = False
-    await feed.poll()
+    await poller.poll()
     assert not (await routes).routers[1].connected
 
 
 async def test_one_look_serves_all_who_ask_at_once() -> None:
     cluster = ScriptedCluster()
-    feed = Poller(cluster)
-    await asyncio.gather(*(feed.recent() for _ in range(50)))
+    poller = Poller(cluster)
+    await asyncio.gather(*(poller.recent() for _ in range(50)))
     assert cluster.asked == 1
-    await feed.recent()
+    await poller.recent()
     assert cluster.asked == 1
 
 
 async def test_a_reader_does_not_wait_for_a_launcher_that_hangs() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
+    poller = await looked(cluster)
     release = asyncio.Event()
 
     async def hang(method: str, *args: object) -> object:
@@ -102,26 +102,26 @@ async def test_a_reader_does_not_wait_for_a_launcher_that_hangs() -> None:
 
     cluster.ask = hang  # type: ignore[method-assign]
     async with asyncio.timeout(2):
-        snapshot = await feed.recent(0.0)
+        snapshot = await poller.recent(0.0)
     assert len(snapshot.processes) == 7
     release.set()
-    await feed.poll()
+    await poller.poll()
 
 
 async def test_after_a_change_a_look_that_began_before_it_does_not_do() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    before = feed.polls
-    under_way = asyncio.create_task(feed.poll())
+    poller = await looked(cluster)
+    before = poller.polls
+    under_way = asyncio.create_task(poller.poll())
     await asyncio.sleep(0)
-    await asyncio.gather(feed.after_change(), feed.after_change())
+    await asyncio.gather(poller.after_change(), poller.after_change())
     await under_way
-    assert feed.polls == before + 2
+    assert poller.polls == before + 2
 
 
 async def test_the_answer_to_a_change_does_not_wait_for_a_launcher_that_hangs() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
+    poller = await looked(cluster)
     release = asyncio.Event()
 
     async def hang(method: str, *args: object) -> object:
@@ -130,30 +130,30 @@ async def test_the_answer_to_a_change_does_not_wait_for_a_launcher_that_hangs() 
 
     cluster.ask = hang  # type: ignore[method-assign]
     async with asyncio.timeout(2):
-        await feed.after_change(0.05)
+        await poller.after_change(0.05)
         await cluster.register("2.2", 0, False, "*")
-        assert [slot.token for slot in (await feed.with_tables()).groups()[1].slots] == [11, 0, 13]
+        assert [slot.token for slot in (await poller.with_tables()).groups()[1].slots] == [11, 0, 13]
     release.set()
-    await feed.poll()
+    await poller.poll()
 
 
 async def test_a_change_on_the_bus_is_looked_at_at_once() -> None:
     cluster = ScriptedCluster()
-    feed = Poller(cluster)
-    await feed.start()
-    with feed.watching():
+    poller = Poller(cluster)
+    await poller.start()
+    with poller.watching():
         cluster.up["router.2"] = False
         cluster.changed()
         async with asyncio.timeout(0.9):
-            snapshot = await feed.changed(feed.snapshot.versions, ["routes"])
+            snapshot = await poller.changed(poller.snapshot.versions, ["routes"])
     assert not snapshot.routers[1].connected
-    await feed.stop()
+    await poller.stop()
 
 
 async def test_finish_lets_everybody_go() -> None:
-    feed = await looked(ScriptedCluster())
-    waiting = asyncio.create_task(feed.changed(feed.snapshot.versions, ["routes"]))
+    poller = await looked(ScriptedCluster())
+    waiting = asyncio.create_task(poller.changed(poller.snapshot.versions, ["routes"]))
     await asyncio.sleep(0)
-    feed.finish()
+    poller.finish()
     await waiting
-    assert feed.stopping
+    assert poller.stopping

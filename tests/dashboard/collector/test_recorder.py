@@ -16,9 +16,9 @@ def told(number: int, text: str, at: float, name: str = "mail.1", **more: Any) -
 
 
 def set_up(cluster: ScriptedCluster, journal: Journal) -> Poller:
-    feed = Poller(cluster, now=Clock())
-    Recorder(journal, feed)
-    return feed
+    poller = Poller(cluster, now=Clock())
+    Recorder(journal, poller)
+    return poller
 
 
 async def test_what_the_launcher_says_is_written_down_once() -> None:
@@ -26,13 +26,13 @@ async def test_what_the_launcher_says_is_written_down_once() -> None:
     cluster = ScriptedCluster(
         events=[told(1, "started", 10.0), told(2, "running → failed", 11.0, state="failed")]
     )
-    feed = set_up(cluster, journal)
-    await feed.poll()
-    await feed.poll()
+    poller = set_up(cluster, journal)
+    await poller.poll()
+    await poller.poll()
     cluster.events.append(
         told(3, "kill with SIGKILL", 12.0, by="admin by session (dashboard)", **{"from": "127.0.0.1"})
     )
-    await feed.poll()
+    await poller.poll()
     events = journal.find()
     assert [(e.text, e.level, e.source) for e in events] == [
         ("mail.1 started", "ok", "launcher"),
@@ -56,23 +56,23 @@ async def test_a_dashboard_that_was_started_anew_writes_nothing_twice() -> None:
 async def test_another_launcher_counts_from_one_again() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster(events=[told(n, f"event {n}", 10.0 + n) for n in range(1, 6)])
-    feed = set_up(cluster, journal)
-    await feed.poll()
+    poller = set_up(cluster, journal)
+    await poller.poll()
     cluster.pid, cluster.events = 2, [told(1, "started anew", 50.0)]
-    await feed.poll()
-    await feed.poll()
+    await poller.poll()
+    await poller.poll()
     assert [e.text for e in journal.find()][-1] == "mail.1 started anew"
 
 
 async def test_what_is_seen_is_written_down() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster()
-    feed = set_up(cluster, journal)
-    await feed.poll()
+    poller = set_up(cluster, journal)
+    await poller.poll()
     cluster.up["router.2"] = False
-    await feed.poll()
+    await poller.poll()
     cluster.up["router.2"] = True
-    await feed.poll()
+    await poller.poll()
     assert [e.text for e in journal.find(kind="router")] == [
         "router.2 does not answer",
         "router.2 answers again",
@@ -82,9 +82,9 @@ async def test_what_is_seen_is_written_down() -> None:
 async def test_the_cause_is_written_before_its_effect() -> None:
     journal, clock = Journal(None, Clock()), Clock()
     cluster = ScriptedCluster()
-    feed = Poller(cluster, now=clock)
-    Recorder(journal, feed)
-    await feed.poll()
+    poller = Poller(cluster, now=clock)
+    Recorder(journal, poller)
+    await poller.poll()
     # In one look: router.2 is killed and started anew, and while the routers answer the launcher writes on.
     began = clock.at
     cluster.events += [told(1, "kill with SIGKILL", began + 0.2, name="router.2", kind="verb")]
@@ -98,7 +98,7 @@ async def test_the_cause_is_written_before_its_effect() -> None:
 
     cluster.routes = routes  # type: ignore[method-assign]
     clock.at += 1
-    await feed.poll()
+    await poller.poll()
     events = journal.find()
     assert [e.text for e in events] == [
         "router.2 kill with SIGKILL",
@@ -112,7 +112,7 @@ async def test_the_cause_is_written_before_its_effect() -> None:
 async def test_an_event_that_is_not_understood_is_left_out() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster(events=[told(1, "fine", 1.0)])
-    feed = set_up(cluster, journal)
+    poller = set_up(cluster, journal)
     cluster.events.append({"id": 2, "at": "long ago", "state": None})
-    await feed.poll()
+    await poller.poll()
     assert journal.find()[0].text == "mail.1 fine"

@@ -124,7 +124,9 @@ async def test_what_is_wrong_with_a_request_itself_is_told_in_its_language(dash:
     await said(429, json={"name": "mail.1"}, headers={"Authorization": "Bearer wrong"})
     dash.cluster.launcher = False
     dash.cluster.up = dict.fromkeys(dash.cluster.up, False)
-    dash.context.feed.snapshot = replace(dash.context.feed.snapshot, processes=(), routers=(), connections=())
+    dash.context.poller.snapshot = replace(
+        dash.context.poller.snapshot, processes=(), routers=(), connections=()
+    )
     await dash.look()
     await said(503, json={"name": "mail.1"})
     await said(503, "/api/v1/register", json={"service_id": "mail.1", "token": 0})

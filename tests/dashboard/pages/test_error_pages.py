@@ -60,7 +60,7 @@ async def test_an_error_of_ours_is_a_page_and_when_pages_fail_a_document(
     def broken(*args: object) -> object:
         raise ZeroDivisionError("inner secret")
 
-    monkeypatch.setattr("dashboard.pages.pages.routing_tables.group_tables", broken)
+    monkeypatch.setattr("dashboard.pages.page_handlers.routing_tables.group_tables", broken)
     answer = await dash.get("/routes", **PAGE)
     assert (answer.status, answer.content_type) == (500, "text/html")
     assert "inner secret" not in await answer.text()

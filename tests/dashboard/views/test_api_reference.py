@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from dashboard import app  # noqa: F401  (enters every endpoint)
 from dashboard.api.openapi import document
-from dashboard.http.registry import TABLE
+from dashboard.http.endpoints import TABLE
 from dashboard.views.api_reference import by_tag, example
 
 

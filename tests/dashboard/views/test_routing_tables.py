@@ -117,16 +117,16 @@ async def test_a_group_is_counted_where_it_is_worst() -> None:
 
 async def test_what_a_router_that_is_away_said_last_counts_only_while_none_answers() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
+    poller = await looked(cluster)
     cluster.up["router.1"] = False
     cluster.tables["router.2"] = table("router.2", mail=(11, 0, 13), master=None)
-    director, mail = routing_tables.group_tables(await feed.poll())
+    director, mail = routing_tables.group_tables(await poller.poll())
     assert (mail.vacant, mail.members, director.master) == (1, 2, None)
     cluster.tables["router.2"] = table("router.2", mail=(11, 12, 13))
     del cluster.tables["router.2"]["groups"][0]
-    assert [group.name for group in routing_tables.group_tables(await feed.poll())] == ["mail"]
+    assert [group.name for group in routing_tables.group_tables(await poller.poll())] == ["mail"]
     cluster.up["router.2"] = False
-    director, mail = routing_tables.group_tables(await feed.poll())
+    director, mail = routing_tables.group_tables(await poller.poll())
     assert (mail.vacant, mail.members, director.master, director.epoch) == (0, 3, None, 4)
 
 
@@ -134,10 +134,10 @@ async def test_what_only_the_past_tells_makes_no_entry_sick() -> None:
     cluster = ScriptedCluster(
         tables={"router.1": table("router.1", mail=(0, 12, 13)), "router.2": table("router.2")}
     )
-    feed = await looked(cluster)
-    assert routing_tables.group_tables(feed.snapshot)[1].rows[0].sick
+    poller = await looked(cluster)
+    assert routing_tables.group_tables(poller.snapshot)[1].rows[0].sick
     cluster.up["router.1"] = False
-    _, mail = routing_tables.group_tables(await feed.poll())
+    _, mail = routing_tables.group_tables(await poller.poll())
     assert [cell.past for cell in mail.rows[0].cells] == [True, False]
     assert not mail.rows[0].sick
 

@@ -26,11 +26,11 @@ async def test_with_every_router_dead_nothing_is_claimed_to_be_consistent() -> N
 
 async def test_how_old_the_routes_are_is_told_while_no_router_answers() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    assert staleness(feed.snapshot) is None
+    poller = await looked(cluster)
+    assert staleness(poller.snapshot) is None
     cluster.up = dict.fromkeys(cluster.up, False)
-    feed._now.at += 75  # type: ignore[attr-defined]
-    assert str(staleness(await feed.poll())) == "routes are as last known 1 min 15 s ago"
+    poller._now.at += 75  # type: ignore[attr-defined]
+    assert str(staleness(await poller.poll())) == "routes are as last known 1 min 15 s ago"
 
 
 async def test_why_no_router_ever_answered_is_told() -> None:

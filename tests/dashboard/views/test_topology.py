@@ -25,17 +25,17 @@ async def test_everything_is_drawn_inside_and_nothing_over_another(shape: Shape)
 
 async def test_lines_tell_traffic_and_the_preferred_router() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
+    poller = await looked(cluster)
     for row in cluster.rows:
         row["connected_s"] += 1
         if row["name"] == "mail.1" and row["router"] == "router.2":
             row |= {"messages_in": 1000, "preferred": True}
-    lines = {line.key: line for line in topology.draw(await feed.poll()).lines}
+    lines = {line.key: line for line in topology.draw(await poller.poll()).lines}
     assert len(lines) == 10
     assert lines["mail.1-router.2"].preferred
     assert lines["mail.1-router.2"].weight > lines["mail.1-router.1"].weight == 1.0
     assert "1.0 k/s" in lines["mail.1-router.2"].title
-    assert [line.preferred for line in topology.draw(feed.snapshot).lines][-1]
+    assert [line.preferred for line in topology.draw(poller.snapshot).lines][-1]
 
 
 async def test_the_sick_are_marked_and_the_master_is() -> None:
@@ -71,9 +71,9 @@ async def test_in_a_big_group_the_sick_stay_visible() -> None:
 
 async def test_without_routers_there_are_no_lines_and_no_rates() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
+    poller = await looked(cluster)
     cluster.up = dict.fromkeys(cluster.up, False)
-    drawing = topology.draw(await feed.poll())
+    drawing = topology.draw(await poller.poll())
     assert drawing.lines == ()
     assert [r.note for r in drawing.routers] == ["no answer", "no answer"]
     assert [c.name for c in drawing.groups] == ["director", "mail"]

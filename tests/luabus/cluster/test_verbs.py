@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from luabus.cluster.effects_processes import PREVIEWS
+from luabus.cluster.preview_processes import PREVIEWS
 from luabus.cluster.state import Process
 from luabus.cluster.verbs import BY_NAME, VERBS, Takes, Verb, launchers, offered, offered_to_all
 from luabus.messages import known_codes

@@ -192,7 +192,7 @@ async def test_the_page_comes_in_the_chosen_theme(dash: Dash) -> None:
 
 async def test_a_page_shows_what_is_known_and_waits_for_no_router(dash: Dash) -> None:
     asked = dash.cluster.asked
-    dash.context.feed._polled -= UNWATCHED_S  # as long ago as it can be
+    dash.context.poller._polled -= UNWATCHED_S  # as long ago as it can be
     for path in ("/", "/connections", "/processes"):
         await page(dash, path)
     assert dash.cluster.asked == asked
@@ -286,12 +286,12 @@ async def test_an_argument_that_no_caller_can_give_is_named(make_dash: Make) -> 
 async def test_fifty_followers_cost_the_routers_one_look(dash: Dash) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):
-            stack.enter_context(dash.context.feed.watching())
-        asked, polls = dash.cluster.asked, dash.context.feed.polls
+            stack.enter_context(dash.context.poller.watching())
+        asked, polls = dash.cluster.asked, dash.context.poller.polls
         await asyncio.gather(
             *(page(dash, path) for path in ["/", "/routes", "/connections", "/processes"] * 12)
         )
-        assert dash.cluster.asked - asked == dash.context.feed.polls - polls <= 2
+        assert dash.cluster.asked - asked == dash.context.poller.polls - polls <= 2
 
 
 async def test_ten_thousand_rows_are_filtered_sorted_and_shown_in_a_blink(make_dash: Make) -> None:

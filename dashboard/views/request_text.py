@@ -12,11 +12,11 @@ MOST_ARGUMENTS: Final = 160
 """Characters of a request's arguments that the event log keeps."""
 
 
-def called(asked: CallRequest) -> Message:
+def called(request: CallRequest) -> Message:
     """A request in one line: arguments shortened, for they may be long."""
-    args = ", ".join(json.dumps(one, ensure_ascii=False) for one in asked.args)
+    args = ", ".join(json.dumps(argument, ensure_ascii=False) for argument in request.args)
     shown = args if len(args) <= MOST_ARGUMENTS else args[: MOST_ARGUMENTS - 1] + "…"
-    call = f"{asked.method}({shown})"
-    if asked.one_way:
-        return Message("audit.send-to", call=call, route=asked.route)
-    return Message("audit.request-to", call=call, route=asked.route)
+    call = f"{request.method}({shown})"
+    if request.one_way:
+        return Message("audit.send-to", call=call, route=request.route)
+    return Message("audit.request-to", call=call, route=request.route)

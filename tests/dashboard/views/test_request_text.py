@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dashboard.model.requests import CallRequest
-from dashboard.views.audit_texts import called
+from dashboard.views.request_text import called
 
 
 def test_a_request_is_one_line_with_its_arguments_shortened() -> None:

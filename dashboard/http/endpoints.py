@@ -22,7 +22,7 @@ from luabus.messages import Message, known_codes
 MOST_BODY_BYTES: Final = 64 * 1024
 """The largest request is one `call` with its arguments."""
 
-Made = TypeVar("Made", bound=RequestModel)
+Model = TypeVar("Model", bound=RequestModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Call:
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.context.feed.snapshot
+        return self.context.poller.snapshot
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -95,33 +95,37 @@ def endpoint(
 
 def add_routes(app: web.Application) -> None:
     """Serve every endpoint of the table."""
-    for one in TABLE:
-        if one.method == "GET":
+    for endpoint in TABLE:
+        if endpoint.method == "GET":
             # A stream of events has no end that a HEAD could wait for.
-            app.router.add_get(one.path, _serve(one), allow_head=one.media != "text/event-stream")
+            app.router.add_get(
+                endpoint.path, _serve(endpoint), allow_head=endpoint.media != "text/event-stream"
+            )
         else:
-            app.router.add_route(one.method, one.path, _serve(one))
+            app.router.add_route(endpoint.method, endpoint.path, _serve(endpoint))
 
 
-def _serve(one: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    adapter: TypeAdapter[Any] | None = TypeAdapter(one.answer) if one.answer is not None else None
+def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    adapter: TypeAdapter[Any] | None = TypeAdapter(endpoint.answer) if endpoint.answer is not None else None
 
     async def serve(request: web.Request) -> web.StreamResponse:
         caller = caller_of(request)
-        if one.role is not None:
-            allow(caller, one.role)
+        if endpoint.role is not None:
+            allow(caller, endpoint.role)
         context = request.app[CONTEXT]
-        call = Call(context, request, caller, _query(one, request), await _body(one, request))
-        if one.role is not None:
-            await context.feed.recent()
+        call = Call(context, request, caller, _query(endpoint, request), await _body(endpoint, request))
+        if endpoint.role is not None:
+            await context.poller.recent()
         try:
-            result = await (one.handler(call) if one.method == "GET" else _to_its_end(one.handler(call)))
+            result = await (
+                endpoint.handler(call) if endpoint.method == "GET" else _to_its_end(endpoint.handler(call))
+            )
         except LuabusError as error:
             raise from_luabus(error) from error
         if isinstance(result, web.StreamResponse):
             return result
         assert adapter is not None
-        if one.method != "GET":
+        if endpoint.method != "GET":
             call.headers["Content-Language"] = caller.language if caller else "en"
         return web.Response(
             body=adapter.dump_json(result), content_type="application/json", headers=call.headers
@@ -147,25 +151,25 @@ def allow(caller: Caller | None, role: Role) -> None:
             headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
         )
     if caller.role < role:
-        said = Message("problem.this-needs-the-role", role=word(role.name), yours=word(caller.role.name))
-        raise ApiError(403, said)
+        message = Message("problem.this-needs-the-role", role=word(role.name), yours=word(caller.role.name))
+        raise ApiError(403, message)
 
 
-def _query(one: Endpoint, request: web.Request) -> Any:
+def _query(endpoint: Endpoint, request: web.Request) -> Any:
     given: dict[str, str] = {}
     for key, value in request.query.items():
         if key in given:
             raise bad_input(key, Message("word.given-twice"))
         given[key] = value
-    return _checked(one.query or RequestModel, given)
+    return _checked(endpoint.query or RequestModel, given)
 
 
-async def _body(one: Endpoint, request: web.Request) -> Any:
-    if one.body is None:
+async def _body(endpoint: Endpoint, request: web.Request) -> Any:
+    if endpoint.body is None:
         return None
     raw = await read_body(request, "application/json")
     try:
-        return one.body.model_validate_json(raw)
+        return endpoint.body.model_validate_json(raw)
     except ValidationError as error:
         raise invalid(faults(error)) from None
 
@@ -173,12 +177,12 @@ async def _body(one: Endpoint, request: web.Request) -> Any:
 async def read_body(request: web.Request, content_type: str) -> bytes:
     """The body, of this type, as it was sent. Raises 415 for another type or one that is compressed, 413 for one too large."""
     if request.content_type != content_type:
-        said = Message("problem.send-not", wanted=content_type, found=repr(request.content_type))
-        raise ApiError(415, said)
+        message = Message("problem.send-not", wanted=content_type, found=repr(request.content_type))
+        raise ApiError(415, message)
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        said = Message("problem.send-the-body", encoding=repr(encoding))
-        raise ApiError(415, said)
+        message = Message("problem.send-the-body", encoding=repr(encoding))
+        raise ApiError(415, message)
     if request.content_length is not None and request.content_length > MOST_BODY_BYTES:
         raise ApiError(
             413,
@@ -192,19 +196,19 @@ async def read_body(request: web.Request, content_type: str) -> bytes:
     while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
         raw += await request.content.read(MOST_BODY_BYTES + 1)
     if len(raw) > MOST_BODY_BYTES:
-        said = Message("problem.the-body-is-larger", most=MOST_BODY_BYTES)
-        raise ApiError(413, said)
+        message = Message("problem.the-body-is-larger", most=MOST_BODY_BYTES)
+        raise ApiError(413, message)
     return raw
 
 
 def faults(error: ValidationError) -> list[dict[str, Any]]:
     """One per field, by the field's name alone: what follows it are pydantic's names for the members of a union."""
-    found: dict[Any, dict[str, Any]] = {}
-    for one in error.errors(include_url=False):
-        at, own = one["loc"][:1], one.get("ctx", {}).get("error")
-        said = own.message if isinstance(own, Invalid) else misfit(one)
-        found.setdefault(at, {"loc": at, "msg": said})
-    return list(found.values())
+    by_field: dict[Any, dict[str, Any]] = {}
+    for fault in error.errors(include_url=False):
+        field, cause = fault["loc"][:1], fault.get("ctx", {}).get("error")
+        message = cause.message if isinstance(cause, Invalid) else misfit(fault)
+        by_field.setdefault(field, {"loc": field, "msg": message})
+    return list(by_field.values())
 
 
 def misfit(fault: Mapping[str, Any]) -> Message:
@@ -214,7 +218,7 @@ def misfit(fault: Mapping[str, Any]) -> Message:
     return Message(code, **values) if code in known_codes("en") else Message.verbatim(str(fault["msg"]))
 
 
-def _checked(model: type[Made], given: dict[str, str]) -> Made:
+def _checked(model: type[Model], given: dict[str, str]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:

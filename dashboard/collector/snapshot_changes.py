@@ -21,7 +21,7 @@ class NewEvent:
 
     kind: str
     subject: str
-    said: Message
+    message: Message
     level: Level = "ok"
     by: str = ""
     origin: str = ""
@@ -30,7 +30,7 @@ class NewEvent:
 
     @property
     def text(self) -> str:
-        return str(self.said)
+        return str(self.message)
 
 
 def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
@@ -41,8 +41,8 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
         if last is None:
             continue
         if last.connected and not router.connected:
-            said = Message("health.does-not-answer", router=router.name)
-            yield NewEvent("router", router.name, said, "bad" if not new.routed else "warn")
+            message = Message("health.does-not-answer", router=router.name)
+            yield NewEvent("router", router.name, message, "bad" if not new.routed else "warn")
         elif router.connected and not last.connected and last.seen is not None:
             yield NewEvent("router", router.name, Message("event.answers-again", router=router.name))
     if old.routers:
@@ -53,8 +53,8 @@ def between(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
     if old.routed and new.routed:
         yield from _masters(old, new)
     if old.processes_seen is not None and old.launcher_error is None and new.launcher_error is not None:
-        said = Message("event.the-launcher-does-not-answer", why=new.launcher_error)
-        yield NewEvent("launcher", "launcher", said, "bad")
+        message = Message("event.the-launcher-does-not-answer", why=new.launcher_error)
+        yield NewEvent("launcher", "launcher", message, "bad")
     elif old.processes_seen is not None and old.launcher_error is not None and new.launcher_error is None:
         yield NewEvent("launcher", "launcher", Message("event.the-launcher-answers-again"))
 
@@ -68,20 +68,20 @@ def _masters(old: Snapshot, new: Snapshot) -> Iterator[NewEvent]:
         names = {slot.service_id: slot.name for slot in (*last.slots, *group.slots)}
         if group.master is None:
             lost = names.get(last.master or "", last.master)
-            said = Message("event.has-no-master", group=group.name, name=lost)
-            yield NewEvent("master", group.name, said, "warn")
+            message = Message("event.has-no-master", group=group.name, name=lost)
+            yield NewEvent("master", group.name, message, "warn")
         else:
             name = names.get(group.master, group.master)
             if group.elected or group.epoch:
-                said = Message(
+                message = Message(
                     "event.is-master-of-with-epoch",
                     name=name,
                     group=group.name,
                     epoch=group.epoch,
                 )
             else:
-                said = Message("event.is-master-of-by-hand", name=name, group=group.name)
-            yield NewEvent("master", group.name, said)
+                message = Message("event.is-master-of-by-hand", name=name, group=group.name)
+            yield NewEvent("master", group.name, message)
 
 
 def of_launcher(event: Mapping[str, Any]) -> NewEvent:
@@ -91,7 +91,7 @@ def of_launcher(event: Mapping[str, Any]) -> NewEvent:
     return NewEvent(
         kind=str(event.get("kind", "")),
         subject=str(event.get("name", "")),
-        said=of_map(event.get("message")) or Message.verbatim(str(event.get("text", ""))),
+        message=of_map(event.get("message")) or Message.verbatim(str(event.get("text", ""))),
         level=level,
         by=str(event.get("by", "")),
         origin=str(event.get("from", "")),

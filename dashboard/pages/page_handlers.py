@@ -21,8 +21,8 @@ from dashboard.api.events import EventsQuery, event_of, neighbours, page_of
 from dashboard.api.lists import ConnectionsQuery
 from dashboard.api.openapi import document
 from dashboard.http.context import Context, caller_of
+from dashboard.http.endpoints import allow, faults
 from dashboard.http.problems import ApiError, from_luabus, invalid, not_found
-from dashboard.http.registry import allow, faults
 from dashboard.http.tokens import Role
 from dashboard.pages.templating import language_of, render, theme_of
 from dashboard.views import api_reference, list_query, methods, routing_tables, topology
@@ -35,7 +35,7 @@ KEPT_PAGES: Final = 64
 """Rendered pages kept: fifty browsers that look at the same thing cost one rendering per change."""
 
 KNOWN_S: Final = 10.0
-"""A page shows at once what is known, and waits for no router: the feed looks each five seconds at least, at once when the bus
+"""A page shows at once what is known, and waits for no router: the poller looks each five seconds at least, at once when the bus
 tells it something, and then tells the page over its stream."""
 
 LAST_EVENTS: Final = 6
@@ -74,7 +74,7 @@ class Pages:
             caller = caller_of(request)
             allow(caller, Role.viewer)
             assert caller is not None
-            snapshot = await self._context.feed.recent(KNOWN_S)
+            snapshot = await self._context.poller.recent(KNOWN_S)
             return self._kept_or_made(name, request, snapshot, topics, lambda: build(request, snapshot))
 
         return serve
@@ -108,28 +108,28 @@ class Pages:
         request: web.Request,
         snapshot: Snapshot,
         topics: tuple[str, ...],
-        found: dict[str, Any],
+        values: dict[str, Any],
     ) -> str:
-        return render(self._context, template, request, snapshot, topics, found)
+        return render(self._context, template, request, snapshot, topics, values)
 
     async def process(self, request: web.Request) -> web.Response:
         """One process with its log. Not kept: the log has no version."""
         allow(caller_of(request), Role.viewer)
         name = request.match_info["name"]
-        snapshot = await self._context.feed.recent(KNOWN_S)
+        snapshot = await self._context.poller.recent(KNOWN_S)
         process = snapshot.process(name)
         opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
         topics = ("status", "processes")
         if process is None:
-            known = [one.name for one in snapshot.processes]
-            found: dict[str, Any] = {
+            known = [process.name for process in snapshot.processes]
+            values: dict[str, Any] = {
                 "name": name,
                 "opened": opened,
-                "said": not_found("process", name, known).said,
+                "message": not_found("process", name, known).message,
             }
             # A page that is open and asks what it is to show now is told so; for it, this is no failure.
             return web.Response(
-                text=self._render("gone.html", request, snapshot, topics, found),
+                text=self._render("gone.html", request, snapshot, topics, values),
                 status=404 if opened else 200,
                 content_type="text/html",
             )
@@ -140,41 +140,41 @@ class Pages:
             try:
                 lines = (await verbs.logs(self._context, name, LOG_LINES)).lines
             except LuabusError as error:
-                problem = from_luabus(error).said
+                problem = from_luabus(error).message
             except ApiError as error:
-                problem = error.said
+                problem = error.message
         jobs = [job for job in self._context.jobs.shown(snapshot) if job.name in (name, process.service)]
-        found = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
+        values = {"process": process, "lines": lines, "problem": problem, "jobs": jobs}
         return web.Response(
-            text=self._render("process.html", request, snapshot, topics, found), content_type="text/html"
+            text=self._render("process.html", request, snapshot, topics, values), content_type="text/html"
         )
 
     async def try_it(self, request: web.Request) -> web.Response:
         """A form for one request, with what the chosen group declares, as it is known or, where it is not, asked once for all."""
         allow(caller_of(request), Role.viewer)
-        snapshot = await self._context.feed.recent(KNOWN_S)
+        snapshot = await self._context.poller.recent(KNOWN_S)
         groups = [group for group in snapshot.groups() if group.slots]
         wanted = request.query.get("group", "")
-        group = next((one for one in groups if wanted in (one.name, str(one.group))), None)
+        group = next((group for group in groups if wanted in (group.name, str(group.group))), None)
         group = group or next(iter(groups), None)
-        told = await self._context.declared.of(group.group) if group is not None else None
+        known = await self._context.method_cache.of(group.group) if group is not None else None
 
         def build() -> dict[str, Any]:
-            found: dict[str, Any] = {
+            values: dict[str, Any] = {
                 "groups": groups,
                 "group": group,
                 "methods": (),
                 "silent": {},
                 "problem": "",
             }
-            if group is not None and told is not None:
-                declared = methods.merge(group, told.answers)
-                found |= {"methods": declared.methods, "silent": declared.silent}
-                if told.error is not None:
-                    found["problem"] = not_told(snapshot, group, told.error)
-            return found
+            if group is not None and known is not None:
+                declared = methods.merge(group, known.answers)
+                values |= {"methods": declared.methods, "silent": declared.silent}
+                if known.error is not None:
+                    values["problem"] = not_told(snapshot, group, known.error)
+            return values
 
-        version = (group.group, told.number) if group is not None and told is not None else None
+        version = (group.group, known.number) if group is not None and known is not None else None
         return self._kept_or_made("try", request, snapshot, ("status", "routes"), build, version)
 
     def _overview(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
@@ -195,10 +195,10 @@ class Pages:
         return {"services": services, "spark": spark, "jobs": jobs, "scalable": scalable}
 
     def _events(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-        asked = _asked(EventsQuery, request)
+        query = _parse_query(EventsQuery, request)
         journal = self._context.journal
-        page = page_of(journal, asked, language_of(request))
-        return {"events": page.events, "page": page, "asked": asked, "kinds": journal.kinds()}
+        page = page_of(journal, query, language_of(request))
+        return {"events": page.events, "page": page, "query": query, "kinds": journal.kinds()}
 
     def _event(self, request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
         event = event_of(self._context.journal, request.match_info["number"])
@@ -214,7 +214,7 @@ def _operations() -> list[tuple[str, list[api_reference.Operation]]]:
     return api_reference.by_tag(document())
 
 
-def _asked(model: Any, request: web.Request) -> Any:
+def _parse_query(model: Any, request: web.Request) -> Any:
     """The query as the API's model; what is not known there is ignored here, what is wrong is said."""
     given = {key: value for key, value in request.query.items() if key in model.model_fields and value != ""}
     try:
@@ -228,9 +228,9 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
     places = None
     if request.query.get("key"):
         try:
-            places = place_key(snapshot, _asked(KeyQuery, request))
+            places = place_key(snapshot, _parse_query(KeyQuery, request))
         except ApiError as error:
-            problem = error.said
+            problem = error.message
     return {
         "groups": routing_tables.group_tables(snapshot),
         "differing": snapshot.differing_groups(),
@@ -244,9 +244,9 @@ def _routes(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _connections(request: web.Request, snapshot: Snapshot) -> dict[str, Any]:
-    asked = _asked(ConnectionsQuery, request)
-    limit = min(asked.limit, list_query.PAGE_SIZE)
-    found = [row for row in snapshot.connections if asked.router in ("", row.router)]
-    page = list_query.select(found, asked.q, asked.sort, asked.offset, limit)
-    closed = [row for row in list_query.closed(snapshot, asked.q) if asked.router in ("", row.router)]
-    return {"page": page, "asked": asked, "closed": closed, "most_closed": MOST_CLOSED}
+    query = _parse_query(ConnectionsQuery, request)
+    limit = min(query.limit, list_query.PAGE_SIZE)
+    rows = [row for row in snapshot.connections if query.router in ("", row.router)]
+    page = list_query.select(rows, query.q, query.sort, query.offset, limit)
+    closed = [row for row in list_query.closed(snapshot, query.q) if query.router in ("", row.router)]
+    return {"page": page, "query": query, "closed": closed, "most_closed": MOST_CLOSED}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.http.registry import MOST_BODY_BYTES, TABLE
+from dashboard.http.endpoints import MOST_BODY_BYTES, TABLE
 from dashboard.http.tokens import Role
 from tests.dashboard.conftest import Dash, bearer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from luabus.cluster import signals
-from luabus.cluster.effects_routing import Preview, group_of, masterless, slot_of, without
+from luabus.cluster.preview_routing import Preview, group_of, masterless, slot_of, without
 from luabus.cluster.restart_policy import Outcome, Policy, is_crash, outcome_of
 from luabus.cluster.signals import Effect
 from luabus.cluster.snapshot import Snapshot

@@ -2,38 +2,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.views.changes import between, of_launcher
+from dashboard.collector.snapshot_changes import between, of_launcher
 from luabus.cluster.state import Alarm, RouterStats
 from luabus.messages import Message
 from tests.dashboard.cluster import ScriptedCluster, looked, table
 
 
 async def test_nothing_happens_between_equal_looks() -> None:
-    feed = await looked(ScriptedCluster())
-    assert list(between(feed.snapshot, await feed.poll())) == []
+    poller = await looked(ScriptedCluster())
+    assert list(between(poller.snapshot, await poller.poll())) == []
 
 
 async def test_routers_come_and_go() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    both = feed.snapshot
+    poller = await looked(cluster)
+    both = poller.snapshot
     cluster.up["router.2"] = False
-    one = await feed.poll()
+    one = await poller.poll()
     assert [(d.text, d.level) for d in between(both, one)] == [("router.2 does not answer", "warn")]
     cluster.up["router.1"] = False
-    none = await feed.poll()
+    none = await poller.poll()
     assert [(d.text, d.level) for d in between(one, none)] == [("router.1 does not answer", "bad")]
     assert [d.text for d in between(none, both)] == ["router.1 answers again", "router.2 answers again"]
 
 
 async def test_a_master_changes_is_lost_and_found() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    first = feed.snapshot
+    poller = await looked(cluster)
+    first = poller.snapshot
     cluster.tables = {n: table(n, master=None) for n in ("router.1", "router.2")}
-    without = await feed.poll()
+    without = await poller.poll()
     cluster.tables = {n: table(n, master="1.2") for n in ("router.1", "router.2")}
-    other = await feed.poll()
+    other = await poller.poll()
     assert [d.text for d in between(first, without)] == ["director has no master: it was director.1"]
     assert [d.text for d in between(without, other)] == ["director.2 is master of director with epoch 4"]
 
@@ -64,10 +64,10 @@ async def test_an_alarm_of_both_routers_is_one_event() -> None:
 
 async def test_the_launcher_is_lost_and_found() -> None:
     cluster = ScriptedCluster()
-    feed = await looked(cluster)
-    with_it = feed.snapshot
+    poller = await looked(cluster)
+    with_it = poller.snapshot
     cluster.launcher = False
-    without = await feed.poll()
+    without = await poller.poll()
     assert [d.level for d in between(with_it, without)] == ["bad"]
     assert [d.text for d in between(without, with_it)] == ["the launcher answers again"]
 
