@@ -56,7 +56,9 @@ class ProcessRun:
         self._prober: Prober | None = None
         log.new_run()
         self._handle = backend.spawn(request, self)
-        self._probe(spec)
+        if spec.startup or spec.ready or spec.liveness:
+            verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
+            self._prober = Prober(spec, verdicts, self._execute)
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -94,20 +96,23 @@ class ProcessRun:
 
     def excuse(self, why: str) -> None:
         """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if not self._ending and self._absence.excuse():
+        if not self._ending and not self._suspended and self._absence.excuse():
             self._log.say(why)
 
     def suspend(self) -> None:
         """It was made to stand still: it is neither probed nor missed until it goes on."""
         self._suspended = True
-        self._end_watching()
+        self._absence.forget()
+        if self._prober is not None:
+            self._prober.rest()
         self._listener.changed()
 
     def go_on(self) -> None:
         """It is watched again, and has its usual time."""
         self._suspended = False
         ready, absent = self._last_report
-        self._probe(replace(self._spec, startup=None))
+        if self._prober is not None:
+            self._prober.go_on()
         self.report(ready, absent=absent)
 
     def signal(self, number: int) -> None:
@@ -155,11 +160,6 @@ class ProcessRun:
         self._listener.gone()
 
     # -- within -----------------------------------------------------------------------------------------------
-
-    def _probe(self, spec: ProcessSpec) -> None:
-        if spec.startup or spec.ready or spec.liveness:
-            verdicts = Verdicts(self._startup_succeeded, self._probed, self._listener.unhealthy)
-            self._prober = Prober(spec, verdicts, self._execute)
 
     def _end_watching(self) -> None:
         self._absence.forget()

@@ -286,7 +286,10 @@ class Supervisor:
         spec, run = instance.spec, instance.run
         if self.watch is None or spec.group is None or run is None:
             return
-        if await self.watch.is_connected(spec.group, spec.instance):
+        connected = await self.watch.is_connected(spec.group, spec.instance)
+        if instance.paused or instance.run is not run:
+            return  # meanwhile its silence has another reason
+        if connected:
             run.excuse("is in no routing table, but connected: it was taken out by hand, and is left alone")
         elif not self.watch.presence(spec.group, spec.instance).registered:
             instance.unhealthy(Message("process.on-no-router-for", seconds=f"{spec.liveness_timeout:g}"))

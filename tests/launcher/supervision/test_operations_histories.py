@@ -183,6 +183,25 @@ def test_what_is_paused_is_neither_missed_nor_probed_until_it_goes_on(tmp_path: 
     play(tmp_path, HUNG, history)
 
 
+def test_a_judgement_under_way_spares_what_is_paused_meanwhile(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+
+        async def answers_late(group: int, instance: int) -> bool:
+            await asyncio.sleep(1.0)
+            return False
+
+        world.bus.is_connected = answers_late  # type: ignore[method-assign]
+        world.bus.register("2.1", 0)
+        await asyncio.sleep(3.5)
+        await world.operations.pause("mail.1", WHO)
+        await asyncio.sleep(60.0)
+        assert world.backend["mail.1"].alive
+        assert world.states["mail.1"] == "running"
+
+    play(tmp_path, HUNG, history)
+
+
 def test_a_stop_lets_what_is_paused_end_in_order(tmp_path: Path) -> None:
     async def history(world: World) -> None:
         await world.up()
