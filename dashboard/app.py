@@ -33,11 +33,10 @@ def make_app(context: Context) -> web.Application:
     app.cleanup_ctx.append(_run_poller)
     app.on_shutdown.append(_let_go)
     Recorder(context.journal, context.poller)
-    context.poller.observe(context.history.look)
-    context.history.on_step = lambda: context.poller.bump("series")
-    context.jobs.changed = lambda: context.poller.bump("processes")
-    context.jobs.look = context.poller.after_change
-    context.journal.on_event = lambda event: context.poller.bump("events")
+    context.poller.observe(lambda old, new, _: context.history.look(old, new))
+    context.history.subscribe(lambda: context.poller.bump("series"))
+    context.jobs.subscribe(lambda: context.poller.bump("processes"), look=context.poller.after_change)
+    context.journal.subscribe(lambda event: context.poller.bump("events"))
     return app
 
 

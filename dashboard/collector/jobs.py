@@ -35,16 +35,26 @@ class _Running:
 
 
 class Jobs:
-    """Runs jobs: `begin` starts one and waits a moment for a refusal, `changed` is called when one ends, `look` polls the cluster
-    for its final progress."""
+    """Runs jobs: `begin` starts one and waits a moment for a refusal; subscribers are called as one goes on and when it ends."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._jobs: list[_Running] = []
         self._next = 1
         self._following: set[asyncio.Task[None]] = set()
-        self.changed: Callable[[], None] = lambda: None
-        self.look: Callable[[], Awaitable[Snapshot]] | None = None
+        self._subscribers: list[Callable[[], None]] = []
+        self._look: Callable[[], Awaitable[Snapshot]] | None = None
+
+    def subscribe(
+        self, changed: Callable[[], None], *, look: Callable[[], Awaitable[Snapshot]] | None = None
+    ) -> None:
+        """Call `changed` when a job goes on or ends; `look` polls the cluster for its final progress."""
+        self._subscribers.append(changed)
+        self._look = look or self._look
+
+    def _changed(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber()
 
     async def begin(
         self,
@@ -66,15 +76,15 @@ class Jobs:
         following = asyncio.create_task(self._follow(job), name=f"end of {verb} {name}")
         self._following.add(following)
         following.add_done_callback(self._following.discard)
-        self.changed()
+        self._changed()
         return job.number, None
 
     async def _follow(self, job: _Running) -> None:
         await asyncio.wait({job.task})
         self._end(job)
-        if self.look is not None and not job.task.cancelled():
-            job.reached = _progress(job, await self.look())[0]
-            self.changed()
+        if self._look is not None and not job.task.cancelled():
+            job.reached = _progress(job, await self._look())[0]
+            self._changed()
 
     def _end(self, job: _Running) -> None:
         job.ended = self._now()
@@ -84,7 +94,7 @@ class Jobs:
             job.ok, job.text = False, str(error)
         elif isinstance(result := job.task.result(), Mapping):
             job.ok, job.text = bool(result.get("ok", True)), str(result.get("text", ""))
-        self.changed()
+        self._changed()
 
     def shown(self, snapshot: Snapshot) -> tuple[Job, ...]:
         """Jobs that run, and those that ended lately."""

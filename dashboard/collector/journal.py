@@ -58,7 +58,7 @@ class Journal:
         self._owed: deque[Entry] = deque(maxlen=kept)
         self._in_trouble = False
         self._next = max(self._read(), self._claimed()) + 1
-        self.on_event: Callable[[Event], None] = lambda event: None
+        self._subscribers: list[Callable[[Event], None]] = []
 
     @property
     def next(self) -> int:
@@ -92,8 +92,13 @@ class Journal:
         )
         self._events.append(event)
         self._write(event)
-        self.on_event(event)
+        for subscriber in self._subscribers:
+            subscriber(event)
         return event
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Call `subscriber` with each event that is added."""
+        self._subscribers.append(subscriber)
 
     def newest(self, source: str) -> Entry | None:
         """The last event from this source."""

@@ -48,6 +48,8 @@ _launcher = TypeAdapter(Launcher)
 
 T = TypeVar("T")
 
+Observer = Callable[[Snapshot, Snapshot, list[Mapping[str, Any]]], None]
+
 
 class Poller:
     """Polls a source. `snapshot` is the newest state; `changed(versions)` waits until a topic is newer than these versions."""
@@ -77,9 +79,8 @@ class Poller:
         self._rates = ConnectionRates()
         self._launcher_event = 0
         self._launcher_pid: object = None
-        self.on_look: Callable[[Snapshot, Snapshot, list[Mapping[str, Any]]], None] = lambda *seen: None
         """Called after each poll with the snapshots before and after, and the launcher's events in between."""
-        self._observers: list[Callable[[Snapshot, Snapshot], None]] = []
+        self._observers: list[Observer] = []
 
     async def start(self) -> None:
         await self.source.start(self.kick)
@@ -103,8 +104,8 @@ class Poller:
         """Poll again at once."""
         self._kick.set()
 
-    def observe(self, observer: Callable[[Snapshot, Snapshot], None]) -> None:
-        """Call `observer(old, new)` after each poll."""
+    def observe(self, observer: Observer) -> None:
+        """Call `observer(old, new, events)` after each poll; `events` are what the launcher added meanwhile."""
         self._observers.append(observer)
 
     def bump(self, topic: str) -> None:
@@ -224,8 +225,7 @@ class Poller:
         self.polls += 1
         self._polled = self._monotonic()
         for observer in self._observers:
-            observer(old, new)
-        self.on_look(old, new, events)
+            observer(old, new, events)
         self._wake()
 
     async def _launcher_events(self, new: Snapshot) -> list[Mapping[str, Any]]:

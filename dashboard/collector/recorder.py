@@ -28,7 +28,7 @@ class Recorder:
         newest = journal.newest("launcher")
         # The launcher counts from 1 each time it starts, and keeps its events: times show which the journal has already.
         self._written_until = newest.at if newest else ""
-        poller.on_look = self._look
+        poller.observe(self._look)
 
     def _look(self, old: Snapshot, new: Snapshot, events: Iterable[Mapping[str, Any]]) -> None:
         drafts = [*self._told(events), *between(old, new)]

@@ -77,7 +77,7 @@ class Ring:
 
 
 class History:
-    """Observer of a poller that keeps its figures. `on_step` is called when a value of the finest ring is complete."""
+    """Observer of a poller that keeps its figures. Subscribers are called when a value of the finest ring is complete."""
 
     def __init__(self) -> None:
         self._rings: dict[Sampled, dict[str, Ring]] = {}
@@ -85,7 +85,11 @@ class History:
         self._counters: dict[Sampled, tuple[float, float]] = {}
         self._latest: dict[Sampled, float] = {}
         self._step = 0
-        self.on_step: Callable[[], None] = lambda: None
+        self._subscribers: list[Callable[[], None]] = []
+
+    def subscribe(self, subscriber: Callable[[], None]) -> None:
+        """Call `subscriber` when a value of the finest ring is complete."""
+        self._subscribers.append(subscriber)
 
     def look(self, old: Snapshot, new: Snapshot) -> None:
         """Sample the gauges and counters of the newest snapshot."""
@@ -98,7 +102,8 @@ class History:
         if step != self._step:
             self._step = step
             self._drop(at)
-            self.on_step()
+            for subscriber in self._subscribers:
+                subscriber()
 
     def count(self, key: Sampled, at: float, total: float, uptime_s: float) -> None:
         """Sample a counter as a rate, by the clock of the process that counts: `uptime_s`. A counter that went back was reset,

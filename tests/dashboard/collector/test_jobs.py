@@ -28,7 +28,7 @@ async def test_a_rolling_restart_tells_how_far_it_is_and_how_it_ended() -> None:
     cluster, clock = ScriptedCluster(), Clock()
     poller = await looked(cluster, clock)
     jobs, changed, end = Jobs(clock), asyncio.Event(), asyncio.Event()
-    jobs.changed = changed.set
+    jobs.subscribe(changed.set)
 
     async def work() -> Any:
         await end.wait()
@@ -55,7 +55,7 @@ async def test_what_becomes_of_its_processes_after_its_end_is_no_progress() -> N
     cluster, clock = ScriptedCluster(), Clock()
     poller = await looked(cluster, clock)
     jobs, end, news = Jobs(clock), asyncio.Event(), asyncio.Event()
-    jobs.look, jobs.changed = poller.poll, news.set
+    jobs.subscribe(news.set, look=poller.poll)
 
     async def work() -> Any:
         await end.wait()

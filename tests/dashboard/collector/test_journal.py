@@ -162,7 +162,7 @@ def test_without_a_place_to_write_it_goes_on_in_memory(tmp_path: Path) -> None:
 def test_listeners_hear_of_each(tmp_path: Path) -> None:
     journal = Journal(None, Clock())
     heard: list[str] = []
-    journal.on_event = lambda event: heard.append(event.text)
+    journal.subscribe(lambda event: heard.append(event.text))
     journal.add("kill", "mail.1", "gone")
     assert heard == ["gone"]
 

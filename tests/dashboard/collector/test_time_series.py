@@ -65,7 +65,7 @@ def test_both_windows_are_filled_and_cover_what_they_say() -> None:
 async def test_a_look_fills_the_series_of_routers_and_processes() -> None:
     history = History()
     steps: list[int] = []
-    history.on_step = lambda: steps.append(1)
+    history.subscribe(lambda: steps.append(1))
     snapshot = await snapshot_of(ScriptedCluster())
     history.look(snapshot, snapshot)
     figures: dict[str, dict[str, Any]] = {"router.1": {"messages_in": 510, "cpu_s": 0.5}, "router.2": {}}
