@@ -25,7 +25,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
 from luabus.errors import ConfigError
-from luabus.net import is_loopback
+from luabus.host_addresses import is_loopback
 
 SHUTDOWN_S = 2.0
 

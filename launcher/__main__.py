@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Runs one verb and exits with its code; see `cli.py` for the codes and the verbs."""
+    """Runs one verb and exits with its code; see `cli/main.py` for the codes and the verbs."""
     from launcher.runtime.isolation import leave
 
     leave(os.getcwd())  # before more is imported

@@ -25,12 +25,12 @@ SHARED = "luabus.cluster"
 """What launcher and dashboard both must know: they may import all of it."""
 
 PUBLIC_MODULES = {"luabus", "luabus.admin", "luabus.errors", "luabus.ids", "luabus.limits", "luabus.messages"} | {
-    "luabus.net",
+    "luabus.host_addresses",
 }  # fmt: skip
 """What else they may name, beside `luabus.__all__`."""
 
 MOST_LINES = 400
-MOST_METHODS = 25
+MOST_METHODS = 27
 
 
 @cache

@@ -19,7 +19,7 @@ from dashboard.model.answers import CallAnswer, Called, CallFailed, GroupMethods
 from dashboard.model.requests import CallRequest, Consequence, RequestModel
 from dashboard.views import methods, request_text
 from luabus import ServiceId
-from luabus.cluster import effects_routing
+from luabus.cluster import preview_routing
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import GroupState
 from luabus.errors import BadArguments, LuabusError, RemoteError, RequestTimeout, UnknownMethod
@@ -85,7 +85,7 @@ async def call_route(call: Call) -> Called | Consequence:
         raise bad_input("method", Message("verb.is-luabus-own-and-not", name=repr(request.method)))
     if call.query.preview:
         return verbs.consequence(
-            effects_routing.of_call(call.snapshot, request.route, request.method, one_way=request.one_way),
+            preview_routing.of_call(call.snapshot, request.route, request.method, one_way=request.one_way),
             call.caller,
         )
     return await send(call.context, call.caller, request)
@@ -94,7 +94,7 @@ async def call_route(call: Call) -> Called | Consequence:
 async def send(context: Context, caller: Caller | None, request: CallRequest) -> Called:
     """Send a request, collect its answers. A handler's error is an answer; raises when no instance was reached or answered."""
     snapshot = context.poller.snapshot
-    group, reached = effects_routing.routed_to(snapshot, request.route)
+    group, reached = preview_routing.routed_to(snapshot, request.route)
     text = request_text.called(request)
     begun = time.perf_counter()
     try:
@@ -103,7 +103,7 @@ async def send(context: Context, caller: Caller | None, request: CallRequest) ->
     except RequestTimeout as error:
         raise ApiError(
             504,
-            effects_routing.unanswered(snapshot, request.route, request.method, request.timeout_s),
+            preview_routing.unanswered(snapshot, request.route, request.method, request.timeout_s),
             error="RequestTimeout",
         ) from error
     finally:
@@ -111,7 +111,7 @@ async def send(context: Context, caller: Caller | None, request: CallRequest) ->
             context.method_cache.forget(group.group)
     elapsed_ms = (time.perf_counter() - begun) * 1000
     lost = (
-        effects_routing.nobody(snapshot, request.route, group, one_way=True)
+        preview_routing.nobody(snapshot, request.route, group, one_way=True)
         if request.one_way and not reached
         else None
     )
@@ -139,7 +139,7 @@ async def _answers(context: Context, request: CallRequest) -> list[Answer]:
 
 
 def _shown(snapshot: Snapshot, answer: Answer, request: CallRequest, language: str) -> CallAnswer:
-    name = effects_routing.name_of(snapshot, answer.service_id) if answer.service_id else ""
+    name = preview_routing.name_of(snapshot, answer.service_id) if answer.service_id else ""
     return CallAnswer(
         service_id=answer.service_id,
         name=name,

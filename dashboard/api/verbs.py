@@ -19,7 +19,7 @@ from dashboard.model.requests import (
     RegisterRequest,
 )
 from luabus import admin
-from luabus.cluster import audit_texts, effects_processes, effects_routing, entries, signals
+from luabus.cluster import audit_texts, entries, preview_processes, preview_routing, signals
 from luabus.cluster.entries import Registration
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.verbs import Takes, Verb
@@ -42,8 +42,8 @@ async def register(
     _no_router(service_id, request.service_id)
     change = request.change(service_id)
     if preview:
-        return consequence(effects_routing.of_register(snapshot, change), caller)
-    name = effects_routing.name_of(snapshot, service_id)
+        return consequence(preview_routing.of_register(snapshot, change), caller)
+    name = preview_routing.name_of(snapshot, service_id)
     whose = audit_texts.whose(snapshot.connections, request.token, request.router)
     text = audit_texts.registered(change, name, whose)
     async with audited(context, caller, "register", name, text) as written, context.poller.changing:
@@ -90,11 +90,11 @@ async def promote(
     service_id = known_id(snapshot, request.service_id)
     _no_router(service_id, request.service_id)
     if preview:
-        return consequence(effects_routing.of_promote(snapshot, service_id), caller)
-    name = effects_routing.name_of(snapshot, service_id)
+        return consequence(preview_routing.of_promote(snapshot, service_id), caller)
+    name = preview_routing.name_of(snapshot, service_id)
     text = Message("audit.promote", name=name)
     async with audited(context, caller, "promote", name, text) as written, context.poller.changing:
-        group = effects_routing.group_of(await context.poller.with_tables(), service_id)
+        group = preview_routing.group_of(await context.poller.with_tables(), service_id)
         detail = await context.poller.source.promote(service_id, who(caller).get("by", ""))
         written.text = audit_texts.promoted(name, int(detail["epoch"]))
     former = group.master if group is not None else None
@@ -116,7 +116,7 @@ async def close(
         known = [str(row.token) for row in snapshot.connections if row.router == request.router]
         raise not_found(f"connection at {request.router} with token", str(request.token), known)
     if preview:
-        return consequence(effects_processes.of_close(snapshot, request.router, request.token), caller)
+        return consequence(preview_processes.of_close(snapshot, request.router, request.token), caller)
     name = row.name or row.peer
     async with audited(context, caller, "close", name, audit_texts.closed(name, request.router)):
         detail = await context.poller.source.close_connection(request.router, request.token)
@@ -140,7 +140,7 @@ async def run(
     snapshot = context.poller.snapshot
     subject, values = _checked(snapshot, verb, request)
     if preview:
-        return consequence(effects_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
+        return consequence(preview_processes.PREVIEWS[verb.name](snapshot, subject, *values.values()), caller)
     text = Message(verb.audit, name=subject, **values)
     async with audited(context, caller, verb.name, subject, text, "launcher"):
         if verb.takes_long:
@@ -236,7 +236,7 @@ def _no_router(service_id: str, given: str) -> None:
         raise Refused.coded(Message("verb.is-a-router-only-services", name=given))
 
 
-def consequence(effects: effects_routing.Preview, caller: Caller | None) -> Consequence:
+def consequence(effects: preview_routing.Preview, caller: Caller | None) -> Consequence:
     """Preview in the caller's language."""
     title, sentences, danger = effects
     language = spoken_by(caller)

@@ -23,9 +23,9 @@ STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not T
 """The verbs of the table but `down`, which waits for the end of it all."""
 
 SECTIONS: Final = {
-    "Starting and stopping": ("life", ("up", "down")),
-    "Looking": ("look", ("status", "top", "logs", "check", "token")),
-    "Steering a running cluster": ("steer", STEERING),
+    "Starting and stopping": ("up_down", ("up", "down")),
+    "Looking": ("observe", ("status", "top", "logs", "check", "token")),
+    "Steering a running cluster": ("operate", STEERING),
     "Over the bus": ("bus", ("routes", "call", "register", "promote")),
     "Setting up": ("setup", ("init", "completion")),
 }

@@ -9,6 +9,12 @@ from launcher.cli.terminal import Style, table
 from luabus.cluster.quantities import format_duration, format_size
 
 
+def shown_state(process: Mapping[str, Any]) -> str:
+    """The state of a row, or what somebody did by hand to a process that lives."""
+    held = process.get("held")
+    return str(held if held and process["pid"] and process["wanted"] is not False else process["state"])
+
+
 def status_text(status: Mapping[str, Any], style: Style) -> str:
     """The cluster, then one row per process, then what is wrong."""
     rows = status["processes"]
@@ -38,7 +44,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
     cells = []
     for row in rows:
         lives = row["pid"] is not None
-        state = style.state(str(row["state"]))
+        state = style.state(shown_state(row))
         cells.append(
             (
                 str(row["name"]),

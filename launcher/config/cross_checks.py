@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
-from luabus.net import is_loopback
+from luabus.host_addresses import is_loopback
 
 RESERVED = ("router", "dashboard", "launcher")
 """Names of the launcher's own processes and of its log."""

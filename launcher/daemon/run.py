@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from launcher.config.load import load
 from launcher.daemon.control_server import ControlServer
-from launcher.daemon.signal_debounce import Echoes, Presses
+from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
 from launcher.errors import AlreadyRunning, RunDirError, StartFailed
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
@@ -214,7 +214,7 @@ def _hear_signals(
     loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Operations, lifeline: int | None
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
-    presses, echoes = defaultdict[int, Presses](Presses), defaultdict[int, Echoes](Echoes)
+    presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
 
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
@@ -264,5 +264,4 @@ async def _reload(supervisor: Supervisor, verbs: Operations) -> None:
 def _orphaned(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, lifeline: int) -> None:
     loop.remove_reader(lifeline)
     supervisor.events.add("cluster", "", Message("run.guard-was-killed"))
-    supervisor.exit_code = 1
-    supervisor.kill_now()
+    supervisor.kill_now(exit_code=1)

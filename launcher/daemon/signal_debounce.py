@@ -17,7 +17,7 @@ ECHO_S: Final = 0.015
 """On one way, at its beginning: two calls of kill(2), one after the other."""
 
 
-class Presses:
+class TwoWayDebounce:
     """`counts(now, forwarded)` for each signal heard: whether it is one more."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Presses:
         return True
 
 
-class Echoes:
+class Debounce:
     """`heard(now)` for each signal on one way: False for the echo of the one before."""
 
     def __init__(self) -> None:

@@ -87,7 +87,7 @@ class StatusView:
         return [self._row(instance) for instance in self._supervisor.instances.values()]
 
     def _row(self, instance: Instance) -> Process:
-        return process_row(instance, instance.usage(), self._supervisor.stopped_by.get(instance.name))
+        return process_row(instance, instance.usage())
 
     def masters(self) -> dict[str, str | None]:
         """By service, for those with route master: the instance that is master now, or None."""
@@ -103,8 +103,8 @@ class StatusView:
         return found
 
 
-def process_row(instance: Instance, usage: Usage, stopped_by: str | None = None) -> Process:
-    """One row of `processes`. No environment in it: that may hold secrets. `stopped_by`: who stopped it last by hand."""
+def process_row(instance: Instance, usage: Usage) -> Process:
+    """One row of `processes`. No environment in it: that may hold secrets."""
     spec, machine = instance.spec, instance.machine
     return Process(
         name=spec.name,
@@ -118,12 +118,13 @@ def process_row(instance: Instance, usage: Usage, stopped_by: str | None = None)
         ready=instance.ready,
         ready_by=spec.ready_by.name.lower(),
         wanted=machine.wanted,
-        stopped_by=None if machine.wanted else stopped_by,
+        held=None if instance.by_hand is None else instance.by_hand.deed,
+        held_by=None if instance.by_hand is None else instance.by_hand.by,
         daemon=spec.daemon,
         pid=instance.pid,
         restarts=machine.restarts,
         restart_policy=machine.rules.restart.policy,
-        restarts_left=instance.restarts_left,
+        restarts_left=machine.restarts_left(time.monotonic()),
         liveness_timeout_s=(spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
         uptime_s=round(instance.uptime_s, 3),
         cpu_percent=usage.cpu_percent,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from launcher.daemon.signal_debounce import Echoes
+from launcher.daemon.signal_debounce import Debounce
 from launcher.runtime.stdio import OutputLost
 
 PATIENCE_S: Final = 0.5
@@ -26,7 +26,7 @@ PATIENCE_S: Final = 0.5
 TOLD: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 """Written to the lifeline, a byte each: of two signals of a kind that come while the launcher is busy, the system would keep
 one. The launcher has a process group of its own, so what a terminal sends (Ctrl-C) comes to the guard alone; what comes on
-both ways all the same the launcher knows for one (`presses.py`)."""
+both ways all the same the launcher knows for one (`signal_debounce.py`)."""
 
 FORWARDED: Final = ("SIGQUIT", "SIGUSR1", "SIGUSR2")
 """Sent on as signals."""
@@ -76,7 +76,7 @@ def _run(run: Callable[[int | None], int], lifeline: int) -> int:
 
 
 def _watch(child: int, lifeline: int, find_run_dir: Callable[[], Path | None]) -> int:
-    echoes = {number: Echoes() for number in (getattr(signal, name) for name in TOLD)}
+    echoes = {number: Debounce() for number in (getattr(signal, name) for name in TOLD)}
 
     def tell(number: int, _: object) -> None:
         if echoes[number].heard(time.monotonic()):

@@ -1,4 +1,4 @@
-"""What the supervisor must know of one process: a frozen value, made by `plan.py`."""
+"""What the supervisor must know of one process: a frozen value, made by `plan/plan.py`."""
 
 from __future__ import annotations
 

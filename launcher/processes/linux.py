@@ -36,10 +36,10 @@ def direct_children() -> set[int] | None:
     """The pids of this process' children, zombies included; None when the system does not tell in one read."""
     if not LINUX:
         return None
-    found: set[int] = set()
+    children: set[int] = set()
     try:
         for task in os.listdir("/proc/self/task"):
-            found.update(map(int, Path(f"/proc/self/task/{task}/children").read_bytes().split()))
+            children.update(map(int, Path(f"/proc/self/task/{task}/children").read_bytes().split()))
     except OSError:
         return None
-    return found
+    return children

@@ -16,8 +16,8 @@ from typing import Final, Protocol
 from launcher.processes import orphans, process_tree
 from launcher.processes.backend import Handle, Listener, ProcessIdentity, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
-from launcher.processes.posix import Child, ChildListener, PosixSpawner
-from launcher.processes.threads import ThreadSpawner
+from launcher.processes.spawn_posix import Child, ChildListener, PosixSpawner
+from launcher.processes.spawn_threads import ThreadSpawner
 from launcher.processes.usage import Meter, Usage
 from launcher.runtime.run_dir import RunDir
 

@@ -17,13 +17,13 @@ def find(run_dir: RunDir) -> set[int]:
     run, recorded = run_dir.read_processes()
     if not run and not recorded:
         return set()
-    found: set[int] = set()
+    processes: set[int] = set()
     everyone = process_tree.look()
     for pid, started in recorded:
-        found |= process_tree.members(everyone, pid, started)
+        processes |= process_tree.members(everyone, pid, started)
     if run:
-        found |= process_tree.marked(run)
-    return found
+        processes |= process_tree.marked(run)
+    return processes
 
 
 def end(run_dir: RunDir, patience_s: float = PATIENCE_S) -> int:

@@ -17,18 +17,18 @@ _RLIMIT_LOCKS: Final = 10
 _RUN_BITS: Final = 30
 _NAME_BITS: Final = 32
 _HUGE: Final = 1 << (_RUN_BITS + _NAME_BITS)
-"""In every brand: should anything ever count locks, the limit is out of reach."""
+"""In every tag: should anything ever count locks, the limit is out of reach."""
 
 
 def number(marker: str) -> int:
-    """The brand of a marker `<run>/<name>`, see `family.MARKER`."""
+    """The tag of a marker `<run>/<name>`, see `process_tree.MARKER`."""
     run = marker.partition("/")[0]
     return _HUGE | _digest(run, _RUN_BITS) << _NAME_BITS | _digest(marker, _NAME_BITS)
 
 
-def is_of(brand: int, run: str) -> bool:
+def is_of(tag: int, run: str) -> bool:
     """Whether a launcher with this run id gave it."""
-    return brand >> _NAME_BITS == _HUGE >> _NAME_BITS | _digest(run, _RUN_BITS)
+    return tag >> _NAME_BITS == _HUGE >> _NAME_BITS | _digest(run, _RUN_BITS)
 
 
 def limit(marker: str) -> tuple[int, tuple[int, int]] | None:
@@ -37,22 +37,22 @@ def limit(marker: str) -> tuple[int, tuple[int, int]] | None:
         return None
     import resource
 
-    brand = number(marker)
+    tag = number(marker)
     try:
         hard = resource.getrlimit(_RLIMIT_LOCKS)[1]
     except (OSError, ValueError):
         return None
-    return (_RLIMIT_LOCKS, (brand, hard)) if hard == resource.RLIM_INFINITY or hard >= brand else None
+    return (_RLIMIT_LOCKS, (tag, hard)) if hard == resource.RLIM_INFINITY or hard >= tag else None
 
 
 def of(pid: int) -> int | None:
-    """The brand of a process; None when it has none, is gone, or the system does not tell."""
+    """The tag of a process; None when it has none, is gone, or the system does not tell."""
     try:
         with open(f"/proc/{pid}/limits", "rb") as file:
-            _, found, rest = file.read().partition(b"\nMax file locks")
+            _, separator, rest = file.read().partition(b"\nMax file locks")
     except OSError:
         return None
-    soft = rest.split(None, 1)[0] if found else b""
+    soft = rest.split(None, 1)[0] if separator else b""
     return int(soft) if soft.isdigit() and int(soft) & _HUGE else None
 
 

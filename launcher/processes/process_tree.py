@@ -1,8 +1,8 @@
 """Who belongs to a supervised process: its group, its session, its descendants, and those which got away from all three.
 
 A process that double-forks and makes a session of its own is no longer in the group, nor below its parent. On Linux it
-becomes a child of the launcher (a sub-reaper), and two things tell whose it was: the brand (`brand.py`), which it cannot lose by
-accident, and the environment it was started with, in that a marker: `LUABUS_SUPERVISED=<run>/<name>`, where <run> is
+becomes a child of the launcher (a sub-reaper), and two things tell whose it was: the tag (`process_tag.py`), which it cannot lose
+by accident, and the environment it was started with, in that a marker: `LUABUS_SUPERVISED=<run>/<name>`, where <run> is
 unique per launcher. Elsewhere there is the marker alone, and what cleans its environment is not found.
 """
 
@@ -43,20 +43,20 @@ class ProcessInfo:
 
 @dataclass(frozen=True)
 class Marks:
-    """What a process carries of whoever started it: the marker in its environment, and its brand."""
+    """What a process carries of whoever started it: the marker in its environment, and its tag."""
 
     marker: str | None = None
-    brand: int | None = None
+    tag: int | None = None
 
     def shares(self, other: Marks) -> bool:
         """Whether both were started, directly or not, by the same supervised process."""
         return (self.marker is not None and self.marker == other.marker) or (
-            self.brand is not None and self.brand == other.brand
+            self.tag is not None and self.tag == other.tag
         )
 
     def of_run(self, run: str) -> bool:
         """Whether it was started, directly or not, by the launcher with this run id."""
-        if self.brand is not None and process_tag.is_of(self.brand, run):
+        if self.tag is not None and process_tag.is_of(self.tag, run):
             return True
         return (self.marker or "").partition("/")[0] == run
 
@@ -64,16 +64,12 @@ class Marks:
 def look() -> dict[int, ProcessInfo]:
     """Every process of the system. On Linux one read per process; elsewhere through psutil."""
     if sys.platform.startswith("linux"):
-        return {
-            relative.pid: relative
-            for relative in map(_from_proc, os.listdir("/proc"))
-            if relative is not None
-        }
-    found: dict[int, ProcessInfo] = {}
+        return {info.pid: info for info in map(_from_proc, os.listdir("/proc")) if info is not None}
+    everyone: dict[int, ProcessInfo] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             pid = process.pid
-            found[pid] = ProcessInfo(
+            everyone[pid] = ProcessInfo(
                 pid,
                 process.ppid(),
                 _ask("getpgid", pid),
@@ -81,13 +77,13 @@ def look() -> dict[int, ProcessInfo]:
                 process.create_time(),
                 process.status() == psutil.STATUS_ZOMBIE,
             )
-    return found
+    return everyone
 
 
 class ProcessTable:
-    """Looks at the system that many share: a hundred families that end together would each look many times a second.
+    """Looks at the system that many share: a hundred process trees that end together would each look many times a second.
 
-    An old look is no danger to one that waits for a family to be gone: who is in none of its looks has no member that could
+    An old look is no danger to one that waits for a tree to be gone: who is in none of its looks has no member that could
     make new ones.
     """
 
@@ -102,14 +98,14 @@ class ProcessTable:
             self._everyone = look()
             self._at = time.monotonic()
             there = set(self._everyone.values())
-            self._marks = {one: marks for one, marks in self._marks.items() if one in there}
+            self._marks = {info: marks for info, marks in self._marks.items() if info in there}
         return self._everyone
 
-    def marks_of(self, relative: ProcessInfo) -> Marks:
+    def marks_of(self, info: ProcessInfo) -> Marks:
         """As the function, read once per process and parent."""
-        if relative not in self._marks:
-            self._marks[relative] = marks_of(relative.pid)
-        return self._marks[relative]
+        if info not in self._marks:
+            self._marks[info] = marks_of(info.pid)
+        return self._marks[info]
 
 
 def members(
@@ -120,53 +116,53 @@ def members(
     adopter: int | None = None,
     read_marks: Callable[[ProcessInfo], Marks] | None = None,
 ) -> set[int]:
-    """The living family of the process `root` that started at `started`, itself included; no zombies.
+    """The living tree of the process `root` that started at `started`, itself included; no zombies.
 
     Should the pid belong to another process by now, then nothing of that one's is ours. `marker` is looked for in processes
     whose parent is `adopter` (the launcher: it adopts orphans), and in none otherwise, because reading the marks of every
     process costs.
     """
     children: dict[int, list[int]] = {}
-    for relative in everyone.values():
-        children.setdefault(relative.parent, []).append(relative.pid)
-    found: set[int] = set()
+    for info in everyone.values():
+        children.setdefault(info.parent, []).append(info.pid)
+    tree: set[int] = set()
     present = everyone.get(root)
     reused = present is not None and started is not None and present.started != started
     fresh = [] if reused else [r.pid for r in everyone.values() if root in (r.pid, r.group, r.session)]
     if marker is not None and adopter is not None:
-        read = read_marks or (lambda relative: marks_of(relative.pid))
+        read = read_marks or (lambda info: marks_of(info.pid))
         wanted = Marks(marker, process_tag.number(marker))
         fresh += [pid for pid in children.get(adopter, ()) if read(everyone[pid]).shares(wanted)]
     while fresh:
         pid = fresh.pop()
-        if pid not in found:
-            found.add(pid)
+        if pid not in tree:
+            tree.add(pid)
             fresh += children.get(pid, ())
-    return {pid for pid in found if not everyone[pid].zombie}
+    return {pid for pid in tree if not everyone[pid].zombie}
 
 
 def descendants(everyone: dict[int, ProcessInfo], root: int) -> set[int]:
     """All below `root`, without itself and without zombies."""
     children: dict[int, list[int]] = {}
-    for relative in everyone.values():
-        children.setdefault(relative.parent, []).append(relative.pid)
-    found: set[int] = set()
+    for info in everyone.values():
+        children.setdefault(info.parent, []).append(info.pid)
+    tree: set[int] = set()
     fresh = list(children.get(root, ()))
     while fresh:
         pid = fresh.pop()
-        if pid not in found:
-            found.add(pid)
+        if pid not in tree:
+            tree.add(pid)
             fresh += children.get(pid, ())
-    return {pid for pid in found if not everyone[pid].zombie}
+    return {pid for pid in tree if not everyone[pid].zombie}
 
 
 def marked(run: str) -> set[int]:
     """Every living process that a launcher with this run id started, directly or not."""
-    found: set[int] = set()
-    for pid, relative in look().items():
-        if not relative.zombie and marks_of(pid).of_run(run):
-            found.add(pid)
-    return found
+    pids: set[int] = set()
+    for pid, info in look().items():
+        if not info.zombie and marks_of(pid).of_run(run):
+            pids.add(pid)
+    return pids
 
 
 def marks_of(pid: int) -> Marks:
@@ -180,8 +176,8 @@ def marker_of(pid: int) -> str | None:
         if sys.platform.startswith("linux"):
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             start = b"\0" + environment
-            _, found, rest = start.partition(f"\0{MARKER}=".encode())
-            return rest.partition(b"\0")[0].decode("utf-8", "replace") if found else None
+            _, separator, rest = start.partition(f"\0{MARKER}=".encode())
+            return rest.partition(b"\0")[0].decode("utf-8", "replace") if separator else None
         return psutil.Process(pid).environ().get(MARKER)
     except (OSError, psutil.Error):
         return None
@@ -190,8 +186,8 @@ def marker_of(pid: int) -> str | None:
 def started_at(pid: int) -> float | None:
     """When a process started, in the system's own unit: only for comparing. None when it is gone."""
     if sys.platform.startswith("linux"):
-        relative = _from_proc(str(pid))
-        return None if relative is None else relative.started
+        info = _from_proc(str(pid))
+        return None if info is None else info.started
     try:
         return psutil.Process(pid).create_time()
     except psutil.Error:
@@ -209,10 +205,10 @@ async def end(find: Callable[[], set[int]], within_s: float) -> set[int]:
     """SIGKILL to all that `find` names, again until it names none; returns those that remain after `within_s` seconds: another
     user's, or held by the kernel."""
     deadline = time.monotonic() + within_s
-    while (found := find()) and time.monotonic() < deadline:
-        send(found, KILL)
+    while (remaining := find()) and time.monotonic() < deadline:
+        send(remaining, KILL)
         await asyncio.sleep(_LOOK_AGAIN_S)  # nothing tells when somebody else's child is gone
-    return found
+    return remaining
 
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

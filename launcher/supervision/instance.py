@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from launcher.runtime.log_files import utc_now
 from launcher.runtime.log_store import ProcessLog
 from launcher.supervision.lifecycle import STOPPED, Action, Lifecycle
 from launcher.supervision.process_run import ProcessRun, RunListener
-from launcher.supervision.record import InstanceRecord
+from launcher.supervision.record import ByHand, InstanceRecord
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import State
 from luabus.messages import Message
@@ -53,6 +54,7 @@ class Instance:
         """Ready at this moment; `running` means it was ready once in this run."""
         self.last_exit: dict[str, Any] | None = None
         self.spawned_at = 0.0
+        self.by_hand: ByHand | None = None
         self.run: ProcessRun | None = None
         """The present process, or the last one."""
         self._owner = owner
@@ -73,6 +75,15 @@ class Instance:
         return self.machine.state
 
     @property
+    def shown_state(self) -> str:
+        """The state, or what a person did to a process that lives."""
+        return (
+            self.by_hand.deed
+            if self.by_hand is not None and self.pid is not None and self.machine.wanted
+            else str(self.state)
+        )
+
+    @property
     def pid(self) -> int | None:
         """What people call the process by, while it lives."""
         return self.run.identity.pid if self.run is not None and self.run.alive else None
@@ -80,11 +91,6 @@ class Instance:
     @property
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
-
-    @property
-    def restarts_left(self) -> int:
-        """After how many more crashes, if they came now, it would be started again."""
-        return self.machine.restarts_left(self._loop.time())
 
     def usage(self) -> Usage:
         """Of the process, all zero without one."""
@@ -105,6 +111,7 @@ class Instance:
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
+            by_hand=self.by_hand,
         )
 
     async def until(self, settled: Callable[[], bool]) -> None:
@@ -117,14 +124,17 @@ class Instance:
 
     def start(self) -> None:
         """Wants it up; it waits for `clear`."""
+        self.by_hand = None
         self._step(self.machine.start)
 
     def clear(self) -> None:
         """It may start now."""
         self._step(self.machine.clear)
 
-    def stop(self, why: Message = STOPPED, *, again: bool = False) -> None:
-        """Wants it down; with `again`, then up."""
+    def stop(self, why: Message = STOPPED, *, again: bool = False, by: str | None = None) -> None:
+        """Wants it down; with `again`, then up. `by`: who wants it to stay down, by hand."""
+        if by is not None or again:
+            self.by_hand = None if by is None else ByHand("stopped", by)
         self._step(lambda now: self.machine.stop(now, why, again=again))
 
     def kill_now(self) -> None:
@@ -137,10 +147,27 @@ class Instance:
         self._step(lambda now: self.machine.unhealthy(now, why))
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process alone. Raises ProcessLookupError when there is none."""
+        """Sends a signal to the process alone; SIGCONT ends a pause. Raises ProcessLookupError when there is none."""
         if self.run is None:
             raise ProcessLookupError
         self.run.signal(number)
+        if self.paused and number == signal.SIGCONT:
+            self.by_hand = None
+            self.run.go_on()
+            self._tell()
+
+    @property
+    def paused(self) -> bool:
+        """A person made its process stand still."""
+        return self.by_hand is not None and self.by_hand.deed == "paused"
+
+    def pause(self, number: int, by: str) -> None:
+        """Makes its process stand still by this signal, until it gets SIGCONT. Raises ProcessLookupError when there is none."""
+        self.signal(number)
+        self.by_hand = ByHand("paused", by)
+        if self.run is not None:
+            self.run.suspend()
+        self._tell()
 
     def set_waiting(self, detail: Message, *, stuck: bool) -> None:
         """As `Lifecycle.await_turn`."""
@@ -169,6 +196,8 @@ class Instance:
                 self._spawn()
             elif self.run is not None and action is Action.TERMINATE:
                 self.run.terminate()
+                if self.paused:
+                    self.by_hand = None
             elif self.run is not None:
                 self.run.kill_all()
         if self._next_spec is not self.spec and not self.machine.has_process:
@@ -230,6 +259,8 @@ class Instance:
 
     def _exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
         unasked = self.state is not State.STOPPING
+        if self.paused:
+            self.by_hand = None
         if unasked or not status.success:
             self.log.say(f"ended: {status}")
         stderr = list(self.log.last_words) if unasked and not status.success else []

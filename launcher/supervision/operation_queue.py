@@ -1,8 +1,8 @@
-"""A lane for each process: the verbs on it follow one another, and those that a stop overtakes give way.
+"""A queue for each process: the verbs on it follow one another, and those that a stop preempts give way.
 
-A verb takes its place in the lanes of all it concerns when it is asked for, and enters each when it comes to that process. A
+A verb is enqueued at all the processes it concerns when it is asked for, and waits for its turn when it comes to one. A
 stop (or the removal of the process) takes effect at once instead of queueing behind a start that may wait long: whoever
-took a place before it learns from `Place.overtaken` that what it waits for will not come.
+was enqueued before it learns from `Turn.preempted` that what it waits for will not come.
 """
 
 from __future__ import annotations
@@ -15,56 +15,56 @@ from luabus.messages import Message
 
 
 class OperationQueue:
-    """The lanes by process name; one exists as long as somebody has a place in it."""
+    """The queues by process name; one exists as long as somebody is in it."""
 
     def __init__(self) -> None:
-        self._lanes: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()
 
-    def place(self, name: str) -> Place:
-        """The last place in the lane of this process."""
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = _Queue()
-        return Place(name, lane)
+    def enqueue(self, name: str) -> Turn:
+        """The last turn at this process."""
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = _Queue()
+        return Turn(name, queue)
 
-    def preempt(self, name: str, why: Message) -> Place:
-        """As `place`; all that have one already are told `why`."""
-        place = self.place(name)
-        place.push_by(why)
-        return place
+    def preempt(self, name: str, why: Message) -> Turn:
+        """As `enqueue`; all that are there already are told `why`."""
+        turn = self.enqueue(name)
+        turn.preempt_others(why)
+        return turn
 
 
-class Place:
-    """One verb's place in the lane of the process `name`. `async with place:` waits until the lane is free."""
+class Turn:
+    """One verb's turn at the process `name`; `async with turn:` waits for it."""
 
-    def __init__(self, name: str, lane: _Queue) -> None:
+    def __init__(self, name: str, queue: _Queue) -> None:
         self.name = name
-        self._lane = lane
-        self._seen = lane.times
+        self._queue = queue
+        self._seen = queue.times
 
     @property
     def preempted(self) -> Message | None:
         """Why what was asked for is void, such as that it was stopped meanwhile; None while it holds."""
-        return self._lane.why if self._lane.times != self._seen else None
+        return self._queue.why if self._queue.times != self._seen else None
 
-    def push_by(self, why: Message) -> None:
-        """Makes void whatever has a place already, except this one."""
-        self._lane.times += 1
-        self._lane.why = why
-        self._seen = self._lane.times
+    def preempt_others(self, why: Message) -> None:
+        """Makes void whatever was enqueued before."""
+        self._queue.times += 1
+        self._queue.why = why
+        self._seen = self._queue.times
 
     async def __aenter__(self) -> None:
-        await self._lane.lock.acquire()
+        await self._queue.lock.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lane.lock.release()
+        self._queue.lock.release()
 
 
 class _Queue:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.times = 0
-        """How often somebody overtook the others."""
+        """How often the others were preempted."""
         self.why: Message | None = None

@@ -4,9 +4,9 @@ Each verb takes `who` (`{"by", "from"}`) for the event log, checks everything be
 a report (`reports.py`). With `wait` False it returns when the work has begun.
 Start, stop and restart take one name of a process or service, or several.
 
-Verbs on one process follow one another (`lanes.py`), except that a stop, by name or because the process is taken out of the
-cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on to a
-unit while it waits for its lane, for the unit may be another one by then.
+Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken out
+of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on
+to an instance while it waits for its turn, for the instance may be another one by then.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
-from launcher.supervision.operation_queue import OperationQueue, Place
+from launcher.supervision.operation_queue import OperationQueue, Turn
+from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
-from launcher.supervision.states import SETTLED, State
+from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
 from luabus.ids import MAX_INSTANCE
@@ -35,20 +36,12 @@ from luabus.messages import Message
 Who = Mapping[str, Any]
 Names = str | Sequence[str]
 
-STOPPED, REMOVED = "report.was-stopped-meanwhile", "report.was-removed-meanwhile"
-"""What overtook a verb, by its code."""
-
-RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
-Failure = Message | None  # why a step did not come about
-
 ENDING: Final = ("SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT")
 """Signals that end a process which does nothing against it."""
 
 DEATH_S: Final = 0.5
 """How long `kill` gives such a signal to do so. It is the launcher that waits: the cluster may go down with the process, but not
 before this answer."""
-
-CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
 
 
 class Operations:
@@ -58,9 +51,10 @@ class Operations:
         self._supervisor = supervisor
         self._read_plan = read_plan
         self._scaled: dict[str, int] = {}
-        self._lanes = OperationQueue()
+        self._queue = OperationQueue()
+        self._steps = OperationSteps(supervisor)
         self._set_lock = asyncio.Lock()
-        """Held while the plan changes; what comes of it is done in the lanes."""
+        """Held while the plan changes; what comes of it waits for its turns."""
 
     # -- one process or service -------------------------------------------------------------------------------
 
@@ -69,40 +63,53 @@ class Operations:
 
         What waits for something that does not come by itself goes on waiting, but the verb does not.
         """
-        places = self._places(self._asked("start", names, who))
-        failures = await self._carry_out(places, wait, lambda: self._each(places, self._start_one))
-        return self._report(_names(places), *ended(failures), ok=not failures)
+        turns = self._enqueue(self._resolve("start", names, who))
+        failures = await self._carry_out(turns, wait, lambda: self._steps.each(turns, self._steps.start_one))
+        return self._report(names_of(turns), *ended(failures), ok=not failures)
 
     async def stop(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops it, and it stays stopped; nothing of it lives when it returns."""
         why = Message("process.stopped-by", who=_by(who))
-        meant = self._asked("stop", names, who)[::-1]
-        self._supervisor.stopped_by.update(dict.fromkeys(meant, str(_by(who))))
-        places = self._halt(meant, why, STOPPED)
+        meant = self._resolve("stop", names, who)[::-1]
+        turns = self._halt(meant, why, STOPPED, by=str(_by(who)))
         failures = await self._carry_out(
-            places, wait, lambda: self._each(places, lambda place: self._stop_one(place, why))
+            turns, wait, lambda: self._steps.each(turns, lambda turn: self._steps.stop_one(turn, why))
         )
-        return self._report(_names(places[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(turns[::-1]), *ended(failures), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
-        places = self._places(self._asked("restart", names, who))
+        turns = self._enqueue(self._resolve("restart", names, who))
         failures = await self._carry_out(
-            places, wait, lambda: self._rolling("restart", places, self._restart_one)
+            turns, wait, lambda: self._steps.rolling("restart", turns, self._steps.restart_one)
         )
-        return self._report(_names(places), *ended(failures), ok=not failures)
+        return self._report(names_of(turns), *ended(failures), ok=not failures)
+
+    async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
+        number = _signal("SIGSTOP")
+        running = self._processes_that(
+            lambda one: one.state is State.RUNNING, names, "refusal.nothing-to-pause"
+        )
+        self._resolve("pause", names, who)
+        for instance in running:
+            instance.pause(number, str(_by(who)))
+        return self._report([instance.name for instance in running])
+
+    async def resume(self, names: Names, who: Who, wait: bool = True) -> Report:
+        """Lets what is paused go on; from then on it has its usual time to be ready again."""
+        paused = self._processes_that(lambda one: one.paused, names, "refusal.nothing-to-resume")
+        self._resolve("resume", names, who)
+        for instance in paused:
+            instance.signal(_signal("SIGCONT"))
+        return self._report([instance.name for instance in paused])
 
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
         """Sends a signal to the process itself. Its restart policy decides what comes after.
 
         With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
         """
-        try:
-            number = signal_number(str(signal))
-        except ValueError:
-            raise Refused.coded(
-                Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
-            ) from None
+        number = _signal(signal)
         instances = self._supervisor.resolve(name)
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
@@ -157,18 +164,18 @@ class Operations:
             supervisor.events.add("scale", service, scale, who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
-            removed, added = self._removed(changes), self._places(changes.added)
+            removed, added = self._removed(changes), self._enqueue(changes.added)
         warning = slot_warning(plan, service, instances)
 
         async def work() -> list[Message]:
-            await self._each(removed, self._remove_one)
-            return await self._each(added, self._start_one)
+            await self._steps.each(removed, self._steps.remove_one)
+            return await self._steps.each(added, self._steps.start_one)
 
-        places = [*added, *removed[::-1]]
-        failures = await self._carry_out(places, wait, work)
+        turns = [*added, *removed[::-1]]
+        failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
         told = [Message(code, name=service, count=instances), warning, *(failures or ())]
-        done = self._report(_names(places), *told, ok=not failures)
+        done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
@@ -188,118 +195,28 @@ class Operations:
             supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
-            removed, added = self._removed(changes), self._places(changes.added)
-            changed = self._places(changes.changed)
+            removed, added = self._removed(changes), self._enqueue(changes.added)
+            changed = self._enqueue(changes.changed)
             if (plan.routers, plan.groups) != (old.routers, old.groups):
                 await supervisor.rewatch()
 
         async def work() -> list[Message]:
-            await self._each(removed, self._remove_one)
+            await self._steps.each(removed, self._steps.remove_one)
             # Together, and the new ones first: what changed may depend on them from now on, and they on what changed.
             both = await asyncio.gather(
-                self._each(added, self._start_one), self._rolling("reload", changed, self._renew_one)
+                self._steps.each(added, self._steps.start_one),
+                self._steps.rolling("reload", changed, self._steps.renew_one),
             )
             return [failure for failures in both for failure in failures]
 
-        places = [*added, *changed, *removed[::-1]]
-        failures = await self._carry_out(places, wait, work)
-        done = self._report(_names(places), *summary, *ended(failures), ok=not failures)
+        turns = [*added, *changed, *removed[::-1]]
+        failures = await self._carry_out(turns, wait, work)
+        done = self._report(names_of(turns), *summary, *ended(failures), ok=not failures)
         return {**done, **changes.as_map()}
-
-    # -- steps, each on one process and in its lane -----------------------------------------------------------
-
-    async def _start_one(self, place: Place) -> Failure:
-        async with place:
-            if void := self._void(place):
-                return void
-            instance = self._supervisor.instances[place.name]
-            instance.start()
-            return await self._comes_up(instance, place)
-
-    async def _restart_one(self, place: Place, why: Message = RESTARTED) -> Failure:
-        async with place:
-            if void := self._void(place):
-                return void
-            instance = self._supervisor.instances[place.name]
-            instance.stop(why, again=True)
-            return await self._comes_up(instance, place)
-
-    async def _renew_one(self, place: Place) -> Failure:
-        instance = self._supervisor.instances.get(place.name)
-        if instance is not None and not instance.machine.wanted:
-            return None  # stopped by hand: what changed holds from its next start on
-        return await self._restart_one(place, Message("process.reloaded"))
-
-    async def _stop_one(self, place: Place, why: Message) -> Failure:
-        async with place:
-            await self._bring_down(place, why)
-        return None
-
-    async def _remove_one(self, place: Place) -> Failure:
-        async with place:
-            if await self._bring_down(place, TAKEN_OUT):
-                self._supervisor.forget(place.name)
-        return None
-
-    async def _bring_down(self, place: Place, why: Message) -> bool:
-        """False when somebody removed it already."""
-        instance = self._supervisor.instances.get(place.name)
-        if instance is None:
-            return False
-        instance.stop(why)  # once more: a verb that was asked for later may have been first in the lane
-        await instance.until(lambda: instance.state in SETTLED)
-        return True
-
-    async def _comes_up(self, instance: Instance, place: Place) -> Failure:
-        """Waits until it is up, or will not be soon."""
-        await self._supervisor.considered()
-        await instance.until(
-            lambda: (
-                instance.state in CAME_UP_OR_NOT
-                or instance.machine.stuck
-                or not instance.machine.wanted
-                or place.preempted is not None
-            )
-        )
-        if void := self._void(place):
-            return void
-        if not instance.machine.wanted:
-            return Message(STOPPED, name=instance.name)
-        if instance.state is State.RUNNING or (
-            instance.state is State.EXITED and not instance.spec.rules.must_report_ready
-        ):
-            return None
-        return Message("report.did-not-come-up", name=instance.name, why=instance.machine.detail or "")
-
-    def _void(self, place: Place) -> Failure:
-        """Why there is nothing to do any more."""
-        if place.name not in self._supervisor.instances:
-            return place.preempted or Message(REMOVED, name=place.name)  # it was on its way out already
-        return place.preempted
-
-    async def _each(
-        self, places: Iterable[Place], step: Callable[[Place], Awaitable[Failure]]
-    ) -> list[Message]:
-        results = await asyncio.gather(*(step(place) for place in places))
-        return [failure for failure in results if failure is not None]
-
-    async def _rolling(
-        self, verb: str, places: Sequence[Place], step: Callable[[Place], Awaitable[Failure]]
-    ) -> list[Message]:
-        for index, place in enumerate(places):
-            failure = await step(place)
-            if failure is None:
-                continue
-            failures = [failure]
-            if left := _names(places[index + 1 :]):
-                failures.append(Message("report.not-touched", names=left))
-            self._supervisor.events.add(verb, place.name, Message("audit.aborted", why=failures))
-            return failures
-        return []
 
     # -- within -----------------------------------------------------------------------------------------------
 
-    def _asked(self, verb: str, names: Names, who: Who) -> list[str]:
+    def _resolve(self, verb: str, names: Names, who: Who) -> list[str]:
         """The processes meant, each once, in the order they start."""
         asked = list(dict.fromkeys([names] if isinstance(names, str) else map(str, names)))
         meant = {instance.name for name in asked for instance in self._supervisor.resolve(name)}
@@ -308,17 +225,27 @@ class Operations:
             self._supervisor.events.add(verb, name, Message(f"audit.{verb}", name=name), who)
         return [name for name in self._supervisor.instances if name in meant]
 
-    def _places(self, names: Iterable[str]) -> list[Place]:
-        return [self._lanes.place(name) for name in names]
+    def _processes_that(self, fit: Callable[[Instance], bool], names: Names, refusal: str) -> list[Instance]:
+        """Those of the named that live and fit. Raises `Refused` when there is none."""
+        named = [names] if isinstance(names, str) else [str(name) for name in names]
+        instances = [instance for name in named for instance in self._supervisor.resolve(name)]
+        fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
+        if not fitting:
+            state = Message(f"state.{instances[0].shown_state}")
+            raise Refused.coded(Message(refusal, name=", ".join(named), state=state))
+        return fitting
 
-    def _halt(self, names: Iterable[str], why: Message, meanwhile: str) -> list[Place]:
-        """Stops these at once, whoever waits for them, and takes places behind those who do."""
-        places = [self._lanes.preempt(name, Message(meanwhile, name=name)) for name in names]
-        for place in places:
-            self._supervisor.instances[place.name].stop(why)
-        return places
+    def _enqueue(self, names: Iterable[str]) -> list[Turn]:
+        return [self._queue.enqueue(name) for name in names]
 
-    def _removed(self, changes: Changes) -> list[Place]:
+    def _halt(self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None) -> list[Turn]:
+        """Stops these at once, whoever waits for them, and takes turns behind those who do."""
+        turns = [self._queue.preempt(name, Message(meanwhile, name=name)) for name in names]
+        for turn in turns:
+            self._supervisor.instances[turn.name].stop(why, by=by)
+        return turns
+
+    def _removed(self, changes: Changes) -> list[Turn]:
         return self._halt(reversed(changes.removed), TAKEN_OUT, REMOVED)
 
     def _compare(self, plan: Plan) -> Changes:
@@ -335,7 +262,7 @@ class Operations:
             raise Refused.coded(Message("refusal.the-cluster-is-stopping"))
 
     async def _carry_out(
-        self, places: Sequence[Place], wait: bool, work: Callable[[], Awaitable[list[Message]]]
+        self, turns: Sequence[Turn], wait: bool, work: Callable[[], Awaitable[list[Message]]]
     ) -> list[Message] | None:
         """What did not come about; None when nobody waits for that."""
         # A task of the supervisor's: a caller who goes away does not leave the work half done.
@@ -348,7 +275,7 @@ class Operations:
 
     def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
         instances = self._supervisor.instances
-        states = {name: str(instances[name].state) if name in instances else "removed" for name in names}
+        states = {name: instances[name].shown_state if name in instances else "removed" for name in names}
         return report(states, *told, ok=ok)
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:
@@ -378,9 +305,15 @@ def _is_over(run: ProcessRun) -> bool:
     return not run.alive
 
 
+def _signal(signal: str | int) -> int:
+    """Its number. Raises `Refused` where there is none of that name, as SIGSTOP on Windows."""
+    try:
+        return signal_number(str(signal))
+    except ValueError:
+        raise Refused.coded(
+            Message("refusal.no-such-signal", signal=repr(str(signal)), usual=list(USUAL))
+        ) from None
+
+
 def _by(who: Who) -> Any:
     return who.get("by") or Message("process.an-admin")
-
-
-def _names(places: Iterable[Place]) -> list[str]:
-    return [place.name for place in places]

@@ -42,6 +42,9 @@ class Prober:
         self._verdicts = verdicts
         self._execute = execute
         self._patterns: list[tuple[re.Pattern[bytes], asyncio.Event]] = []
+        self._rests = 0
+        self._awake = asyncio.Event()
+        self._awake.set()
         startup, ready, liveness = (
             self._prepare(probe) for probe in (spec.startup, spec.ready, spec.liveness)
         )
@@ -54,6 +57,15 @@ class Prober:
         for pattern, seen in self._patterns:
             if not seen.is_set() and pattern.search(text):
                 seen.set()
+
+    def rest(self) -> None:
+        """From now on nothing is asked, and what was asked already does not count."""
+        self._rests += 1
+        self._awake.clear()
+
+    def go_on(self) -> None:
+        """After `rest`: the next try comes after a whole period, and no earlier failure counts."""
+        self._awake.set()
 
     def close(self) -> None:
         """Ends all probing at once."""
@@ -113,7 +125,10 @@ class Prober:
         ready, row = True, 0
         while True:
             await asyncio.sleep(spec.period)
-            failure = await self._try(spec)
+            failure = await self._counted(spec)
+            if failure is None:
+                row = 0
+                continue
             row = row + 1 if bool(failure) == ready else 0
             if row >= (spec.failure_threshold if ready else spec.success_threshold):
                 ready, row = not ready, 0
@@ -124,7 +139,10 @@ class Prober:
         await asyncio.sleep(spec.initial_delay)
         while True:
             await asyncio.sleep(spec.period)
-            failure = await self._try(spec)
+            failure = await self._counted(spec)
+            if failure is None:
+                failures = 0
+                continue
             failures = failures + 1 if failure else 0
             if failures >= spec.failure_threshold:
                 code = "process.liveness-probe-failed"
@@ -132,6 +150,13 @@ class Prober:
                     code = "process.liveness-probe-failed-times"
                 self._verdicts.unhealthy(Message(code, count=failures, why=failure))
                 return
+
+    async def _counted(self, spec: ProbeSpec) -> str | None:
+        """As `_try`; None when there was a `rest` meanwhile, after its end."""
+        rests = self._rests
+        failure = await self._try(spec) if self._awake.is_set() else None
+        await self._awake.wait()
+        return failure if rests == self._rests else None
 
     async def _try(self, spec: ProbeSpec) -> str:
         if spec.kind == "exec":

@@ -50,6 +50,8 @@ class ProcessRun:
         self._started_up = spec.startup is None
         self._was_ready = False
         self._ending = False
+        self._suspended = False
+        self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
@@ -65,7 +67,12 @@ class ProcessRun:
     @property
     def ready(self) -> bool:
         """All that has to show that it is ready does."""
-        return self.alive and self._started_up and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        return (
+            self.alive
+            and not self._suspended
+            and self._started_up
+            and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+        )
 
     def usage(self) -> Usage:
         """As `Handle.usage`."""
@@ -76,6 +83,9 @@ class ProcessRun:
     def report(self, ready: bool, *, absent: bool) -> None:
         """What the bus (or the router itself) says: ready at every connected router; `absent` from all of them, which counts for
         one that was ready before."""
+        self._last_report = (ready, absent)
+        if self._suspended:
+            return
         self._reported = ready
         self._was_ready = self._was_ready or self.ready
         if ready or not absent:
@@ -86,8 +96,24 @@ class ProcessRun:
 
     def excuse(self, why: str) -> None:
         """It is absent with a reason; is looked at again after another `liveness_timeout`."""
-        if not self._ending and self._absence.excuse():
+        if not self._ending and not self._suspended and self._absence.excuse():
             self._log.say(why)
+
+    def suspend(self) -> None:
+        """It was made to stand still: it is neither probed nor missed until it goes on."""
+        self._suspended = True
+        self._absence.forget()
+        if self._prober is not None:
+            self._prober.rest()
+        self._listener.changed()
+
+    def go_on(self) -> None:
+        """It is watched again, and has its usual time."""
+        self._suspended = False
+        ready, absent = self._last_report
+        if self._prober is not None:
+            self._prober.go_on()
+        self.report(ready, absent=absent)
 
     def signal(self, number: int) -> None:
         """As `Handle.signal`."""
@@ -101,6 +127,8 @@ class ProcessRun:
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
             self._log.say(f"is sent {signal_name(number)}")
         self._handle.terminate(number)
+        if self._suspended:
+            self._handle.signal(signal.SIGCONT)  # or it would not get to know of it
 
     def kill_all(self) -> None:
         """As `Handle.kill_all`."""

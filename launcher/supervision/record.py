@@ -12,6 +12,14 @@ from luabus.messages import Message
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """What somebody did to an instance by hand, which holds until it is undone: `deed` as it is told (`stopped`), and who."""
+
+    deed: str
+    by: str
+
+
+@dataclass(frozen=True)
 class InstanceRecord:
     """`detail`: why it is in its state. `wanted`: a person wants it up. `ready` at this moment; `waiting` for
     leave to start, as one that was up before (`returning`) or as at first. `stuck`: what it waits for does not come by itself.
@@ -28,6 +36,7 @@ class InstanceRecord:
     has_process: bool = False
     spawned_at: float = 0.0
     last_exit: Mapping[str, Any] | None = None
+    by_hand: ByHand | None = None
 
     @property
     def name(self) -> str:

@@ -70,8 +70,6 @@ class Supervisor:
         self.why_stopped: Message | None = None
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
-        self.stopped_by: dict[str, str] = {}
-        """Who stopped an instance by hand last, by its name: of meaning while it is not wanted up."""
         self._advance_soon: asyncio.Handle | None = None
         self._slot_timer: asyncio.TimerHandle | None = None
         self._all_gone = asyncio.Event()
@@ -101,9 +99,9 @@ class Supervisor:
         self.events.add("cluster", "", Message("run.stops", why=why))
         self._soon()
 
-    def kill_now(self) -> None:
+    def kill_now(self, exit_code: int = 0) -> None:
         """No more waiting: SIGKILL to all."""
-        self.stop(Message("run.in-a-hurry"))
+        self.stop(Message("run.in-a-hurry"), exit_code)
         self.events.add("cluster", "", Message("run.kills-all-that-remain"))
         for instance in list(self.instances.values()):
             instance.stop(CLUSTER_STOPS)
@@ -288,7 +286,10 @@ class Supervisor:
         spec, run = instance.spec, instance.run
         if self.watch is None or spec.group is None or run is None:
             return
-        if await self.watch.is_connected(spec.group, spec.instance):
+        connected = await self.watch.is_connected(spec.group, spec.instance)
+        if instance.paused or instance.run is not run:
+            return  # meanwhile its silence has another reason
+        if connected:
             run.excuse("is in no routing table, but connected: it was taken out by hand, and is left alone")
         elif not self.watch.presence(spec.group, spec.instance).registered:
             instance.unhealthy(Message("process.on-no-router-for", seconds=f"{spec.liveness_timeout:g}"))

@@ -20,7 +20,7 @@ from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
-from luabus.routing.consistency import differences
+from luabus.routing.table_digests import differences
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.manager import SocketMgr
 from luabus.transport.security import NO_SECURITY, Security

@@ -156,13 +156,12 @@ def _processes(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.launcher_error is not None:
         return  # what was known of them says nothing any more
     for service, processes in snapshot.services().items():
-        people = {process.stopped_by for process in processes}
-        together = len(processes) > 1 and len(people) == 1 and None not in people
+        deeds = {(process.held, process.held_by) for process in processes}
+        together = len(processes) > 1 and len(deeds) == 1 and processes[0].held is not None
         if together:
-            by = processes[0].stopped_by
-            yield Finding("warn", Message("health.was-stopped-by", name=service, by=by), service, "processes")
+            yield Finding("warn", _held(processes[0], service), service, "processes")
         for process in processes:
-            if not (together and process.stopped_by is not None):
+            if not together:
                 finding = _of_process(process, snapshot)
                 if finding is not None:
                     yield finding
@@ -176,13 +175,18 @@ def _processes(snapshot: Snapshot) -> Iterator[Finding]:
                 yield Finding("warn", text, process.name, "processes")
 
 
+def _held(process: Process, name: str) -> Message:
+    """What somebody did by hand, to a process or to the service `name`."""
+    return Message(f"health.was-{process.held}-by", name=name, by=process.held_by)
+
+
 def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
     """What is wrong with it; what the routers' tables say of it too, where there is a snapshot."""
     name = process.name
     level: Level = "warn"
     text: Message | None = None
-    if process.stopped_by is not None:
-        text = Message("health.was-stopped-by", name=name, by=process.stopped_by)
+    if process.held is not None:
+        text = _held(process, name)
     elif process.state == "failed":
         level = "bad" if process.essential else "warn"
         why = exit_text(process.exit)
@@ -331,9 +335,7 @@ def _with_those_configured(snapshot: Snapshot, groups: list[GroupState]) -> Iter
 def _deserted(snapshot: Snapshot, group: GroupState, members: list[Process]) -> Iterator[Finding]:
     """A group without a live member."""
     if members:
-        wanted = [
-            process for process in members if process.stopped_by is None and process.wanted is not False
-        ]
+        wanted = [process for process in members if process.held is None and process.wanted is not False]
         if not wanted or all(process.on_its_first_way_up for process in wanted):
             return
     elif not group.slots or group.group in snapshot.launcher.groups.values():

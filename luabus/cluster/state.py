@@ -250,7 +250,8 @@ class Process:
     ready: bool | None = None
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
     wanted: bool | None = _described("whether it is meant to be up: nobody stopped it", None)
-    stopped_by: str | None = _described("who stopped it by hand; null: nobody did", None)
+    held: str | None = _described("what somebody did to it by hand, such as stopped; null: nothing", None)
+    held_by: str | None = _described("who", None)
     daemon: bool | None = _described("whether it is meant to go on for ever: its end is missed", None)
     pid: int | None = None
     restarts: int = 0
@@ -295,7 +296,9 @@ class Process:
 
     @property
     def shown_state(self) -> str:
-        """The state, or `not ready` for one that is running and should be ready."""
+        """The state, or what was done by hand to a process that lives, or `not ready` for one that runs and should be."""
+        if self.held is not None and self.pid is not None and self.wanted is not False:
+            return self.held
         return "not ready" if self.state == "running" and self.ready is False else self.state
 
     @property

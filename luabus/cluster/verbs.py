@@ -2,7 +2,7 @@
 
 The command line, the control channel, the HTTP API with its OpenAPI document, the pages' buttons and what is written down are
 made from these rows. A new verb is a row, an operation of the launcher by its name (`launcher/supervision/operations.py`), and
-a preview (`effects_processes.PREVIEWS`). Its texts have codes made of its name: `audit.NAME` (who did what), `help.NAME` (the
+a preview (`preview_processes.PREVIEWS`). Its texts have codes made of its name: `audit.NAME` (who did what), `help.NAME` (the
 command line's help), `word.NAME`, and for pages `api.verb-NAME`, `ui.NAME` and `ui.NAME-service`.
 """
 
@@ -92,6 +92,14 @@ def _may_stop(process: Process) -> bool:
     return _may_restart(process) or process.state == "backoff"
 
 
+def _may_pause(process: Process) -> bool:
+    return process.state == "running" and process.pid is not None and process.held != "paused"
+
+
+def _may_resume(process: Process) -> bool:
+    return process.pid is not None and process.held == "paused"
+
+
 def _has_process(process: Process) -> bool:
     return process.pid is not None
 
@@ -101,6 +109,8 @@ VERBS: Final = (
     Verb("start", Takes.NAMES, takes_long=True, offered=_may_start),
     Verb("scale", Takes.COUNT, takes_long=True),
     Verb("stop", Takes.NAMES, takes_long=True, offered=_may_stop, danger=True),
+    Verb("pause", Takes.NAMES, offered=_may_pause, danger=True),
+    Verb("resume", Takes.NAMES, offered=_may_resume),
     Verb("kill", Takes.SIGNAL, offered=_has_process, of_service=False, danger=True),
     Verb("reload", Takes.FILE, role=None),
     Verb("down", Takes.NOTHING, role=None),

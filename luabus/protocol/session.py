@@ -21,7 +21,6 @@ from typing import Any, Final
 from luabus.errors import FrameTooLarge, LuabusError, Overloaded, ProtocolError, RequestTimeout, from_wire
 from luabus.limits import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING
 from luabus.protocol import codec
-from luabus.protocol.clock import PeerClock
 from luabus.protocol.delivery import Delivery
 from luabus.protocol.events import Receiver, SessionEvents
 from luabus.protocol.frames import (
@@ -34,7 +33,8 @@ from luabus.protocol.frames import (
     make_route,
 )
 from luabus.protocol.handshake import Handshake, decode_bye, encode_bye
-from luabus.protocol.pending import PendingCalls
+from luabus.protocol.peer_clock import PeerClock
+from luabus.protocol.pending_requests import PendingCalls
 from luabus.protocol.reassembly import Reassembly
 from luabus.protocol.send_buffer import PORTION, SendBuffer, Shell
 from luabus.protocol.stream_options import StreamOptions, check_timeout

@@ -12,7 +12,7 @@ from luabus.errors import ProtocolError
 from luabus.ids import ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
-from luabus.routing.consistency import Disagreements
+from luabus.routing.table_digests import Disagreements
 from luabus.transport.stream import Stream
 
 log = logging.getLogger("luabus.router")

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, PeerLost
+from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -24,11 +25,10 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
-from luabus.net import is_loopback
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
-from luabus.router.registry import Registry
+from luabus.router.registration import Registry
 from luabus.routing.last_error import in_words
 from luabus.routing.views import full_group, public_group
 from luabus.rpc.context import caller

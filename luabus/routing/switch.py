@@ -135,7 +135,7 @@ class Switch(Delivery):
         Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
         the stream must be closed.
         """
-        pos = 0 if self.routing else super().receive(port, data)
+        pos = 0 if self.routing else Delivery.receive(self, port, data)
         if self._plans_version != self.table.version:
             self._plans.clear()
             self._plans_version = self.table.version

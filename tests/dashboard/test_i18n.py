@@ -19,8 +19,8 @@ from luabus.messages import Message, known_codes
 from tests.support.imports import PACKAGES, ROOT
 
 CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]*[a-z0-9]")
-MADE = re.compile(r"(word|invalid|signal|state|kind)\.")
-"""Codes that are put together from the name of a state, verb or check."""
+MADE = re.compile(r"(word|invalid|signal|state|kind)\.|health\.was-[a-z]+-by$")
+"""Codes that are put together from the name of a state, verb, deed or check."""
 
 
 def catalogue(language: str) -> dict[str, str]:

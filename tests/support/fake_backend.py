@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ class FakeProcess:
     signals: list[int] = field(default_factory=list)
     rss_bytes: int = 0
     alive: bool = True
+    stands_still: bool = False
+    """From SIGSTOP to SIGCONT: it obeys nothing but SIGKILL until then."""
+    _pending: list[int] = field(default_factory=list)
     left_behind: list[int] = field(default_factory=list)
     """Pids that live on when it ends; `sweep` ends them."""
 
@@ -57,8 +61,17 @@ class FakeProcess:
         if not self.alive:
             raise ProcessLookupError
         self.signals.append(number)
-        if number not in self.ignores:
-            self._end(ExitStatus(signal=number))
+        if number == signal.SIGSTOP:
+            self.stands_still = True
+        elif number == signal.SIGCONT:
+            self.stands_still = False
+            for one in self._pending:
+                self._end(ExitStatus(signal=one))
+        elif number not in self.ignores:
+            if self.stands_still and number != signal.SIGKILL:
+                self._pending.append(number)
+            else:
+                self._end(ExitStatus(signal=number))
 
     def terminate(self, number: int) -> None:
         if self.alive:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from launcher.cli.tables import shown_state
 from luabus.cluster.quantities import format_duration, format_size
 
 PROCESS_HEADS: Final = (
@@ -115,7 +116,7 @@ def process_rows(look: Reading, rates: Rates) -> dict[str, tuple[str, ...]]:
         found[row["name"]] = (
             row["name"],
             row["service_id"] or "-",
-            _painted(row["state"]),
+            _painted(shown_state(row)),
             ("[green]yes[/]" if row["ready"] else "[yellow]no[/]") if lives else "-",
             str(row["pid"]) if lives else "-",
             format_duration(row["uptime_s"]) if lives else "-",

@@ -11,7 +11,7 @@ import psycopg
 
 from luabus.lease.stores.address import Address
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseRow, LeaseStoreError, describe
-from luabus.lease.stores.thread import StoreThread
+from luabus.lease.stores.store_thread import StoreThread
 
 T = TypeVar("T")
 

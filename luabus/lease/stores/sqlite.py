@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseRow, LeaseStoreError, describe
-from luabus.lease.stores.thread import StoreThread
+from luabus.lease.stores.store_thread import StoreThread
 
 T = TypeVar("T")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher.cli.tables import routes_text
+import pytest
+
+from launcher.cli.tables import routes_text, shown_state
 from launcher.cli.terminal import Style
 
 PLAIN = Style(False)
@@ -47,3 +49,18 @@ def test_no_routers() -> None:
     assert "no groups" in routes_text(
         {"consistent": True, "routers": [{"router": "router.1", "groups": []}]}, PLAIN
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"state": "running", "pid": 1, "wanted": True, "held": None}, "running"),
+        ({"state": "running", "pid": 1, "wanted": True, "held": "paused"}, "paused"),
+        ({"state": "stopping", "pid": 1, "wanted": False, "held": "stopped"}, "stopping"),
+        ({"state": "exited", "pid": None, "wanted": False, "held": "stopped"}, "exited"),
+    ],
+)
+def test_what_was_done_by_hand_to_a_process_that_lives_is_its_shown_state(
+    row: dict[str, Any], shown: str
+) -> None:
+    assert shown_state(row) == shown

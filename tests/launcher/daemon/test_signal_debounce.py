@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.daemon.signal_debounce import Echoes, Presses
+from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
 
 GUARD, DIRECT = True, False
 
@@ -22,12 +22,12 @@ GUARD, DIRECT = True, False
     ],
 )
 def test_presses(heard: list[tuple[float, bool]], count: int) -> None:
-    presses = Presses()
+    presses = TwoWayDebounce()
     assert sum(presses.counts(now, way) for now, way in heard) == count
 
 
 def test_echoes() -> None:
-    echoes = Echoes()
+    echoes = Debounce()
     assert [echoes.heard(now) for now in (0.0, 0.001, 0.002, 0.032, 0.033)] == [
         True,
         False,

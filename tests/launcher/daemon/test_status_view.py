@@ -8,11 +8,19 @@ from typing import Any
 from launcher.daemon.status_view import process_row
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.usage import Usage
+from launcher.supervision.record import ByHand
 from launcher.supervision.states import State
 from luabus.messages import Message
 
 
-def instance(state: State = State.RUNNING, *, wanted: bool = True, exit: Any = None, **more: Any) -> Any:
+def instance(
+    state: State = State.RUNNING,
+    *,
+    wanted: bool = True,
+    exit: Any = None,
+    by_hand: ByHand | None = None,
+    **more: Any,
+) -> Any:
     spec = ProcessSpec(
         **{
             "name": "x.1", "service": "x", "kind": Kind.SERVICE, "argv": ("x",), "env": {"PASSWORD": "p"}, "cwd": "/",
@@ -23,11 +31,16 @@ def instance(state: State = State.RUNNING, *, wanted: bool = True, exit: Any = N
         spec=spec,
         ready=True,
         pid=7,
-        restarts_left=4,
+        by_hand=by_hand,
         uptime_s=1.23456,
         last_exit=exit,
         machine=SimpleNamespace(
-            state=state, wanted=wanted, detail=Message.verbatim("why"), restarts=1, rules=spec.rules
+            state=state,
+            wanted=wanted,
+            detail=Message.verbatim("why"),
+            restarts=1,
+            rules=spec.rules,
+            restarts_left=lambda now: 4,
         ),
         log=SimpleNamespace(file=SimpleNamespace(problem="", lost_lines=0)),
     )
@@ -58,9 +71,10 @@ def test_what_ended_says_how() -> None:
     assert (row.exit.code, str(row.exit), list(row.exit.stderr)) == (1, "exit code 1", ["oops"])
 
 
-def test_who_stopped_it_is_told_until_it_is_wanted_again() -> None:
-    assert process_row(instance(State.EXITED, wanted=False), Usage(), "ann").stopped_by == "ann"
-    assert process_row(instance(), Usage(), "ann").stopped_by is None
+def test_what_somebody_did_by_hand_is_told_with_who() -> None:
+    row = process_row(instance(State.EXITED, wanted=False, by_hand=ByHand("stopped", "ann")), Usage())
+    assert (row.held, row.held_by) == ("stopped", "ann")
+    assert process_row(instance(), Usage()).held is None
 
 
 def test_only_a_probed_or_always_restarted_command_is_a_daemon() -> None:

@@ -1,4 +1,4 @@
-"""What a dead launcher left is found by its records and ended; how clusters meet that is in test_guard.py."""
+"""What a dead launcher left is found by its records and ended; how clusters meet that is in test_watchdog.py."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_recorded_and_marked_processes_are_ended(tmp_path: Path, word: str) -> N
     assert orphans.end(run_dir, 0.2) == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no brands")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there are no tags")
 def test_what_cleaned_its_environment_is_ended(tmp_path: Path) -> None:
     run = f"r{os.getpid()}"
-    branding = process_tag.limit(f"{run}/x")
-    assert branding is not None
+    tag = process_tag.limit(f"{run}/x")
+    assert tag is not None
     with subprocess.Popen(
-        ["setsid", "env", "-i", "sleep", "1000"], preexec_fn=lambda: resource.setrlimit(*branding)
+        ["setsid", "env", "-i", "sleep", "1000"], preexec_fn=lambda: resource.setrlimit(*tag)
     ) as process:
         run_dir = RunDir(tmp_path)
         run_dir.processes_file.write_text(json.dumps({"run": run, "processes": []}))

@@ -1,4 +1,4 @@
-"""A brand is inherited by all that a process starts, and tells whose they are."""
+"""A tag is inherited by all that a process starts, and tells whose they are."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_daemon_is_found_by_its_marker(tmp_path: Path) -> None:
 
 def test_marks_are_shared_by_what_one_process_started_and_by_a_run() -> None:
     both = Marks("r/x", process_tag.number("r/x"))
-    for one in (both, Marks("r/x"), Marks(brand=process_tag.number("r/x"))):
+    for one in (both, Marks("r/x"), Marks(tag=process_tag.number("r/x"))):
         assert one.shares(both)
         assert one.of_run("r")
         assert not one.of_run("q")
@@ -97,7 +97,7 @@ def test_marks_are_shared_by_what_one_process_started_and_by_a_run() -> None:
 
 
 def test_an_orphan_is_its_who_marked_it() -> None:
-    marks = {11: Marks("r/x"), 12: Marks(brand=process_tag.number("r/x")), 13: Marks("r/y"), 14: Marks("r/x")}
+    marks = {11: Marks("r/x"), 12: Marks(tag=process_tag.number("r/x")), 13: Marks("r/y"), 14: Marks("r/x")}
     everyone = world(relative(11, 5), relative(12, 5), relative(13, 5), relative(14, 6), relative(15, 12))
 
     def read(one: ProcessInfo) -> Marks:

@@ -10,9 +10,9 @@ from luabus.messages import Message
 STOPPED, REMOVED = Message("report.was-stopped-meanwhile"), Message("report.was-removed-meanwhile")
 
 
-async def test_places_in_one_lane_follow_one_another_and_other_lanes_are_free() -> None:
-    lanes = OperationQueue()
-    first, second, other = lanes.place("mail.1"), lanes.place("mail.1"), lanes.place("mail.2")
+async def test_turns_at_one_process_follow_one_another_and_other_processes_are_free() -> None:
+    queue = OperationQueue()
+    first, second, other = queue.enqueue("mail.1"), queue.enqueue("mail.1"), queue.enqueue("mail.2")
     entered = asyncio.Event()
 
     async def enter() -> None:
@@ -29,21 +29,21 @@ async def test_places_in_one_lane_follow_one_another_and_other_lanes_are_free() 
     assert entered.is_set()
 
 
-def test_who_overtakes_makes_void_what_came_before_and_nothing_after() -> None:
-    lanes = OperationQueue()
-    before = lanes.place("mail.1")
-    stop = lanes.preempt("mail.1", STOPPED)
-    after = lanes.place("mail.1")
+def test_who_preempts_makes_void_what_came_before_and_nothing_after() -> None:
+    queue = OperationQueue()
+    before = queue.enqueue("mail.1")
+    stop = queue.preempt("mail.1", STOPPED)
+    after = queue.enqueue("mail.1")
     assert (before.preempted, stop.preempted, after.preempted) == (STOPPED, None, None)
-    lanes.preempt("mail.1", REMOVED)
-    assert {place.preempted for place in (before, stop, after)} == {REMOVED}
-    assert lanes.place("mail.2").preempted is None
+    queue.preempt("mail.1", REMOVED)
+    assert {turn.preempted for turn in (before, stop, after)} == {REMOVED}
+    assert queue.enqueue("mail.2").preempted is None
 
 
 def test_a_lane_is_forgotten_with_the_last_place_in_it() -> None:
-    lanes = OperationQueue()
-    place = lanes.place("mail.1")
-    lanes.preempt("mail.1", STOPPED)
+    queue = OperationQueue()
+    place = queue.enqueue("mail.1")
+    queue.preempt("mail.1", STOPPED)
     assert place.preempted
     del place
-    assert lanes.place("mail.1").preempted is None
+    assert queue.enqueue("mail.1").preempted is None

@@ -60,7 +60,8 @@ def test_stop_and_start_one_instance(cluster: ClusterRun) -> None:
     assert "web.2 is exited" in cluster.ok("stop", "web.2").out
     assert not alive(before["web.2"])
     assert cluster.process("web.2")["wanted"] is False
-    assert cluster.status()["state"] == "healthy"  # a person wanted it so
+    problems = cluster.status()["health"]["problems"]
+    assert [one["code"] for one in problems if one["about"] == "web.2"] == ["health.was-stopped-by"]
     assert "web.2 is running" in cluster.ok("start", "web.2").out
     after = pids(cluster)
     assert after.pop("web.2") != before.pop("web.2")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.supervision.record import ByHand
 from launcher.supervision.states import State
 from luabus.errors import Refused
 from tests.launcher.supervision.world import World, play
@@ -145,3 +146,100 @@ def test_the_kill_of_an_essential_process_is_answered_before_the_cluster_is_down
         assert world["heart.1"].state is State.FAILED
 
     play(tmp_path, HEART, history)
+
+
+HUNG = """
+[services.web]
+command = ["web"]
+instances = 2
+ready = { log = "ready" }
+liveness = { exec = ["check"], period = 1.0, failure_threshold = 2 }
+restart = { backoff = 1.0, jitter = 0.0, stop_timeout = 5.0 }
+
+[services.mail]
+command = ["mail"]
+group = 2
+liveness_timeout = 3.0
+"""
+
+
+def test_what_is_paused_is_neither_missed_nor_probed_until_it_goes_on(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+        before = len(world.backend.started)
+        report = await world.operations.pause(["web.1", "mail"], WHO)
+        assert report["processes"] == {"web.1": "paused", "mail.1": "paused"}
+        world.bus.register("2.1", 0)  # the routers do not hear of it any more
+        await asyncio.sleep(60.0)
+        assert [process.name for process in world.backend.started[before:] if process.name == "mail.1"] == []
+        assert (world["web.1"].machine.restarts, world["mail.1"].machine.restarts) == (0, 0)
+        assert (await world.operations.resume("mail", WHO))["processes"] == {"mail.1": "running"}
+        await asyncio.sleep(2.0)
+        assert world["mail.1"].machine.restarts == 0
+        await asyncio.sleep(5.0)  # it has had its usual time, and did not come back
+        assert world["mail.1"].machine.restarts == 1
+        assert world["mail.1"].by_hand is None
+
+    play(tmp_path, HUNG, history)
+
+
+def test_a_judgement_under_way_spares_what_is_paused_meanwhile(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+
+        async def answers_late(group: int, instance: int) -> bool:
+            await asyncio.sleep(1.0)
+            return False
+
+        world.bus.is_connected = answers_late  # type: ignore[method-assign]
+        world.bus.register("2.1", 0)
+        await asyncio.sleep(3.5)
+        await world.operations.pause("mail.1", WHO)
+        await asyncio.sleep(60.0)
+        assert world.backend["mail.1"].alive
+        assert world.states["mail.1"] == "running"
+
+    play(tmp_path, HUNG, history)
+
+
+def test_a_stop_lets_what_is_paused_end_in_order(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+        await world.operations.pause("web.1", WHO)
+        began = world.now
+        await world.operations.stop("web.1", WHO)
+        assert world.now - began < 1.0
+        assert world.backend["web.1"].signals == [signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT]
+        assert world["web.1"].by_hand == ByHand("stopped", "ann")
+
+    play(tmp_path, WEB, history)
+
+
+def test_an_end_ends_a_pause_and_so_does_sigcont_from_anywhere(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+        await world.operations.pause("web", WHO)
+        await world.operations.kill("web.1", "SIGKILL", WHO)
+        await world["web.1"].until(lambda: world["web.1"].machine.restarts == 1)
+        await world.reach("web.1", State.RUNNING)
+        assert world["web.1"].by_hand is None
+        await world.operations.kill("web.2", "SIGCONT", WHO)
+        assert (world["web.2"].by_hand, world["web.3"].by_hand) == (None, ByHand("paused", "ann"))
+
+    play(tmp_path, WEB, history)
+
+
+def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+        await world.operations.stop("web.1", WHO)
+        with pytest.raises(Refused, match="cannot be paused: it is exited"):
+            await world.operations.pause("web.1", WHO)
+        with pytest.raises(Refused, match=r"web\.2 is not paused: it is running"):
+            await world.operations.resume("web.2", WHO)
+        assert (await world.operations.pause("web", WHO))["processes"] == {
+            "web.2": "paused",
+            "web.3": "paused",
+        }
+
+    play(tmp_path, WEB, history)

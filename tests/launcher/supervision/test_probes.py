@@ -110,6 +110,35 @@ async def test_liveness_fails_after_its_threshold_in_a_row() -> None:
     assert results == ["bad"]
 
 
+async def test_what_fails_while_it_rests_does_not_count_nor_what_failed_before() -> None:
+    results = ["bad", "bad", ""]
+    asked = asyncio.Event()
+
+    async def execute(command: tuple[str, ...], timeout: float) -> str:
+        asked.set()
+        await asyncio.sleep(0)
+        return results.pop(0) if len(results) > 1 else results[0]
+
+    told = Told()
+    probe = ProbeSpec("exec", ("x",), failure_threshold=2, **FAST)
+    prober = Prober(spec(liveness=probe), told.verdicts, execute)
+    try:
+        assert await told.next() == ("started",)
+        await asyncio.wait_for(asked.wait(), 5)
+        prober.rest()  # during the first try
+        asked.clear()
+        await asyncio.sleep(probe.period * 3)
+        assert not asked.is_set()
+        prober.go_on()
+        for _ in range(3):
+            asked.clear()
+            await asyncio.wait_for(asked.wait(), 5)
+        assert told.said.empty()
+    finally:
+        prober.close()
+        await asyncio.sleep(0)
+
+
 async def test_startup_holds_the_others_back() -> None:
     startup = ProbeSpec("exec", ("x",), failure_threshold=100, **FAST)
     async with probing(["no", "no", ""], startup=startup, ready=ProbeSpec("log", "up")) as (prober, told):

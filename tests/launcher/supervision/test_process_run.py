@@ -132,3 +132,23 @@ def test_what_cannot_be_spawned_is_no_run(tmp_path: Path) -> None:
             runs.make(BY_BUS)
 
     play(tmp_path, history)
+
+
+def test_one_that_stands_still_is_missed_by_nobody_and_then_gets_a_whole_interval(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(BY_BUS)
+        run.report(True, absent=False)
+        run.report(False, absent=True)
+        run.suspend()
+        run.report(False, absent=True)
+        run.excuse("is away")
+        await asyncio.sleep(60.0)
+        assert "absent" not in runs.told
+        run.go_on()
+        await asyncio.sleep(2.9)
+        assert "absent" not in runs.told
+        await asyncio.sleep(0.2)
+        assert "absent" in runs.told
+        run.close()
+
+    play(tmp_path, history)

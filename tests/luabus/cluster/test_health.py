@@ -33,7 +33,7 @@ from luabus.messages import Message
 NOW = 1000.0
 TTL = 10.0
 OVER = {"state": "exited", "pid": None, "exit": Exit(code=0, text="exit code 0")}
-BY_ANN = {"state": "exited", "pid": None, "wanted": False, "stopped_by": "ann"}
+BY_ANN = {"state": "exited", "pid": None, "wanted": False, "held": "stopped", "held_by": "ann"}
 FIRST = {"state": "starting", "detail": "not ready yet", "ready": False}
 
 Change = Callable[[Snapshot], Snapshot]
@@ -241,7 +241,8 @@ RULES: dict[str, tuple[tuple[Change, ...], str, list[tuple[str, str]]]] = {
     ),
     "two people stopped a group": (
         (
-            with_tables(table(0, 0, 0)), with_processes("mail", **BY_ANN), with_processes("mail.3", stopped_by="bob"),
+            with_tables(table(0, 0, 0)), with_processes("mail", **BY_ANN),
+            with_processes("mail.3", held="stopped", held_by="bob"),
         ),
         "warn", [(STOPPED, "mail.1"), (STOPPED, "mail.2"), (STOPPED, "mail.3")],
     ),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from luabus.cluster.effects_processes import PREVIEWS
+from luabus.cluster.preview_processes import PREVIEWS
 from luabus.cluster.state import Process
 from luabus.cluster.verbs import BY_NAME, VERBS, Takes, Verb, launchers, offered, offered_to_all
 from luabus.messages import known_codes
@@ -36,7 +36,7 @@ def test_every_verb_has_its_texts() -> None:
 @pytest.mark.parametrize(
     ("state", "pid", "verbs"),
     [
-        ("running", 9, "restart stop kill"), ("starting", 9, "restart stop kill"), ("starting", None, "restart stop"),
+        ("running", 9, "restart stop pause kill"), ("starting", 9, "restart stop kill"), ("starting", None, "restart stop"),
         ("stopping", 9, "restart stop kill"), ("stopping", None, "restart stop"), ("backoff", None, "start stop"),
         ("exited", None, "start"), ("failed", None, "start"),
     ],
@@ -52,5 +52,9 @@ def test_one_that_is_to_stay_down_can_only_be_hurried_or_started_again() -> None
 def test_a_service_takes_what_makes_sense_for_any_of_its_processes() -> None:
     over = made(state="exited", pid=None)
     assert names(offered_to_all([over, over])) == ("start",)
-    assert names(offered_to_all([made(), made()])) == ("restart", "stop")
-    assert names(offered_to_all([made(), over])) == ("restart", "start", "stop")
+    assert names(offered_to_all([made(), made()])) == ("restart", "stop", "pause")
+    assert names(offered_to_all([made(), over])) == ("restart", "start", "stop", "pause")
+
+
+def test_what_is_paused_can_be_resumed_and_ended() -> None:
+    assert names(offered(made(held="paused", held_by="ann"))) == ("restart", "stop", "resume", "kill")

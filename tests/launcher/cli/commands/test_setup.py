@@ -45,7 +45,7 @@ def complete(cluster: ClusterRun, *words: str) -> list[str]:
 
 def test_verbs_and_names_are_completed(cluster: ClusterRun) -> None:
     cluster.write({"mail": {"command": ["x"], "instances": 2}, "lobby": {"command": ["x"]}})
-    assert complete(cluster, "re") == ["restart", "reload", "register"]
+    assert complete(cluster, "re") == ["restart", "resume", "reload", "register"]
     assert complete(cluster, "restart", "ma") == ["mail", "mail.1", "mail.2"]
     assert complete(cluster, "scale", "lo") == ["lobby="]
     cluster.file.write_text("[[[")

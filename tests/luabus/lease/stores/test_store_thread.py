@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from luabus.lease.stores.thread import StoreThread
+from luabus.lease.stores.store_thread import StoreThread
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_the_last_call_is_made_even_if_nobody_waits_any_more() -> None:
 def test_the_end_of_the_process_does_not_wait_for_it() -> None:
     program = """
 import asyncio, threading
-from luabus.lease.stores.thread import StoreThread
+from luabus.lease.stores.store_thread import StoreThread
 async def main():
     worker = StoreThread("stuck")
     try:

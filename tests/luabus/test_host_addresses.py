@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from luabus.net import is_loopback
+from luabus.host_addresses import is_loopback
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from luabus.cluster import effects_routing
+from luabus.cluster import preview_routing
 from luabus.cluster.entries import Registration
 from luabus.errors import Refused
 from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table, with_slots
@@ -14,12 +14,12 @@ def asked(service_id: str, token: Any, router: str = "*", is_master: bool = Fals
     return Registration(service_id=service_id, token=token, router=router, is_master=is_master)
 
 
-def texts(said: effects_routing.Preview) -> list[str]:
+def texts(said: preview_routing.Preview) -> list[str]:
     return [str(sentence) for sentence in said[1]]
 
 
 async def test_vacating_tells_who_gets_the_keys() -> None:
-    said = effects_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", 0))
+    said = preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", 0))
     assert str(said[0]) == "Make the slot of mail.2 vacant?"
     assert texts(said) == [
         "The keys of its slot (1 of 3) go to mail.3; everyone else's stay.",
@@ -29,42 +29,42 @@ async def test_vacating_tells_who_gets_the_keys() -> None:
 
 
 async def test_removing_tells_that_keys_move() -> None:
-    said = texts(effects_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", None)))
+    said = texts(preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", None)))
     assert said[1].startswith("The hash array of mail shrinks from 3 slots to 2")
 
 
 async def test_one_router_only_makes_them_disagree() -> None:
     said = texts(
-        effects_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", 0, "router.1"))
+        preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", 0, "router.1"))
     )
     assert said[-1] == "Only router.1 changes: the routers disagree until the others are told the same."
 
 
 async def test_taking_a_vacant_slot_again_brings_the_keys_home() -> None:
     cluster = ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
-    said = texts(effects_routing.of_register(await snapshot_of(cluster), asked("2.2", "own")))
+    said = texts(preview_routing.of_register(await snapshot_of(cluster), asked("2.2", "own")))
     assert said == ["mail.2 takes its slot again: its keys come home from mail.3."]
 
 
 async def test_naming_a_master_where_the_lease_decides_says_that_it_is_refused() -> None:
     said = texts(
-        effects_routing.of_register(await snapshot_of(ScriptedCluster()), asked("1.2", "own", is_master=True))
+        preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("1.2", "own", is_master=True))
     )
     assert "Group director elects its master by lease: the routers refuse this. Promote it instead." in said
 
 
 async def test_a_token_says_whose_connection_it_is() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    assert texts(effects_routing.of_register(snapshot, asked("2.2", 13))) == [
+    assert texts(preview_routing.of_register(snapshot, asked("2.2", 13))) == [
         "Token 13 is the connection of mail.3.",
         "What is sent to mail.2 goes to mail.3 from now on.",
     ]
     assert (
-        texts(effects_routing.of_register(snapshot, asked("2.2", 12)))[0]
+        texts(preview_routing.of_register(snapshot, asked("2.2", 12)))[0]
         == "Token 12 is the connection of mail.2."
     )
     with pytest.raises(Refused, match=r"no router has a connection with token 99"):
-        effects_routing.of_register(snapshot, asked("2.2", 99))
+        preview_routing.of_register(snapshot, asked("2.2", 99))
 
 
 async def test_a_token_that_is_another_connection_at_each_router_is_refused() -> None:
@@ -72,21 +72,21 @@ async def test_a_token_that_is_another_connection_at_each_router_is_refused() ->
     cluster.rows = [connection("router.1", "mail.1", "2.1", 7), connection("router.2", "mail.3", "2.3", 7)]
     snapshot = await snapshot_of(cluster)
     with pytest.raises(Refused, match=r"router\.1: mail\.1, router\.2: mail\.3"):
-        effects_routing.of_register(snapshot, asked("2.2", 7))
-    said = texts(effects_routing.of_register(snapshot, asked("2.2", 7, "router.2")))
+        preview_routing.of_register(snapshot, asked("2.2", 7))
+    said = texts(preview_routing.of_register(snapshot, asked("2.2", 7, "router.2")))
     assert said[0] == "Token 7 is the connection of mail.3."
 
 
 async def test_own_without_such_a_connection_is_said_to_be_refused() -> None:
     cluster = ScriptedCluster()
     cluster.rows = [row for row in cluster.rows if row["service_id"] != "2.2"]
-    said = texts(effects_routing.of_register(await snapshot_of(cluster), asked("2.2", "own")))
+    said = texts(preview_routing.of_register(await snapshot_of(cluster), asked("2.2", "own")))
     assert said == ["No connection at router.1, router.2 says it is mail.2: this is refused."]
 
 
 async def test_a_router_that_does_not_answer_is_named() -> None:
     snapshot = await snapshot_of(ScriptedCluster(up={"router.1": False, "router.2": True}))
-    _, sentences, danger = effects_routing.of_register(snapshot, asked("2.2", "own"))
+    _, sentences, danger = preview_routing.of_register(snapshot, asked("2.2", "own"))
     assert str(sentences[-1]) == "router.1 does not answer: nothing is changed there until it is told again."
     assert danger
 
@@ -98,28 +98,28 @@ async def test_one_router_that_does_as_the_others_do_makes_them_agree() -> None:
     snapshot = await snapshot_of(cluster)
     assert not any(
         "disagree" in said
-        for said in texts(effects_routing.of_register(snapshot, asked("2.2", 0, "router.1")))
+        for said in texts(preview_routing.of_register(snapshot, asked("2.2", 0, "router.1")))
     )
     assert any(
         "disagree" in said
-        for said in texts(effects_routing.of_register(snapshot, asked("2.1", 0, "router.1")))
+        for said in texts(preview_routing.of_register(snapshot, asked("2.1", 0, "router.1")))
     )
 
 
 async def test_who_is_not_reached_by_hash_has_no_keys() -> None:
     snapshot = await snapshot_of(with_slots("director"))
-    title, sentences, _ = effects_routing.of_register(snapshot, asked("1.2", 0))
+    title, sentences, _ = preview_routing.of_register(snapshot, asked("1.2", 0))
     assert str(title) == "Make the entry of director.2 vacant?"
     assert [str(one) for one in sentences] == [
         "Messages to director.2 answer NoRoute until it registers again."
     ]
-    assert "hash" not in " ".join(texts(effects_routing.of_register(snapshot, asked("1.2", None))))
+    assert "hash" not in " ".join(texts(preview_routing.of_register(snapshot, asked("1.2", None))))
 
 
 async def test_removing_or_vacating_the_master_says_so() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
     for token in (0, None):
-        said = texts(effects_routing.of_register(snapshot, asked("1.1", token)))
+        said = texts(preview_routing.of_register(snapshot, asked("1.1", token)))
         assert (
             said[-1]
             == "director.1 is the master of director: calls to the master fail until there is another."
@@ -130,19 +130,19 @@ async def test_what_changes_nothing_says_so() -> None:
     snapshot = await snapshot_of(
         ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
     )
-    assert texts(effects_routing.of_register(snapshot, asked("2.2", 0))) == [
+    assert texts(preview_routing.of_register(snapshot, asked("2.2", 0))) == [
         "It is so already: nothing changes."
     ]
-    assert texts(effects_routing.of_register(snapshot, asked("2.1", "own"))) == [
+    assert texts(preview_routing.of_register(snapshot, asked("2.1", "own"))) == [
         "It is so already: nothing changes."
     ]
 
 
 async def test_a_master_by_hand_is_named_and_unset() -> None:
     snapshot = await snapshot_of(by_hand("2.1"))
-    said = texts(effects_routing.of_register(snapshot, asked("2.2", "own", is_master=True)))
+    said = texts(preview_routing.of_register(snapshot, asked("2.2", "own", is_master=True)))
     assert said == ["It takes the place of mail.1."]
-    said = texts(effects_routing.of_register(snapshot, asked("2.1", "own")))
+    said = texts(preview_routing.of_register(snapshot, asked("2.1", "own")))
     assert said == [
         "Messages to mail.1 go to that connection from now on.",
         "mail.1 is the master of mail no longer.",
@@ -151,18 +151,18 @@ async def test_a_master_by_hand_is_named_and_unset() -> None:
 
 async def test_promoting() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    assert texts(effects_routing.of_promote(snapshot, "1.2")) == [
+    assert texts(preview_routing.of_promote(snapshot, "1.2")) == [
         "director.1 gives up the lease of director and director.2 takes it, with a higher epoch.",
         "Calls to the master fail for a moment in between.",
     ]
-    _, sentences, danger = effects_routing.of_promote(snapshot, "1.1")
+    _, sentences, danger = preview_routing.of_promote(snapshot, "1.1")
     assert [str(one) for one in sentences] == ["director.1 is the master already: nothing changes."]
     assert not danger
     with pytest.raises(Refused, match="group mail elects no master"):
-        effects_routing.of_promote(snapshot, "2.1")
+        preview_routing.of_promote(snapshot, "2.1")
     without = await snapshot_of(
         ScriptedCluster(tables={n: table(n, master=None) for n in ("router.1", "router.2")})
     )
-    assert texts(effects_routing.of_promote(without, "1.2")) == [
+    assert texts(preview_routing.of_promote(without, "1.2")) == [
         "director has no master that could hand over: this fails now."
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from luabus.limits import CALL_TICK_S
-from luabus.protocol.pending import PendingCalls
+from luabus.protocol.pending_requests import PendingCalls
 
 
 def test_an_answered_call_is_out_and_its_time_out_does_not_come() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luabus.protocol.clock import PeerClock
+from luabus.protocol.peer_clock import PeerClock
 
 
 def ping(clock: PeerClock, now: float, ahead_s: float, there_s: float, back_s: float) -> float:

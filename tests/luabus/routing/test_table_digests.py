@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luabus.routing.consistency import PATIENCE_S, Disagreements, differences
+from luabus.routing.table_digests import PATIENCE_S, Disagreements, differences
 from tests.support.bus import Star
 from tests.support.waiting import until
 

@@ -8,7 +8,7 @@ from launcher.plan.spec import LifecycleSettings
 from launcher.processes.exit_status import ExitStatus
 from launcher.supervision.lifecycle import Lifecycle
 from launcher.supervision.states import State
-from luabus.cluster import effects_processes
+from luabus.cluster import preview_processes
 from luabus.cluster.restart_policy import Policy, RestartPolicy
 from luabus.cluster.signals import effect_of
 from luabus.cluster.state import Process
@@ -23,7 +23,7 @@ def made(**more: Any) -> Process:
 
 
 def ways(signal: str, **more: Any) -> list[tuple[str, bool, bool]]:
-    found = effects_processes.ways_by_signal(made(**more), signal, effect_of(signal))
+    found = preview_processes.ways_by_signal(made(**more), signal, effect_of(signal))
     return [(str(one.text).rpartition(": ")[2], one.back, one.fails) for one in found]
 
 
@@ -73,8 +73,8 @@ def test_what_is_stopping_goes_where_it_was_going() -> None:
 
 
 def test_one_that_stays_paused_is_replaced_where_the_launcher_looks() -> None:
-    assert effects_processes.ways_in_silence(made(liveness_timeout_s=None)) == []
-    (one,) = effects_processes.ways_in_silence(made(liveness_timeout_s=2.5, restart_policy="never"))
+    assert preview_processes.ways_in_silence(made(liveness_timeout_s=None)) == []
+    (one,) = preview_processes.ways_in_silence(made(liveness_timeout_s=2.5, restart_policy="never"))
     assert str(one.text) == (
         "At no router for 2.5 s it is taken to have hung and is ended, which counts as a crash:"
         " it stays down, for its restart policy is never."
@@ -83,14 +83,14 @@ def test_one_that_stays_paused_is_replaced_where_the_launcher_looks() -> None:
 
 def test_an_essential_one_that_fails_takes_the_cluster_with_it() -> None:
     one = made(essential=True, restart_policy="never")
-    said = effects_processes.told(
-        [(one, effects_processes.ways_by_signal(one, "SIGKILL", effect_of("SIGKILL")))]
+    said = preview_processes.told(
+        [(one, preview_processes.ways_by_signal(one, "SIGKILL", effect_of("SIGKILL")))]
     )
     assert str(said[-1]) == "mail.1 is essential: when it has failed, the whole cluster stops."
     assert (
         len(
-            effects_processes.told(
-                [(one, effects_processes.ways_by_signal(one, "SIGTERM", effect_of("SIGTERM")))]
+            preview_processes.told(
+                [(one, preview_processes.ways_by_signal(one, "SIGTERM", effect_of("SIGTERM")))]
             )
         )
         == 1

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from luabus.cluster import effects_processes
-from luabus.cluster.effects_routing import Preview
+from luabus.cluster import preview_processes
+from luabus.cluster.preview_routing import Preview
 from tests.dashboard.cluster import ScriptedCluster, process, snapshot_of, with_slots
 
 
@@ -12,7 +12,7 @@ def texts(said: Preview) -> list[str]:
 
 
 async def test_killing_a_service_process_tells_about_its_slot_and_its_return() -> None:
-    said = texts(effects_processes.of_kill(await snapshot_of(ScriptedCluster()), "mail.3", "SIGKILL"))
+    said = texts(preview_processes.of_kill(await snapshot_of(ScriptedCluster()), "mail.3", "SIGKILL"))
     assert said[0].startswith("It ends at once")
     assert "The keys of its slot (1 of 3) go to mail.1; everyone else's stay." in said
     assert said[-1] == (
@@ -21,7 +21,7 @@ async def test_killing_a_service_process_tells_about_its_slot_and_its_return() -
 
 
 async def test_killing_the_master_tells_that_calls_fail() -> None:
-    said = texts(effects_processes.of_kill(await snapshot_of(ScriptedCluster()), "director.1", "SIGTERM"))
+    said = texts(preview_processes.of_kill(await snapshot_of(ScriptedCluster()), "director.1", "SIGTERM"))
     assert said[0] == "It gets SIGTERM and stops in order; the launcher does not wait for it."
     assert "director.1 is the master of director: calls to the master fail until there is another." in said
 
@@ -29,13 +29,13 @@ async def test_killing_the_master_tells_that_calls_fail() -> None:
 async def test_what_its_policy_lets_stay_down_is_not_awaited_back() -> None:
     cluster = ScriptedCluster()
     snapshot = await snapshot_of(cluster)
-    said = texts(effects_processes.of_kill(snapshot, "mail", "SIGTERM"))
+    said = texts(preview_processes.of_kill(snapshot, "mail", "SIGTERM"))
     assert said[1:] == [
         "Nobody is left in group mail: its callers get NoRoute until one is started again.",
         "It ends with exit code 0: it stays down, for its restart policy is on-failure.",
     ]
     cluster.processes[4]["restart_policy"] = "always"
-    said = texts(effects_processes.of_kill(await snapshot_of(cluster), "mail", "SIGTERM"))
+    said = texts(preview_processes.of_kill(await snapshot_of(cluster), "mail", "SIGTERM"))
     assert said[1:] == [
         "Nobody is left in group mail: its callers get NoRoute until one is back.",
         "mail.1: It ends with exit code 0: it is started again, for its restart policy is always.",
@@ -46,43 +46,43 @@ async def test_what_its_policy_lets_stay_down_is_not_awaited_back() -> None:
 async def test_of_another_program_it_is_not_claimed_to_stop_cleanly() -> None:
     cluster = ScriptedCluster()
     cluster.processes.append(process("job.1", None, kind="command", liveness_timeout_s=None))
-    said = texts(effects_processes.of_kill(await snapshot_of(cluster), "job.1", "SIGTERM"))
+    said = texts(preview_processes.of_kill(await snapshot_of(cluster), "job.1", "SIGTERM"))
     assert said[0] == "It gets SIGTERM and may stop cleanly; the launcher does not wait for it."
     assert len(said) == 3
-    assert texts(effects_processes.of_kill(await snapshot_of(cluster), "job.1", "SIGSTOP")) == [
+    assert texts(preview_processes.of_kill(await snapshot_of(cluster), "job.1", "SIGSTOP")) == [
         "It stops working but does not end. SIGCONT lets it go on."
     ]
 
 
 async def test_without_one_router_services_change_over_and_without_all_nothing_is_routed() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    assert "change over to router.2" in texts(effects_processes.of_kill(snapshot, "router.1", "SIGKILL"))[1]
+    assert "change over to router.2" in texts(preview_processes.of_kill(snapshot, "router.1", "SIGKILL"))[1]
     assert (
-        texts(effects_processes.of_kill(snapshot, "router.1", "SIGKILL"))[0]
+        texts(preview_processes.of_kill(snapshot, "router.1", "SIGKILL"))[0]
         == "It ends at once, without a clean stop."
     )
     back = "No other router answers: nothing is routed until one is back."
     alone = await snapshot_of(ScriptedCluster(up={"router.1": True}))
-    assert back in texts(effects_processes.of_kill(alone, "router.1", "SIGKILL"))
-    assert back in texts(effects_processes.of_kill(snapshot, "router", "SIGKILL"))
+    assert back in texts(preview_processes.of_kill(alone, "router.1", "SIGKILL"))
+    assert back in texts(preview_processes.of_kill(snapshot, "router", "SIGKILL"))
     assert not any(
-        "change over" in said for said in texts(effects_processes.of_kill(snapshot, "router", "SIGKILL"))
+        "change over" in said for said in texts(preview_processes.of_kill(snapshot, "router", "SIGKILL"))
     )
-    assert texts(effects_processes.of_stop(snapshot, "router", restart=False))[1:] == [
+    assert texts(preview_processes.of_stop(snapshot, "router", restart=False))[1:] == [
         "No other router answers: nothing is routed until one is started again."
     ]
 
 
 async def test_without_the_whole_service_its_callers_get_no_route() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    title, sentences, danger = effects_processes.of_stop(snapshot, "mail", restart=False)
+    title, sentences, danger = preview_processes.of_stop(snapshot, "mail", restart=False)
     assert str(title) == "Stop mail?"
     assert danger
     assert [str(one) for one in sentences][1:] == [
         "Nobody is left in group mail: its callers get NoRoute until one is started again."
     ]
     assert "Nobody is left in group mail: its callers get NoRoute until one is back." in texts(
-        effects_processes.of_kill(snapshot, "mail", "SIGKILL")
+        preview_processes.of_kill(snapshot, "mail", "SIGKILL")
     )
 
 
@@ -91,7 +91,7 @@ async def test_keys_go_to_nobody_who_is_stopped_as_well() -> None:
     for one in cluster.processes:
         if one["name"] in ("mail.2", "mail.3"):
             one["service"] = "two"
-    said = texts(effects_processes.of_stop(await snapshot_of(cluster), "two", restart=False))
+    said = texts(preview_processes.of_stop(await snapshot_of(cluster), "two", restart=False))
     assert [one for one in said if "keys" in one] == [
         "The keys of its slot (1 of 3) go to mail.1; everyone else's stay.",
     ] * 2
@@ -101,20 +101,20 @@ async def test_the_dashboard_stays_away_when_it_is_stopped() -> None:
     cluster = ScriptedCluster()
     cluster.processes.append(process("dashboard", None))
     snapshot = await snapshot_of(cluster)
-    assert texts(effects_processes.of_stop(snapshot, "dashboard", restart=False))[-1] == (
+    assert texts(preview_processes.of_stop(snapshot, "dashboard", restart=False))[-1] == (
         "This page goes away until it is started again: luabus-cluster start dashboard"
     )
     again = "This page goes away until the launcher has started it again."
-    assert again in texts(effects_processes.of_kill(snapshot, "dashboard", "SIGKILL"))
-    assert again in texts(effects_processes.of_stop(snapshot, "dashboard", restart=True))
+    assert again in texts(preview_processes.of_kill(snapshot, "dashboard", "SIGKILL"))
+    assert again in texts(preview_processes.of_stop(snapshot, "dashboard", restart=True))
     assert "This page does not answer until it goes on." in texts(
-        effects_processes.of_kill(snapshot, "dashboard", "SIGSTOP")
+        preview_processes.of_kill(snapshot, "dashboard", "SIGSTOP")
     )
 
 
 async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    assert texts(effects_processes.of_kill(snapshot, "mail.3", "SIGSTOP")) == [
+    assert texts(preview_processes.of_kill(snapshot, "mail.3", "SIGSTOP")) == [
         "It stops answering but does not end: after 3.5 s its connections count as lost. SIGCONT lets it go on.",
         "The keys of its slot (1 of 3) go to mail.1; everyone else's stay.",
         "Messages to mail.3 answer NoRoute until it registers again.",
@@ -122,17 +122,17 @@ async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
         " its restart policy is on-failure.",
     ]
     assert (
-        effects_processes.of_kill(snapshot, "mail.3", "SIGCONT")[1:]
-        == (effects_processes.of_kill(snapshot, "router.1", "SIGCONT")[1:])
+        preview_processes.of_kill(snapshot, "mail.3", "SIGCONT")[1:]
+        == (preview_processes.of_kill(snapshot, "router.1", "SIGCONT")[1:])
     )
-    assert texts(effects_processes.of_kill(snapshot, "mail.3", "SIGCONT")) == [
+    assert texts(preview_processes.of_kill(snapshot, "mail.3", "SIGCONT")) == [
         "It goes on if it was stopped; otherwise nothing changes."
     ]
-    assert texts(effects_processes.of_kill(snapshot, "mail.3", "SIGUSR1")) == [
+    assert texts(preview_processes.of_kill(snapshot, "mail.3", "SIGUSR1")) == [
         "What SIGUSR1 does is the program's affair; one that does not handle it ends.",
         "If it ends by the signal, that counts as a crash: it is started again, for its restart policy is on-failure.",
     ]
-    assert texts(effects_processes.of_kill(snapshot, "mail.3", "SIGWINCH")) == [
+    assert texts(preview_processes.of_kill(snapshot, "mail.3", "SIGWINCH")) == [
         "Nothing happens, unless the program handles SIGWINCH."
     ]
 
@@ -140,35 +140,35 @@ async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
 async def test_what_does_not_run_cannot_be_killed() -> None:
     cluster = ScriptedCluster()
     cluster.processes[5] = process("mail.2", "2.2", state="exited", pid=None)
-    said = effects_processes.of_kill(await snapshot_of(cluster), "mail.2", "SIGKILL")
+    said = preview_processes.of_kill(await snapshot_of(cluster), "mail.2", "SIGKILL")
     assert texts(said) == ["mail.2 has no process now: this is refused."]
     snapshot = await snapshot_of(cluster)
-    assert texts(effects_processes.of_stop(snapshot, "mail.2", restart=True)) == [
+    assert texts(preview_processes.of_stop(snapshot, "mail.2", restart=True)) == [
         "It does not run now: it is started."
     ]
-    assert texts(effects_processes.of_stop(snapshot, "mail.2", restart=False)) == [
+    assert texts(preview_processes.of_stop(snapshot, "mail.2", restart=False)) == [
         "It does not run now, and stays stopped until it is started again."
     ]
 
 
 async def test_scaling() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
-    assert texts(effects_processes.of_scale(snapshot, "mail", 5)) == [
+    assert texts(preview_processes.of_scale(snapshot, "mail", 5)) == [
         "2 more are started.",
         "The hash array stays at 3 slots: those beyond take every route but hash.",
     ]
-    assert texts(effects_processes.of_scale(snapshot, "mail", 4))[0] == "One more is started."
+    assert texts(preview_processes.of_scale(snapshot, "mail", 4))[0] == "One more is started."
     assert (
-        texts(effects_processes.of_scale(snapshot, "mail", 2))[0]
+        texts(preview_processes.of_scale(snapshot, "mail", 2))[0]
         == "mail.3 finishes what it works on and stops."
     )
     assert (
-        texts(effects_processes.of_scale(snapshot, "mail", 1))[0]
+        texts(preview_processes.of_scale(snapshot, "mail", 1))[0]
         == "The last 2 finish what they work on and stop."
     )
-    assert "1 of 3 slots become vacant" in texts(effects_processes.of_scale(snapshot, "mail", 2))[1]
-    assert "NoRoute" in texts(effects_processes.of_scale(snapshot, "mail", 0))[1]
-    assert texts(effects_processes.of_scale(snapshot, "mail", 3)) == ["It has 3 already: nothing changes."]
+    assert "1 of 3 slots become vacant" in texts(preview_processes.of_scale(snapshot, "mail", 2))[1]
+    assert "NoRoute" in texts(preview_processes.of_scale(snapshot, "mail", 0))[1]
+    assert texts(preview_processes.of_scale(snapshot, "mail", 3)) == ["It has 3 already: nothing changes."]
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(1, True), (2, False)])
@@ -178,16 +178,16 @@ async def test_scaling_the_master_away_says_so_and_of_no_slots_where_there_is_no
     cluster = with_slots("director")
     for one in cluster.tables.values():
         one["groups"][0]["master"] = "1.2"
-    said = texts(effects_processes.of_scale(await snapshot_of(cluster), "director", wanted))
+    said = texts(preview_processes.of_scale(await snapshot_of(cluster), "director", wanted))
     assert any("director.2 is the master of director" in one for one in said) is told
     assert "slots" not in " ".join(said)
     assert "slots" not in " ".join(
-        texts(effects_processes.of_scale(await snapshot_of(cluster), "director", 5))
+        texts(preview_processes.of_scale(await snapshot_of(cluster), "director", 5))
     )
 
 
 async def test_closing() -> None:
-    title, sentences, _ = effects_processes.of_close(await snapshot_of(ScriptedCluster()), "router.1", 12)
+    title, sentences, _ = preview_processes.of_close(await snapshot_of(ScriptedCluster()), "router.1", 12)
     assert str(title) == "Close the connection of mail.2 at router.1?"
     assert [str(one) for one in sentences] == [
         "router.1 ends the connection; mail.2 connects again by itself if it is alive.",

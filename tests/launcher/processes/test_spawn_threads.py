@@ -8,7 +8,7 @@ import pytest
 
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
-from launcher.processes.threads import ThreadSpawner
+from launcher.processes.spawn_threads import ThreadSpawner
 
 
 class Nobody:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.pipes import READ_SIZE
-from launcher.processes.posix import Child, ChildListener, reason_of
+from launcher.processes.spawn_posix import Child, ChildListener, reason_of
 
 
 class ThreadSpawner:

@@ -1,4 +1,4 @@
-"""`down`, as typed; `up` is tested in test_up.py and test_guard.py."""
+"""`down`, as typed; `up` is tested in test_up.py and test_watchdog.py."""
 
 from __future__ import annotations
 

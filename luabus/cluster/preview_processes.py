@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from luabus.cluster import signals
-from luabus.cluster.effects_routing import Preview, group_of, masterless, slot_of, without
+from luabus.cluster.preview_routing import Preview, group_of, masterless, slot_of, without
 from luabus.cluster.restart_policy import Outcome, Policy, is_crash, outcome_of
 from luabus.cluster.signals import Effect
 from luabus.cluster.snapshot import Snapshot
@@ -301,11 +301,28 @@ def of_start(snapshot: Snapshot, name: str) -> Preview:
     return Message("effect.start", name=name), [Message("effect.what-runs-already-is-left-alone")], False
 
 
+def of_pause(snapshot: Snapshot, name: str) -> Preview:
+    """SIGSTOP until it is resumed; nothing replaces it meanwhile."""
+    running = [
+        process for process in targets_of(snapshot, name) if process.pid and process.state == "running"
+    ]
+    title = Message("effect.pause", name=name)
+    if not running:
+        return title, [Message("effect.has-no-process-now", name=name)], False
+    return title, [Message("effect.stands-still-until-resumed"), *_losses(snapshot, running, "paused")], True
+
+
+def of_resume(snapshot: Snapshot, name: str) -> Preview:
+    return Message("effect.resume", name=name), [Message("effect.goes-on-where-it-stood")], False
+
+
 PREVIEWS: Final[Mapping[str, Callable[..., Preview]]] = {
     "restart": lambda snapshot, name: of_stop(snapshot, name, restart=True),
     "start": of_start,
     "scale": of_scale,
     "stop": lambda snapshot, name: of_stop(snapshot, name, restart=False),
     "kill": of_kill,
+    "pause": of_pause,
+    "resume": of_resume,
 }
 """What the launcher's verbs would do, by their names; each is given what the verb is told, in the same order."""

@@ -17,8 +17,8 @@ from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.local import Spawner
 from launcher.processes.pipes import OUTPUT_RATE
-from launcher.processes.posix import PosixSpawner
-from launcher.processes.threads import ThreadSpawner
+from launcher.processes.spawn_posix import PosixSpawner
+from launcher.processes.spawn_threads import ThreadSpawner
 from tests.launcher.harness import CHILD, child
 
 
