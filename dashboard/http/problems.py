@@ -134,7 +134,7 @@ def response(error: ApiError, instance: str, language: str = "en") -> web.Respon
         status=error.status,
         detail=_in(language, error.message),
         instance=instance,
-        errors=tuple({key: _in(language, text) for key, text in one.items()} for one in error.invalid),
+        errors=tuple({key: _in(language, text) for key, text in field.items()} for field in error.invalid),
         error=error.error,
     )
     body = document.model_dump_json(exclude_defaults=True, exclude={"type"})

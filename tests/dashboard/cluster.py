@@ -95,7 +95,7 @@ class ScriptedCluster:
     fails: Exception | None = None
     logs: list[Any] = field(default_factory=list)
     done: list[tuple[Any, ...]] = field(default_factory=list)
-    asked: int = 0
+    route_requests: int = 0
     hold: asyncio.Event | None = None
     closed: list[dict[str, Any]] = field(default_factory=list)
     declared: list[dict[str, Any]] = field(default_factory=lambda: [method("stats"), method("luabus.ping")])
@@ -133,7 +133,7 @@ class ScriptedCluster:
             raise self.fails
 
     async def routes(self) -> Any:
-        self.asked += 1
+        self.route_requests += 1
         self._routed()
         return {"consistent": True, "routers": [self.tables[name] for name, up in self.up.items() if up]}
 
@@ -166,18 +166,18 @@ class ScriptedCluster:
             return admin.AWAY
         changed = deepcopy(self.tables[router])
         number, _, instance = service_id.partition(".")
-        group = next(one for one in changed["groups"] if one["group"] == int(number))
+        group = next(table for table in changed["groups"] if table["group"] == int(number))
         if token == "own":
             token = next(
                 row["token"]
                 for row in self.rows
                 if (row["router"], row["service_id"]) == (router, service_id)
             )
-        entry = next((one for one in group["slots"] if one["service_id"] == service_id), None)
+        entry = next((slot for slot in group["slots"] if slot["service_id"] == service_id), None)
         if token is None and entry is None:
             return admin.NOTHING
         if token is None:
-            group["slots"] = [one for one in group["slots"] if one is not entry]
+            group["slots"] = [slot for slot in group["slots"] if slot is not entry]
         elif entry is None:
             group["slots"].append(slot(group["name"], int(instance), token, int(instance) - 1))
         else:
@@ -202,8 +202,8 @@ class ScriptedCluster:
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
         self._routed()
         groups = self.tables["router.1"]["groups"]
-        slots = next(one["slots"] for one in groups if one["group"] == group)
-        return {one["service_id"]: self.declared for one in slots if one["token"]}
+        slots = next(entry["slots"] for entry in groups if entry["group"] == group)
+        return {slot["service_id"]: self.declared for slot in slots if slot["token"]}
 
     async def call(
         self, route: str, method: str, args: Sequence[Any], timeout: float, one_way: bool
@@ -245,15 +245,15 @@ class ScriptedCluster:
             raise self.fails
         if method == "note":
             kind, name, message, who = args
-            told = {
+            event = {
                 "id": len(self.events) + 1,
                 "at": Clock().at,
                 "kind": kind,
                 "name": name,
                 "message": message,
             }
-            told["text"] = str(of_map(message))
-            self.events.append(told | who)
+            event["text"] = str(of_map(message))
+            self.events.append(event | who)
             return None
         self.done.append((method, *args))
         return {"ok": True, "text": "begun"}
@@ -262,16 +262,16 @@ class ScriptedCluster:
 def by_hand(master: str) -> ScriptedCluster:
     """One whose group mail has a master that was named by hand."""
     cluster = ScriptedCluster()
-    for one in cluster.tables.values():
-        one["groups"][1]["master"] = master
+    for tables in cluster.tables.values():
+        tables["groups"][1]["master"] = master
     return cluster
 
 
 def with_slots(group: str) -> ScriptedCluster:
     """One in which this group's entries have slots, as every group's have that no configuration fixes."""
     cluster = ScriptedCluster()
-    for one in cluster.tables.values():
-        for index, entry in enumerate(one["groups"][GROUPS[group] - 1]["slots"]):
+    for tables in cluster.tables.values():
+        for index, entry in enumerate(tables["groups"][GROUPS[group] - 1]["slots"]):
             entry["slot"] = index
     return cluster
 

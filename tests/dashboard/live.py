@@ -95,17 +95,17 @@ class LiveCluster:
     def until_healthy(self) -> None:
         """Wait until every process runs and the routers agree on a table without vacancies."""
         deadline = time.monotonic() + START_S
-        said: Any = "nothing yet"
+        status: Any = "nothing yet"
         while True:
             try:
-                said = self.ask("/api/v1/status")
-                if said["level"] == "ok" and said["processes"] == {"running": 8}:
+                status = self.ask("/api/v1/status")
+                if status["level"] == "ok" and status["processes"] == {"running": 8}:
                     return
             except OSError as error:
-                said = error
+                status = error
             if time.monotonic() > deadline:
                 pytest.fail(
-                    f"the cluster did not become healthy in {START_S:g} s. The dashboard says: {said}"
+                    f"the cluster did not become healthy in {START_S:g} s. The dashboard says: {status}"
                 )
             time.sleep(0.05)
 

@@ -67,7 +67,7 @@ async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
     @service.rpc
     def stats() -> None: ...
 
-    def asked() -> int:
+    def requests() -> int:
         return sum(int(router.stats()["messages_in"]) for router in routers)
 
     async def fetch(path: str) -> None:
@@ -81,16 +81,15 @@ async def test_no_page_asks_the_routers_itself(routed: Routed) -> None:
         of_one_look = await requests_in(routed, LOOKS) / LOOKS
         for path in PAGES:
             await fetch(path)  # what it shows may have to be asked once, for whoever comes
-            before, polls = asked(), poller.polls
+            before, polls = requests(), poller.polls
             await asyncio.gather(*(fetch(path) for _ in range(50)))
             looks = poller.polls - polls + 1
-            assert asked() - before <= looks * of_one_look + 2, path
+            assert requests() - before <= looks * of_one_look + 2, path
 
 
 async def rows(dash: Dash, query: str) -> tuple[list[dict[str, Any]], int]:
     answer = await dash.get(f"/api/v1/connections?{query}", Role.viewer)
-    found = await answer.json()
-    return found, int(answer.headers["X-Total-Count"])
+    return await answer.json(), int(answer.headers["X-Total-Count"])
 
 
 @pytest.fixture
@@ -108,9 +107,9 @@ async def test_ten_thousand_connections_are_sorted_filtered_and_paged_by_the_ser
     slowest, total = await rows(crowd, "sort=-rtt_ms&limit=3")
     assert total == MANY
     assert [row["rtt_ms"] for row in slowest] == [99.99, 99.98, 99.97]
-    found, total = await rows(crowd, "q=player.123+router.2&sort=-pending_bytes")
+    matching, total = await rows(crowd, "q=player.123+router.2&sort=-pending_bytes")
     assert total == 6
-    assert [row["name"] for row in found] == [f"player.{n}" for n in (1239, 1237, 1235, 1233, 1231, 123)]
+    assert [row["name"] for row in matching] == [f"player.{n}" for n in (1239, 1237, 1235, 1233, 1231, 123)]
     seen: list[str] = []
     for offset in range(0, MANY, 1000):
         some, _ = await rows(crowd, f"sort=rtt_ms&offset={offset}&limit=1000")

@@ -36,8 +36,8 @@ def test_what_cannot_work_is_said(arguments: list[str]) -> None:
 
 
 def test_the_trusted_proxies_are_addresses_and_networks() -> None:
-    said = check(parse(["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "2001:db8::/32"]))
-    assert said == networks(["127.0.0.1/32", "2001:db8::/32"])
+    proxies = check(parse(["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "2001:db8::/32"]))
+    assert proxies == networks(["127.0.0.1/32", "2001:db8::/32"])
     assert check(parse([])) == ()
 
 

@@ -36,6 +36,6 @@ async def fuzz(dash: Dash, folder: Path) -> tuple[int, str]:
 
 
 async def test_no_answer_is_a_surprise(dash: Dash, tmp_path: Path) -> None:
-    code, said = await fuzz(dash, tmp_path)
-    assert code == 0, said[-6000:]
-    assert "No issues found" in said or "passed" in said, said[-2000:]
+    code, output = await fuzz(dash, tmp_path)
+    assert code == 0, output[-6000:]
+    assert "No issues found" in output or "passed" in output, output[-2000:]

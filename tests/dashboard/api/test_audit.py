@@ -10,7 +10,7 @@ from tests.dashboard.conftest import Dash
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "text"),
     [
         (Refused("no"), "refused"), (IdInUse("no"), "refused"), (NotConnected("nobody"), "refused"),
         (RequestTimeout("late"), "not known whether it was carried out"),
@@ -18,8 +18,8 @@ from tests.dashboard.conftest import Dash
         (ApiError(502, "mail.1 did not come up"), "failed"),
     ],
 )  # fmt: skip
-def test_what_became_of_it(error: LuabusError | ApiError, said: str) -> None:
-    assert str(outcome(error)) == said
+def test_what_became_of_it(error: LuabusError | ApiError, text: str) -> None:
+    assert str(outcome(error)) == text
 
 
 async def test_a_launcher_that_does_not_answer_has_perhaps_done_it(dash: Dash) -> None:

@@ -12,9 +12,9 @@ from tests.dashboard.conftest import Dash
 
 
 async def test_what_a_group_declares(dash: Dash) -> None:
-    told = await dash.json("/api/v1/methods?group=mail", Role.viewer)
-    assert (told["group"], told["instances"]) == (2, ["mail.1", "mail.2", "mail.3"])
-    (stats,) = told["methods"]
+    result = await dash.json("/api/v1/methods?group=mail", Role.viewer)
+    assert (result["group"], result["instances"]) == (2, ["mail.1", "mail.2", "mail.3"])
+    (stats,) = result["methods"]
     assert (stats["name"], stats["parameters"], stats["doc"], stats["calls"]) == (
         "stats",
         ["box"],
@@ -29,12 +29,12 @@ async def test_what_a_group_declares(dash: Dash) -> None:
 
 
 async def test_a_request_tells_who_answered_in_what_time_and_is_written_down(dash: Dash) -> None:
-    asked = {"route": "hash:mail:alice", "method": "echo", "args": ["<b>", 1]}
-    answer = await dash.post("/api/v1/call", asked, Role.operator)
+    request = {"route": "hash:mail:alice", "method": "echo", "args": ["<b>", 1]}
+    answer = await dash.post("/api/v1/call", request, Role.operator)
     assert answer.status == 200, await answer.text()
-    told = await answer.json()
-    assert told["answers"] == [{"service_id": "2.2", "name": "mail.2", "value": ["<b>", 1], "error": None}]
-    assert told["elapsed_ms"] >= 0
+    result = await answer.json()
+    assert result["answers"] == [{"service_id": "2.2", "name": "mail.2", "value": ["<b>", 1], "error": None}]
+    assert result["elapsed_ms"] >= 0
     assert dash.cluster.done == [("call", "hash:mail:alice", "echo", "<b>", 1)]
     (event,) = dash.context.journal.find(kind="call")
     assert (event.subject, event.text) == ("mail:alice", 'request echo("<b>", 1) to hash:mail:alice')
@@ -56,12 +56,12 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
         raise raised
 
     monkeypatch.setattr(dash.cluster, "call", call)
-    told = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
-    assert told["answers"][0]["error"] == {"type": "KeyError", "text": "'x'", "traceback": "Traceback ..."}
-    assert (told["answers"][0]["service_id"], told["answers"][0]["name"]) == (None, "")
+    result = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
+    assert result["answers"][0]["error"] == {"type": "KeyError", "text": "'x'", "traceback": "Traceback ..."}
+    assert (result["answers"][0]["service_id"], result["answers"][0]["name"]) == (None, "")
     raised.answered_by = 0x0002_0003
-    told = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
-    assert (told["answers"][0]["service_id"], told["answers"][0]["name"]) == ("2.3", "mail.3")
+    result = await (await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})).json()
+    assert (result["answers"][0]["service_id"], result["answers"][0]["name"]) == ("2.3", "mail.3")
     dash.cluster.fails = NoRoute("nobody")
     monkeypatch.undo()
     answer = await dash.post("/api/v1/call", {"route": "random:mail", "method": "echo"})
@@ -70,7 +70,7 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
 
 
 @pytest.mark.parametrize(
-    ("route", "said"),
+    ("route", "text"),
     [
         ("target:mail.2", "mail.2 gets it."),
         ("hash:mail:alice", "mail.3 gets it."),
@@ -86,14 +86,14 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
         ("master:mail", "mail has no master now: it is answered NoMaster."),
     ],
 )
-async def test_a_preview_tells_who_would_get_it(dash: Dash, route: str, said: str) -> None:
+async def test_a_preview_tells_who_would_get_it(dash: Dash, route: str, text: str) -> None:
     answer = await dash.post("/api/v1/call?preview=true", {"route": route, "method": "echo"})
-    assert (await answer.json())["sentences"] == [said]
+    assert (await answer.json())["sentences"] == [text]
     assert dash.cluster.done == []
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "text"),
     [
         (
             {"route": "mail", "method": "x"},
@@ -108,11 +108,11 @@ async def test_a_preview_tells_who_would_get_it(dash: Dash, route: str, said: st
         ({"route": "random:mail", "method": "luabus.hand_over"}, "method: 'luabus.hand_over' is luabus' own"),
     ],
 )
-async def test_what_is_no_request_is_refused_in_words(dash: Dash, body: Any, said: str) -> None:
+async def test_what_is_no_request_is_refused_in_words(dash: Dash, body: Any, text: str) -> None:
     for preview in ("", "?preview=true"):
         answer = await dash.post(f"/api/v1/call{preview}", body)
         assert answer.status == 422
-        assert (await answer.json())["detail"].startswith(said)
+        assert (await answer.json())["detail"].startswith(text)
 
 
 async def test_what_a_handler_raises_of_luabus_own_kind_is_an_answer_too(
@@ -134,7 +134,7 @@ async def test_what_a_handler_raises_of_luabus_own_kind_is_an_answer_too(
 
 
 @pytest.mark.parametrize(
-    ("route", "said"),
+    ("route", "text"),
     [
         ("master:mail", "mail has no master now: nobody gets it."),
         ("target:mail.9", "Nobody is there now: nobody gets it."),
@@ -146,12 +146,12 @@ async def test_what_a_handler_raises_of_luabus_own_kind_is_an_answer_too(
     ],
 )
 async def test_a_message_that_reaches_nobody_is_told_where_the_tables_can_tell(
-    dash: Dash, route: str, said: str
+    dash: Dash, route: str, text: str
 ) -> None:
     await dash.cluster.register("2.2", 0, False, "*")
     await dash.look()
-    asked = {"route": route, "method": "echo", "one_way": True}
-    assert (await (await dash.post("/api/v1/call", asked)).json())["warning"] == said
+    request = {"route": route, "method": "echo", "one_way": True}
+    assert (await (await dash.post("/api/v1/call", request)).json())["warning"] == text
     assert dash.cluster.done[-1][0] == "call"  # it was sent all the same: a table may just change
 
 
@@ -168,9 +168,9 @@ async def test_a_message_that_reaches_nobody_is_told_where_the_tables_can_tell(
 async def test_a_timeout_names_the_seconds_and_who_was_asked(dash: Dash, route: str, who: str) -> None:
     dash.cluster.fails = RequestTimeout("no answer in time")
     answer = await dash.post("/api/v1/call", {"route": route, "method": "slow", "timeout_s": 0.5})
-    told = await answer.json()
-    assert (answer.status, told["error"]) == (504, "RequestTimeout")
-    assert told["detail"] == f"no answer within 0.5 s from {who}: slow was sent to {route}"
+    result = await answer.json()
+    assert (answer.status, result["error"]) == (504, "RequestTimeout")
+    assert result["detail"] == f"no answer within 0.5 s from {who}: slow was sent to {route}"
     (event,) = dash.context.journal.find(kind="call")
     assert "not known whether it was carried out" in event.text
 
@@ -182,8 +182,8 @@ async def test_the_silent_of_a_broadcast_are_told_with_the_seconds(
         return [Answer("2.1", None, RequestTimeout("in time"))]
 
     monkeypatch.setattr(dash.cluster, "call", call)
-    asked = {"route": "broadcast:mail", "method": "echo", "timeout_s": 2}
-    (one,) = (await (await dash.post("/api/v1/call", asked)).json())["answers"]
+    request = {"route": "broadcast:mail", "method": "echo", "timeout_s": 2}
+    (one,) = (await (await dash.post("/api/v1/call", request)).json())["answers"]
     assert (one["name"], one["error"]["text"]) == ("mail.1", "no answer within 2 s")
 
 

@@ -10,10 +10,10 @@ NOW = 1_800_000_000.0
 async def test_a_series_has_as_many_values_as_times(dash: Dash) -> None:
     chart = await dash.json("/api/v1/series?kind=memory&of=mail.1")
     assert (chart["unit"], chart["step_s"], len(chart["at"])) == ("B", 5, 180)
-    (one,) = chart["series"]
-    assert one["name"] == "mail.1"
-    assert len(one["values"]) == 180
-    assert one["values"][-1] == 1 << 20
+    (line,) = chart["series"]
+    assert line["name"] == "mail.1"
+    assert len(line["values"]) == 180
+    assert line["values"][-1] == 1 << 20
     day = await dash.json("/api/v1/series?kind=memory&window=1d")
     assert (day["step_s"], len(day["at"]), len(day["series"])) == (120, 720, 7)
 

@@ -17,8 +17,8 @@ def filled(count: int, kept: int = 5000) -> Journal:
 
 def test_pages_lead_to_the_oldest_and_back_to_the_newest() -> None:
     journal = filled(25)
-    seen, asked = [], EventsQuery(limit=10)
-    newest = page_of(journal, asked)
+    seen, query = [], EventsQuery(limit=10)
+    newest = page_of(journal, query)
     assert newest.newer is None
     page = newest
     while page.older is not None:
@@ -43,8 +43,8 @@ def test_pages_keep_what_is_asked_for() -> None:
 
 def test_a_page_that_has_nothing_leads_to_the_newest() -> None:
     journal = filled(30, kept=10)
-    for asked in (EventsQuery(before=5), EventsQuery(after=99)):
-        page = page_of(journal, asked)
+    for query in (EventsQuery(before=5), EventsQuery(after=99)):
+        page = page_of(journal, query)
         assert (page.events, page.newer) == ((), {"q": "", "kind": ""})
     assert page_of(Journal(None, Clock()), EventsQuery()).newer is None
 
@@ -78,7 +78,7 @@ async def test_an_address_shows_its_event_for_ever(dash: Dash) -> None:
 async def test_an_event_that_is_not_there_is_no_other_one(dash: Dash) -> None:
     for number in range(1, KEPT + 7):
         dash.context.journal.add("kill", "mail.1", f"change {number}")
-    for asked, said in {
+    for query, text in {
         "1": "no longer kept (the oldest is 7)",
         str(KEPT + 7): f"has not happened yet; the newest is {KEPT + 6}",
         "0": "from 1 on",
@@ -86,12 +86,12 @@ async def test_an_event_that_is_not_there_is_no_other_one(dash: Dash) -> None:
         "9" * 5000: "from 1 on",
         "%D9%A3": "from 1 on",
     }.items():
-        answer = await dash.get(f"/api/v1/history/{asked}")
+        answer = await dash.get(f"/api/v1/history/{query}")
         assert (answer.status, answer.content_type) == (404, "application/problem+json")
-        assert said in (await answer.json())["detail"]
-        page = await dash.get(f"/events/{asked}", **PAGE)
+        assert text in (await answer.json())["detail"]
+        page = await dash.get(f"/events/{query}", **PAGE)
         assert (page.status, page.content_type) == (404, "text/html")
-        assert said in await page.text()
+        assert text in await page.text()
 
 
 async def test_the_page_has_a_way_to_older_and_newer_events(dash: Dash) -> None:

@@ -38,15 +38,15 @@ def test_these_are_the_lists() -> None:
 async def test_every_list_is_filtered_sorted_and_paged_alike(dash: Dash, path: str) -> None:
     name = "router" if path.endswith("routers") else "name"
     answer = await dash.get(f"{path}?sort=-{name}")
-    found = [row[name] for row in await answer.json()]
-    assert len(found) >= 2
-    assert found == sorted(found, reverse=True)
-    assert answer.headers["X-Total-Count"] == str(len(found))
+    values = [row[name] for row in await answer.json()]
+    assert len(values) >= 2
+    assert values == sorted(values, reverse=True)
+    assert answer.headers["X-Total-Count"] == str(len(values))
     answer = await dash.get(f"{path}?sort={name}&offset=1&limit=1")
-    assert [row[name] for row in await answer.json()] == sorted(found)[1:2]
-    assert answer.headers["X-Total-Count"] == str(len(found))
-    answer = await dash.get(f"{path}?q={found[0].upper()}")
-    assert {row[name] for row in await answer.json()} == {found[0]}
+    assert [row[name] for row in await answer.json()] == sorted(values)[1:2]
+    assert answer.headers["X-Total-Count"] == str(len(values))
+    answer = await dash.get(f"{path}?q={values[0].upper()}")
+    assert {row[name] for row in await answer.json()} == {values[0]}
     problem = await (await dash.get(f"{path}?sort=colour")).json()
     assert problem["status"] == 422
     assert "'colour' is not a column; the columns are" in problem["detail"]

@@ -27,20 +27,20 @@ async def test_what_is_told(make_dash: Make) -> None:
     cluster.processes[5] = process(
         "mail.2", "2.2", state="backoff", restarts=2, uptime_s=None, cpu_percent=None
     )
-    found = await values(await make_dash(cluster))
-    assert found["luabus_cluster_healthy", ()] == 0
-    assert found["luabus_routers_consistent", ()] == 1
-    assert found["luabus_router_up", (("router", "router.1"),)] == 1
-    assert found["luabus_router_messages_received_total", (("router", "router.2"),)] == 10
-    assert found["luabus_router_undeliverable_total", (("reason", "no route"), ("router", "router.1"))] == 3
-    assert found["luabus_group_vacant_slots", (("group", "mail"),)] == 1
-    assert found["luabus_group_has_master", (("group", "director"),)] == 1
+    metrics = await values(await make_dash(cluster))
+    assert metrics["luabus_cluster_healthy", ()] == 0
+    assert metrics["luabus_routers_consistent", ()] == 1
+    assert metrics["luabus_router_up", (("router", "router.1"),)] == 1
+    assert metrics["luabus_router_messages_received_total", (("router", "router.2"),)] == 10
+    assert metrics["luabus_router_undeliverable_total", (("reason", "no route"), ("router", "router.1"))] == 3
+    assert metrics["luabus_group_vacant_slots", (("group", "mail"),)] == 1
+    assert metrics["luabus_group_has_master", (("group", "director"),)] == 1
     labels = (("process", "mail.2"), ("service", "mail"))
-    assert found["luabus_process_restarts_total", labels] == 2
-    assert found["luabus_process_state", (*labels, ("state", "backoff"))] == 1
-    assert found["luabus_process_state", (*labels, ("state", "running"))] == 0
-    assert found["luabus_process_missing", labels] == 0
-    assert ("luabus_process_uptime_seconds", labels) not in found
+    assert metrics["luabus_process_restarts_total", labels] == 2
+    assert metrics["luabus_process_state", (*labels, ("state", "backoff"))] == 1
+    assert metrics["luabus_process_state", (*labels, ("state", "running"))] == 0
+    assert metrics["luabus_process_missing", labels] == 0
+    assert ("luabus_process_uptime_seconds", labels) not in metrics
 
 
 async def test_names_follow_the_conventions(dash: Dash) -> None:
@@ -52,9 +52,9 @@ async def test_names_follow_the_conventions(dash: Dash) -> None:
 
 
 async def test_a_router_that_is_away_is_down_and_its_totals_are_left_out(make_dash: Make) -> None:
-    found = await values(await make_dash(ScriptedCluster(up={"router.1": True, "router.2": False})))
-    assert found["luabus_router_up", (("router", "router.2"),)] == 0
-    assert ("luabus_router_messages_received_total", (("router", "router.2"),)) not in found
+    metrics = await values(await make_dash(ScriptedCluster(up={"router.1": True, "router.2": False})))
+    assert metrics["luabus_router_up", (("router", "router.2"),)] == 0
+    assert ("luabus_router_messages_received_total", (("router", "router.2"),)) not in metrics
 
 
 async def test_a_group_is_counted_at_the_answering_router_that_has_it_worst(make_dash: Make) -> None:
@@ -63,9 +63,9 @@ async def test_a_group_is_counted_at_the_answering_router_that_has_it_worst(make
     dash.cluster.up["router.1"] = False
     dash.cluster.tables["router.2"] = table("router.2", mail=(0, 0, 0), master=None)
     await dash.look()
-    found = await values(dash)
-    assert (found["luabus_group_vacant_slots", mail], found["luabus_group_members", mail]) == (3, 0)
-    assert found["luabus_group_has_master", director] == 0
+    metrics = await values(dash)
+    assert (metrics["luabus_group_vacant_slots", mail], metrics["luabus_group_members", mail]) == (3, 0)
+    assert metrics["luabus_group_has_master", director] == 0
 
 
 async def test_without_a_router_nothing_is_claimed_of_groups(make_dash: Make) -> None:
@@ -85,5 +85,5 @@ async def test_openmetrics_for_who_asks_for_it(dash: Dash) -> None:
 async def test_a_service_that_ended_though_it_is_meant_to_be_up_is_missing(make_dash: Make) -> None:
     cluster = ScriptedCluster()
     cluster.processes[5] = process("mail.2", "2.2", state="exited", kind="service", wanted=True, pid=None)
-    found = await values(await make_dash(cluster))
-    assert found["luabus_process_missing", (("process", "mail.2"), ("service", "mail"))] == 1
+    metrics = await values(await make_dash(cluster))
+    assert metrics["luabus_process_missing", (("process", "mail.2"), ("service", "mail"))] == 1

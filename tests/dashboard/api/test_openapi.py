@@ -25,12 +25,12 @@ async def test_it_is_served_to_everybody(dash: Dash) -> None:
 
 
 def test_every_endpoint_is_in_it_and_every_reference_leads_somewhere() -> None:
-    made = document()
-    for one in TABLE:
-        assert one.method.lower() in made["paths"][one.path]
-    for reference in references(made):
-        assert reference.removeprefix("#/components/schemas/") in made["components"]["schemas"], reference
-    assert json.loads(json.dumps(made)) == made
+    whole = document()
+    for endpoint in TABLE:
+        assert endpoint.method.lower() in whole["paths"][endpoint.path]
+    for reference in references(whole):
+        assert reference.removeprefix("#/components/schemas/") in whole["components"]["schemas"], reference
+    assert json.loads(json.dumps(whole)) == whole
 
 
 def test_operations_have_names_of_their_own() -> None:

@@ -23,16 +23,16 @@ SECRET = "a secret of this test"
 @contextlib.asynccontextmanager
 async def control_channel(file: Path) -> AsyncIterator[list[tuple[Any, ...]]]:
     """What the launcher's end of the control channel is: an authenticated stream with RPC methods; yields what was asked."""
-    asked: list[tuple[Any, ...]] = []
+    requests: list[tuple[Any, ...]] = []
     manager = luabus.create_socket_mgr(8, secret=SECRET)
     api = luabus.Dispatcher()
 
     def processes() -> list[dict[str, Any]]:
-        asked.append(("processes",))
+        requests.append(("processes",))
         return [{"name": "mail.1", "service": "mail", "service_id": "2.1", "state": "running"}]
 
     def kill(name: str, signal: str, who: dict[str, str]) -> dict[str, Any]:
-        asked.append(("kill", name, signal, who))
+        requests.append(("kill", name, signal, who))
         if name != "mail.1":
             raise Refused(f"{name} has no process")
         return {"ok": True}
@@ -53,7 +53,7 @@ async def control_channel(file: Path) -> AsyncIterator[list[tuple[Any, ...]]]:
     written = json.dumps({"pid": os.getpid(), "host": "127.0.0.1", "port": listener.port})
     await asyncio.to_thread(file.write_text, written)
     try:
-        yield asked
+        yield requests
     finally:
         await manager.close()
         await api.close()
@@ -62,10 +62,12 @@ async def control_channel(file: Path) -> AsyncIterator[list[tuple[Any, ...]]]:
 @pytest.fixture
 async def routers() -> AsyncIterator[list[luabus.Router]]:
     async with contextlib.AsyncExitStack() as stack:
-        made = [luabus.Router(f"router.{n}", port=0, secret=SECRET, slots={"mail": (2, 2)}) for n in (1, 2)]
-        for router in made:
+        routers = [
+            luabus.Router(f"router.{n}", port=0, secret=SECRET, slots={"mail": (2, 2)}) for n in (1, 2)
+        ]
+        for router in routers:
             await stack.enter_async_context(router)
-        yield made
+        yield routers
 
 
 def environ(routers: list[luabus.Router], tmp_path: Path) -> dict[str, str]:
@@ -166,13 +168,13 @@ async def test_the_launcher_answers_and_refuses_in_its_own_words(
     routers: list[luabus.Router], tmp_path: Path
 ) -> None:
     source = ClusterSource(environ(routers, tmp_path))
-    async with control_channel(tmp_path / "control.json") as asked:
+    async with control_channel(tmp_path / "control.json") as requests:
         assert [row["name"] for row in await source.ask("processes")] == ["mail.1"]
         assert await source.tell("kill", "mail.1", "SIGKILL", {"by": "admin"}) == {"ok": True}
         with pytest.raises(Refused, match=r"mail\.2 has no process"):
             await source.tell("kill", "mail.2", "SIGKILL", {})
         assert len(await source.ask("logs", ["mail.1"], 5000)) == 5000
-        assert ("kill", "mail.1", "SIGKILL", {"by": "admin"}) in asked
+        assert ("kill", "mail.1", "SIGKILL", {"by": "admin"}) in requests
     await source.stop()
 
 
@@ -183,9 +185,9 @@ async def test_a_launcher_that_was_started_anew_is_found(
     with pytest.raises(NotConnected, match="no launcher runs"):
         await source.ask("processes")
     for _ in range(2):
-        async with control_channel(tmp_path / "control.json") as asked:
+        async with control_channel(tmp_path / "control.json") as requests:
             await source.ask("processes")
-            assert asked == [("processes",)]
+            assert requests == [("processes",)]
     with pytest.raises(LuabusError):
         await source.ask("processes")
     (tmp_path / "control.json").write_text("{")

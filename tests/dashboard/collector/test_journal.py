@@ -37,21 +37,21 @@ def test_an_event_is_read_in_every_language_also_after_a_restart(tmp_path: Path)
                    outcome=Message("word.refused"), why="not today {x}")  # fmt: skip
     journal.add("stop", "mail.1", refused)
     journal.add("state", "mail.1", "mail.1 running → {exited}")
-    for told in (journal, Journal(path, Clock())):
-        own, foreign = told.find()
+    for opened in (journal, Journal(path, Clock())):
+        own, foreign = opened.find()
         assert own.text == own.to("en") == "stop mail.1: refused: not today {x}"
         assert own.to("zh") == "停止 mail.1：被拒绝：not today {x}"
         assert foreign.to("zh") == foreign.text
         assert "said" not in own.model_dump()  # the API keeps the English text
-        assert told.find(q="被拒绝", language="zh") == told.find(q="refused", language="zh") == [own]
-        assert told.find(q="被拒绝") == []
+        assert opened.find(q="被拒绝", language="zh") == opened.find(q="refused", language="zh") == [own]
+        assert opened.find(q="被拒绝") == []
 
 
 def test_lines_of_before_there_were_languages_are_read(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     line = {"seq": 1, "at": "2027-01-15T08:00:00.000Z", "kind": "router", "text": "router.1 answers again"}
     broken = line | {"seq": 2, "said": {"template": "{name", "values": 5}}
-    path.write_text("".join(json.dumps(one) + "\n" for one in (line, broken)))
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in (line, broken)))
     assert [event.to("zh") for event in Journal(path, Clock()).find()] == ["router.1 answers again"] * 2
 
 
@@ -94,11 +94,11 @@ def test_a_number_that_was_given_out_is_never_given_out_again(tmp_path: Path) ->
     assert Journal(path, Clock()).next == 4
 
 
-@pytest.mark.parametrize("said", ["", "x", "-4", "9" * 30, "\u0663"])
-def test_a_last_number_that_is_none_does_no_harm(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("content", ["", "x", "-4", "9" * 30, "\u0663"])
+def test_a_last_number_that_is_none_does_no_harm(tmp_path: Path, content: str) -> None:
     path = tmp_path / "events.jsonl"
     Journal(path, Clock()).add("kill", "mail.1", "gone")
-    path.with_suffix(".last").write_text(said, "utf-8")
+    path.with_suffix(".last").write_text(content, "utf-8")
     assert Journal(path, Clock()).next == 2
 
 

@@ -46,12 +46,12 @@ async def method_cache(cluster: Counting, clock: Clock) -> MethodCache:
 async def test_one_question_serves_all_for_a_while(
     method_cache: MethodCache, cluster: Counting, clock: Clock
 ) -> None:
-    told = await asyncio.gather(*(method_cache.of(MAIL) for _ in range(50)))
-    assert set(told[0].answers) == {"2.1", "2.2", "2.3"}
-    assert await method_cache.of(MAIL) is told[-1]
+    answers = await asyncio.gather(*(method_cache.of(MAIL) for _ in range(50)))
+    assert set(answers[0].answers) == {"2.1", "2.2", "2.3"}
+    assert await method_cache.of(MAIL) is answers[-1]
     assert cluster.questions == 1
     clock.at += KEPT_S
-    assert (await method_cache.of(MAIL)).number > told[0].number
+    assert (await method_cache.of(MAIL)).number > answers[0].number
     assert cluster.questions == 2
 
 
@@ -89,8 +89,8 @@ async def test_what_was_known_stays_while_the_group_cannot_be_asked(
     clock.at += KEPT_S
     cluster.fails = NoRoute("nobody is there")
     for _ in range(3):
-        told = await method_cache.of(MAIL)
-        assert (told.answers, str(told.error)) == (known.answers, "nobody is there")
+        later = await method_cache.of(MAIL)
+        assert (later.answers, str(later.error)) == (known.answers, "nobody is there")
     assert cluster.questions == 2
 
 

@@ -31,9 +31,9 @@ def test_a_look_soon_after_another_shows_the_rates_that_were() -> None:
 def test_a_new_connection_or_a_counter_that_went_back_has_no_rate() -> None:
     rates = ConnectionRates()
     rates.of([row(10.0, messages_in=100)])
-    found = rates.of([row(11.0, messages_in=50), row(0.1, token=2, messages_in=5)])
-    assert [one.rate_in for one in found] == [0.0, 0.0]
-    found = rates.of(
+    rows = rates.of([row(11.0, messages_in=50), row(0.1, token=2, messages_in=5)])
+    assert [rated.rate_in for rated in rows] == [0.0, 0.0]
+    rows = rates.of(
         [row(0.2, messages_in=60)]
     )  # another connection with the same token, at a router that began anew
-    assert [one.rate_in for one in found] == [0.0]
+    assert [rated.rate_in for rated in rows] == [0.0]

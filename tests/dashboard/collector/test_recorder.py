@@ -9,7 +9,7 @@ from luabus.messages import Message
 from tests.dashboard.cluster import Clock, ScriptedCluster
 
 
-def told(number: int, text: str, at: float, name: str = "mail.1", **more: Any) -> dict[str, Any]:
+def launcher_event(number: int, text: str, at: float, name: str = "mail.1", **more: Any) -> dict[str, Any]:
     message = Message("text", text=f"{name} {text}").as_map()
     event = {"id": number, "at": at, "kind": "state", "name": name, "message": message, "by": "", "from": ""}
     return event | more
@@ -24,13 +24,18 @@ def set_up(cluster: ScriptedCluster, journal: Journal) -> Poller:
 async def test_what_the_launcher_says_is_written_down_once() -> None:
     journal = Journal(None, Clock())
     cluster = ScriptedCluster(
-        events=[told(1, "started", 10.0), told(2, "running → failed", 11.0, state="failed")]
+        events=[
+            launcher_event(1, "started", 10.0),
+            launcher_event(2, "running → failed", 11.0, state="failed"),
+        ]
     )
     poller = set_up(cluster, journal)
     await poller.poll()
     await poller.poll()
     cluster.events.append(
-        told(3, "kill with SIGKILL", 12.0, by="admin by session (dashboard)", **{"from": "127.0.0.1"})
+        launcher_event(
+            3, "kill with SIGKILL", 12.0, by="admin by session (dashboard)", **{"from": "127.0.0.1"}
+        )
     )
     await poller.poll()
     events = journal.find()
@@ -46,19 +51,19 @@ async def test_what_the_launcher_says_is_written_down_once() -> None:
 
 async def test_a_dashboard_that_was_started_anew_writes_nothing_twice() -> None:
     journal = Journal(None, Clock())
-    cluster = ScriptedCluster(events=[told(1, "started", 10.0)])
+    cluster = ScriptedCluster(events=[launcher_event(1, "started", 10.0)])
     await set_up(cluster, journal).poll()
-    cluster.events.append(told(2, "running", 11.0))
+    cluster.events.append(launcher_event(2, "running", 11.0))
     await set_up(cluster, journal).poll()
     assert [e.text for e in journal.find()] == ["mail.1 started", "mail.1 running"]
 
 
 async def test_another_launcher_counts_from_one_again() -> None:
     journal = Journal(None, Clock())
-    cluster = ScriptedCluster(events=[told(n, f"event {n}", 10.0 + n) for n in range(1, 6)])
+    cluster = ScriptedCluster(events=[launcher_event(n, f"event {n}", 10.0 + n) for n in range(1, 6)])
     poller = set_up(cluster, journal)
     await poller.poll()
-    cluster.pid, cluster.events = 2, [told(1, "started anew", 50.0)]
+    cluster.pid, cluster.events = 2, [launcher_event(1, "started anew", 50.0)]
     await poller.poll()
     await poller.poll()
     assert [e.text for e in journal.find()][-1] == "mail.1 started anew"
@@ -87,14 +92,14 @@ async def test_the_cause_is_written_before_its_effect() -> None:
     await poller.poll()
     # In one look: router.2 is killed and started anew, and while the routers answer the launcher writes on.
     began = clock.at
-    cluster.events += [told(1, "kill with SIGKILL", began + 0.2, name="router.2", kind="verb")]
+    cluster.events += [launcher_event(1, "kill with SIGKILL", began + 0.2, name="router.2", kind="verb")]
     cluster.up["router.2"] = False
-    asked = cluster.routes
+    read_routes = cluster.routes
 
     async def routes() -> Any:
-        cluster.events.append(told(2, "ended by SIGKILL", began + 0.3, name="router.2"))
-        cluster.events.append(told(3, "is started anew", began + 1.5, name="router.2"))
-        return await asked()
+        cluster.events.append(launcher_event(2, "ended by SIGKILL", began + 0.3, name="router.2"))
+        cluster.events.append(launcher_event(3, "is started anew", began + 1.5, name="router.2"))
+        return await read_routes()
 
     cluster.routes = routes  # type: ignore[method-assign]
     clock.at += 1
@@ -111,7 +116,7 @@ async def test_the_cause_is_written_before_its_effect() -> None:
 
 async def test_an_event_that_is_not_understood_is_left_out() -> None:
     journal = Journal(None, Clock())
-    cluster = ScriptedCluster(events=[told(1, "fine", 1.0)])
+    cluster = ScriptedCluster(events=[launcher_event(1, "fine", 1.0)])
     poller = set_up(cluster, journal)
     cluster.events.append({"id": 2, "at": "long ago", "state": None})
     await poller.poll()

@@ -16,14 +16,21 @@ async def test_nothing_happens_between_equal_looks() -> None:
 async def test_routers_come_and_go() -> None:
     cluster = ScriptedCluster()
     poller = await looked(cluster)
-    both = poller.snapshot
+    both_routers = poller.snapshot
     cluster.up["router.2"] = False
-    one = await poller.poll()
-    assert [(d.text, d.level) for d in between(both, one)] == [("router.2 does not answer", "warn")]
+    one_router = await poller.poll()
+    assert [(d.text, d.level) for d in between(both_routers, one_router)] == [
+        ("router.2 does not answer", "warn")
+    ]
     cluster.up["router.1"] = False
-    none = await poller.poll()
-    assert [(d.text, d.level) for d in between(one, none)] == [("router.1 does not answer", "bad")]
-    assert [d.text for d in between(none, both)] == ["router.1 answers again", "router.2 answers again"]
+    no_router = await poller.poll()
+    assert [(d.text, d.level) for d in between(one_router, no_router)] == [
+        ("router.1 does not answer", "bad")
+    ]
+    assert [d.text for d in between(no_router, both_routers)] == [
+        "router.1 answers again",
+        "router.2 answers again",
+    ]
 
 
 async def test_a_master_changes_is_lost_and_found() -> None:
@@ -53,13 +60,13 @@ async def test_an_alarm_of_both_routers_is_one_event() -> None:
     old = (await looked(ScriptedCluster())).snapshot
     text = "router.1 and router.2 have different tables for group mail"
     alarm = Alarm(kind="tables differ", text=text, since=5.0)
-    one, two = (replace(r, stats=RouterStats(router=r.name, alarms=(alarm,))) for r in old.routers)
-    first, both = replace(old, routers=(one, old.routers[1])), replace(old, routers=(one, two))
-    told = [
-        d for before, after in ((old, first), (first, both), (both, both)) for d in between(before, after)
-    ]
-    assert [(d.text, d.level) for d in told] == [(text, "warn")]
-    assert [(d.text, d.level) for d in between(old, both)] == [(text, "warn")]
+    first, second = (replace(r, stats=RouterStats(router=r.name, alarms=(alarm,))) for r in old.routers)
+    at_one = replace(old, routers=(first, old.routers[1]))
+    at_both = replace(old, routers=(first, second))
+    steps = ((old, at_one), (at_one, at_both), (at_both, at_both))
+    events = [event for before, after in steps for event in between(before, after)]
+    assert [(d.text, d.level) for d in events] == [(text, "warn")]
+    assert [(d.text, d.level) for d in between(old, at_both)] == [(text, "warn")]
 
 
 async def test_the_launcher_is_lost_and_found() -> None:

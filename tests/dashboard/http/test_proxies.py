@@ -16,7 +16,7 @@ TRUSTED = networks(["127.0.0.1", "::1", "10.0.0.0/8"])
 
 
 @pytest.mark.parametrize(
-    ("remote", "said", "found"),
+    ("remote", "forwarded", "client"),
     [
         ("192.0.2.9", ["203.0.113.1"], "192.0.2.9"),  # a stranger says what it likes
         ("127.0.0.1", [], "127.0.0.1"),
@@ -34,9 +34,9 @@ TRUSTED = networks(["127.0.0.1", "::1", "10.0.0.0/8"])
     ],
 )  # fmt: skip
 def test_from_where_is_the_last_hop_that_is_no_trusted_proxy(
-    remote: str | None, said: list[str], found: str
+    remote: str | None, forwarded: list[str], client: str
 ) -> None:
-    assert client_address(remote, said, TRUSTED) == found
+    assert client_address(remote, forwarded, TRUSTED) == client
 
 
 def test_nobody_is_trusted_unless_it_is_said() -> None:

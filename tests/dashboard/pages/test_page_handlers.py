@@ -51,7 +51,7 @@ async def test_with_everything_dead_no_page_is_blank(make_dash: Make, path: str)
 
 async def test_with_nothing_ever_known_no_page_is_blank_either(make_dash: Make) -> None:
     dash = await make_dash(ScriptedCluster(up={"router.1": False}, launcher=False))
-    for path in [one for one in PATHS if not one.startswith("/processes/")]:
+    for path in [path for path in PATHS if not path.startswith("/processes/")]:
         assert "connection refused" in await page(dash, path), path
 
 
@@ -61,7 +61,7 @@ async def test_a_cluster_without_services_has_every_page(make_dash: Make) -> Non
         up={"router.1": True}, tables={"router.1": empty}, processes=[process("router.1", "0.1")]
     )
     dash = await make_dash(cluster)
-    for path in [one for one in PATHS if not one.startswith("/processes/")]:
+    for path in [path for path in PATHS if not path.startswith("/processes/")]:
         assert "<h1" in await page(dash, path), path
 
 
@@ -156,11 +156,11 @@ async def test_of_routers_that_do_not_answer_nothing_is_said_to_agree(dash: Dash
 
 async def test_fifty_pages_cost_one_rendering(dash: Dash, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await page(dash, "/connections")
-    asked = dash.cluster.asked
+    requests = dash.cluster.route_requests
     monkeypatch.setattr("dashboard.pages.templating.environment", lambda: pytest.fail("rendered again"))
     for _ in range(50):
         assert await page(dash, "/connections") == first
-    assert dash.cluster.asked == asked
+    assert dash.cluster.route_requests == requests
 
 
 async def test_ten_thousand_connections_are_shown_by_the_page(make_dash: Make) -> None:
@@ -191,11 +191,11 @@ async def test_the_page_comes_in_the_chosen_theme(dash: Dash) -> None:
 
 
 async def test_a_page_shows_what_is_known_and_waits_for_no_router(dash: Dash) -> None:
-    asked = dash.cluster.asked
+    requests = dash.cluster.route_requests
     dash.context.poller._polled -= UNWATCHED_S  # as long ago as it can be
     for path in ("/", "/connections", "/processes"):
         await page(dash, path)
-    assert dash.cluster.asked == asked
+    assert dash.cluster.route_requests == requests
 
 
 async def test_the_page_speaks_the_browsers_language(dash: Dash) -> None:
@@ -287,11 +287,11 @@ async def test_fifty_followers_cost_the_routers_one_look(dash: Dash) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(dash.context.poller.watching())
-        asked, polls = dash.cluster.asked, dash.context.poller.polls
+        requests, polls = dash.cluster.route_requests, dash.context.poller.polls
         await asyncio.gather(
             *(page(dash, path) for path in ["/", "/routes", "/connections", "/processes"] * 12)
         )
-        assert dash.cluster.asked - asked == dash.context.poller.polls - polls <= 2
+        assert dash.cluster.route_requests - requests == dash.context.poller.polls - polls <= 2
 
 
 async def test_ten_thousand_rows_are_filtered_sorted_and_shown_in_a_blink(make_dash: Make) -> None:
@@ -313,8 +313,8 @@ async def test_a_long_name_keeps_its_number_and_its_title_says_it_whole(dash: Da
 
 async def test_only_slots_that_keys_go_to_count_as_hash_slots(dash: Dash) -> None:
     """A group that is reached at random has slots as well, and which of them are held changes nothing."""
-    for one in dash.cluster.tables.values():
-        director = one["groups"][0]
+    for tables in dash.cluster.tables.values():
+        director = tables["groups"][0]
         director["mode"] = "random"
         for number, held in enumerate(director["slots"]):
             held["slot"] = number

@@ -11,25 +11,27 @@ from dashboard.views.api_reference import by_tag, example
 
 
 def test_every_operation_is_shown_once() -> None:
-    shown = [(one.method, one.path) for _, operations in by_tag(document()) for one in operations]
-    assert sorted(shown) == sorted((one.method, one.path) for one in TABLE)
+    shown = [
+        (operation.method, operation.path) for _, operations in by_tag(document()) for operation in operations
+    ]
+    assert sorted(shown) == sorted((operation.method, operation.path) for operation in TABLE)
 
 
 def test_every_example_body_is_accepted_by_its_model() -> None:
-    bodies = {one.path: one.body for one in TABLE if one.body is not None}
+    bodies = {operation.path: operation.body for operation in TABLE if operation.body is not None}
     for _, operations in by_tag(document()):
-        for one in operations:
-            if one.body:
-                TypeAdapter(bodies[one.path]).validate_python(json.loads(one.body))
+        for operation in operations:
+            if operation.body:
+                TypeAdapter(bodies[operation.path]).validate_python(json.loads(operation.body))
 
 
 def test_what_changes_something_begins_as_a_preview() -> None:
-    operations = {one.id: one for _, listed in by_tag(document()) for one in listed}
+    operations = {operation.id: operation for _, listed in by_tag(document()) for operation in listed}
     (preview,) = operations["kill"].parameters
     assert (preview.name, preview.preset, preview.options) == ("preview", "true", ("true", "false"))
     assert operations["kill"].role == "operator"
     assert operations["stream"].stream
-    kinds = next(one for one in operations["series"].parameters if one.name == "kind")
+    kinds = next(parameter for parameter in operations["series"].parameters if parameter.name == "kind")
     assert "messages" in kinds.options
 
 

@@ -7,7 +7,7 @@ from dashboard.views.formatting import percentile_ms
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "text"),
     [
         (None, "–"),
         (0, "0 B"),
@@ -17,30 +17,30 @@ from dashboard.views.formatting import percentile_ms
         (3 << 40, "3.0 TiB"),
     ],
 )
-def test_size(given: float | None, said: str) -> None:
-    assert formatting.size(given) == said
+def test_size(given: float | None, text: str) -> None:
+    assert formatting.size(given) == text
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "text"),
     [
         (None, "–"), (0, "0 s"), (0.4, "< 1 s"), (59.9, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"),
         (90_000, "1 d 1 h"), (-3, "0 s"),
     ],
 )  # fmt: skip
-def test_duration(given: float | None, said: str) -> None:
-    assert formatting.duration(given) == said
+def test_duration(given: float | None, text: str) -> None:
+    assert formatting.duration(given) == text
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "text"),
     [
         (None, "–"), (0.0, "0/s"), (0.5, "0.5/s"), (2.96, "3/s"), (42.4, "42/s"), (999, "999/s"), (1500, "1.5 k/s"),
         (250_000, "250 k/s"), (2.6e6, "2.6 M/s"),
     ],
 )  # fmt: skip
-def test_rate(given: float | None, said: str) -> None:
-    assert formatting.rate(given) == said
+def test_rate(given: float | None, text: str) -> None:
+    assert formatting.rate(given) == text
 
 
 def test_percent_and_milliseconds() -> None:

@@ -10,17 +10,17 @@ def row(name: str, token: int = 1, router: str = "router.1", **more: object) -> 
 
 
 def test_filter_takes_rows_with_every_word_whatever_the_case() -> None:
-    found = list_query.select(
+    page = list_query.select(
         [row("mail.1"), row("mail.2", router="router.2"), row("gate.1")], "MAIL router.2"
     )
-    assert [one.name for one in found.rows] == ["mail.2"]
-    assert found.total == 1
+    assert [row.name for row in page.rows] == ["mail.2"]
+    assert page.total == 1
 
 
 def test_sort_both_ways_with_nulls_last() -> None:
     given = [row("a", rtt_ms=2.0), row("b", rtt_ms=None), row("c", rtt_ms=1.0)]
-    assert [one.name for one in list_query.select(given, sort="rtt_ms").rows] == ["c", "a", "b"]
-    assert [one.name for one in list_query.select(given, sort="-rtt_ms").rows] == ["a", "c", "b"]
+    assert [row.name for row in list_query.select(given, sort="rtt_ms").rows] == ["c", "a", "b"]
+    assert [row.name for row in list_query.select(given, sort="-rtt_ms").rows] == ["a", "c", "b"]
 
 
 def test_pages() -> None:
@@ -42,7 +42,7 @@ def test_the_preferred_router_is_the_one_sent_through() -> None:
 
 def test_processes_by_service_keep_their_order() -> None:
     given = [Process.read(process(name, None)) for name in ("mail.1", "gate.1", "mail.2")]
-    assert [(name, [p.name for p in found]) for name, found in list_query.by_service(given)] == [
+    assert [(name, [p.name for p in members]) for name, members in list_query.by_service(given)] == [
         ("mail", ["mail.1", "mail.2"]),
         ("gate", ["gate.1"]),
     ]

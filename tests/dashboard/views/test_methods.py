@@ -19,10 +19,10 @@ def test_instances_are_merged_and_the_silent_named() -> None:
         "2.2": [method("stats", calls=5), method("new", signature="(a: 'str' = 'x') -> 'None'")],
         "2.3": RequestTimeout("no answer in time"),
     }
-    told = merge(MAIL, answers)
-    assert told.silent == {"mail.3": "no answer in time"}
-    assert [(one.name, one.calls) for one in told.methods] == [("new", 3), ("stats", 8)]
-    assert told.methods[0].signature == "(a: str = 'x') -> None"
+    merged = merge(MAIL, answers)
+    assert merged.silent == {"mail.3": "no answer in time"}
+    assert [(method.name, method.calls) for method in merged.methods] == [("new", 3), ("stats", 8)]
+    assert merged.methods[0].signature == "(a: str = 'x') -> None"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ async def test_routers_that_hold_the_same_agree_whatever_their_tokens() -> None:
     cluster = ScriptedCluster(
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(4, 5, 6))}
     )
-    found = routing_tables.routes(await snapshot_of(cluster))
-    assert found.consistent
-    assert [(r.router, r.connected, r.age_s) for r in found.routers] == [
+    answer = routing_tables.routes(await snapshot_of(cluster))
+    assert answer.consistent
+    assert [(r.router, r.connected, r.age_s) for r in answer.routers] == [
         ("router.1", True, 0.0),
         ("router.2", True, 0.0),
     ]
@@ -62,9 +62,9 @@ async def test_each_router_says_where_a_key_goes() -> None:
     cluster = ScriptedCluster(
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(4, 0, 6))}
     )
-    found = routing_tables.key_places(await snapshot_of(cluster), 2, "x", 1)
-    assert not found.agree
-    assert [(p.router, p.slot, p.name, p.owner, p.moved) for p in found.routers] == [
+    answer = routing_tables.key_places(await snapshot_of(cluster), 2, "x", 1)
+    assert not answer.agree
+    assert [(p.router, p.slot, p.name, p.owner, p.moved) for p in answer.routers] == [
         ("router.1", 1, "mail.2", "mail.2", False),
         ("router.2", 1, "mail.3", "mail.2", True),
     ]

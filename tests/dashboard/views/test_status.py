@@ -34,5 +34,5 @@ async def test_how_old_the_routes_are_is_told_while_no_router_answers() -> None:
 
 
 async def test_why_no_router_ever_answered_is_told() -> None:
-    told = staleness(await snapshot_of(ScriptedCluster(up={"router.1": False})))
-    assert str(told) == "none has answered since this page's process began (connection refused)"
+    text = staleness(await snapshot_of(ScriptedCluster(up={"router.1": False})))
+    assert str(text) == "none has answered since this page's process began (connection refused)"

@@ -66,7 +66,7 @@ async def test_in_a_big_group_the_sick_stay_visible() -> None:
     assert GROUPS["mail"] == 2
     (card,) = topology.draw(await snapshot_of(cluster)).groups
     assert (len(card.instances), card.hidden) == (MOST_ROWS, 42)
-    assert "mail.40" in [one.name for one in card.instances]
+    assert "mail.40" in [node.name for node in card.instances]
 
 
 async def test_without_routers_there_are_no_lines_and_no_rates() -> None:
@@ -85,8 +85,8 @@ LONG = "a-service-whose-name-was-given-by-someone-with-much-to-say"
 @pytest.mark.parametrize("shape", [WIDE, NARROW])
 async def test_long_names_stay_inside_their_boxes_and_keep_their_numbers(shape: Shape) -> None:
     cluster = ScriptedCluster()
-    for one in cluster.tables.values():
-        group = one["groups"][1]
+    for tables in cluster.tables.values():
+        group = tables["groups"][1]
         group["name"] = LONG
         for number, held in enumerate(group["slots"], 1):
             held["name"] = f"{LONG}.{number}"
@@ -118,4 +118,6 @@ async def test_a_failed_program_without_a_group_is_drawn() -> None:
     cards = topology.draw(await snapshot_of(cluster)).groups
     (alone,) = [card for card in cards if not card.name]
     assert alone.level == "warn"
-    assert [(one.name, one.state, one.level) for one in alone.instances] == [("import.1", "failed", "warn")]
+    assert [(node.name, node.state, node.level) for node in alone.instances] == [
+        ("import.1", "failed", "warn")
+    ]
