@@ -93,7 +93,7 @@ class Operations:
         )
         self._resolve("pause", names, who)
         for instance in running:
-            instance.pause(number, str(_by(who)))
+            _deliver(instance, partial(instance.pause, number, str(_by(who))))
         return self._report([instance.name for instance in running])
 
     async def resume(self, names: Names, who: Who, wait: bool = True) -> Report:
@@ -101,7 +101,7 @@ class Operations:
         paused = self._processes_that(lambda one: one.paused, names, "refusal.nothing-to-resume")
         self._resolve("resume", names, who)
         for instance in paused:
-            instance.signal(_signal("SIGCONT"))
+            _deliver(instance, partial(instance.signal, _signal("SIGCONT")))
         return self._report([instance.name for instance in paused])
 
     async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
@@ -119,14 +119,7 @@ class Operations:
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
-            try:
-                instance.signal(number)
-            except ProcessLookupError:
-                continue  # it ended by itself just now
-            except PermissionError:
-                raise Refused.coded(
-                    Message("refusal.runs-as-another-user", name=instance.name, pid=instance.pid)
-                ) from None
+            _deliver(instance, partial(instance.signal, number))
         if wait and signal_name(number) in ENDING:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DEATH_S):
@@ -303,6 +296,17 @@ class Operations:
 
 def _is_over(run: ProcessRun) -> bool:
     return not run.alive
+
+
+def _deliver(instance: Instance, send: Callable[[], None]) -> None:
+    """Sends a signal; one that just ended by itself needs none. Raises `Refused` for another user's process."""
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            send()
+    except PermissionError:
+        raise Refused.coded(
+            Message("refusal.runs-as-another-user", name=instance.name, pid=instance.pid)
+        ) from None
 
 
 def _signal(signal: str | int) -> int:

@@ -282,9 +282,9 @@ def test_one_that_is_never_ready_fails_the_start_when_it_is_given_up(cluster: Cl
 @pytest.mark.parametrize("detach", [["-d"], []])
 def test_nobody_waits_longer_than_the_timeout(cluster: ClusterRun, detach: list[str]) -> None:
     cluster.write({"shy": SHY})
-    up = cluster("up", *detach, "--timeout", "1")
+    up = cluster("up", *detach, "--timeout", "5")
     assert up.code == 1
-    assert "not ready after 1 s: shy.1 is starting: not ready yet" in up.err + up.out
+    assert "not ready after 5 s: shy.1 is starting: not ready yet" in up.err + up.out
     assert "almost" in up.err + up.out
 
 
