@@ -78,7 +78,7 @@ function forget(number, wanted) {
 }
 
 function label() {
-  pause.textContent = !paused ? say("ui.pause") : unseen ? `${say("ui.go-on")} (+${unseen})` : say("ui.go-on");
+  pause.textContent = !paused ? say("ui.pause-log") : unseen ? `${say("ui.go-on")} (+${unseen})` : say("ui.go-on");
   pause.setAttribute("aria-pressed", String(paused));
 }
 

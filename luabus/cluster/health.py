@@ -189,7 +189,7 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         text = _held(process, name)
     elif process.state == "failed":
         level = "bad" if process.essential else "warn"
-        why = exit_text(process.exit)
+        why = process.reason if process.detail else exit_text(process.exit)
         text = (
             Message("health.has-failed-name-why", name=name, why=why)
             if why

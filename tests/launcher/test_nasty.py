@@ -148,7 +148,7 @@ def test_a_crasher_is_given_up_with_its_last_words(cluster: ClusterRun) -> None:
     assert "3 crashes within 60 s" in row["detail"]
     status = cluster("status")
     assert status.code == 1
-    assert "crash.1 is failed: exit code 7; given up" in status.out
+    assert "crash.1 has failed: exit code 7; given up" in status.out
 
 
 def test_a_slow_crasher_is_given_up_too(cluster: ClusterRun) -> None:

@@ -33,14 +33,14 @@ def test_twelve_pages_of_one_browser_all_load_and_all_hear_of_changes(
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
     for number, one in enumerate(pages):
         if paths[number % len(paths)] == "/":
-            expect(one.locator("h1")).to_contain_text("1 of 3 slots vacant")
+            expect(one.locator("h1")).to_contain_text("mail.3 runs, but is not ready")
         else:
-            expect(one.locator("#health")).to_contain_text("1 of 3 slots vacant")
+            expect(one.locator("#health")).to_contain_text("mail.3 runs, but is not ready")
     for one in pages[2::6]:
         expect(one.locator("#log")).to_contain_text("mail.3 registered by hand: token")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
     for one in pages:
-        expect(one.locator("main, #health").filter(has_text="vacant")).to_have_count(0)
+        expect(one.locator("main, #health").filter(has_text="not ready")).to_have_count(0)
     for one in pages:
         expect(one.locator("#live")).to_have_attribute("data-state", "live")
 
@@ -50,9 +50,9 @@ def test_a_browser_without_shared_workers_is_live_as_well(page: Page, cluster: L
     go(page, cluster, "/processes/router.1")
     expect(page.locator("#log")).to_contain_text("listens", ignore_case=True)
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
-    expect(page.locator("#health")).to_contain_text("1 of 3 slots vacant")
+    expect(page.locator("#health")).to_contain_text("mail.3 runs, but is not ready")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
-    expect(page.locator("#health")).not_to_contain_text("vacant")
+    expect(page.locator("#health")).not_to_contain_text("not ready")
 
 
 def test_what_styles_a_terminal_is_left_out_of_a_followed_log(page: Page, cluster: LiveCluster) -> None:
@@ -100,7 +100,7 @@ def test_a_dead_dashboard_is_said_at_once_and_a_new_one_found(page: Page, cluste
     assert dashboard_pid(cluster) != before
     # The new one counts its versions anew: what it tells is heard all the same.
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
-    expect(page.locator("h1")).to_contain_text("1 of 3 slots vacant")
+    expect(page.locator("h1")).to_contain_text("mail.3 runs, but is not ready")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
     expect(page.locator("h1")).to_contain_text("Healthy")
 

@@ -53,7 +53,7 @@ def test_a_log_is_followed_searched_and_paused(page: Page, cluster: LiveCluster)
     # Other tests register by hand as well: only lines that come after this one count.
     by_hand = log.get_by_text("mail.1 registered by hand: token")
     count = by_hand.count()
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     cluster.ask("/api/v1/register", {"service_id": "mail.1", "token": 0, "router": "router.1"})
     go_on = page.get_by_role("button", name="Go on")
     expect(go_on).to_contain_text("+")
