@@ -13,7 +13,10 @@ SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion"}
 
 
 def test_every_promised_verb_is_there() -> None:
-    promised = "up down status routes logs start stop restart pause resume kill scale reload check register promote call top token init"
+    promised = (
+        "up down status routes logs start stop restart pause resume kill scale reload check register promote call"
+        " top token init"
+    )
     assert {*VERBS} == {*promised.split(), "completion"}
 
 
