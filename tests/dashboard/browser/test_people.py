@@ -266,6 +266,7 @@ def test_the_keyboard_alone_is_enough(page: Page, cluster: LiveCluster) -> None:
     """From the door to a process that gets another signal than usual: nothing is clicked, and no script moves the keyboard."""
     leave(page)
     page.goto(f"{cluster.url}/login")
+    expect(page.get_by_label("Token")).to_be_focused()
     page.keyboard.type(cluster.token)
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
