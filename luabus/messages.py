@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 ENGLISH: Final = "en"
@@ -99,7 +99,7 @@ def known_codes(language: str) -> frozenset[str]:
 
 @cache
 def _english() -> Mapping[str, str]:
-    templates: Mapping[str, str] = json.loads((files("luabus") / "messages.en.json").read_text("utf-8"))
+    templates: Mapping[str, str] = json.loads(Path(__file__).with_name("messages.en.json").read_text("utf-8"))
     return templates
 
 
