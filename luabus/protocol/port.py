@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from luabus.ids import CLIENT_BASE
 from luabus.limits import DEFAULT_FRAME_LIMIT
+from luabus.protocol.principal import ADMIN, Principal
 
 LastError = str | bytes | tuple[str, int]
 """What went wrong: in words, as an ERROR frame that it answered with, or as the reason and route of what was lost. It is noted
@@ -16,12 +17,12 @@ class Port:
     `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
     frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
     credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
-    answer, `last_error`: what went wrong last for the one at the other end. Counters are totals.
+    answer, `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are totals.
     """
 
     __slots__ = (
         "bytes_in", "bytes_out", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding",
-        "reserved", "send_limit", "token", "undeliverable",
+        "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
@@ -33,6 +34,7 @@ class Port:
         self.out: list[bytes] = []
         self.outstanding: dict[int, Port | set[Port]] = {}
         self.undeliverable: dict[str, int] = {}
+        self.principal: Principal = ADMIN
         self.last_error: LastError | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
 
