@@ -17,7 +17,8 @@ class Port:
     `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
     frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
     credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
-    answer, `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are totals.
+    answer, `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
+    totals.
     """
 
     __slots__ = (
