@@ -11,7 +11,7 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, PeerLost
@@ -52,8 +52,8 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster` says
-    that and more, in their place. Raises `ConfigError` for slots of which two have one group, or out of range.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
+    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
@@ -104,18 +104,25 @@ class Router:
         self._announcer = Announcer(name, self.mgr, self._open_streams)
         self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
         self._registry = registry = Registry(
-            name, self.mgr, self._announcer, self._counters, steering, self._expect_heartbeats, lambda: self.draining
+            name,
+            self.mgr,
+            self._announcer,
+            self._counters,
+            steering,
+            self._expect_heartbeats,
+            lambda: self.draining,
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
             self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
-        for method in (
+        by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
-        ):  # fmt: skip
-            self.api.rpc(steering.admins_only(method), name=f"luabus.{method.__name__}")
-        steering.adopt(cluster or ClusterDocument(groups_of(slots or {}, "slots", least=2, most=2)))
+        )  # fmt: skip
+        for word in by_hand:
+            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
 

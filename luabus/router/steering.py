@@ -1,13 +1,13 @@
 """What is done by hand at a router, and who may: administrators, by the key that a connection proved.
 
-`configure` tells it the cluster's groups and permissions; `promote` and `ask` reach a service on its own stream, where it takes such
-words from routers alone.
+`configure` tells it the cluster's groups and permissions; `promote` and `ask` reach a service on its own stream, where it takes
+such words from routers alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from luabus.protocol.principal import Principal
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.routing.access import CLIENT_CLASS, class_of
-from luabus.routing.cluster_document import ClusterDocument
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from luabus.routing.ownership import Ownership
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
@@ -99,7 +99,11 @@ class Steering:
         label = target.named(self.groups.names)
         told = Message("refusal.may-not-join-as", caller=str(principal), name=label)
         return Forbidden.coded(
-            told, caller=str(principal), callee=label, method="luabus.join", allowed=[name for name in allowed if name]
+            told,
+            caller=str(principal),
+            callee=label,
+            method="luabus.join",
+            allowed=[name for name in allowed if name],
         )
 
     def _refused(self, error: Forbidden, frames: int) -> None:
@@ -110,9 +114,24 @@ class Steering:
 
     # --- what the cluster is ----------------------------------------------------------------------------------
 
+    def begin(self, cluster: ClusterDocument | None, slots: Mapping[str, GroupFacts]) -> None:
+        """What is known at the start: a document, or what somebody gave by hand. The slots of that are vacant ones to begin with,
+        which the group's first member may change; without slots it is a name to call the group by until somebody comes."""
+        if cluster is not None:
+            self.adopt(cluster)
+            return
+        table = self._mgr.switch.table
+        owned = {name: GroupFacts(facts.number) for name, facts in slots.items() if facts.slots}
+        self.groups.configure(ClusterDocument(owned))
+        for name, facts in slots.items():
+            if facts.slots:
+                table.configure_slots(facts.number, facts.slots)
+            else:
+                table.rename(facts.number, name, "")
+
     def configure(self, document: Any) -> None:
-        """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as the launcher writes it into the
-        file that routers read at their start. Raises `Refused` for one that cannot be: nothing is changed then."""
+        """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as in the file that routers read
+        at their start. Raises `Refused` for one that cannot be: nothing is changed then."""
         try:
             facts = ClusterDocument.of(document)
         except ConfigError as error:
@@ -137,27 +156,44 @@ class Steering:
     def tell_access(self, stream: Stream, service_id: int) -> None:
         """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
         way."""
-        access = self.groups.document.access
-        name = self.groups.names.get(service_id >> 16, "")
-        methods = {method: sorted(names) for method, names in access.methods.get(name, {}).items()}
-        told = {"methods": methods, "callers": self._named_clients() if methods else {}}
+        names = self.groups.names
+        rules = self.groups.document.access.methods.get(names.get(service_id >> 16, ""), {})
+        listed = frozenset[str]().union(*rules.values())
+        told = {
+            "methods": {method: sorted(allowed) for method, allowed in rules.items()},
+            "groups": {number: name for number, name in names.items() if name in listed},
+            "clients": {known: name for known, name in self._named_clients() if name in listed},
+        }
         self._announcer.tell(stream, "luabus.access", told)
 
     def opened(self, stream: Stream) -> None:
         """A connection stands: members that let its service use a method must know it, should it call without an id."""
-        if class_of(stream.principal) != CLIENT_CLASS:
-            for member in self._members():
-                name = self.groups.names.get(member.id >> 16, "")
-                if name in self.groups.document.access.methods:
-                    self.tell_access(member, member.id)
+        name = class_of(stream.principal)
+        if name != CLIENT_CLASS:
+            self._retell(name)
 
-    def _named_clients(self) -> dict[int, str]:
-        """The classes of connections without an id, where they are not `client`."""
-        return {
-            CLIENT_BASE | stream.token: class_of(stream.principal)
-            for stream in self._mgr.streams.values()
-            if stream.is_open and stream.id >= CLIENT_BASE and class_of(stream.principal) != CLIENT_CLASS
-        }
+    def renamed(self, group: int) -> None:
+        """A group has another name: members that let it use a method must know it."""
+        if name := self.groups.names.get(group, ""):
+            self._retell(name)
+
+    def _retell(self, caller: str) -> None:
+        """Tell those again who let this class use a method: it has come by another id."""
+        names = self.groups.names
+        for member in self._members():
+            rules = self.groups.document.access.methods.get(names.get(member.id >> 16, ""), {})
+            if any(caller in allowed for allowed in rules.values()):
+                self.tell_access(member, member.id)
+
+    def _named_clients(self) -> Iterator[tuple[int, str]]:
+        """Connections without an id that are of another class than `client`."""
+        for stream in self._mgr.streams.values():
+            if (
+                stream.is_open
+                and stream.id >= CLIENT_BASE
+                and (name := class_of(stream.principal)) != CLIENT_CLASS
+            ):
+                yield CLIENT_BASE | stream.token, name
 
     def _members(self) -> list[Stream]:
         return [stream for stream in self._mgr.streams.values() if stream.is_open and stream.id < CLIENT_BASE]
@@ -167,10 +203,10 @@ class Steering:
     async def promote(self, service_id: int | str, by: str = "") -> None:
         """Have the master of the instance's group hand its lease over to it.
 
-        Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects no
-        master.
+        Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects
+        no master.
         """
-        target, _ = self._there(service_id)
+        target, heir = self._there(service_id)
         group = self._mgr.switch.table.group(target.group)
         master = group.master_at()
         if not group.elected:
@@ -180,15 +216,26 @@ class Steering:
             raise NoMaster(f"group {group.label} has no master that could hand over", group=target.group)
         if group.master == target:
             return
-        log.info("%s: %s is asked to hand over to %s%s", self._router, master.name, target, f" for {by}" if by else "")
+        await heir.request("luabus.ping")
+        log.info(
+            "%s: %s is asked to hand over to %s%s",
+            self._router,
+            master.name,
+            target,
+            f" for {by}" if by else "",
+        )
         await master.request("luabus.hand_over", int(target), by, timeout=HAND_OVER_S)
 
     async def ask(self, service_id: int | str, word: str, timeout: float = REQUEST_TIMEOUT_S) -> Any:
         """What an instance says of itself: its `methods`, its `lease`, or a `ping`. Raises `NoRoute` when it is not there."""
         if word not in ASKED:
-            raise Refused.coded(Message("refusal.no-such-word", word=repr(word)[:100], known=", ".join(ASKED)))
+            raise Refused.coded(
+                Message("refusal.no-such-word", word=repr(word)[:100], known=", ".join(ASKED))
+            )
         _, stream = self._there(service_id)
-        seconds = timeout if type(timeout) in (int, float) and 0 < timeout <= HAND_OVER_S else REQUEST_TIMEOUT_S
+        seconds = (
+            timeout if type(timeout) in (int, float) and 0 < timeout <= HAND_OVER_S else REQUEST_TIMEOUT_S
+        )
         return await stream.request(f"luabus.{word}", timeout=seconds)
 
     def _there(self, service_id: int | str) -> tuple[ServiceId, Stream]:

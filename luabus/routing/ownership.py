@@ -45,7 +45,7 @@ class Ownership:
                 table.rename(number, "", "")
                 table.release_slots(number)
         for number, (name, facts) in self._documented.items():
-            table.rename(number, name, facts.mode or table.group(number).mode)
+            table.describe(number, name=name, mode=facts.mode)
             if facts.slots:
                 table.configure_slots(number, facts.slots)
             elif number in before and before[number][1].slots:
@@ -59,11 +59,13 @@ class Ownership:
             if name and owned and name != owned:
                 return Message("refusal.group-clash", given=name, number=number, name=owned, group=number)
             if mode and usual and mode != usual:
-                return Message("refusal.mode-clash", name=owned or str(number), group=number, mode=usual, given=mode)
+                return Message(
+                    "refusal.mode-clash", name=owned or str(number), group=number, mode=usual, given=mode
+                )
         if name:
             facts = self.document.groups.get(name)
             holders = [g.number for g in self._table.groups.values() if g.name == name and g.members]
-            for other in ([facts.number] if facts is not None else holders):
+            for other in [facts.number] if facts is not None else holders:
                 if other != number:
                     return Message("refusal.group-clash", given=name, number=number, name=name, group=other)
         return None
@@ -78,11 +80,12 @@ class Ownership:
                     self._table.rename(other.number, "", other.mode)
             if name and group.name and group.name != name:
                 self._table.release_slots(number)
-            news = self._table.rename(number, name or group.name, mode or group.mode)
+            news = self._table.describe(number, name=name, mode=mode)
         else:
             news = self._table.rename(number, group.name or name, group.mode or mode)
         _, facts = self._documented.get(number, ("", GroupFacts(number)))
-        if slots is not None and not facts.slots and (owner is None or group.configured is None):
+        alone = not _lives(group, but=where)
+        if slots is not None and not facts.slots and (alone or group.configured is None):
             self._table.configure_slots(number, slots)
         return news
 
