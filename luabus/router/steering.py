@@ -118,7 +118,8 @@ class Steering:
         """What is known at the start: a document, or what somebody gave by hand. The slots of that are vacant ones to begin with,
         which the group's first member may change; without slots it is a name to call the group by until somebody comes."""
         if cluster is not None:
-            self.adopt(cluster)
+            self.groups.configure(cluster)
+            self._mgr.switch.guard(cluster.access)
             return
         table = self._mgr.switch.table
         owned = {name: GroupFacts(facts.number) for name, facts in slots.items() if facts.slots}
@@ -138,18 +139,14 @@ class Steering:
             raise Refused.coded(
                 Message("refusal.no-cluster-document", why=Message.verbatim(str(error)))
             ) from None
-        self.adopt(facts)
-
-    def adopt(self, document: ClusterDocument) -> None:
-        """`configure`, for a document that is checked."""
-        if document == self.groups.document:
+        if facts == self.groups.document:
             return
-        self.groups.configure(document)
-        self._mgr.switch.guard(document.access)
+        self.groups.configure(facts)
+        self._mgr.switch.guard(facts.access)
         for stream in self._members():
             self.tell_access(stream, stream.id)
         self._announcer.changed()
-        log.info("%s: told of %d groups", self._router, len(document.groups))
+        log.info("%s: told of %d groups", self._router, len(facts.groups))
 
     # --- methods: each member enforces its own ----------------------------------------------------------------
 
