@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 import re
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import pytest
