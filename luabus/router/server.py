@@ -104,7 +104,13 @@ class Router:
         self._announcer = Announcer(name, self.mgr, self._open_streams)
         self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
         self._registry = registry = Registry(
-            name, self.mgr, self._announcer, self._counters, steering, self._expect_heartbeats, lambda: self.draining
+            name,
+            self.mgr,
+            self._announcer,
+            self._counters,
+            steering,
+            self._expect_heartbeats,
+            lambda: self.draining,
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,

@@ -99,7 +99,11 @@ class Steering:
         label = target.named(self.groups.names)
         told = Message("refusal.may-not-join-as", caller=str(principal), name=label)
         return Forbidden.coded(
-            told, caller=str(principal), callee=label, method="luabus.join", allowed=[name for name in allowed if name]
+            told,
+            caller=str(principal),
+            callee=label,
+            method="luabus.join",
+            allowed=[name for name in allowed if name],
         )
 
     def _refused(self, error: Forbidden, frames: int) -> None:
@@ -180,15 +184,25 @@ class Steering:
             raise NoMaster(f"group {group.label} has no master that could hand over", group=target.group)
         if group.master == target:
             return
-        log.info("%s: %s is asked to hand over to %s%s", self._router, master.name, target, f" for {by}" if by else "")
+        log.info(
+            "%s: %s is asked to hand over to %s%s",
+            self._router,
+            master.name,
+            target,
+            f" for {by}" if by else "",
+        )
         await master.request("luabus.hand_over", int(target), by, timeout=HAND_OVER_S)
 
     async def ask(self, service_id: int | str, word: str, timeout: float = REQUEST_TIMEOUT_S) -> Any:
         """What an instance says of itself: its `methods`, its `lease`, or a `ping`. Raises `NoRoute` when it is not there."""
         if word not in ASKED:
-            raise Refused.coded(Message("refusal.no-such-word", word=repr(word)[:100], known=", ".join(ASKED)))
+            raise Refused.coded(
+                Message("refusal.no-such-word", word=repr(word)[:100], known=", ".join(ASKED))
+            )
         _, stream = self._there(service_id)
-        seconds = timeout if type(timeout) in (int, float) and 0 < timeout <= HAND_OVER_S else REQUEST_TIMEOUT_S
+        seconds = (
+            timeout if type(timeout) in (int, float) and 0 < timeout <= HAND_OVER_S else REQUEST_TIMEOUT_S
+        )
         return await stream.request(f"luabus.{word}", timeout=seconds)
 
     def _there(self, service_id: int | str) -> tuple[ServiceId, Stream]:

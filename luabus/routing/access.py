@@ -54,8 +54,9 @@ class Access:
             raise ConfigError(
                 f'{key}.default is {default!r:.100}; allowed: "allow", "deny"', key=f"{key}.default"
             )
-        callers, methods = _map(facts.get("callers", {}), f"{key}.callers"), _map(
-            facts.get("methods", {}), f"{key}.methods"
+        callers, methods = (
+            _map(facts.get("callers", {}), f"{key}.callers"),
+            _map(facts.get("methods", {}), f"{key}.methods"),
         )
         return cls(
             str(default),

@@ -40,7 +40,9 @@ class ClusterDocument:
     def of(cls, given: Any) -> ClusterDocument:
         """From a plain map. Raises `ConfigError` with the key of what is wrong."""
         if not isinstance(given, Mapping) or not {"groups", "access"} >= set(given):
-            raise ConfigError('a cluster document is a map {"groups": {...}, "access": {...}}', key="document")
+            raise ConfigError(
+                'a cluster document is a map {"groups": {...}, "access": {...}}', key="document"
+            )
         return cls(groups_of(given.get("groups", {}), "groups"), Access.of(given.get("access", {})))
 
     @classmethod
@@ -76,11 +78,15 @@ def groups_of(given: Any, key: str, *, least: int = 1, most: int = 3) -> dict[st
             raise ConfigError(f"{at} is not a list such as [2, 3]: a group's number and its slots", key=at)
         group = GroupFacts(*facts)
         if type(group.number) is not int or not 1 <= group.number <= MAX_GROUP:
-            raise ConfigError(f"{at}: found the group {group.number!r:.50}; allowed: 1 to {MAX_GROUP}", key=at)
+            raise ConfigError(
+                f"{at}: found the group {group.number!r:.50}; allowed: 1 to {MAX_GROUP}", key=at
+            )
         if type(group.slots) is not int or not 0 <= group.slots <= MAX_INSTANCE:
             raise ConfigError(f"{at}: found {group.slots!r:.50} slots; allowed: 0 to {MAX_INSTANCE}", key=at)
         if group.mode not in MODES:
-            raise ConfigError(f"{at}: found the route {group.mode!r:.50}; allowed: {', '.join(MODES[1:])}", key=at)
+            raise ConfigError(
+                f"{at}: found the route {group.mode!r:.50}; allowed: {', '.join(MODES[1:])}", key=at
+            )
         other = owners.setdefault(group.number, name)
         if other != name:
             raise ConfigError(f"{at}: group {group.number} is {key}.{other} already", key=at)

@@ -59,11 +59,13 @@ class Ownership:
             if name and owned and name != owned:
                 return Message("refusal.group-clash", given=name, number=number, name=owned, group=number)
             if mode and usual and mode != usual:
-                return Message("refusal.mode-clash", name=owned or str(number), group=number, mode=usual, given=mode)
+                return Message(
+                    "refusal.mode-clash", name=owned or str(number), group=number, mode=usual, given=mode
+                )
         if name:
             facts = self.document.groups.get(name)
             holders = [g.number for g in self._table.groups.values() if g.name == name and g.members]
-            for other in ([facts.number] if facts is not None else holders):
+            for other in [facts.number] if facts is not None else holders:
                 if other != number:
                     return Message("refusal.group-clash", given=name, number=number, name=name, group=other)
         return None
