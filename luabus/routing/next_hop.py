@@ -8,7 +8,15 @@ from typing import Any, Final
 from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolError
 from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
-from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, Kind, check_header
+from luabus.protocol.frames import (
+    FLAG_COUNT,
+    FLAG_META,
+    FLAG_REQUEST,
+    KNOWN_FLAGS,
+    Kind,
+    check_header,
+    make_route,
+)
 from luabus.protocol.port import Port
 from luabus.routing.access import Access, not_let_in
 from luabus.routing.sinks import FORBIDDEN, NO_MASTER_NOW, NOBODY, Sink
@@ -26,6 +34,11 @@ LOCAL: Final = 5
 PLAIN: Final = 0
 TRACKED: Final = 1
 WITH_META: Final = 2
+
+ANSWER_ROUTES: Final = tuple(
+    make_route(kind, flags) for kind in (Kind.REPLY, Kind.ERROR) for flags in range(KNOWN_FLAGS + 1)
+)
+"""Every route that an answer can have, but for its destination."""
 
 Plan = tuple[int, Any, int, int]
 """How to treat a frame; whom it goes to, or among whom; among how many; and what else to mind."""

@@ -33,10 +33,11 @@ from luabus.protocol.frames import (
     check_header,
     make_route,
 )
-from luabus.protocol.port import Port
+from luabus.protocol.port import NO_PORTS, Port
 from luabus.routing.access import Access, class_of
 from luabus.routing.next_hop import (
     ANSWER,
+    ANSWER_ROUTES,
     BROADCAST,
     DIRECT,
     HASH,
@@ -84,7 +85,6 @@ class Switch(Delivery):
         self._plans_version = -1
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
-        self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
 
     # --- ports ------------------------------------------------------------------------------------------------
 
@@ -108,32 +108,61 @@ class Switch(Delivery):
         The client id that the handshake gave stays good for answers: requests may be in flight when a service registers.
         """
         if self._by_id.get(port.id) is port and port.id != CLIENT_BASE | port.token:
-            del self._by_id[port.id]
+            self._unreachable(port.id)
         if port_id is not None:
             port.id = int(port_id)
+        self._unreachable(port.id)
         self._by_id[port.id] = port
-        self._plans_version = -1
+        self._plans_for.pop(port, None)  # it may be of another class of callers now
 
     def detach(self, port: Port) -> None:
-        """Forget a closed port: fail the requests that wait on it with `PeerLost`, cancel those it made."""
+        """Forget a closed port: fail the requests that wait on it with `PeerLost`, cancel those it made.
+
+        It costs what the port had, and for each who has ever asked it, a look at what that one has in flight.
+        """
         for known in (port.id, CLIENT_BASE | port.token):
             if self._by_id.get(known) is port:
-                del self._by_id[known]
-        self._plans_version = -1
+                self._unreachable(known)
+        self._plans_for.pop(port, None)
         for sequence, callee in list(port.outstanding.items()):
             self._cancel(port, sequence, callee)
         port.outstanding.clear()
-        for caller in list(self._callers):
-            if not caller.outstanding:
-                self._callers.discard(caller)
-            for sequence, callee in list(caller.outstanding.items()):
-                if callee is port or (type(callee) is set and port in callee):
-                    error = PeerLost(
-                        f"{ServiceId(port.id)} went away while the request was in flight",
-                        peer=str(ServiceId(port.id)), reason="its connection to the router ended",
-                    )  # fmt: skip
-                    self._answered(caller, sequence, port)
-                    self.refuse(caller, sequence, error, source=port.id)
+        for callee in port.callees:
+            callee.callers.discard(port)
+        for caller in port.callers:
+            caller.callees.discard(port)
+            waiting = [
+                sequence
+                for sequence, callee in caller.outstanding.items()
+                if callee is port or (type(callee) is set and port in callee)
+            ]
+            for sequence in waiting:
+                error = PeerLost(
+                    f"{ServiceId(port.id)} went away while the request was in flight",
+                    peer=str(ServiceId(port.id)), reason="its connection to the router ended",
+                )  # fmt: skip
+                self._answered(caller, sequence, port)
+                self.refuse(caller, sequence, error, source=port.id)
+        port.callees = port.callers = NO_PORTS
+
+    def _unreachable(self, port_id: int) -> None:
+        """Nobody is answered under this id any more, or another one than before."""
+        self._by_id.pop(port_id, None)
+        for plans in (self._plans, *self._plans_of.values()):
+            for answer in ANSWER_ROUTES:
+                plans.pop(answer | port_id << 32, None)
+
+    def _acquaint(self, caller: Port, callee: Port) -> set[Port]:
+        """`caller` asks `callee` for the first time; returns all whom it has asked. So it is known at the end of either who may
+        wait for what, at no cost per request."""
+        if self._by_id.get(caller.id) is not caller:
+            return caller.callees  # it was closed by a frame of the same data; nobody waits
+        for port in (caller, callee):
+            if port.callers is NO_PORTS:
+                port.callers, port.callees = set(), set()
+        caller.callees.add(callee)
+        callee.callers.add(caller)
+        return caller.callees
 
     def digests(self) -> bytes:
         """The table's digests per group, packed for a PONG; empty while nothing is routed."""
@@ -160,6 +189,7 @@ class Switch(Delivery):
         me = port.id
         routing = self.routing
         outstanding = port.outstanding
+        callees = port.callees
         size = len(data)
         last = size - HEADER_SIZE
         run = frames = run_frames = 0
@@ -192,8 +222,9 @@ class Switch(Delivery):
                     port.deliver(route, key, me if routing else source, sequence, data, start, end)
                     if self._plans_version != self.table.version:  # it was a registration, or closed a port
                         plans = self._current_plans(port)
-                        known = -1
+                    known = -1  # its plan may be another now
                     me = port.id
+                    callees = port.callees
                     continue
                 if source != me:
                     data = self._stamp(port, data, pos, source)
@@ -233,8 +264,8 @@ class Switch(Delivery):
                             self._nobody(port, goal, route, 1)
                         self.refuse(port, sequence, refusal)
                         continue
-                    if not outstanding:
-                        self._callers.add(port)
+                    if goal not in callees:
+                        callees = self._acquaint(port, goal)
                     outstanding[sequence] = goal
                 if goal is not to:
                     if to is not None:
@@ -424,7 +455,9 @@ class Switch(Delivery):
             return
         if flags & FLAG_REQUEST and reached:
             port.outstanding[sequence] = set(reached)
-            self._callers.add(port)
+            for member in reached:
+                if member not in port.callees:
+                    self._acquaint(port, member)
         body = codec.pack_value([member.id for member in reached])
         header = HEADER.pack(
             len(body), make_route(Kind.REACHED, destination=port.id), len(reached), 0, sequence
