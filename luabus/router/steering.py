@@ -165,22 +165,32 @@ class Steering:
 
     def opened(self, stream: Stream) -> None:
         """A connection stands: members that let its service use a method must know it, should it call without an id."""
-        name = class_of(stream.principal)
-        if name != CLIENT_CLASS:
-            self._retell(name)
+        self._tell_caller(stream, class_of(stream.principal))
+
+    def gone(self, stream: Stream) -> None:
+        """A connection has ended: another may be given its id."""
+        self._tell_caller(stream, "")
+
+    def _tell_caller(self, stream: Stream, name: str) -> None:
+        known = class_of(stream.principal)
+        if known != CLIENT_CLASS:
+            for member in self._judges_of(known):
+                self._announcer.tell(member, "luabus.caller", CLIENT_BASE | stream.token, name)
 
     def renamed(self, group: int) -> None:
         """A group has another name: members that let it use a method must know it."""
-        if name := self.groups.names.get(group, ""):
-            self._retell(name)
+        for member in self._judges_of(self.groups.names.get(group, "")):
+            self.tell_access(member, member.id)
 
-    def _retell(self, caller: str) -> None:
-        """Tell those again who let this class use a method: it has come by another id."""
-        names = self.groups.names
-        for member in self._members():
-            rules = self.groups.document.access.methods.get(names.get(member.id >> 16, ""), {})
-            if any(caller in allowed for allowed in rules.values()):
-                self.tell_access(member, member.id)
+    def _judges_of(self, caller: str) -> Iterator[Stream]:
+        """The members whose methods this class of callers may use where others may not."""
+        table = self._mgr.switch.table
+        for name, rules in self.groups.document.access.methods.items():
+            facts = self.groups.document.groups.get(name)
+            if facts is not None and any(caller in allowed for allowed in rules.values()):
+                for member in table.group(facts.number).members:
+                    if isinstance(member, Stream) and member.is_open:
+                        yield member
 
     def _named_clients(self) -> Iterator[tuple[int, str]]:
         """Connections without an id that are of another class than `client`."""

@@ -1,4 +1,4 @@
-"""Who may call which method of a service: its owner says so, routers tell it, and the service enforces it. Pure.
+"""Who may call which method of a service: its owner says so, routers tell it, and the service enforces it.
 
 Each router's word holds for the calls that come through it. Only methods that somebody has restricted are looked up.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from luabus.errors import Forbidden
 from luabus.ids import CLIENT_BASE
 from luabus.routing.access import CLIENT_CLASS, not_let_in
+from luabus.rpc.context import caller
 from luabus.rpc.signatures import Method
 
 
@@ -40,10 +41,18 @@ class MethodAccess:
         self._methods = methods
         self._told: dict[int, _Told] = {}
 
-    def tell(self, token: int, facts: Mapping[str, Any]) -> None:
-        """A router says `{"methods": {method: [class]}, "groups": {number: class}, "clients": {id: class}}`."""
-        self._told[token] = _Told(facts)
+    def tell(self, facts: dict[str, Any]) -> None:
+        """A router's word: `{"methods": {method: [class]}, "groups": {number: class}, "clients": {id: class}}`."""
+        self._told[caller().stream.token] = _Told(facts)
         self._mark()
+
+    def tell_caller(self, known: int, name: str) -> None:
+        """A router's word: of which class a connection without an id is; "": it is gone."""
+        told = self._told.get(caller().stream.token)
+        if told is not None and name:
+            told.clients[known] = name
+        elif told is not None:
+            told.clients.pop(known, None)
 
     def keep(self, tokens: Iterable[int]) -> None:
         """Only these streams are there: what was told over others is over."""
@@ -61,10 +70,10 @@ class MethodAccess:
         allowed = told.methods.get(method) if told is not None else None
         if told is None or allowed is None or (source < CLIENT_BASE and source >> 16 == own_group):
             return None
-        caller = told.class_of(source)
-        if caller in allowed:
+        known = told.class_of(source)
+        if known in allowed:
             return None
-        return not_let_in(caller or f"group {source >> 16}", callee, allowed, method)
+        return not_let_in(known or f"group {source >> 16}", callee, allowed, method)
 
     def _mark(self) -> None:
         for name, method in self._methods.items():

@@ -96,7 +96,8 @@ class Service:
             self.handlers.rpc(handler, name=word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
-        self.bus.hear("luabus.access", self._told_access)
+        self.bus.hear("luabus.access", self.handlers.access.tell)
+        self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
         self.bus.on_router(self._router_changed)
 
     # --- decorators -------------------------------------------------------------------------------------------
@@ -290,10 +291,6 @@ class Service:
         from luabus.service.leadership import fence
 
         return fence(self.bus, call)
-
-    def _told_access(self, facts: dict[str, Any]) -> None:
-        """A router says who may call which of our methods; for what comes through it."""
-        self.handlers.access.tell(caller().stream.token, facts)
 
     def _router_changed(self, router: str, connected: bool) -> None:
         self.handlers.access.keep(
