@@ -241,7 +241,7 @@ class AuthError(LuabusError):
 
 
 class Forbidden(LuabusError):
-    """`caller` (a service's name, or "client") may not call `callee`, or its `method`; those in `allowed` may. Nothing was done."""
+    """`caller` (a service, or "client") may not call `callee`, or its `method`; those in `allowed` may. Nothing was done."""
 
     caller: str = ""
     callee: str = ""
