@@ -85,7 +85,7 @@ class Registry:
         self._steering.tell_access(stream, target)
         former = table.put(target, stream, incarnation=incarnation)
         if self._groups.joined(target.group, name, mode, slots, stream):
-            self._steering.renamed(target.group)
+            self._steering.renamed()
         for group, epoch in (epochs or {}).items():
             table.know_epoch(group, epoch)
         self._mgr.switch.attach(stream, target)

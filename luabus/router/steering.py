@@ -158,7 +158,7 @@ class Steering:
         listed = frozenset[str]().union(*rules.values())
         told = {
             "methods": {method: sorted(allowed) for method, allowed in rules.items()},
-            "groups": {number: name for number, name in names.items() if name in listed},
+            "groups": names if rules else {},
             "clients": {known: name for known, name in self._named_clients() if name in listed},
         }
         self._announcer.tell(stream, "luabus.access", told)
@@ -177,17 +177,17 @@ class Steering:
             for member in self._judges_of(known):
                 self._announcer.tell(member, "luabus.caller", CLIENT_BASE | stream.token, name)
 
-    def renamed(self, group: int) -> None:
-        """A group has another name: members that let it use a method must know it."""
-        for member in self._judges_of(self.groups.names.get(group, "")):
+    def renamed(self) -> None:
+        """A group has another name: those who judge by names must know it."""
+        for member in self._judges_of(None):
             self.tell_access(member, member.id)
 
-    def _judges_of(self, caller: str) -> Iterator[Stream]:
-        """The members whose methods this class of callers may use where others may not."""
+    def _judges_of(self, caller: str | None) -> Iterator[Stream]:
+        """The members whose methods this class of callers may use where others may not; None is any."""
         table = self._mgr.switch.table
         for name, rules in self.groups.document.access.methods.items():
             facts = self.groups.document.groups.get(name)
-            if facts is not None and any(caller in allowed for allowed in rules.values()):
+            if facts is not None and any(caller is None or caller in allowed for allowed in rules.values()):
                 for member in table.group(facts.number).members:
                     if isinstance(member, Stream) and member.is_open:
                         yield member
