@@ -14,7 +14,7 @@
     ├── BadArguments         a value cannot be sent, or does not fit the handler's signature
     ├── FrameTooLarge        a frame exceeds the configured limit
     ├── ProtocolError        bytes that are not the protocol; that stream is closed
-    ├── AuthError            the secret is missing or another one
+    ├── AuthError            the secret is missing or another one, or somebody is not who he says
     ├── IdInUse              a live process with a newer incarnation holds this service id
     ├── StaleEpoch           a master's message or claim carries an epoch that is no longer the highest
     ├── Refused              a verb that cannot be done as asked (unknown token, wrong state ...)
@@ -205,7 +205,7 @@ class ProtocolError(LuabusError):
 
 
 class AuthError(LuabusError):
-    """The two ends do not share the secret."""
+    """The two ends do not share the secret, or an end is not who it must be, or somebody passes on what they say."""
 
 
 class IdInUse(LuabusError):
