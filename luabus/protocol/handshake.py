@@ -16,7 +16,7 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 
-from luabus.errors import AuthError, LuabusError, ProtocolError, from_wire
+from luabus.errors import AuthError, LuabusError, ProtocolError, from_wire, wire_form
 from luabus.ids import CLIENT_BASE
 from luabus.limits import HANDSHAKE_FRAME_LIMIT, PROTOCOL_VERSION
 from luabus.protocol import codec
@@ -120,7 +120,7 @@ class Handshake:
 
 def encode_bye(error: LuabusError) -> bytes:
     """BYE: the last frame of a stream that is closed for `error`."""
-    return encode(Frame(Kind.BYE, body=codec.pack_value(error.to_wire())))
+    return encode(Frame(Kind.BYE, body=codec.pack_value(wire_form(error))))
 
 
 def decode_bye(body: bytes) -> LuabusError:
