@@ -19,6 +19,7 @@ from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
 from luabus.log_setup import setup_logging
+from luabus.visible import visible
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -223,7 +224,7 @@ def _logging() -> Environment:
 
 
 def _die(text: str, code: int) -> Any:
-    sys.stderr.write(f"luabus: {text}\n")
+    sys.stderr.write(f"luabus: {visible(text)}\n")
     sys.exit(code)
 
 

@@ -15,6 +15,7 @@
     ├── FrameTooLarge        a frame exceeds the configured limit
     ├── ProtocolError        bytes that are not the protocol; that stream is closed
     ├── AuthError            the secret is missing or another one
+    ├── Forbidden            the callee's owner does not let this caller in, or it may not steer
     ├── IdInUse              a live process with a newer incarnation holds this service id
     ├── StaleEpoch           a master's message or claim carries an epoch that is no longer the highest
     ├── Refused              a verb that cannot be done as asked (unknown token, wrong state ...)
@@ -42,6 +43,7 @@ __all__ = [
     "BadArguments",
     "ConfigError",
     "ConnectionLost",
+    "Forbidden",
     "FrameTooLarge",
     "IdInUse",
     "LuabusError",
@@ -236,6 +238,16 @@ class ProtocolError(LuabusError):
 
 class AuthError(LuabusError):
     """The two ends do not share the secret."""
+
+
+class Forbidden(LuabusError):
+    """`caller` (a service's name, or "client") may not call `callee`, or not its `method` ("" when none at all): it lets in the
+    services named in `allowed`. Nothing was delivered. Also for a router's words that only administrators may use."""
+
+    caller: str = ""
+    callee: str = ""
+    method: str = ""
+    allowed: tuple[str, ...] | list[str] = ()
 
 
 class IdInUse(LuabusError):
