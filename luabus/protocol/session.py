@@ -19,6 +19,7 @@ from math import inf
 from typing import Any, Final
 
 from luabus.errors import FrameTooLarge, LuabusError, Overloaded, ProtocolError, RequestTimeout, from_wire
+from luabus.ids import ServiceId
 from luabus.limits import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING
 from luabus.protocol import codec
 from luabus.protocol.delivery import Delivery
@@ -227,7 +228,7 @@ class Session(SendBuffer, SessionEvents):
         try:
             value = codec.unpack_value(self.body_of(route, body) if route & _COMPRESSED else body)
             if route & 0xFF == _ERROR:
-                value = from_wire(value)
+                value = from_wire(value, ServiceId(source) if source else None)
         except (ProtocolError, FrameTooLarge) as error:
             value = error
         self.answers += 1

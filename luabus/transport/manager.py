@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
@@ -21,6 +21,7 @@ from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
+from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
 from luabus.transport.security import NO_SECURITY, Security
@@ -77,7 +78,6 @@ class SocketMgr:
         self._events = self._events_seen = 0
         self.is_waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
-        self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
 
@@ -203,9 +203,6 @@ class SocketMgr:
                 if handle is not None:
                     handle.cancel()
             self._stop = None
-        if self._interrupt is not None:
-            interrupt, self._interrupt = self._interrupt, None
-            raise interrupt
         return self._events - before
 
     # --- for what is built on it ------------------------------------------------------------------------------
@@ -309,20 +306,15 @@ class SocketMgr:
         return task
 
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Call a user's callback; what it raises is logged, and stops nothing. A coroutine is run as a task."""
+        """Call a user's callback; what it raises is logged, and stops nothing. An awaitable is run as a task."""
         self._happened()
         try:
             result = callback(*args)
-        except Exception:
-            log.exception("a callback failed: %r", callback)
-            return None
-        except BaseException as error:  # SystemExit and its like are for whoever drives the loop
-            if not self.is_waiting:
-                raise
-            self._interrupt = error
-            return None
-        if asyncio.iscoroutine(result):
-            self.spawn(_logged(result, callback))
+            if is_work(result):
+                self.spawn(_logged(result, callback))
+                return None
+        except BaseException as error:
+            callback_failed(callback, error, log)
             return None
         return result
 
@@ -384,11 +376,13 @@ class SocketMgr:
             self._loop.close()
 
 
-async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:
+async def _logged(work: Awaitable[Any], callback: Callable[..., Any]) -> None:
     try:
         await work
-    except Exception:
-        log.exception("a callback failed: %r", callback)
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        callback_failed(callback, error, log)
 
 
 __all__ = ["Listener", "Reason", "SocketMgr", "Stream", "create_socket_mgr", "new_event_loop"]
