@@ -17,11 +17,15 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
 from luabus.cluster.control_client import ControlAddress, read_address
 from luabus.errors import NotConnected
+from luabus.limits import MIN_SECRET_BYTES
+
+if TYPE_CHECKING:
+    from luabus import Principal, Security
 
 SECRET_PATIENCE_S: Final = 1.0
 """So long another process that makes the secret just now is waited for."""
@@ -61,10 +65,24 @@ class RunDir:
             ) from None
         for file in (self.secret_file, self.token_file):
             self._make_secret(file)
+        self.secret()
 
     def secret(self) -> bytes:
-        """The bus' secret. Raises `RunDirError` when it cannot be read."""
-        return self._read(self.secret_file).encode()
+        """The bus' secret. Raises `RunDirError` when it cannot be read, or is too short to be one."""
+        secret = self._read(self.secret_file).encode()
+        if len(secret) < MIN_SECRET_BYTES:
+            raise RunDirError(
+                f"{self.secret_file} holds {len(secret)} bytes, and a secret has at least {MIN_SECRET_BYTES}; "
+                "delete it, and `luabus-cluster up` makes a new one"
+            )
+        return secret
+
+    def security(self, principal: Principal | None = None) -> Security:
+        """With the bus' secret, read anew when it changes: an administrator, or `principal`. Raises `RunDirError`."""
+        from luabus import Principal, Security
+
+        self.secret()  # what is wrong with it is said in this folder's words
+        return Security.of_file(self.secret_file, principal or Principal("admin"))
 
     def dashboard_token(self) -> str:
         """The dashboard's bearer token. Raises `RunDirError`."""

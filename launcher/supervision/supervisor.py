@@ -197,7 +197,7 @@ class Supervisor:
     async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
         old = self.watch
-        self.watch = self._watch_bus(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        self.watch = self._watch_bus(self.plan.routers, self.plan.groups, self.run_dir.security(), self._soon)
         await self.tell_routers()
         await self.watch.start()
         if old is not None:

@@ -89,7 +89,7 @@ class Bus(Addresses):
         self._options = options
         self._closing = False
         # An old stream may still be closing.
-        self._mgr = SocketMgr(2 * len(addresses), security=security, options=options)
+        self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._links = [
             RouterLink(
                 self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,

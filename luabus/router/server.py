@@ -11,7 +11,8 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, PeerLost
@@ -25,6 +26,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
@@ -55,6 +57,8 @@ class Router:
     """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
     their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
+    `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
+    which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
@@ -66,6 +70,8 @@ class Router:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
+        advertise: Sequence[str] = (),
         slots: Mapping[str, tuple[int, int]] | None = None,
         cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
@@ -80,6 +86,7 @@ class Router:
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
             )
+        security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
         self.host = host
         self.port = port
@@ -87,7 +94,7 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=Security.of(secret),
+            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
