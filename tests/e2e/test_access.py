@@ -112,6 +112,13 @@ def test_a_cluster_that_denies(cluster: ClusterRun) -> None:
     after = pids(cluster)
     assert {name: after[name] for name in before} == before, "nothing was restarted"
 
+    # A service that is taken out of the file again leaves nothing behind.
+    del changed["box"]
+    cluster.write(changed, routers=2, extra=DENY)
+    cluster.ok("reload")
+    assert "there is no group named 'box'" in cluster("call", "target:box.1", "who").err
+    cluster.ok("status")
+
     # A router that comes back reads it.
     for name in ("router.1", "router.2"):
         cluster.ok("kill", name)
