@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from luabus.errors import ConfigError, LuabusError, PeerLost
+from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
 from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
@@ -28,6 +28,7 @@ from luabus.limits import (
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
+from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.routing.last_error import in_words
 from luabus.routing.views import full_group, public_group
@@ -45,6 +46,8 @@ _PAGE = 250
 """Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""
 _ROW_BYTES = 2048
 """Bytes of a row at most, packed."""
+_MOST_AWAITED = 256
+"""Answers of this router that one connection may await at once: others have questions, too."""
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -86,7 +89,11 @@ class Router:
             security=Security.of(secret),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
-                receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
+                receiver=self.api,
+                opened=self._opened,
+                closed=self._gone,
+                ping=self._heard_ping,
+                pong=self._heard_pong,
             ),
             routing=True,
         )
@@ -96,6 +103,7 @@ class Router:
         self._incarnation = time.time_ns()
         self._listener: Listener | None = None
         self._preferring: set[Stream] = set()  # those that forward through us
+        self._flushes = FlushRounds(lambda: self.mgr.loop, self._open_streams)
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams)
         self._registry = Registry(
@@ -174,15 +182,16 @@ class Router:
         One who does not answer within a second does not hold it up: it is about to be lost.
         """
         changing = caller().stream
-        receivers = [s for s in self._open_streams() if s is not changing and s.frames_out]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.gather(*[stream.heard(stream.ping()) for stream in receivers])
+        await self._flushes.confirm(changing)
         self._preferring.discard(changing)
 
     async def room(self, route: int, key: int) -> None:
         """Answer when those whom a message on this route would reach have taken most of what waits for them; not later for one
-        that takes nothing. For senders that await (`flow_control`)."""
+        that takes nothing. For senders that await (`flow_control`). Raises `Overloaded` when the caller awaits too many."""
+        asked = self.api.running_for(caller().stream)
+        if asked >= _MOST_AWAITED:
+            text = f"{asked} answers are awaited by this connection already"
+            raise Overloaded(text, what="answers awaited", limit=_MOST_AWAITED, current=asked)
         for stream in self.mgr.switch.receivers(route, key):
             while isinstance(stream, Stream) and not self.draining and await stream.wait_writable():
                 pass
@@ -270,6 +279,9 @@ class Router:
         if body:
             self._counters.differences(body, self.mgr.switch.table.digests())
 
+    def _heard_pong(self, stream: Stream, body: bytes) -> None:
+        self._flushes.heard(stream)
+
     def _expect_heartbeats(self, stream: Stream) -> None:
         """Who joins or says PING has heartbeats, and is lost when they stop. A plain stream may be silent for ever."""
         if not stream.has_timeout:
@@ -278,6 +290,7 @@ class Router:
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
+        self._flushes.forget(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

@@ -16,6 +16,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from luabus.rpc.context import CallContext, current
+from luabus.transport.stream import Stream
 
 _VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 """What handlers mostly return."""
@@ -44,8 +45,8 @@ class _Worker:
 class Executor:
     """The handlers of one dispatcher that run. `succeeded(call, value)` or `failed(call, error)` is called once for each.
 
-    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, by the caller's stream token,
-    service id and sequence.
+    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, for each stream by
+    the caller's service id and sequence.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Executor:
         failed: Callable[[CallContext, BaseException], None],
     ) -> None:
         self.running = 0
-        self.awaited: dict[tuple[int, int, int], CallContext] = {}
+        self.awaited: dict[Stream, dict[tuple[int, int], CallContext]] = {}
         self._succeeded = succeeded
         self._failed = failed
         self._parked: list[_Worker] = []
@@ -140,7 +141,10 @@ class Executor:
         call.method.stats.running += 1
         call.worker = worker
         if call.wanted:
-            self.awaited[(call.stream.token, call.source, call.sequence)] = call
+            calls = self.awaited.get(call.stream)
+            if calls is None:
+                calls = self.awaited[call.stream] = {}
+            calls[(call.source, call.sequence)] = call
         worker.job = (coro, yielded, context, call)
         if worker.park is not None and not worker.park.done():
             worker.park.set_result(None)
@@ -198,7 +202,11 @@ class Executor:
             self.running -= 1
             call.method.stats.running -= 1
             call.worker = None
-            self.awaited.pop((call.stream.token, call.source, call.sequence), None)
+            calls = self.awaited.get(call.stream)
+            if calls is not None:
+                calls.pop((call.source, call.sequence), None)
+                if call.stream.is_closed and not calls:
+                    del self.awaited[call.stream]
             if not self.running:
                 for waiter in self._idle_waiters:
                     if not waiter.done():
