@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final
 
+from luabus import descriptors
 from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
@@ -118,6 +119,7 @@ def router(
             name, host=host, port=port, secret=Security.given(environment, secret_file=secret_file).secret, slots=_slots(slots),
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
+        descriptors.raise_limit()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(server))
     except ConfigError as error:

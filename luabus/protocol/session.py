@@ -10,7 +10,7 @@ Life of a session: shaking hands -> open -> closed. A shell around a socket (`tr
     eof(), end(...)          the peer says no more; close
 
 The frames that came go through the frame loop, a `Delivery` or a `Switch`, which routes them or hands them to `deliver`.
-Events are methods: a subclass overrides those of `SessionEvents` that concern it.
+Events are methods: a subclass overrides those of `SessionEvents` that concern it. One file because they share one state.
 """
 
 from __future__ import annotations
@@ -111,11 +111,6 @@ class Session(SendBuffer, SessionEvents):
         return self._opened and not self.is_closed
 
     @property
-    def is_stranger(self) -> bool:
-        """Accepted, and nothing is known of who it is."""
-        return not self._opened and not self.connector and not self.is_closed
-
-    @property
     def has_timeout(self) -> bool:
         """Silence of the peer breaks the session."""
         return self._silence.limit_s < inf
@@ -153,7 +148,7 @@ class Session(SendBuffer, SessionEvents):
                 return
             if taken < len(part) and not self.is_closed:
                 self._reassembly.keep(part, taken)
-                if self._speak_at == inf and not self.connector:
+                if not self.connector and self._speak_at == inf:
                     self._speak_at = now + HEARTBEAT_S
                     self._reckon()
 
@@ -327,8 +322,8 @@ class Session(SendBuffer, SessionEvents):
         """Do what is due."""
         if self.is_closed:
             return
-        if now >= self._shake_by + LATE_S:  # we were late, see `Silence`
-            self._shake_by = now + HANDSHAKE_TIMEOUT_S
+        if now >= self._shake_by + LATE_S:
+            self._shake_by = now + HANDSHAKE_TIMEOUT_S  # it is we who were late, see `Silence`
         elif now >= self._shake_by:
             self.end(ProtocolError(f"no handshake within {HANDSHAKE_TIMEOUT_S:g} s"), abort=True)
             return

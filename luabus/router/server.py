@@ -25,9 +25,10 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.messages import Message
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
-from luabus.router.counters import Counters
+from luabus.router.counters import Counters, alarm_row
 from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.routing.last_error import in_words
@@ -36,6 +37,7 @@ from luabus.rpc.context import caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.listener import Listener
 from luabus.transport.manager import SocketMgr
+from luabus.transport.places import SAY_AGAIN_S
 from luabus.transport.security import Security
 from luabus.transport.stream import Stream, Subscribers
 from luabus.version import VERSION
@@ -250,14 +252,23 @@ class Router:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "cpu_s": round(time.process_time(), 3),
             "connections": len(streams),
-            "refused": self.mgr.refused,
+            "refused": self.mgr.places.refused,
             **self._counters.totals(streams),
             "requests_in_flight": sum(len(stream.outstanding) for stream in streams),
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": self._counters.alarms(self._registry.names),
+            "alarms": [*self._counters.alarms(self._registry.names), *self._flood()],
             "closed": list(self._counters.closed),
         }
+
+    def _flood(self) -> list[dict[str, Any]]:
+        """An alarm while connections are turned away, and for a minute afterwards."""
+        places = self.mgr.places
+        ago_s = time.monotonic() - places.refused_at
+        if ago_s > SAY_AGAIN_S:
+            return []
+        full = Message("alarm.connections-turned-away", router=self.name, places=places.most)
+        return [alarm_row("connections", full, time.time() - ago_s)]
 
     # --- streams ----------------------------------------------------------------------------------------------
 

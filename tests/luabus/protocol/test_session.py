@@ -191,7 +191,7 @@ def test_ends_without_a_common_secret_both_end_with_auth_error(
 def test_a_handshake_must_be_done_in_time() -> None:
     session = Recorder(connector=False)
     session.start(100.0)
-    assert session.is_stranger
+    assert not session.is_open
     assert session.due_at == 100.0 + HANDSHAKE_TIMEOUT_S
     session.tick(104.9)
     assert not session.is_closed
