@@ -131,7 +131,7 @@ class Router:
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats,
+            self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from luabus.errors import (
+    Forbidden,
     FrameTooLarge,
     LuabusError,
     Overloaded,
@@ -60,6 +61,8 @@ class Dispatcher(Receiver):
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
         self.access = MethodAccess(self.methods)
+        self.refused: Callable[[Forbidden], None] = lambda error: None
+        """Called with each refusal by these rules."""
         self.group = 0
         """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
@@ -151,6 +154,7 @@ class Dispatcher(Receiver):
                 call.stream.token, call.source, method.name, self.group, self.name
             )
             if forbidden is not None:
+                self.refused(forbidden)
                 return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
