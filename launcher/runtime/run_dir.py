@@ -1,6 +1,7 @@
 """run_dir: the folder with everything a running cluster keeps on disk, and the lock that only one launcher holds.
 
-secret, dashboard.token   0600, made on first use
+secret, dashboard.token   0600, made on first use; secret.next beside it while the secret is changed
+keys/                     0700: the key of each service, which is all that it gets of the secret
 control.json              0600, while a launcher runs: where its control channel listens
 lock                      held by the launcher; its pid as text
 processes.json            0600: every process started, by pid and start time, for the next `up` after a crash
@@ -42,6 +43,7 @@ class RunDir:
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
+        self.keys_dir = path / "keys"
         self.launcher_log = self.log_dir / "launcher.log"
 
     def prepare(self) -> None:
