@@ -62,8 +62,8 @@ _HOMES = {
     "environment": ("Environment", "read_secret"),
     "errors": (
         "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "Forbidden", "FrameTooLarge", "IdInUse", "LuabusError",
-        "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
-        "RouterLost", "StaleEpoch", "UnknownMethod",
+        "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError",
+        "RequestTimeout", "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
     "protocol.hashing": ("hash_key", "key_of"),
     "protocol.principal": ("Principal",),

@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import contextlib
 import importlib
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, Final
 
 from luabus.environment import Environment, parse_address
@@ -59,8 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         help="port 0 = any free one (default: %(default)s)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--slots", default="{}", metavar="JSON",
+        "--slots", default="", metavar="JSON",
         help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
+    )  # fmt: skip
+    router_parser.add_argument(
+        "--cluster", default="", metavar="FILE",
+        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir); in place of --slots",
     )  # fmt: skip
     router_parser.add_argument(
         "--secret-file", default="", metavar="PATH",
@@ -101,6 +105,7 @@ def router(
     name: str,
     listen: str,
     slots: str,
+    cluster: str,
     secret_file: str,
     advertise: str,
     frame_limit: int | None,
@@ -110,6 +115,7 @@ def router(
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.protocol.handshake import written
     from luabus.router.server import Router
+    from luabus.routing.cluster_document import parse_slots
     from luabus.transport.manager import new_event_loop
 
     environment = _logging()
@@ -121,7 +127,8 @@ def router(
         if buffer is not None:
             options["buffer"] = buffer
         server = Router(
-            name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=_slots(slots),
+            name, host=host, port=port, secret_file=secret_file or environment.secret_file,
+            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
             advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
@@ -213,11 +220,23 @@ def _load(target: str) -> Any:
     return service
 
 
-def _slots(text: str) -> dict[str, tuple[int, int]]:
+def _document(path: str, slots: str) -> Any:
+    """The cluster document in a file; None without one."""
+    if not path:
+        return None
+    from luabus.routing.cluster_document import ClusterDocument
+
+    if slots:
+        raise ConfigError("--cluster and --slots are given; allowed: one of them", key="cluster")
     try:
-        return {str(name): (int(group), int(count)) for name, (group, count) in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
-        raise ConfigError(f'--slots {text!r} is not JSON such as {{"mail": [2, 3]}}', key="slots") from None
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"the cluster's file {path} cannot be read: {reason}", key="cluster") from None
+    try:
+        return ClusterDocument.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}", key=error.key) from None
 
 
 def _logging() -> Environment:

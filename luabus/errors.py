@@ -241,8 +241,7 @@ class AuthError(LuabusError):
 
 
 class Forbidden(LuabusError):
-    """`caller` (a service's name, or "client") may not call `callee`, or not its `method` ("" when none at all): it lets in the
-    services named in `allowed`. Nothing was delivered. Also for a router's words that only administrators may use."""
+    """`caller` (a service, or "client") may not call `callee`, or its `method`; those in `allowed` may. Nothing was done."""
 
     caller: str = ""
     callee: str = ""

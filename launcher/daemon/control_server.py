@@ -25,8 +25,6 @@ from luabus.errors import Forbidden, LuabusError, Refused
 from luabus.messages import Message, of_map
 
 MAX_CONTROL_STREAMS: Final = 64
-ADMINS: Final = ("dashboard",)
-"""Services that may steer."""
 MAX_LINES: Final = 10_000
 MAX_NOTE: Final = 4000
 """Characters of a note's kind, name, and message in JSON."""
@@ -81,11 +79,12 @@ class ControlServer:
         self._streams.discard(stream)
 
     def _admins_only(self, kind: int, call: Any) -> LuabusError | None:
-        """Whoever holds the cluster's secret, and the services that may steer: `Forbidden` for others."""
+        """Whoever holds the cluster's secret, and the services of `access.admin`: `Forbidden` for others."""
         principal = call.stream.principal
-        if principal.role == "admin" or (principal.role == "service" and principal.name in ADMINS):
+        services = self._supervisor.plan.config.access.admin
+        if principal.role == "admin" or (principal.role == "service" and principal.name in services):
             return None
-        allowed = ["admin", *ADMINS]
+        allowed = ["admin", *services]
         method = call.method.name
         told = Message(
             "refusal.launcher-admins-only", caller=str(principal), method=method, allowed=", ".join(allowed)

@@ -33,7 +33,7 @@ class ServiceKeys:
         self._security = security
 
     def ensure(self, service: str, uid: int | None = None) -> Path:
-        """The key file of a service, holding what it must, and owned by that user, by default ours. Raises OSError, `RunDirError`."""
+        """The key file of a service, holding what it must, and owned by that user or by us. Raises OSError, `RunDirError`."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = key_file(self._run_dir.path, service)
         self._write(path, service, uid if uid is not None else _own_uid())

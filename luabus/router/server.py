@@ -11,7 +11,7 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,8 +54,8 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster` says
-    that and more, in their place. Raises `ConfigError` for slots of which two have one group, or out of range.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
+    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
@@ -124,11 +124,12 @@ class Router:
             self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
-        for method in (
+        by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
-        ):  # fmt: skip
-            self.api.rpc(steering.admins_only(method), name=f"luabus.{method.__name__}")
-        steering.adopt(cluster or ClusterDocument(groups_of(slots or {}, "slots", least=2, most=2)))
+        )  # fmt: skip
+        for word in by_hand:
+            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -300,6 +301,7 @@ class Router:
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
+        self._steering.gone(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))
