@@ -46,6 +46,7 @@ class RunDir:
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
         self.keys_dir = path / "keys"
+        self.next_secret_file = path / "secret.next"
         self.launcher_log = self.log_dir / "launcher.log"
 
     def prepare(self) -> None:
@@ -121,6 +122,18 @@ class RunDir:
             if isinstance(pid, int) and pid > 1 and isinstance(started, int | float):
                 found.append((pid, float(started)))
         return run if isinstance(run, str) else "", found
+
+    def lock_rotation(self) -> Lock:
+        """Only one changes the secret at a time. Raises `RunDirError`."""
+        file = self.path / "secret.lock"
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be opened: {error.strerror}") from None
+        if not _try_lock(descriptor):
+            os.close(descriptor)
+            raise RunDirError(f"another `secret rotate` is at work in {self.path}")
+        return Lock(descriptor)
 
     def lock(self) -> Lock:
         """Takes the lock. Raises `AlreadyRunning`, with the pid of the launcher that holds it, or `RunDirError`."""

@@ -40,6 +40,10 @@ class Secret:
         """As `credential`, by the secret to which the cluster is changing, if it is."""
         return Credential(principal, derive(self._secrets().newest, principal))
 
+    def coming(self) -> tuple[bytes, ...]:
+        """The secrets to which the cluster is changing, that which it becomes first."""
+        return self._secrets().next
+
     def keys_of(self, claim: Principal) -> tuple[bytes, ...]:
         return tuple(derive(secret, claim) for secret in self._secrets().accepted)
 
@@ -121,6 +125,10 @@ class Security:
         if environment.secret_file:
             return cls.of_file(environment.secret_file)
         return cls()
+
+    def coming(self) -> tuple[bytes, ...]:
+        """What `secret.next` beside the secret's file holds. Raises `ConfigError`."""
+        return self.keys.coming() if isinstance(self.keys, Secret) else ()
 
     def key_line(self, principal: Principal) -> str:
         """What the key file of `principal` holds. Raises `ConfigError` without the secret, from which all keys are made."""
