@@ -173,14 +173,13 @@ class Dispatcher(Receiver):
         return method.misfit(args)
 
     def cancel(self, stream: Stream, source: int, sequence: int) -> None:
-        call = self._workers.awaited.get((stream.token, source, sequence))
+        call = self._workers.awaited.get(stream, {}).get((source, sequence))
         if call is not None:
             self._cancel(call)
 
     def stream_closed(self, stream: Stream) -> None:
-        for call in list(self._workers.awaited.values()):
-            if call.stream is stream:
-                self._cancel(call)
+        for call in self._workers.awaited.pop(stream, {}).values():
+            self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
         if call.cancelled or call.worker is None:
@@ -197,6 +196,10 @@ class Dispatcher(Receiver):
     def running(self) -> int:
         """How many calls wait for something before they can answer."""
         return self._workers.running
+
+    def running_for(self, stream: Stream) -> int:
+        """How many of those this caller awaits."""
+        return len(self._workers.awaited.get(stream, ()))
 
     async def idle(self) -> None:
         """Wait until no call is running."""
