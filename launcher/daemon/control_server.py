@@ -41,6 +41,7 @@ class ControlServer:
         self._operations = operations
         self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
         self._streams: set[luabus.Stream] = set()
+        self._port = 0
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         for method in (*views, self.note):
@@ -52,15 +53,20 @@ class ControlServer:
         """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
         listener = self._mgr.listen("127.0.0.1", 0)
         listener.on_accept = self._serve
+        self._port = listener.port
+        self.record()
+
+    def record(self) -> None:
+        """Writes control.json. Raises OSError."""
         run_dir = self._supervisor.run_dir
         guard = os.getppid() if hasattr(os, "fork") else None
-        value = {"pid": os.getpid(), "guard": guard, "host": "127.0.0.1", "port": listener.port}
-        run_dir.write(run_dir.control_file, json.dumps(value))
+        run_dir.write_record(run_dir.control_file, {"guard": guard, "host": "127.0.0.1", "port": self._port})
 
     async def close(self) -> None:
         """Ends every connection, each with a last word: without it the launcher was killed."""
         with contextlib.suppress(OSError):
-            self._supervisor.run_dir.control_file.unlink()
+            run_dir = self._supervisor.run_dir
+            run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
                 stream.call("stopped")
