@@ -29,6 +29,8 @@ from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.registration import Registry
+from luabus.router.steering import Steering
+from luabus.routing.cluster_document import ClusterDocument, groups_of
 from luabus.routing.last_error import in_words
 from luabus.routing.views import full_group, public_group
 from luabus.rpc.context import caller
@@ -50,7 +52,8 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster` says
+    that and more, in their place. Raises `ConfigError` for slots of which two have one group, or out of range.
 
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
@@ -64,6 +67,7 @@ class Router:
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
         slots: Mapping[str, tuple[int, int]] | None = None,
+        cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
@@ -98,16 +102,26 @@ class Router:
         self._preferring: set[Stream] = set()  # those that forward through us
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams)
-        self._registry = Registry(
-            name, self.mgr, self._announcer, self._counters, self._expect_heartbeats, lambda: self.draining
+        self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
+        self._registry = registry = Registry(
+            name,
+            self.mgr,
+            self._announcer,
+            self._counters,
+            steering,
+            self._expect_heartbeats,
+            lambda: self.draining,
         )
-        self._registry.describe(slots or {})
-        registry = self._registry
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, registry.register, registry.close, self.routes, self.connections, self.stats,
+            self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
+        for method in (
+            registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
+        ):  # fmt: skip
+            self.api.rpc(steering.admins_only(method), name=f"luabus.{method.__name__}")
+        steering.adopt(cluster or ClusterDocument(groups_of(slots or {}, "slots", least=2, most=2)))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -148,8 +162,8 @@ class Router:
     def register(
         self, service_id: int | str, token: int | str | None, is_master: bool = False
     ) -> dict[str, Any]:
-        """Change the table: see `Registry.register`."""
-        return self._registry.register(service_id, token, is_master)
+        """Change the table: see `Registry.change`."""
+        return self._registry.change(service_id, token, is_master)
 
     def close(self, token: int) -> str:
         """End one connection: see `Registry.close`."""
@@ -263,6 +277,7 @@ class Router:
         self._announcer.tell(stream, "luabus.welcome", welcome)
         if self.draining:
             self._announcer.tell(stream, "luabus.draining", self.name)
+        self._steering.opened(stream)
 
     def _heard_ping(self, stream: Stream, body: bytes) -> None:
         """A service or client lives; perhaps it says that other routers have other tables."""
