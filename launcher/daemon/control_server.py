@@ -39,9 +39,9 @@ class ControlServer:
         self._supervisor = supervisor
         self._view = StatusView(supervisor)
         self._operations = operations
-        self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
+        itself = luabus.Principal("launcher", supervisor.plan.name)
+        self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
-        self._port = 0
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         for method in (*views, self.note):
@@ -53,14 +53,11 @@ class ControlServer:
         """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
         listener = self._mgr.listen("127.0.0.1", 0)
         listener.on_accept = self._serve
-        self._port = listener.port
-        self.record()
-
-    def record(self) -> None:
-        """Writes control.json. Raises OSError."""
         run_dir = self._supervisor.run_dir
         guard = os.getppid() if hasattr(os, "fork") else None
-        run_dir.write_record(run_dir.control_file, {"guard": guard, "host": "127.0.0.1", "port": self._port})
+        run_dir.write_record(
+            run_dir.control_file, {"guard": guard, "host": "127.0.0.1", "port": listener.port}
+        )
 
     async def close(self) -> None:
         """Ends every connection, each with a last word: without it the launcher was killed."""

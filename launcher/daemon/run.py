@@ -130,7 +130,7 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    supervisor.run_task(_keep_run_dir(supervisor, control, lock), "run_dir")
+    supervisor.run_task(_keep_run_dir(supervisor, lock), "run_dir")
     _hear_signals(loop, supervisor, verbs, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
@@ -152,17 +152,10 @@ async def _serve(
     return code
 
 
-async def _keep_run_dir(supervisor: Supervisor, control: ControlServer, lock: Lock) -> None:
+async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
     """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
     run_dir = supervisor.run_dir
-
-    def record(file: Path) -> None:
-        if file == run_dir.control_file:
-            control.record()
-        else:
-            supervisor.record()
-
-    keeper = RunDirKeeper(run_dir, lock, record)
+    keeper = RunDirKeeper(run_dir, lock)
     trouble = ""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)

@@ -77,7 +77,7 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
         try:
             return control_client.ask(
                 address,
-                run_dir.secret(),
+                run_dir.security(),
                 method,
                 *args,
                 timeout=timeout,
@@ -133,7 +133,7 @@ def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherErr
     """Why the launcher could not be reached."""
     if isinstance(error, AuthError):
         return LauncherError(
-            f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced?"
+            f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced? ({error})"
         )
     if isinstance(error, RequestTimeout) and run_dir.holder() is not None:
         return NoAnswer(pid, CONNECT_TIMEOUT_S)
@@ -156,7 +156,7 @@ class Control:
         wrong: ControlAddress | None = None
         while self._connection is None:
             address = await asyncio.to_thread(find_launcher, self._run_dir, wrong)
-            connection = ControlConnection(address, self._run_dir.secret(), self._on_log, CONNECT_TIMEOUT_S)
+            connection = ControlConnection(address, self._run_dir.security(), self._on_log, CONNECT_TIMEOUT_S)
             try:
                 self._connection = await connection.__aenter__()
             except LuabusError as error:

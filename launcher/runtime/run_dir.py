@@ -6,6 +6,7 @@ folder and to a launcher that is told from a later owner of its pid (`run_record
 .gitignore                *
 secret, dashboard.token   0600, made on first use
 control.json              0600, while a launcher runs: where its control channel listens
+cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
 processes.json            0600: every process started, by pid and start time, for the next `up` after a crash
 events.jsonl              who did what, and what changed
@@ -20,13 +21,14 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
 from launcher.runtime.run_dir_lock import Held, Lock, holder
 from luabus.cluster.control_client import ControlAddress, read_address
 from luabus.cluster.run_record import is_of, lives, signature
 from luabus.errors import NotConnected
+from luabus.limits import MIN_SECRET_BYTES
 from luabus.private_files import (
     NotOurs,
     keep_out_of_git,
@@ -35,6 +37,9 @@ from luabus.private_files import (
     read_private,
     replace_private,
 )
+
+if TYPE_CHECKING:
+    from luabus import Principal, Security
 
 SECRET_PATIENCE_S: Final = 1.0
 """So long another process that makes the secret just now is waited for."""
@@ -48,12 +53,16 @@ class RunDir:
         self.secret_file = path / "secret"
         self.token_file = path / "dashboard.token"
         self.control_file = path / "control.json"
+        self.cluster_file = path / "cluster.json"
         self.lock_file = path / "lock"
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
         self.launcher_log = self.log_dir / "launcher.log"
-        self._written: dict[Path, str] = {}
+        self.kept: dict[Path, str] = {}
+        """What was written last into each file."""
+        self.records: dict[Path, Mapping[str, Any]] = {}
+        """Of those that carry who wrote them, the rest."""
 
     def prepare(self) -> None:
         """Makes the folder (0700), the secret and the dashboard's token (0600). Raises `RunDirError`."""
@@ -77,10 +86,24 @@ class RunDir:
             ) from None
         for file in (self.secret_file, self.token_file):
             self._make_secret(file)
+        self.secret()
 
     def secret(self) -> bytes:
-        """The bus' secret. Raises `RunDirError` when it cannot be read."""
-        return self._read(self.secret_file).encode()
+        """The bus' secret. Raises `RunDirError` when it cannot be read, or is too short to be one."""
+        secret = self._read(self.secret_file).encode()
+        if len(secret) < MIN_SECRET_BYTES:
+            raise RunDirError(
+                f"{self.secret_file} holds {len(secret)} bytes, and a secret has at least {MIN_SECRET_BYTES}; "
+                "delete it, and `luabus-cluster up` makes a new one"
+            )
+        return secret
+
+    def security(self, principal: Principal | None = None) -> Security:
+        """With the bus' secret, read anew when it changes: an administrator, or `principal`. Raises `RunDirError`."""
+        from luabus import Principal, Security
+
+        self.secret()  # what is wrong with it is said in this folder's words
+        return Security.of_file(self.secret_file, principal or Principal("admin"))
 
     def dashboard_token(self) -> str:
         """The dashboard's bearer token. Raises `RunDirError`."""
@@ -89,22 +112,24 @@ class RunDir:
     def write(self, file: Path, text: str) -> None:
         """Replaces the file in one step, mode 0600. Raises OSError."""
         replace_private(file, text.encode())
+        self.kept[file] = text
 
     def write_record(self, file: Path, values: Mapping[str, Any]) -> None:
         """Writes control.json or processes.json, with who wrote it. Raises OSError."""
-        text = json.dumps({**signature(self.path), **values})
-        self.write(file, text)
-        self._written[file] = text
+        self.write(file, json.dumps({**signature(self.path), **values}))
+        self.records[file] = values
 
     def remove_record(self, file: Path, pid: int) -> None:
         """Removes it, if the launcher with this pid wrote it."""
+        self.kept.pop(file, None)
+        self.records.pop(file, None)
         if self._record(file).get("pid") == pid:
             file.unlink(missing_ok=True)
 
     def is_mine(self, file: Path) -> bool:
         """Whether it is as `write_record` wrote it last, into this very folder."""
         try:
-            return file.read_text("utf-8") == self._written.get(file) and is_of(_read_json(file), self.path)
+            return file.read_text("utf-8") == self.kept.get(file) and is_of(_read_json(file), self.path)
         except (OSError, UnicodeDecodeError):
             return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from launcher.runtime.run_dir import RunDir
@@ -15,14 +14,12 @@ LOOK_EVERY_S = 1.0
 
 
 class RunDirKeeper:
-    """The run_dir of one launcher, which holds `lock`. `record` writes control.json and processes.json."""
+    """The run_dir of one launcher, which holds `lock`: all that this launcher wrote, and the secrets that it found."""
 
-    def __init__(self, run_dir: RunDir, lock: Lock, record: Callable[[Path], None]) -> None:
+    def __init__(self, run_dir: RunDir, lock: Lock) -> None:
         self._run_dir = run_dir
         self._lock = lock
-        self._record = record
-        self._kept: dict[Path, bytes] = {}
-        self._remember()
+        self._remember_secrets()
 
     def look(self) -> list[str]:
         """Names of what was written anew. Raises OSError when that cannot be, `Held` when another launcher has the folder now."""
@@ -37,23 +34,24 @@ class RunDirKeeper:
             private_folder(run_dir.log_dir)
             anew.append(run_dir.log_dir.name)
         keep_out_of_git(run_dir.path)
-        self._remember()
-        for file, text in self._kept.items():
-            if not _filled(file):
-                run_dir.write(file, text.decode("ascii"))
-                anew.append(file.name)
-        for file in (run_dir.control_file, run_dir.processes_file):
-            if not run_dir.is_mine(file):
-                self._record(file)
-                anew.append(file.name)
+        self._remember_secrets()
+        for file, text in list(run_dir.kept.items()):
+            values = run_dir.records.get(file)
+            if run_dir.is_mine(file) if values is not None else _filled(file):
+                continue
+            if values is not None:
+                run_dir.write_record(file, values)
+            else:
+                run_dir.write(file, text)
+            anew.append(file.name)
         return anew
 
-    def _remember(self) -> None:
-        """The secrets as they are now: a new one may have taken their place."""
+    def _remember_secrets(self) -> None:
+        """As they are now: new ones may have taken their place."""
         for file in (self._run_dir.secret_file, self._run_dir.token_file):
             with contextlib.suppress(OSError, UnicodeDecodeError):
-                if (text := read_private(file)) and text.decode("ascii"):
-                    self._kept[file] = text
+                if text := read_private(file).decode("ascii"):
+                    self._run_dir.kept[file] = text
 
 
 def _filled(file: Path) -> bool:

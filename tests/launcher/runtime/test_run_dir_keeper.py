@@ -18,7 +18,7 @@ class Kept:
         self.run_dir = RunDir(folder)
         self.run_dir.prepare()
         self.lock = self.run_dir.lock()
-        self.keeper = RunDirKeeper(self.run_dir, self.lock, self.record)
+        self.keeper = RunDirKeeper(self.run_dir, self.lock)
         for file in (self.run_dir.control_file, self.run_dir.processes_file):
             self.record(file)
         assert self.keeper.look() == []
