@@ -128,17 +128,10 @@ def router(
         if buffer is not None:
             options["buffer"] = buffer
         server = Router(
-<<<<<<< HEAD
-            name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=parse_slots(slots or "{}"),
-            cluster=_document(cluster, slots), allow_plaintext=allow_plaintext,
-            advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
-            **options,
-=======
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
             advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
->>>>>>> keys
         )  # fmt: skip
         descriptors.raise_limit()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
