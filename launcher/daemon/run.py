@@ -29,6 +29,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
+from luabus import descriptors
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -77,6 +78,7 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: 
     run_dir.prepare()
     lock = _lock(run_dir)
     try:
+        descriptors.raise_limit()
         if (alive := run_dir.writer()) is not None:
             raise AlreadyRunning(
                 f"the launcher (pid {alive}) that wrote into {run_dir.path} is alive; `luabus-cluster down` stops it",

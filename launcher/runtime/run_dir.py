@@ -4,7 +4,8 @@ Nothing in it is believed for lying there: it belongs to this user (`private_fil
 folder and to a launcher that is told from a later owner of its pid (`run_record`); and a launcher removes only what it wrote.
 
 .gitignore                *
-secret, dashboard.token   0600, made on first use
+secret, dashboard.token   0600, made on first use; secret.next beside it while the secret is changed
+keys/                     0700: the key of each service, which is all that it gets of the secret
 control.json              0600, while a launcher runs: where its control channel listens
 cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
-from launcher.runtime.run_dir_lock import Held, Lock, holder
+from launcher.runtime.run_dir_lock import FileLock, Held, Lock, holder
 from luabus.cluster.control_client import ControlAddress, read_address
 from luabus.cluster.run_record import is_of, lives, signature
 from luabus.errors import NotConnected
@@ -58,6 +59,8 @@ class RunDir:
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
+        self.keys_dir = path / "keys"
+        self.next_secret_file = path / "secret.next"
         self.launcher_log = self.log_dir / "launcher.log"
         self.kept: dict[Path, str] = {}
         """What was written last into each file."""
@@ -157,6 +160,16 @@ class RunDir:
             if isinstance(pid, int) and pid > 1 and isinstance(started, int | float):
                 found.append((pid, float(started)))
         return run if isinstance(run, str) else "", found
+
+    def lock_rotation(self) -> FileLock:
+        """Only one changes the secret at a time. Raises `RunDirError`."""
+        file = self.path / "secret.lock"
+        try:
+            return FileLock(file)
+        except Held:
+            raise RunDirError(f"another `secret rotate` is at work in {self.path}") from None
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be opened: {error.strerror}") from None
 
     def writer(self) -> int | None:
         """The pid of the launcher that wrote into this folder and lives, this one excepted.

@@ -1,4 +1,4 @@
-"""The lock that only one launcher of a run_dir holds: on the file `lock`, whose text is its pid, and on the folder itself.
+"""Locks. The one that only one launcher of a run_dir holds is on the file `lock`, whose text is its pid, and on the folder.
 
 The file can be removed under a launcher that runs, by hand or by a script that clears the folder, and the next one would lock a
 new one. A folder cannot be removed from within. (Where a folder cannot be locked, as on some network disks, the file alone
@@ -66,6 +66,20 @@ class Lock:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._folder = -1
+
+
+class FileLock:
+    """A held lock on one file. Raises `Held` when made while somebody holds it, or OSError."""
+
+    def __init__(self, file: Path) -> None:
+        descriptor = open_private(file, os.O_RDWR | os.O_CREAT)
+        self._file = _locked(descriptor, -1, descriptor)
+
+    def release(self) -> None:
+        """Lets the next one in."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
 
 def holder(folder: Path) -> Held | None:
