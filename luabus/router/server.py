@@ -116,11 +116,11 @@ class Router:
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
             self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
-            self.api.rpc(method, name=f"luabus.{method.__name__}")
-        for method in (
+            self.api.word(method)
+        for admins in (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         ):  # fmt: skip
-            self.api.rpc(steering.admins_only(method), name=f"luabus.{method.__name__}")
+            self.api.word(steering.admins_only(admins), admins.__name__)
         steering.adopt(cluster or ClusterDocument(groups_of(slots or {}, "slots", least=2, most=2)))
 
     # --- life -------------------------------------------------------------------------------------------------

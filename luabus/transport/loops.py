@@ -34,7 +34,7 @@ _interrupted: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[BaseEx
 
 
 def on_interrupt(function: Callable[[BaseException], None]) -> Callable[[], None]:
-    """From now on, when user code in the running loop raises `SystemExit` or `KeyboardInterrupt`, `function` is called with it and
+    """From now on, when user code in the running loop raises `SystemExit` or `KeyboardInterrupt`, call `function` with it, which
     sees to an orderly end; returns what ends that."""
     functions = _interrupted.setdefault(asyncio.get_running_loop(), [])
     functions.append(function)
