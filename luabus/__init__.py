@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from luabus.ids import ServiceId
     from luabus.protocol.hashing import hash_key, key_of
+    from luabus.protocol.principal import Principal
     from luabus.router.server import Router
     from luabus.rpc.context import Caller, caller
     from luabus.rpc.dispatcher import Dispatcher
@@ -61,10 +62,11 @@ _HOMES = {
     "environment": ("Environment", "read_secret"),
     "errors": (
         "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "Forbidden", "FrameTooLarge", "IdInUse", "LuabusError",
-        "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
-        "RouterLost", "StaleEpoch", "UnknownMethod",
+        "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError",
+        "RequestTimeout", "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
     "protocol.hashing": ("hash_key", "key_of"),
+    "protocol.principal": ("Principal",),
     "ids": ("ServiceId",),
     "router.server": ("Router",),
     "service.service": ("Service",),
@@ -96,6 +98,7 @@ __all__ = [
     "NotConnected",
     "Overloaded",
     "PeerLost",
+    "Principal",
     "ProtocolError",
     "Reason",
     "Refused",

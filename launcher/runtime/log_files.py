@@ -84,7 +84,8 @@ class LineSplitter:
 class RotatingFile:
     """The one writer of one log file. Never raises: what cannot be written is counted.
 
-    A file that somebody moves away or removes (logrotate, rm) is left to him, and a new one begun. NAME.log is renamed NAME.log.1 when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
+    A file that somebody moves away or removes (logrotate, rm) is left to him, and a new one begun. NAME.log is renamed NAME.log.1
+    when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
     """
 
     def __init__(self, path: Path, max_size: int, keep: int) -> None:

@@ -76,7 +76,7 @@ class Counters:
             known["count"] += 1
 
     def repeated(self, message: Message, kind: str, *, times: int = 1, least: int = 1) -> bool:
-        """It went wrong `times` times: an alarm from `least` within a minute on, until it was quiet for one. True when it has just
+        """It went wrong `times` times: an alarm from `least` within a minute on, until a minute was quiet. True when it has just
         become one."""
         return self._repetitions.noted(message, kind, time.monotonic(), times=times, least=least)
 

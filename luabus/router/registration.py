@@ -84,7 +84,8 @@ class Registry:
         name = self._steering.check_join(stream.principal, target, name, mode)
         self._steering.tell_access(stream, target)
         former = table.put(target, stream, incarnation=incarnation)
-        self._groups.joined(target.group, name, mode, slots, stream)
+        if self._groups.joined(target.group, name, mode, slots, stream):
+            self._steering.renamed()
         for group, epoch in (epochs or {}).items():
             table.know_epoch(group, epoch)
         self._mgr.switch.attach(stream, target)

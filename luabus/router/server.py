@@ -11,7 +11,8 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, PeerLost
@@ -25,6 +26,7 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
@@ -52,9 +54,11 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster` says
-    that and more, in their place. Raises `ConfigError` for slots of which two have one group, or out of range.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
+    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
+    `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
+    which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
@@ -66,6 +70,8 @@ class Router:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
+        advertise: Sequence[str] = (),
         slots: Mapping[str, tuple[int, int]] | None = None,
         cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
@@ -80,6 +86,7 @@ class Router:
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
             )
+        security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
         self.host = host
         self.port = port
@@ -87,7 +94,7 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=Security.of(secret),
+            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
@@ -117,11 +124,12 @@ class Router:
             self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.word(method)
-        for admins in (
+        by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
-        ):  # fmt: skip
-            self.api.word(steering.admins_only(admins), admins.__name__)
-        steering.adopt(cluster or ClusterDocument(groups_of(slots or {}, "slots", least=2, most=2)))
+        )  # fmt: skip
+        for word in by_hand:
+            self.api.word(steering.admins_only(word), f"luabus.{word.__name__}")
+        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -293,6 +301,7 @@ class Router:
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
+        self._steering.gone(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

@@ -1,13 +1,13 @@
 """What is done by hand at a router, and who may: administrators, by the key that a connection proved.
 
-`configure` tells it the cluster's groups and permissions; `promote` and `ask` reach a service on its own stream, where it takes such
-words from routers alone.
+`configure` tells it the cluster's groups and permissions; `promote` and `ask` reach a service on its own stream, where it takes
+such words from routers alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from luabus.protocol.principal import Principal
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.routing.access import CLIENT_CLASS, class_of
-from luabus.routing.cluster_document import ClusterDocument
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from luabus.routing.ownership import Ownership
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
@@ -114,54 +114,93 @@ class Steering:
 
     # --- what the cluster is ----------------------------------------------------------------------------------
 
+    def begin(self, cluster: ClusterDocument | None, slots: Mapping[str, GroupFacts]) -> None:
+        """What is known at the start: a document, or what somebody gave by hand. The slots of that are vacant ones to begin with,
+        which the group's first member may change; without slots it is a name to call the group by until somebody comes."""
+        if cluster is not None:
+            self.groups.configure(cluster)
+            self._mgr.switch.guard(cluster.access)
+            return
+        table = self._mgr.switch.table
+        owned = {name: GroupFacts(facts.number) for name, facts in slots.items() if facts.slots}
+        self.groups.configure(ClusterDocument(owned))
+        for name, facts in slots.items():
+            if facts.slots:
+                table.configure_slots(facts.number, facts.slots)
+            else:
+                table.rename(facts.number, name, "")
+
     def configure(self, document: Any) -> None:
-        """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as the launcher writes it into the
-        file that routers read at their start. Raises `Refused` for one that cannot be: nothing is changed then."""
+        """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as in the file that routers read
+        at their start. Raises `Refused` for one that cannot be: nothing is changed then."""
         try:
             facts = ClusterDocument.of(document)
         except ConfigError as error:
             raise Refused.coded(
                 Message("refusal.no-cluster-document", why=Message.verbatim(str(error)))
             ) from None
-        self.adopt(facts)
-
-    def adopt(self, document: ClusterDocument) -> None:
-        """`configure`, for a document that is checked."""
-        if document == self.groups.document:
+        if facts == self.groups.document:
             return
-        self.groups.configure(document)
-        self._mgr.switch.guard(document.access)
+        self.groups.configure(facts)
+        self._mgr.switch.guard(facts.access)
         for stream in self._members():
             self.tell_access(stream, stream.id)
         self._announcer.changed()
-        log.info("%s: told of %d groups", self._router, len(document.groups))
+        log.info("%s: told of %d groups", self._router, len(facts.groups))
 
     # --- methods: each member enforces its own ----------------------------------------------------------------
 
     def tell_access(self, stream: Stream, service_id: int) -> None:
         """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
         way."""
-        access = self.groups.document.access
-        name = self.groups.names.get(service_id >> 16, "")
-        methods = {method: sorted(names) for method, names in access.methods.get(name, {}).items()}
-        told = {"methods": methods, "callers": self._named_clients() if methods else {}}
+        names = self.groups.names
+        rules = self.groups.document.access.methods.get(names.get(service_id >> 16, ""), {})
+        listed = frozenset[str]().union(*rules.values())
+        told = {
+            "methods": {method: sorted(allowed) for method, allowed in rules.items()},
+            "groups": names if rules else {},
+            "clients": {known: name for known, name in self._named_clients() if name in listed},
+        }
         self._announcer.tell(stream, "luabus.access", told)
 
     def opened(self, stream: Stream) -> None:
         """A connection stands: members that let its service use a method must know it, should it call without an id."""
-        if class_of(stream.principal) != CLIENT_CLASS:
-            for member in self._members():
-                name = self.groups.names.get(member.id >> 16, "")
-                if name in self.groups.document.access.methods:
-                    self.tell_access(member, member.id)
+        self._tell_caller(stream, class_of(stream.principal))
 
-    def _named_clients(self) -> dict[int, str]:
-        """The classes of connections without an id, where they are not `client`."""
-        return {
-            CLIENT_BASE | stream.token: class_of(stream.principal)
-            for stream in self._mgr.streams.values()
-            if stream.is_open and stream.id >= CLIENT_BASE and class_of(stream.principal) != CLIENT_CLASS
-        }
+    def gone(self, stream: Stream) -> None:
+        """A connection has ended: another may be given its id."""
+        self._tell_caller(stream, "")
+
+    def _tell_caller(self, stream: Stream, name: str) -> None:
+        known = class_of(stream.principal)
+        if known != CLIENT_CLASS:
+            for member in self._judges_of(known):
+                self._announcer.tell(member, "luabus.caller", CLIENT_BASE | stream.token, name)
+
+    def renamed(self) -> None:
+        """A group has another name: those who judge by names must know it."""
+        for member in self._judges_of(None):
+            self.tell_access(member, member.id)
+
+    def _judges_of(self, caller: str | None) -> Iterator[Stream]:
+        """The members whose methods this class of callers may use where others may not; None is any."""
+        table = self._mgr.switch.table
+        for name, rules in self.groups.document.access.methods.items():
+            facts = self.groups.document.groups.get(name)
+            if facts is not None and any(caller is None or caller in allowed for allowed in rules.values()):
+                for member in table.group(facts.number).members:
+                    if isinstance(member, Stream) and member.is_open:
+                        yield member
+
+    def _named_clients(self) -> Iterator[tuple[int, str]]:
+        """Connections without an id that are of another class than `client`."""
+        for stream in self._mgr.streams.values():
+            if (
+                stream.is_open
+                and stream.id >= CLIENT_BASE
+                and (name := class_of(stream.principal)) != CLIENT_CLASS
+            ):
+                yield CLIENT_BASE | stream.token, name
 
     def _members(self) -> list[Stream]:
         return [stream for stream in self._mgr.streams.values() if stream.is_open and stream.id < CLIENT_BASE]
@@ -171,10 +210,10 @@ class Steering:
     async def promote(self, service_id: int | str, by: str = "") -> None:
         """Have the master of the instance's group hand its lease over to it.
 
-        Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects no
-        master.
+        Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects
+        no master.
         """
-        target, _ = self._there(service_id)
+        target, heir = self._there(service_id)
         group = self._mgr.switch.table.group(target.group)
         master = group.master_at()
         if not group.elected:
@@ -184,6 +223,7 @@ class Steering:
             raise NoMaster(f"group {group.label} has no master that could hand over", group=target.group)
         if group.master == target:
             return
+        await heir.request("luabus.ping")
         log.info(
             "%s: %s is asked to hand over to %s%s",
             self._router,

@@ -28,9 +28,9 @@ _KEYS: Final = ("default", "admin", "callers", "methods")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`default`: whether a group that names no `callers` lets everybody in ("allow") or nobody ("deny"). `admin`: services that may
-    steer by hand. `callers`: by group, whom it lets in; `methods`: by group and method, who of those. A group's own instances are
-    always let in: they hold the same key."""
+    """`default`: whether a group that names no `callers` lets everybody in ("allow") or nobody ("deny"). `admin`: services
+    that may steer by hand. `callers`: by group, whom it lets in; `methods`: by group and method, who of those. A group's own
+    instances are always let in: they hold the same key."""
 
     default: str = ALLOW
     admin: frozenset[str] = frozenset({"dashboard"})
@@ -114,11 +114,10 @@ def class_of(principal: Principal, joined_as: str = "") -> str:
 def not_let_in(caller: str, callee: str, allowed: Iterable[str], method: str = "") -> Forbidden:
     """The error for a call that the callee's owner does not allow."""
     names = list(allowed)
-    what = {"caller": caller, "callee": callee, "allowed": ", ".join(names) or Message("hint.nobody")}
-    if method:
-        told = Message("refusal.may-not-call-method", **what, method=method)
-    else:
-        told = Message("refusal.may-not-call", **what)
+    told = Message(
+        "refusal.may-not-call", caller=caller, callee=f"{callee}'s {method}" if method else callee,
+        allowed=", ".join(names) or Message("hint.nobody"),
+    )  # fmt: skip
     return Forbidden.coded(told, caller=caller, callee=callee, method=method, allowed=names)
 
 

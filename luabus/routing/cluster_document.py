@@ -60,7 +60,10 @@ class ClusterDocument:
 
 def parse_slots(text: str) -> dict[str, tuple[int, int]]:
     """`{"mail": [2, 3]}`: name to (group, number of hash slots). Raises `ConfigError`."""
-    groups = groups_of(_json(text, "slots"), "slots", least=2, most=2)
+    given = _json(text, "--slots")
+    if not isinstance(given, dict):
+        raise ConfigError(f'--slots {text!r:.200} is not JSON such as {{"mail": [2, 3]}}', key="slots")
+    groups = groups_of(given, "--slots", least=2, most=2)
     return {name: (facts.number, facts.slots) for name, facts in groups.items()}
 
 

@@ -45,7 +45,7 @@ class Ownership:
                 table.rename(number, "", "")
                 table.release_slots(number)
         for number, (name, facts) in self._documented.items():
-            table.rename(number, name, facts.mode or table.group(number).mode)
+            table.describe(number, name=name, mode=facts.mode)
             if facts.slots:
                 table.configure_slots(number, facts.slots)
             elif number in before and before[number][1].slots:
@@ -80,11 +80,12 @@ class Ownership:
                     self._table.rename(other.number, "", other.mode)
             if name and group.name and group.name != name:
                 self._table.release_slots(number)
-            news = self._table.rename(number, name or group.name, mode or group.mode)
+            news = self._table.describe(number, name=name, mode=mode)
         else:
             news = self._table.rename(number, group.name or name, group.mode or mode)
         _, facts = self._documented.get(number, ("", GroupFacts(number)))
-        if slots is not None and not facts.slots and (owner is None or group.configured is None):
+        alone = not _lives(group, but=where)
+        if slots is not None and not facts.slots and (alone or group.configured is None):
             self._table.configure_slots(number, slots)
         return news
 

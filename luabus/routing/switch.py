@@ -67,8 +67,8 @@ class Switch(Delivery):
     """The ports of one process and what is routed between them.
 
     `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
-    service or a client. The first registration makes a process a router. `access`: who may call whom, None where everybody may call
-    everybody; `refused(error, frames)` is called when frames go nowhere for it.
+    service or a client. The first registration makes a process a router. `access`: who may call whom, None where everybody may
+    call everybody; `refused(error, frames)` is called when frames go nowhere for it.
     """
 
     def __init__(self, chance: Callable[[], float], *, routing: bool = False) -> None:
@@ -181,10 +181,9 @@ class Switch(Delivery):
         the stream must be closed.
         """
         pos = 0 if self.routing else Delivery.receive(self, port, data)
+        plans = self._plans
         if self._plans_version != self.table.version or self.access is not None:
             plans = self._current_plans(port)
-        else:
-            plans = self._plans
         unpack = HEADER.unpack_from
         limit = port.frame_limit
         me = port.id

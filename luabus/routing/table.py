@@ -135,8 +135,13 @@ class Table(Generic[T]):
         entry = group.entries.get(service_id) if group else None
         return entry.where if entry else None
 
+    def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
+        """Note a group's name and usual route, "" leaves what is known; True when that was news."""
+        group = self.group(number)
+        return self.rename(number, name or group.name, mode or group.mode)
+
     def rename(self, number: int, name: str, mode: str) -> bool:
-        """Set a group's name and usual route; True when that was news."""
+        """Set both, "" as well; True when that was news."""
         group = self.group(number)
         if (group.name, group.mode) == (name, mode):
             return False

@@ -23,6 +23,7 @@ from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
 from luabus.rpc.context import CallContext, Meta
 from luabus.rpc.executor import Executor
+from luabus.rpc.method_access import MethodAccess
 from luabus.rpc.signatures import OWN_PREFIX, Method, handler_name, unknown_method
 from luabus.transport.guard import callback_failed, tell_failure, unsendable
 from luabus.transport.stream import Receiver, Stream
@@ -59,6 +60,9 @@ class Dispatcher(Receiver):
         self.max_concurrency = max_concurrency
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
+        self.access = MethodAccess(self.methods)
+        self.group = 0
+        """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
         self._gate = gate
         self._workers = Executor(self._succeeded, self._failed)
@@ -81,18 +85,19 @@ class Dispatcher(Receiver):
         if fn is None:
             return lambda given: self.rpc(given, name=name, check_types=check_types)
         check = self.check_types if check_types is None else check_types
-        self._add(Method(handler_name(fn, name), fn, check_types=check))
+        method = Method(handler_name(fn, name), fn, check_types=check)
+        if method.name in self.methods:
+            text = f"two handlers are called {method.name!r}; give one another name"
+            raise ConfigError(text, key=method.name)
+        self._add(method)
         return fn
 
     def word(self, fn: Callable[..., Any], name: str = "") -> None:
-        """Register one of the bus' own methods, which are called `luabus.NAME`."""
-        self._add(Method(f"{OWN_PREFIX}{name or fn.__name__}", fn))
+        """Register one of the bus' own methods: `luabus.NAME`, by default with the function's name. It takes another's place."""
+        self._add(Method(name or f"{OWN_PREFIX}{fn.__name__}", fn))
 
     def _add(self, method: Method) -> None:
-        if method.name in self.methods:
-            raise ConfigError(
-                f"two handlers are called {method.name!r}; give one another name=", key=method.name
-            )
+        method.guarded = self.access.guards(method.name)
         self.methods[method.name] = method
 
     def serve(self, stream: Stream) -> None:
@@ -147,7 +152,7 @@ class Dispatcher(Receiver):
             )
             return
         call = CallContext(stream, source, sequence, method, wanted, meta)
-        if doubtful or not method.least <= len(args) <= method.most:
+        if doubtful or method.guarded or not method.least <= len(args) <= method.most:
             refusal = self._refusal(kind, call, args)
             if refusal is not None:
                 self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
@@ -156,6 +161,12 @@ class Dispatcher(Receiver):
 
     def _refusal(self, kind: int, call: CallContext, args: list[Any]) -> LuabusError | None:
         method = call.method
+        if method.guarded:
+            forbidden = self.access.refusal(
+                call.stream.token, call.source, method.name, self.group, self.name
+            )
+            if forbidden is not None:
+                return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
                 f"{self.name} runs {self.running} calls already, the most it takes",

@@ -34,8 +34,8 @@ _interrupted: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[BaseEx
 
 
 def on_interrupt(function: Callable[[BaseException], None]) -> Callable[[], None]:
-    """From now on, when user code in the running loop raises `SystemExit` or `KeyboardInterrupt`, call `function` with it, which
-    sees to an orderly end; returns what ends that."""
+    """From now on, when user code in the running loop raises `SystemExit` or `KeyboardInterrupt`, `function` is called with it,
+    and sees to an orderly end; returns what ends that."""
     functions = _interrupted.setdefault(asyncio.get_running_loop(), [])
     functions.append(function)
     return lambda: functions.remove(function) if function in functions else None

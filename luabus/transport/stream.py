@@ -27,6 +27,7 @@ from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.hashing import hash_key
 from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE
 from luabus.protocol.stream_options import StreamOptions, check_buffer
@@ -50,15 +51,15 @@ class Stream(Channel):
         self,
         mgr: ChannelOwner,
         token: int,
+        handshake: Handshake,
         *,
-        connector: bool,
         name: str = "",
         options: StreamOptions,
         subscribers: Subscribers,
         made: Callable[[Any], None],
     ) -> None:
         super().__init__(
-            mgr, token, connector=connector, name=name, options=options, subscribers=subscribers, made=made
+            mgr, token, handshake, name=name, options=options, subscribers=subscribers, made=made
         )
         self.on_call: Callable[..., Any] | None = None
 

@@ -57,7 +57,7 @@ class Source:
             return Reading(time.monotonic(), status)
         if self._bus is None:
             self._bus = luabus.Bus()
-            security = luabus.Security.of(self._run_dir.secret())
+            security = self._run_dir.security()
             await self._bus.start(self._plan.routers, groups=self._plan.groups, security=security)
         bus = self._bus
         try:
