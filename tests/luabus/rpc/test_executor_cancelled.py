@@ -6,21 +6,15 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from luabus.rpc.context import CallContext
 from luabus.rpc.executor import Executor
 from luabus.rpc.signatures import Method
-from luabus.transport.loops import new_event_loop
+from tests.support.loops import BOTH_LOOPS
 from tests.support.streams import Served
 from tests.support.waiting import until
 
-LOOPS = pytest.mark.parametrize(
-    "make_loop", [asyncio.new_event_loop, new_event_loop], ids=["asyncio", "uvloop"]
-)
 CALLS = 50_000
 LENGTHS = (0, 0, -1, 0.0005, 0.001, 0.003)
 
@@ -68,6 +62,11 @@ async def handler(kind: int, limit_s: float, work_s: float) -> Any:
     return kind
 
 
+class _Stream:
+    token = 1
+    is_closed = False
+
+
 async def _run(chance: random.Random) -> None:
     ended = [0] * CALLS
 
@@ -76,7 +75,7 @@ async def _run(chance: random.Random) -> None:
 
     executor = Executor(end, end)
     loop = asyncio.get_running_loop()
-    stream: Any = SimpleNamespace(token=1, is_closed=False)
+    stream: Any = _Stream()
     method = Method("handler", handler)
 
     def begin(sequence: int) -> None:
@@ -112,13 +111,13 @@ async def _run(chance: random.Random) -> None:
     assert len(executor) == 0
 
 
-@LOOPS
+@BOTH_LOOPS
 def test_no_call_is_lost_whatever_cancels_it(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(_run(random.Random(12)))
 
 
-@LOOPS
+@BOTH_LOOPS
 def test_a_timer_that_is_due_before_the_handlers_task_has_begun_loses_nothing(
     make_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from luabus.errors import BadArguments, LuabusError, RemoteError
 from luabus.exception_text import LONGEST_TRACEBACK
-from luabus.transport.loops import new_event_loop, on_interrupt
+from luabus.transport.loops import on_interrupt
 from luabus.transport.manager import SocketMgr
 from tests.support.hostile import ERRORS, RESULTS, Abort, Never, chain
+from tests.support.loops import BOTH_LOOPS
 from tests.support.streams import Pair, Served
 
 
@@ -217,7 +218,7 @@ async def test_who_asked_for_it_is_told_that_the_process_is_to_end_and_the_calle
 
 
 @pytest.mark.parametrize("name", ["plain", "first", "later", "text"])
-@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, new_event_loop], ids=["asyncio", "uvloop"])
+@BOTH_LOOPS
 def test_where_nobody_asked_it_is_raised_out_of_the_loop_on_both_loops(
     make_loop: Callable[[], asyncio.AbstractEventLoop], name: str
 ) -> None:
