@@ -50,7 +50,7 @@ async def test_whatever_a_handler_raises_its_caller_is_told_and_its_neighbours_g
         go_on.set()
         assert await waiting == "fine"
         assert served.handlers.running == 0
-        assert not served.handlers._workers.awaited
+        assert not any(served.handlers._workers.awaited.values())
 
 
 @pytest.mark.parametrize("what", ERRORS)
