@@ -14,6 +14,7 @@ from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, Reques
 from luabus.transport.security import Security
 from tests.support.bus import GROUPS, SECRET, Star, prefers
 from tests.support.fast_time import run_fast
+from tests.support.hostile import Abort
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -436,3 +437,22 @@ async def test_closing_twice_and_closing_what_was_never_started() -> None:
         await bus.close()
         await bus.close()
     await luabus.Bus().close()
+
+
+async def test_a_subscriber_that_raises_keeps_nothing_from_the_others() -> None:
+    async with Star() as star:
+        bus = await star.client()
+        told: list[str] = []
+
+        def abort(*args: Any) -> None:
+            raise Abort
+
+        for subscribe, name in ((bus.on_names, "names"), (bus.on_router, "router"), (bus.on_group, "group")):
+            subscribe(abort)
+            subscribe(lambda *args, name=name: told.append(name))
+        await bus.watch()
+        await star.mail(1)
+        await until(lambda: {"names", "group"} <= set(told))
+        assert await bus.target("mail.1").request("who") == "mail.1"
+        await star.routers[0].stop(0.0)
+        await until(lambda: "router" in told)

@@ -325,6 +325,26 @@ async def test_the_deadline_travels_and_a_nested_request_passes_the_trace_on() -
         assert traces[0] == traces[1] != 0
 
 
+async def test_an_error_tells_who_answered_with_it() -> None:
+    """Nobody, where nobody was reached: a retry may tell the two apart."""
+    async with Star() as star:
+        (mail,) = await star.mail(1)
+        mail.service.rpc(lambda: mail.bus.target("mail.2").request("who"), name="nested")
+        bus = await star.client()
+        for route, method, by in (
+            ("target:mail.1", "nested", 0x0002_0001), ("target:mail.1", "fail", 0x0002_0001),
+            ("target:mail.1", "nothing", 0x0002_0001), ("target:mail.2", "who", None), ("master:mail", "who", None),
+        ):  # fmt: skip
+            with pytest.raises(luabus.LuabusError) as raised:
+                await bus.route(route).request(method)
+            assert raised.value.answered_by == by
+            with pytest.raises(luabus.LuabusError) as raised:
+                await bus.route(route).answered(method)
+            assert raised.value.answered_by == by
+        failed = (await bus.broadcast("mail").gather("fail")).popitem()[1]
+        assert failed.answered_by == 0x0002_0001
+
+
 async def test_the_callee_knows_who_calls_as_the_router_vouched_for_it() -> None:
     async with Star() as star:
         (mail, other) = await star.mail(1, 2)

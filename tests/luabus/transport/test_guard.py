@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from luabus.errors import BadArguments, LuabusError, RemoteError
+from luabus.errors import BadArguments, LuabusError, ProtocolError, RemoteError
 from luabus.exception_text import LONGEST_TRACEBACK
 from luabus.transport.loops import on_interrupt
 from luabus.transport.manager import SocketMgr
+from luabus.transport.stream import CALL_ROUTE, REQUEST_ROUTE
 from tests.support.hostile import ERRORS, RESULTS, Abort, Never, chain
 from tests.support.loops import BOTH_LOOPS
 from tests.support.streams import Pair, Served
@@ -157,6 +158,23 @@ async def test_a_log_record_of_a_long_chain_is_bounded(caplog: pytest.LogCapture
     texts = [logging.Formatter().format(record) for record in caplog.records]
     assert sum("number 2999" in text for text in texts) == 2
     assert all(len(text) < LONGEST_TRACEBACK + 500 for text in texts)
+
+
+@pytest.mark.parametrize(
+    "value", [b"\xc7\x0c\xff" + bytes(4) + b"\x7f" + b"\xff" * 7, b"\x81\x90\x01", b"\xa1\xff"]
+)
+async def test_one_value_that_cannot_be_had_is_that_messages_error(value: bytes) -> None:
+    async with Served() as served:
+        served.handlers.rpc(lambda value: value, name="echo")
+        body = b"\x92\xa4echo" + value
+        for receiver in (served.handlers, None):
+            served.server.receiver = receiver
+            served.server.on_call = lambda msg, value: value
+            served.client.post(CALL_ROUTE, 0, body)
+            with pytest.raises(ProtocolError, match="a body that is not msgpack within the limits"):
+                await served.client.ask(REQUEST_ROUTE, 0, body, 5, lambda: "echo")
+            assert await served.client.request("echo", 1) == 1
+        assert served.handlers.dropped == {"undecodable": 1}
 
 
 async def test_an_error_whose_init_takes_something_else_is_rebuilt_without_it() -> None:
