@@ -56,7 +56,7 @@ class Bus(Addresses):
         self.flow = FlowControl()
         self.failover = Failover(self.news.notify)
         self.epoch_source: Callable[[], int] | None = None
-        self._announcements = Announcements(self.news, self.failover.draining, self._table)
+        self._announcements = Announcements(self.news, self.failover.draining, self._table, self._named)
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
@@ -69,6 +69,7 @@ class Bus(Addresses):
         self._closing = False
         self._routers = Observers[[str, bool]]()
         self._tables = Observers[[str, dict[str, Any]]]()
+        self._names = Observers[[dict[str, Any]]]()
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -181,7 +182,7 @@ class Bus(Addresses):
 
     def on_names(self, function: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
         """Call `function(group)` when a router tells a group's name, master and epoch; returns what ends that."""
-        return self._announcements.names.subscribe(function)
+        return self._names.subscribe(function)
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
@@ -233,6 +234,9 @@ class Bus(Addresses):
 
     def _table(self, router: str, group: dict[str, Any]) -> None:
         self._event(self._tables, router, group)
+
+    def _named(self, group: dict[str, Any]) -> None:
+        self._event(self._names, group)
 
     def _link_news(self) -> None:
         self.failover.review()

@@ -133,12 +133,12 @@ class Router:
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
             self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
-            self.api.rpc(method, name=f"luabus.{method.__name__}")
+            self.api.word(method)
         by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         )  # fmt: skip
         for word in by_hand:
-            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+            self.api.word(steering.admins_only(word), f"luabus.{word.__name__}")
         steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
