@@ -1,16 +1,19 @@
 """File descriptors: as many as the system allows, some kept back, and none left is no disaster.
 
-A shell's soft limit is mostly 1,024, for the sake of programs that use `select`. Routers, launcher and dashboard do not; what they
-start gets the limit back that they were started with (`inherited`).
+A shell's soft limit is mostly 1,024, for the sake of programs that use `select`. Routers, launcher and dashboard do not; what
+they start gets the limit back that they were started with (`inherited`).
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
 from typing import Any, Final
+
+log = logging.getLogger("luabus.descriptors")
 
 MOST_RAISED: Final = 1 << 20
 """A hard limit may be none at all, and there are programs that close every descriptor below theirs."""
@@ -76,7 +79,7 @@ def _open_now() -> int:
 
 
 class ListeningSocket(socket.socket):
-    """Its `accept` finds no descriptor left once, not again and again: those who wait then are accepted by a spare one, and closed.
+    """Where no descriptor is left, its `accept` takes those who wait by means of a spare one, and closes them.
 
     asyncio would log a traceback for each try, and try as often as the backlog is long. (libuv does by itself what this does.)
     `shed`: connections closed so.
@@ -122,4 +125,4 @@ class ListeningSocket(socket.socket):
             try:
                 self._spare = os.open(os.devnull, os.O_RDONLY)
             except OSError:
-                self._spare = None
+                log.debug("no file descriptor can be kept back")

@@ -156,7 +156,7 @@ class ClusterSource:
         return await admin.close_connection(self._bus, router, token)
 
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
-        answers = await self._bus.broadcast(group).gather("luabus.methods", timeout=timeout)
+        answers = await admin.methods(self._bus, group, timeout=timeout)
         return {str(service_id): answer for service_id, answer in answers.items()}
 
     async def call(

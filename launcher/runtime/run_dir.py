@@ -2,6 +2,7 @@
 
 secret, dashboard.token   0600, made on first use
 control.json              0600, while a launcher runs: where its control channel listens
+cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
 processes.json            0600: every process started, by pid and start time, for the next `up` after a crash
 events.jsonl              who did what, and what changed
@@ -34,6 +35,7 @@ class RunDir:
         self.secret_file = path / "secret"
         self.token_file = path / "dashboard.token"
         self.control_file = path / "control.json"
+        self.cluster_file = path / "cluster.json"
         self.lock_file = path / "lock"
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"

@@ -165,6 +165,10 @@ class Bus(Addresses):
             route=name,
         )
 
+    def hear(self, word: str, handler: Callable[..., Any]) -> None:
+        """Let `handler` answer when a router itself says `word` (`luabus.hand_over`); what is routed here never reaches it."""
+        self._announcements.hear(word, handler)
+
     # --- news -------------------------------------------------------------------------------------------------
 
     def on_router(self, function: Callable[[str, bool], Any]) -> Callable[[], None]:
@@ -222,6 +226,7 @@ class Bus(Addresses):
 
     def _down(self, link: RouterLink) -> None:
         self.failover.down(link)
+        self._announcements.forget(link)
         if not self._closing:
             self._event(self._routers, link.name, False)
         self.news.notify()

@@ -11,7 +11,7 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
@@ -31,6 +31,8 @@ from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters, alarm_row
 from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
+from luabus.router.steering import Steering
+from luabus.routing.cluster_document import ClusterDocument, groups_of
 from luabus.routing.last_error import in_words
 from luabus.routing.views import full_group, public_group
 from luabus.rpc.context import caller
@@ -55,7 +57,8 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
+    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
@@ -69,6 +72,7 @@ class Router:
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
         slots: Mapping[str, tuple[int, int]] | None = None,
+        cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
@@ -108,16 +112,27 @@ class Router:
         self._flushes = FlushRounds(lambda: self.mgr.loop, self._open_streams)
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams)
-        self._registry = Registry(
-            name, self.mgr, self._announcer, self._counters, self._expect_heartbeats, lambda: self.draining
+        self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
+        self._registry = registry = Registry(
+            name,
+            self.mgr,
+            self._announcer,
+            self._counters,
+            steering,
+            self._expect_heartbeats,
+            lambda: self.draining,
         )
-        self._registry.describe(slots or {})
-        registry = self._registry
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, registry.register, registry.close, self.routes, self.connections, self.stats,
+            self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
+        by_hand: tuple[Callable[..., Any], ...] = (
+            registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
+        )  # fmt: skip
+        for word in by_hand:
+            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -158,8 +173,8 @@ class Router:
     def register(
         self, service_id: int | str, token: int | str | None, is_master: bool = False
     ) -> dict[str, Any]:
-        """Change the table: see `Registry.register`."""
-        return self._registry.register(service_id, token, is_master)
+        """Change the table: see `Registry.change`."""
+        return self._registry.change(service_id, token, is_master)
 
     def close(self, token: int) -> str:
         """End one connection: see `Registry.close`."""
@@ -283,6 +298,7 @@ class Router:
         self._announcer.tell(stream, "luabus.welcome", welcome)
         if self.draining:
             self._announcer.tell(stream, "luabus.draining", self.name)
+        self._steering.opened(stream)
 
     def _heard_ping(self, stream: Stream, body: bytes) -> None:
         """A service or client lives; perhaps it says that other routers have other tables."""
@@ -302,6 +318,7 @@ class Router:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
         self._flushes.forget(stream)
+        self._steering.gone(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

@@ -65,6 +65,11 @@ class Group(Generic[T]):
         """32 bits over ids, master and epoch."""
         return self._derive()[4]
 
+    @property
+    def label(self) -> str:
+        """Its name, or its number where it has none."""
+        return self.name or str(self.number)
+
     def is_slot(self, service_id: int) -> bool:
         return self.configured is None or service_id & 0xFFFF <= len(self.configured)
 
@@ -131,14 +136,26 @@ class Table(Generic[T]):
         return entry.where if entry else None
 
     def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
-        """Note a group's name and usual route; True when that was news."""
+        """Note a group's name and usual route, "" leaves what is known; True when that was news."""
         group = self.group(number)
-        known = group.name, group.mode
-        group.name, group.mode = name or group.name, mode or group.mode
-        if known == (group.name, group.mode):
+        return self.rename(number, name or group.name, mode or group.mode)
+
+    def rename(self, number: int, name: str, mode: str) -> bool:
+        """Set both, "" as well; True when that was news."""
+        group = self.group(number)
+        if (group.name, group.mode) == (name, mode):
             return False
+        group.name, group.mode = name, mode
         group.changes += 1
+        self.version += 1  # who may call a group goes by its name
         return True
+
+    def release_slots(self, number: int) -> None:
+        """No configuration fixes the group's slots any more: those that are vacant are gone."""
+        group = self.group(number)
+        group.configured = None
+        group.entries = {known: entry for known, entry in group.entries.items() if entry.where is not None}
+        self._changed(group)
 
     def configure_slots(self, number: int, count: int) -> bool:
         """Fix the group's hash slots to the instances 1..count; those without an entry become vacant slots.

@@ -21,6 +21,7 @@ from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
 from luabus.rpc.context import CallContext, Meta
 from luabus.rpc.executor import Executor
+from luabus.rpc.method_access import MethodAccess
 from luabus.rpc.signatures import Method, unknown_method
 from luabus.transport.stream import Receiver, Stream
 
@@ -56,6 +57,9 @@ class Dispatcher(Receiver):
         self.max_concurrency = max_concurrency
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
+        self.access = MethodAccess(self.methods)
+        self.group = 0
+        """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
         self._gate = gate
         self._workers = Executor(self._succeeded, self._failed)
@@ -77,6 +81,7 @@ class Dispatcher(Receiver):
             return lambda given: self.rpc(given, name=name or given.__name__, check_types=check_types)
         check = self.check_types if check_types is None else check_types
         method = Method(name or fn.__name__, fn, check_types=check)
+        method.guarded = self.access.guards(method.name)
         self.methods[method.name] = method
         return fn
 
@@ -132,7 +137,7 @@ class Dispatcher(Receiver):
             )
             return
         call = CallContext(stream, source, sequence, method, wanted, meta)
-        if doubtful or not method.least <= len(args) <= method.most:
+        if doubtful or method.guarded or not method.least <= len(args) <= method.most:
             refusal = self._refusal(kind, call, args)
             if refusal is not None:
                 self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
@@ -141,6 +146,12 @@ class Dispatcher(Receiver):
 
     def _refusal(self, kind: int, call: CallContext, args: list[Any]) -> LuabusError | None:
         method = call.method
+        if method.guarded:
+            forbidden = self.access.refusal(
+                call.stream.token, call.source, method.name, self.group, self.name
+            )
+            if forbidden is not None:
+                return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
                 f"{self.name} runs {self.running} calls already, the most it takes",

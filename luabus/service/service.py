@@ -18,7 +18,7 @@ from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnec
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
-from luabus.rpc.context import CallContext
+from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.settings import Settings
 from luabus.transport.manager import new_event_loop
@@ -89,11 +89,16 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self.handlers.rpc(self._describe, name="luabus.methods")
-        self.handlers.rpc(self._hand_over, name="luabus.hand_over")
-        self.handlers.rpc(self._lease_facts, name="luabus.lease")
         self.handlers.rpc(self._poll_now, name="luabus.look")
-        self.handlers.rpc(lambda: None, name="luabus.ping")
+        for handler, word in (
+            (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
+        ):  # fmt: skip
+            self.handlers.rpc(handler, name=word)
+            self.bus.hear(word, handler)
+        self.bus.hear("luabus.hand_over", self._hand_over)
+        self.bus.hear("luabus.access", self.handlers.access.tell)
+        self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
+        self.bus.on_router(self._router_changed)
 
     # --- decorators -------------------------------------------------------------------------------------------
 
@@ -149,6 +154,7 @@ class Service:
         self.service_id = identity.service_id
         self.name = identity.name
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
+        self.handlers.group = identity.service_id.group
         self._running = True
         try:
             await self.bus.start(
@@ -286,15 +292,20 @@ class Service:
 
         return fence(self.bus, call)
 
+    def _router_changed(self, router: str, connected: bool) -> None:
+        self.handlers.access.keep(
+            stream.token for link in self.bus.routers if (stream := link.stream) is not None
+        )
+
     async def _hand_over(self, service_id: int, by: str = "") -> None:
-        """Give the lease up in favour of another instance (`promote`)."""
+        """Give the lease up in favour of another instance (`promote`): only routers can say so."""
         if self.mastership is None:
             raise NoMaster(f"{self.handlers.name} stands for no election")
         await self.mastership.hand_over(ServiceId(service_id), by)
 
     def _poll_now(self) -> None:
-        """The lease has been given up: look now."""
-        if self.mastership is not None:
+        """One of our group has given the lease up: look now."""
+        if self.mastership is not None and caller().group == self.handlers.group:
             self.mastership.poll_now()
 
     def _lease_facts(self) -> dict[str, Any] | None:

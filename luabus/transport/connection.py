@@ -56,8 +56,9 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_taken_at", "_taken_mark", "_stalled_mark", "_timer",
-        "_timer_at", "_watch", "_watch_at", "_writable_waiters", "gone", "gone_waiters", "is_paused", "transport",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_taken_at",
+        "_taken_mark", "_timer", "_timer_at", "_watch", "_watch_at", "_writable_waiters", "gone", "gone_waiters", "is_paused",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, *, nodelay: bool, made: Callable[[Any], None]) -> None:

@@ -21,9 +21,9 @@ from luabus.limits import STUCK_TIMEOUT_S
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
+from luabus.transport.channel import Channel
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
-from luabus.transport.channel import Channel
 from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
