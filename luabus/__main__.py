@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
+        "--waiting-limit", type=int, metavar="BYTES",
+        help="kept for all connections together that do not read (default: 256 MiB)",
+    )  # fmt: skip
+    router_parser.add_argument(
         "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
     )
     run_parser = commands.add_parser(
@@ -106,6 +110,7 @@ def router(
     secret_file: str,
     frame_limit: int | None,
     buffer: int | None,
+    waiting_limit: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
@@ -122,6 +127,8 @@ def router(
         }
         if buffer is not None:
             options["buffer"] = buffer
+        if waiting_limit is not None:
+            options["waiting_limit"] = waiting_limit
         security = Security.given(environment, secret_file=secret_file)
         server = Router(
             name, host=host, port=port, secret=security.secret, slots=parse_slots(slots or "{}"),
