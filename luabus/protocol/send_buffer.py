@@ -55,7 +55,8 @@ class SendBuffer(Port):
     """
 
     __slots__ = (
-        "_counted", "_flush_below", "_opened", "_shell", "_waiting", "body_limit", "compress_above", "is_closed", "name", "peer", "source",
+        "_counted", "_flush_below", "_opened", "_shell", "_waiting", "body_limit", "compress_above", "is_closed", "name",
+        "peer", "source",
     )  # fmt: skip
 
     def __init__(

@@ -1,8 +1,8 @@
 """What waits for slow receivers, all of one process together. Pure.
 
 Each may keep as much as is left of the total, and no more than its own buffer: so a few slow ones have their full buffers, many
-share, and there is always as much left as each of them has. What is allowed is reckoned when something is written to a receiver that
-has not taken all before, never per frame.
+share, and there is always as much left as each of them has. What is allowed is reckoned when something is written to one who has
+not taken all before, never per frame.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _LARGE: Final = 32 << 20
 
 
 class Waiting:
-    """The total of one process: at most `limit` bytes, beside what is written at once to one who seemed to read. `shrunk()` is called when most of what was
-    much has gone."""
+    """The total of one process: at most `limit` bytes, beside what is written at once to one who seemed to read. `shrunk()` is
+    called when most of what was much has gone."""
 
     __slots__ = ("_peak", "limit", "shrunk", "total")
 

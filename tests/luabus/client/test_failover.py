@@ -41,6 +41,7 @@ class World:
             receiver=nothing,
             control_receiver=nothing,
             heartbeat_body=nothing,
+            was_blocked=nothing,
             greet=greet,
             up=nothing,
             down=nothing,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from luabus.errors import NotConnected, Overloaded
@@ -40,7 +42,7 @@ def connection(total: Waiting, *, reads: bool = False) -> SendBuffer:
 
 def fill(one: SendBuffer) -> int:
     """Send until it is overloaded; returns the bytes that wait."""
-    with pytest.raises(Overloaded):
+    with contextlib.suppress(Overloaded):
         while True:
             one.post(16, 0, BODY)
     one.flush()
