@@ -29,7 +29,8 @@ class RouterLink:
 
     `receiver` takes the calls that are routed here, `control_receiver` the router's own. `greet(link)` is awaited when the stream
     is open, and may join; then `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG;
-    `heartbeat_body(link)` makes what a PING carries; `was_blocked()` tells whether it is this process that was not there. Connecting again waits 50 ms, doubling to 1 s, +-25 %.
+    `heartbeat_body(link)` makes what a PING carries; `was_blocked()` tells whether it is this process that was not there.
+    Connecting again waits 50 ms, doubling to 1 s, +-25 %.
     """
 
     def __init__(

@@ -17,12 +17,12 @@ class Port:
     """The state of a connection that the per-frame loop reads and writes.
 
     `send_limit`: bytes kept for it when it does not read, `kept_limit`: those of them that may be kept now, while others do not
-    read either; `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the
-    longest frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also
+    read either; `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`:
+    the longest frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also
     without credit, up to `kept_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that
     will answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever
-    has neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
-    totals.
+    has neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters
+    are totals.
     """
 
     __slots__ = (

@@ -150,14 +150,14 @@ class Culprit:
         theirs: FrameType | None = None
         each: FrameType | None = frame
         while each is not None:
+            if theirs is None and _is_theirs(each):
+                theirs = each
             for value in list(each.f_locals.values()):
                 if isinstance(value, CallContext):
                     age_s = time.perf_counter() - value.started
                     return cls(value.method.name, _place(theirs), time.monotonic() - age_s, is_handler=True)
                 if isinstance(value, Activity):
                     return cls(value.name, _place(theirs), value.started, is_handler=False)
-            if theirs is None and _is_theirs(each):
-                theirs = each
             each = each.f_back
         if theirs is None:
             return None
