@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from luabus.ids import ServiceId
     from luabus.protocol.hashing import hash_key, key_of
+    from luabus.protocol.principal import Principal
     from luabus.router.server import Router
     from luabus.rpc.context import Caller, caller
     from luabus.rpc.dispatcher import Dispatcher
@@ -65,6 +66,7 @@ _HOMES = {
         "RequestTimeout", "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
     "protocol.hashing": ("hash_key", "key_of"),
+    "protocol.principal": ("Principal",),
     "ids": ("ServiceId",),
     "router.server": ("Router",),
     "service.service": ("Service",),
@@ -96,6 +98,7 @@ __all__ = [
     "NotConnected",
     "Overloaded",
     "PeerLost",
+    "Principal",
     "ProtocolError",
     "Reason",
     "Refused",

@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the cluster's secret (default: $LUABUS_SECRET_FILE; none = no authentication)",
     )  # fmt: skip
     router_parser.add_argument(
+        "--advertise", default="", metavar="HOST:PORT,...",
+        help="how others reach it beside where it listens (NAT, a proxy); connections made to anywhere else are refused",
+    )  # fmt: skip
+    router_parser.add_argument(
         "--frame-limit", type=int, metavar="BYTES",
         help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
     )  # fmt: skip
@@ -108,16 +112,17 @@ def router(
     slots: str,
     cluster: str,
     secret_file: str,
+    advertise: str,
     frame_limit: int | None,
     buffer: int | None,
     waiting_limit: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
+    from luabus.protocol.handshake import written
     from luabus.router.server import Router
     from luabus.routing.cluster_document import parse_slots
     from luabus.transport.manager import new_event_loop
-    from luabus.transport.security import Security
 
     environment = _logging()
     try:
@@ -129,10 +134,11 @@ def router(
             options["buffer"] = buffer
         if waiting_limit is not None:
             options["waiting_limit"] = waiting_limit
-        security = Security.given(environment, secret_file=secret_file)
         server = Router(
-            name, host=host, port=port, secret=security.secret, slots=parse_slots(slots or "{}"),
-            cluster=_document(cluster, slots), allow_plaintext=allow_plaintext, **options,
+            name, host=host, port=port, secret_file=secret_file or environment.secret_file,
+            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
+            advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -79,7 +79,7 @@ def _open_now() -> int:
 
 
 class ListeningSocket(socket.socket):
-    """Where no descriptor is left, its `accept` takes those who wait by means of a spare one, and closes them.
+    """Its `accept` finds no descriptor left once, not again and again: those who wait are accepted by a spare one, and closed.
 
     asyncio would log a traceback for each try, and try as often as the backlog is long. (libuv does by itself what this does.)
     `shed`: connections closed so.

@@ -14,7 +14,7 @@
     ├── BadArguments         a value cannot be sent, or does not fit the handler's signature
     ├── FrameTooLarge        a frame exceeds the configured limit
     ├── ProtocolError        bytes that are not the protocol; that stream is closed
-    ├── AuthError            the secret is missing or another one
+    ├── AuthError            the secret is missing or another one, or somebody is not who he says
     ├── Forbidden            the callee's owner does not let this caller in, or it may not steer
     ├── IdInUse              a live process with a newer incarnation holds this service id
     ├── StaleEpoch           a master's message or claim carries an epoch that is no longer the highest
@@ -237,7 +237,7 @@ class ProtocolError(LuabusError):
 
 
 class AuthError(LuabusError):
-    """The two ends do not share the secret."""
+    """The two ends do not share the secret, or an end is not who it must be, or somebody passes on what they say."""
 
 
 class Forbidden(LuabusError):

@@ -68,21 +68,25 @@ class PosixSpawner:
         prepare = _preparation(request)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        opened: dict[str, int] = {}
         try:
             try:
+                for variable, path in request.opened.items():
+                    opened[variable] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 process = subprocess.Popen(
                     request.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=out_write,
                     stderr=err_write,
                     cwd=request.cwd,
-                    env=request.env,
+                    env={**request.env, **{name: f"/dev/fd/{number}" for name, number in opened.items()}},
+                    pass_fds=tuple(opened.values()),
                     start_new_session=True,
                     preexec_fn=prepare,
                 )
             finally:
-                os.close(out_write)
-                os.close(err_write)
+                for descriptor in (out_write, err_write, *opened.values()):
+                    os.close(descriptor)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             complaint = os.read(err_read, READ_SIZE).decode(errors="replace")
             os.close(out_read)

@@ -47,12 +47,12 @@ class BusWatch:
         self,
         routers: Sequence[str],
         groups: Mapping[str, int],
-        secret: bytes,
+        security: luabus.Security,
         on_change: Callable[[], None],
     ) -> None:
         self._addresses = list(routers)
         self._groups = dict(groups)
-        self._secret = secret
+        self._security = security
         self._on_change = on_change
         self._document: Mapping[str, Any] | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -66,7 +66,7 @@ class BusWatch:
 
     async def start(self) -> None:
         """Begins to connect, and goes on for as long as it takes."""
-        await self._bus.start(self._addresses, groups=self._groups, security=luabus.Security.of(self._secret))
+        await self._bus.start(self._addresses, groups=self._groups, security=self._security)
         await self._bus.watch()
 
     async def configure(self, document: Mapping[str, Any]) -> None:

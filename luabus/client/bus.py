@@ -92,7 +92,7 @@ class Bus(Addresses):
         self._closing = False
         self._monitor = self._monitor or LoopMonitor.acquire()
         # An old stream may still be closing.
-        self._mgr = SocketMgr(2 * len(addresses), security=security, options=options)
+        self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._links = [
             RouterLink(
                 self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,

@@ -1,7 +1,7 @@
 """The control channel of a launcher, client's side: one connection, one that comes back, one question without an event loop.
 
-A launcher writes where it listens into `control.json`; whoever can read the cluster's secret may connect. What is asked and
-answered docs/design.md has. Nothing heavy is imported before a connection needs it: `status` asks once and ends.
+A launcher writes where it listens into `control.json`; administrators may connect, and the services that it lists. What is
+asked and answered docs/design.md has. Nothing heavy is imported before a connection needs it: `status` asks once and ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from luabus.cluster.run_record import is_of, lives
 from luabus.errors import LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from luabus.transport.manager import SocketMgr
+    from luabus.transport.security import Security
     from luabus.transport.stream import Stream
 
 ANSWER_BYTES: Final = 16 << 20
@@ -38,22 +40,31 @@ Lines = list[dict[str, Any]]
 
 
 class ControlAddress(NamedTuple):
-    """What control.json says of a launcher; `guard` is the pid of its watchdog, if it has one."""
+    """What control.json says of a launcher; `guard` is the pid of its watchdog, if it has one, `mark` its `process_mark`."""
 
     pid: int
     guard: int | None
     host: str
     port: int
+    mark: str = ""
 
 
 def read_address(path: Path) -> ControlAddress:
-    """Raises `NotConnected` when no launcher wrote it, or when it is damaged."""
+    """Raises `NotConnected` when no launcher wrote it into this folder, that launcher has ended, or it is damaged."""
     try:
         written = json.loads(path.read_text("utf-8"))
-        pid, port, guard = written["pid"], written["port"], written.get("guard")
-        if not (isinstance(pid, int) and isinstance(port, int)):
-            raise TypeError("pid and port are numbers")
-        return ControlAddress(pid, guard if isinstance(guard, int) else None, str(written["host"]), port)
+        pid, port, guard, mark = (
+            written["pid"],
+            written["port"],
+            written.get("guard"),
+            written.get("started", ""),
+        )
+        if not (isinstance(pid, int) and isinstance(port, int) and isinstance(mark, str)):
+            raise TypeError("pid and port are numbers, started is text")
+        if not is_of(written, path.parent) or lives(pid, mark) is False:
+            raise FileNotFoundError(path)
+        guard = guard if isinstance(guard, int) else None
+        return ControlAddress(pid, guard, str(written["host"]), port, mark)
     except FileNotFoundError:
         raise NotConnected.coded(Message("problem.does-not-exist-no-launcher-runs", path=str(path))) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -64,7 +75,7 @@ def read_address(path: Path) -> ControlAddress:
 
 def ask(
     address: ControlAddress,
-    secret: bytes | None,
+    security: Security,
     method: str,
     *args: Any,
     timeout: float | None = ASK_TIMEOUT_S,
@@ -76,7 +87,10 @@ def ask(
     from luabus.transport.blocking import Conversation
 
     try:
-        peer = Conversation(address.host, address.port, secret, timeout=connect_timeout_s, limit=ANSWER_BYTES)
+        peer = Conversation(
+            address.host, address.port, security=security.to("launcher"), timeout=connect_timeout_s,
+            limit=ANSWER_BYTES,
+        )  # fmt: skip
     except LuabusError as error:
         raise unreachable(error) from None
     with peer:
@@ -84,7 +98,7 @@ def ask(
 
 
 class ControlConnection:
-    """One connection: `async with ControlConnection(address, secret) as control: await control.request("status")`.
+    """One connection: `async with ControlConnection(address, security) as control: await control.request("status")`.
 
     `on_log` is called with the lines that come after `follow`. `ended_in_order`: before it closed, the launcher said that it
     stops.
@@ -93,13 +107,13 @@ class ControlConnection:
     def __init__(
         self,
         address: ControlAddress,
-        secret: bytes | None,
+        security: Security,
         on_log: Callable[[Lines], None] | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self.address = address
         self.ended_in_order = False
-        self._secret = secret
+        self._security = security
         self._on_log = on_log
         self._connect_timeout_s = connect_timeout_s
         self._manager: SocketMgr | None = None
@@ -107,9 +121,9 @@ class ControlConnection:
 
     async def __aenter__(self) -> Self:
         """Raises why there is no connection."""
-        from luabus import create_socket_mgr
+        from luabus.transport.manager import SocketMgr
 
-        manager = create_socket_mgr(1, secret=self._secret)
+        manager = SocketMgr(1, security=self._security.to("launcher"))
         try:
             stream = manager.connect(
                 self.address.host, self.address.port, round(self._connect_timeout_s * 1000)
@@ -163,12 +177,12 @@ class ControlClient:
     there is no launcher."""
 
     def __init__(
-        self, path: Path | None, secret: bytes | None, connect_timeout_s: float = CONNECT_TIMEOUT_S
+        self, path: Path | None, security: Security, connect_timeout_s: float = CONNECT_TIMEOUT_S
     ) -> None:
         import asyncio
 
         self._path = path
-        self._secret = secret
+        self._security = security
         self._connect_timeout_s = connect_timeout_s
         self._connection: ControlConnection | None = None
         self._connecting = asyncio.Lock()
@@ -193,7 +207,7 @@ class ControlClient:
             news.set()
 
         async with ControlConnection(
-            self._address(), self._secret, take, self._connect_timeout_s
+            self._address(), self._security, take, self._connect_timeout_s
         ) as connection:
             first = await connection.request("follow", [name], lines, timeout=timeout)
             ended = asyncio.ensure_future(connection.closed())
@@ -216,7 +230,7 @@ class ControlClient:
             if connection is not None and connection.is_open and connection.address == address:
                 return connection
             await self.close()
-            made = ControlConnection(address, self._secret, connect_timeout_s=self._connect_timeout_s)
+            made = ControlConnection(address, self._security, connect_timeout_s=self._connect_timeout_s)
             self._connection = await made.__aenter__()
             return self._connection
 

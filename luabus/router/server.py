@@ -11,7 +11,8 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
@@ -27,6 +28,7 @@ from luabus.limits import (
     HEARTBEATS_MISSED,
 )
 from luabus.messages import Message
+from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters, alarm_row
@@ -61,6 +63,8 @@ class Router:
     """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
     their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
+    `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
+    which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
     In bytes: `frame_limit`, the longest message; `buffer`, what is kept for one connection that does not read; `waiting_limit`,
     what is kept for all of them together.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
@@ -73,6 +77,8 @@ class Router:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
+        advertise: Sequence[str] = (),
         slots: Mapping[str, tuple[int, int]] | None = None,
         cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
@@ -92,6 +98,7 @@ class Router:
             raise ConfigError(
                 f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
             )
+        security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
         self.host = host
         self.port = port
@@ -99,7 +106,7 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=Security.of(secret),
+            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api,
@@ -132,7 +139,7 @@ class Router:
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats,
+            self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (
@@ -325,8 +332,8 @@ class Router:
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
-        self._flushes.forget(stream)
         self._steering.gone(stream)
+        self._flushes.forget(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

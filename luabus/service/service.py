@@ -21,6 +21,7 @@ from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.rpc.loop_monitor import Activity
+from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.manager import new_event_loop
 
@@ -39,11 +40,12 @@ class Service:
     """One instance of a service.
 
     `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
-    are `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`,
-    or a handler for `on_master`, makes the instance stand for election. `frame_limit`: bytes of the longest message;
-    `compress_above`: bytes from which bodies are compressed (None: never). `max_concurrency`: calls handled at once, beyond
-    which callers get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. `drain_timeout`: seconds
-    that running calls get to finish in `stop`. Nothing happens before `start` or `run`.
+    are `routers`, `secret` (or `secret_file`, or `key_file` with the key of this service alone), `slots` (hash slots of the
+    group) and `lease` (a store's URL). `mode="master"`, or a handler for `on_master`, makes the instance stand for election.
+    `frame_limit`: bytes of the longest message; `compress_above`: bytes from which bodies are compressed (None: never).
+    `max_concurrency`: calls handled at once, beyond which callers get `Overloaded`. `check_types`: validate arguments by the
+    handlers' annotations. `drain_timeout`: seconds that running calls get to finish in `stop`. Nothing happens before `start`
+    or `run`.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Service:
         routers: Iterable[str] | None = None,
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
         slots: int | None = None,
         mode: str = "",
         groups: Mapping[str, int] | None = None,
@@ -72,8 +75,8 @@ class Service:
         self._settings = Settings(
             name=name, group=group, instance=instance,
             routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
-            secret=secret, secret_file=secret_file, slots=slots, mode=mode, groups=groups, lease=lease, lease_ttl=lease_ttl,
-            lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
+            secret=secret, secret_file=secret_file, key_file=key_file, slots=slots, mode=mode, groups=groups, lease=lease,
+            lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip
         self.handlers = Dispatcher(
             name or "service", max_concurrency=max_concurrency, check_types=check_types, gate=self._gate
@@ -97,6 +100,8 @@ class Service:
             self.handlers.rpc(handler, name=word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
+        self._refusals = Refusals(self.bus)
+        self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
         self.bus.on_router(self._router_changed)
@@ -269,6 +274,7 @@ class Service:
         if self.mastership is not None:
             await self.mastership.stop()
         await self.handlers.close()
+        self._refusals.stop()
         await self.bus.close()
         self.mastership = None
         self._running = False
