@@ -21,6 +21,7 @@ from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import Activity
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.loops import new_event_loop, on_interrupt
@@ -172,7 +173,7 @@ class Service:
             )
             await self._first_router(timeout)
             await self._run_hooks("start")
-            await self.bus.membership.join(identity)
+            await self.bus.membership.join(identity, timeout)
             await self._stand(identity, environment)
         except BaseException:
             await self._teardown()
@@ -309,6 +310,7 @@ class Service:
 
     async def _run_hooks(self, which: str) -> None:
         for hook in self._hooks[which]:
+            _doing = Activity(f"on_{which}")  # for the loop monitor
             result = hook()
             if inspect.isawaitable(result):
                 await result
