@@ -15,6 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
+from luabus import descriptors
 from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
@@ -132,6 +133,7 @@ def router(
             advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
+        descriptors.raise_limit()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(server))
     except ConfigError as error:

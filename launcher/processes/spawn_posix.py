@@ -19,6 +19,7 @@ from launcher.processes import linux, process_tag, users
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.pipes import READ_SIZE, OutputPipe
+from luabus import descriptors
 
 
 class ChildListener(Protocol):
@@ -170,7 +171,12 @@ def _preparation(request: SpawnRequest) -> Callable[[], None]:
     """
     import resource
 
-    steps: list[tuple[str, Callable[[], None]]] = [
+    steps: list[tuple[str, Callable[[], None]]] = []
+    if (
+        own := descriptors.inherited()
+    ) is not None:  # it shall not get the limit that was raised for the launcher
+        steps.append(("its limit of open files", partial(resource.setrlimit, resource.RLIMIT_NOFILE, own)))
+    steps += [
         (f"rlimits: {name} = {list(limit)}", partial(resource.setrlimit, _limit_number(name), limit))
         for name, limit in request.rlimits.items()
     ]

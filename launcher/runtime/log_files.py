@@ -84,7 +84,8 @@ class LineSplitter:
 class RotatingFile:
     """The one writer of one log file. Never raises: what cannot be written is counted.
 
-    A file that somebody moves away or removes (logrotate, rm) is left to him, and a new one begun. NAME.log is renamed NAME.log.1 when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
+    A file that somebody moves away or removes (logrotate, rm) is left to him, and a new one begun. NAME.log is renamed NAME.log.1
+    when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
     """
 
     def __init__(self, path: Path, max_size: int, keep: int) -> None:
@@ -143,7 +144,6 @@ class RotatingFile:
                 if os.path.samestat(opened, os.lstat(self.path)):
                     return opened.st_size
             self.close()
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self._descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return os.fstat(self._descriptor).st_size
 

@@ -22,7 +22,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_S: Final = -62_135_596_800
 _LAST_S: Final = 253_402_300_799
 """The years 1 to 9999 in UTC: a datetime at their edges with an offset may lie outside, where nobody could unpack it."""
-_LONGEST_PATH: Final = 100
 
 _pack = msgpack.Packer(strict_types=True, autoreset=True).pack
 _unpackb = msgpack.unpackb
@@ -135,7 +134,6 @@ def _explain(value: Any, path: str, depth: int) -> None:
     """Find what msgpack refused and say where it is."""
     kind = type(value)
     if depth > MAX_DEPTH:
-        path = path[:_LONGEST_PATH] + "..."
         raise BadArguments(f"{path} is nested more than {MAX_DEPTH} levels deep", path=path)
     if kind is list:
         for index, item in enumerate(value):

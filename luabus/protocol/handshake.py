@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from luabus.errors import AuthError, LuabusError, ProtocolError, from_wire
+from luabus.errors import AuthError, LuabusError, ProtocolError, from_wire, wire_form
 from luabus.ids import CLIENT_BASE
 from luabus.limits import HANDSHAKE_FRAME_LIMIT, PROTOCOL_VERSION
 from luabus.protocol import codec
@@ -289,7 +289,7 @@ def _introduction(body: bytes) -> tuple[Principal, list[str]]:
 
 def encode_bye(error: LuabusError) -> bytes:
     """BYE: the last frame of a stream that is closed for `error`."""
-    return encode(Frame(Kind.BYE, body=codec.pack_value(error.to_wire())))
+    return encode(Frame(Kind.BYE, body=codec.pack_value(wire_form(error))))
 
 
 def decode_bye(body: bytes) -> LuabusError:

@@ -25,8 +25,8 @@ class Port:
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding",
-        "principal", "reserved", "send_limit", "token", "undeliverable",
+        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id",
+        "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from luabus.errors import (
+    Forbidden,
     FrameTooLarge,
     LuabusError,
     Overloaded,
     ProtocolError,
-    RemoteError,
     RequestTimeout,
 )
+from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY
 from luabus.protocol import codec
@@ -23,6 +25,7 @@ from luabus.rpc.context import CallContext, Meta
 from luabus.rpc.executor import Executor
 from luabus.rpc.method_access import MethodAccess
 from luabus.rpc.signatures import Method, unknown_method
+from luabus.transport.guard import callback_failed, tell_failure, unsendable
 from luabus.transport.stream import Receiver, Stream
 
 log = logging.getLogger("luabus.dispatch")
@@ -58,6 +61,8 @@ class Dispatcher(Receiver):
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
         self.access = MethodAccess(self.methods)
+        self.refused: Callable[[Forbidden], None] = lambda error: None
+        """Called with each refusal by these rules."""
         self.group = 0
         """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
@@ -119,9 +124,7 @@ class Dispatcher(Receiver):
                 body = memoryview(data)[start:end]
             args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
-            if kind == Kind.CALL:
-                raise
-            # It came through a router: its sender is to blame, not the stream.
+            # The frame is sound: its sender is to blame, not the stream.
             self._refuse(stream, source, sequence, wanted, error, "undecodable")
             return
         name = args.pop(0)
@@ -151,6 +154,7 @@ class Dispatcher(Receiver):
                 call.stream.token, call.source, method.name, self.group, self.name
             )
             if forbidden is not None:
+                self.refused(forbidden)
                 return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
@@ -169,20 +173,22 @@ class Dispatcher(Receiver):
         return method.misfit(args)
 
     def cancel(self, stream: Stream, source: int, sequence: int) -> None:
-        call = self._workers.awaited.get((stream.token, source, sequence))
+        call = self._workers.awaited.get(stream, {}).get((source, sequence))
         if call is not None:
             self._cancel(call)
 
     def stream_closed(self, stream: Stream) -> None:
-        for call in list(self._workers.awaited.values()):
-            if call.stream is stream:
-                self._cancel(call)
+        for call in self._workers.awaited.pop(stream, {}).values():
+            self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
         if call.cancelled or call.worker is None:
             return
         call.cancelled = True
-        call.worker.cancel()
+        try:
+            call.worker.cancel()
+        except BaseException as error:  # what it waits for is a future of its own kind
+            callback_failed(call.method.fn, error, log)
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -190,6 +196,10 @@ class Dispatcher(Receiver):
     def running(self) -> int:
         """How many calls wait for something before they can answer."""
         return self._workers.running
+
+    def running_for(self, stream: Stream) -> int:
+        """How many of those this caller awaits."""
+        return len(self._workers.awaited.get(stream, ()))
 
     async def idle(self) -> None:
         """Wait until no call is running."""
@@ -212,22 +222,26 @@ class Dispatcher(Receiver):
         try:
             call.stream.reply(_REPLY_ROUTE | call.source << 32, call.sequence, codec.pack_value(result))
         except LuabusError as error:
-            text = f"{call.method.name} returned what cannot be sent: {error}"
-            self._answer_error(
-                call, RemoteError(text, type=type(error).__name__, text=str(error), method=call.method.name)
-            )
+            self._answer_error(call, unsendable(error, call.method.name))
+        except FATAL as error:  # of a time zone in it, say
+            self._tell_failure(call, error)
 
     def _failed(self, call: CallContext, error: BaseException) -> None:
         method = call.method
         method.stats.finished(int((time.perf_counter() - call.started) * 1_000_000))
         method.stats.errors += 1
-        if isinstance(error, LuabusError):
-            failure = error
-        else:
-            failure = RemoteError.of(error, method.name, self.name)
-            log.warning("%s for %s raised", method.name, ServiceId(call.source), exc_info=error)
-        if call.wanted and not call.cancelled:
-            self._answer_error(call, failure)
+        self._tell_failure(call, error)
+
+    def _tell_failure(self, call: CallContext, error: BaseException) -> None:
+        def say() -> None:
+            if not issubclass(type(error), LuabusError):
+                text = "%s for %s raised"
+                log_failure(
+                    log, text, call.method.name, ServiceId(call.source), error=error, level=logging.WARNING
+                )
+
+        answer = partial(self._answer_error, call) if call.wanted and not call.cancelled else None
+        tell_failure(error, call.method.name, self.name, answer, say)
 
     def _answer_error(self, call: CallContext, error: LuabusError) -> None:
         call.stream.reply_error(call.source, call.sequence, error)
