@@ -27,7 +27,7 @@ from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
 from luabus.cluster.entries import Held, Registration
 from luabus.cluster.state import ConnectionState, of_map
-from luabus.errors import AuthError, LuabusError, NotConnected
+from luabus.errors import AuthError, Forbidden, LuabusError, NotConnected
 from luabus.messages import Message
 from luabus.visible import visible, visible_json
 
@@ -250,7 +250,12 @@ def call(
                 for sender, reply in replies.items()
             }, failed
 
-    answer, failed = asyncio.run(work())
+    try:
+        answer, failed = asyncio.run(work())
+    except Forbidden as error:
+        if caller is not None or not error.allowed:
+            raise
+        raise Forbidden(f"{error}; `call --as {error.allowed[0]}` calls with that service's key") from None
     click.echo(visible_json(_plain(answer)))
     return 1 if failed else 0
 

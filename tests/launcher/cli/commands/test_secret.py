@@ -1,4 +1,4 @@
-"""secret rotate and secret client, as typed; that a change under load loses nothing is in tests/e2e/test_rotation.py."""
+"""secret rotate, secret client, and call --as, as typed; that a change under load loses nothing is in tests/e2e/test_rotation.py."""
 
 from __future__ import annotations
 
@@ -36,3 +36,29 @@ def test_without_a_secret_there_is_nothing_to_change(cluster: ClusterRun) -> Non
         done = cluster(*words)
         assert done.code == 1
         assert "No such file or directory" in done.err
+
+
+ROUTER_ONLY = """
+import luabus
+
+service = luabus.Service()
+
+@service.rpc
+def hello():
+    return "hello"
+"""
+
+
+def test_a_call_is_a_clients_unless_it_is_made_as_a_service(cluster: ClusterRun) -> None:
+    cluster.module("mail", ROUTER_ONLY)
+    cluster.write(
+        {
+            "mail": {"run": "mail:service", "group": 2, "callers": ["gateway"]},
+            "gateway": {"run": "mail:service", "group": 1, "instances": 0},
+        }
+    )
+    cluster.ok("up", "-d")
+    done = cluster("call", "random:mail", "hello")
+    assert done.code == 1
+    assert "Forbidden: client may not call mail; allowed: gateway; `call --as gateway` calls with" in done.err
+    assert cluster.ok("call", "random:mail", "hello", "--as", "gateway").json == "hello"
