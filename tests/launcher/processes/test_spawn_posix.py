@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -177,5 +178,31 @@ async def test_it_gets_the_limit_of_open_files_that_the_launcher_was_started_wit
         for rlimits, soft in (({}, 222), ({"nofile": (111, hard)}, 111)):
             heard, _ = await run(spawner, order("rlimit=nofile", "exit=0", rlimits=rlimits))
             assert heard.lines == [f"nofile ({soft}, {hard})"]
+    finally:
+        spawner.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+async def test_a_file_is_opened_for_a_user_who_could_not(tmp_path: Path) -> None:
+    """He reads it by the path in the variable, also what was written into it later; but in no other way."""
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    key = folder / "mail.key"
+    key.write_text("the key\n")
+    key.chmod(0o600)
+    os.chown(key, 65534, -1)
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        script = f'cat "$KEY"; cat "$KEY"; cat {key} 2>/dev/null || echo no; id -u'
+        what = SpawnRequest(
+            ("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, "/", user="nobody", opened={"KEY": str(key)}
+        )
+        heard, status = await run(spawner, what)
+        assert heard.lines == ["the key", "the key", "no", "65534"]
+        assert status.success
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(SpawnError):
+            spawner.spawn(replace(what, opened={"KEY": str(folder / "absent")}), Heard())
+        assert len(os.listdir("/proc/self/fd")) == before
     finally:
         spawner.close()
