@@ -472,10 +472,10 @@ class Switch(Delivery):
             port.count_lost(LATE, route)
             return
         # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
-        if caller.reserved + len(frame) > caller.send_limit:
+        if caller.reserved + len(frame) > caller.kept_limit:
             text = f"{ServiceId(caller.id)} does not read: {caller.reserved} bytes of answers wait for it already"
             error = Overloaded(
-                text, what="bytes of answers", limit=caller.send_limit, current=caller.reserved
+                text, what="bytes of answers", limit=caller.kept_limit, current=caller.reserved
             )
             self.refuse(caller, sequence, error, source=port.id)
             return
