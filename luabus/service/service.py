@@ -106,7 +106,11 @@ class Service:
         self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
-        self.bus.on_router(self._router_changed)
+        self.bus.on_router(
+            lambda *_: self.handlers.access.keep(
+                link.stream.token for link in self.bus.routers if link.stream is not None
+            )
+        )
 
     # --- decorators -------------------------------------------------------------------------------------------
 
@@ -328,11 +332,6 @@ class Service:
         from luabus.service.leadership import fence
 
         return fence(self.bus, call)
-
-    def _router_changed(self, router: str, connected: bool) -> None:
-        self.handlers.access.keep(
-            stream.token for link in self.bus.routers if (stream := link.stream) is not None
-        )
 
     async def _hand_over(self, service_id: int, by: str = "") -> None:
         """Give the lease up in favour of another instance (`promote`): only routers can say so."""
