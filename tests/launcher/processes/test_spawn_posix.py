@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from launcher.processes.local import Spawner
 from launcher.processes.pipes import OUTPUT_RATE
 from launcher.processes.spawn_posix import PosixSpawner
 from launcher.processes.spawn_threads import ThreadSpawner
+from luabus import descriptors
 from tests.launcher.harness import CHILD, child
 
 
@@ -164,6 +166,20 @@ async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
     # The median: what other programs take of the machine shows in some of them.
     assert sorted(pauses)[len(pauses) // 2] < 0.2, pauses
     assert len(heard.text["out"]) <= (took + 2) * OUTPUT_RATE  # a second's worth at the start, one at the end
+
+
+async def test_it_gets_the_limit_of_open_files_that_the_launcher_was_started_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    monkeypatch.setattr(descriptors, "_inherited", (222, hard))
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        for rlimits, soft in (({}, 222), ({"nofile": (111, hard)}, 111)):
+            heard, _ = await run(spawner, order("rlimit=nofile", "exit=0", rlimits=rlimits))
+            assert heard.lines == [f"nofile ({soft}, {hard})"]
+    finally:
+        spawner.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
