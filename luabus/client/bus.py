@@ -22,6 +22,7 @@ from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
 from luabus.routing.table_digests import differences
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import LoopMonitor
 from luabus.transport.manager import SocketMgr
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import Stream
@@ -60,13 +61,14 @@ class Bus(Addresses):
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
-        self.membership = Membership(self.epochs, self._epoch, refused)
+        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
         self._options = BUS_STREAM
         self._closing = False
+        self._monitor: LoopMonitor | None = None
         self._routers = Observers[[str, bool]]()
         self._tables = Observers[[str, dict[str, Any]]]()
         self._names = Observers[[dict[str, Any]]]()
@@ -89,13 +91,14 @@ class Bus(Addresses):
         self.groups.update(groups or {})
         self._options = options
         self._closing = False
+        self._monitor = self._monitor or LoopMonitor.acquire()
         # An old stream may still be closing.
         self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._links = [
             RouterLink(
                 self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,
                 greet=self.membership.greet, up=self._up, down=self._down, news=self._link_news,
-                heartbeat_body=self._disagreements, heartbeat_s=heartbeat_s,
+                heartbeat_body=self._disagreements, was_blocked=self._monitor.was_blocked, heartbeat_s=heartbeat_s,
             )
             for host, port in addresses
         ]  # fmt: skip
@@ -123,6 +126,9 @@ class Bus(Addresses):
     async def close(self) -> None:
         """Close all links."""
         self._closing = True
+        if self._monitor is not None:
+            monitor, self._monitor = self._monitor, None
+            monitor.release()
         await self.failover.close()
         for task in self._tasks:
             task.cancel()

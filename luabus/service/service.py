@@ -21,6 +21,7 @@ from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import Activity
 from luabus.service.refusals import Refusals
 from luabus.service.interruption import Interruption
 from luabus.service.settings import Settings
@@ -173,7 +174,7 @@ class Service:
             )
             await self._first_router(timeout)
             await self._run_hooks("start")
-            await self.bus.membership.join(identity)
+            await self.bus.membership.join(identity, timeout)
             await self._stand(identity, environment)
         except BaseException:
             await self._teardown()
@@ -297,6 +298,7 @@ class Service:
 
     async def _run_hooks(self, which: str) -> None:
         for hook in self._hooks[which]:
+            _doing = Activity(f"on_{which}")  # for the loop monitor
             result = hook()
             if inspect.isawaitable(result):
                 await result

@@ -17,20 +17,24 @@ from typing import Any
 from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
-from luabus.limits import STUCK_TIMEOUT_S
+from luabus.limits import DEFAULT_WAITING_LIMIT, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
+from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
 from luabus.transport.channel import Channel
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.memory import give_back
 from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
+
+_FREE_S = 1.0
 
 
 def _ignore(stream: Stream) -> None:
@@ -50,7 +54,7 @@ class SocketMgr:
     """The streams of one process, their tokens, and the routing table between them.
 
     `options` and `subscribers` are those of each stream that is accepted, and the default of those that connect. `routing`: a
-    router from the start, not from the first `register` on.
+    router from the start, not from the first `register` on. `waiting_limit`: bytes that wait for all who do not read together.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class SocketMgr:
         options: StreamOptions = PLAIN_STREAM,
         subscribers: Subscribers = NO_SUBSCRIBERS,
         routing: bool = False,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
     ) -> None:
         if max_connections < 1:
             raise ConfigError(
@@ -70,6 +75,8 @@ class SocketMgr:
         self.places = Places(max_connections)
         self.security = security
         self.switch = Switch(random.random, routing=routing)
+        self.switch.waiting = Waiting(waiting_limit)
+        self.switch.waiting.shrunk = self._shrunk
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
         self._options = options
@@ -340,6 +347,10 @@ class SocketMgr:
     def abort_later(self, transport: asyncio.Transport) -> None:
         """A closed stream may take its time to write what is left, but not for ever."""
         self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
+
+    def _shrunk(self) -> None:
+        """Those have gone for whom much was kept: what was theirs is free in a moment."""
+        self.loop.call_later(_FREE_S, give_back)
 
     async def close(self) -> None:
         """Close every listener and stream, and wait until they are gone."""
