@@ -1,4 +1,4 @@
-"""Classes of errors and what they hold, whatever their code does: fields, how instances are made, values that can be sent. Pure."""
+"""Classes of errors and what they hold, whatever their code does: fields, how instances are made, values that can travel."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ log = logging.getLogger("luabus.service")
 
 
 class Interruption:
-    """`with` it a service runs: `finish()` is called when its code raises `SystemExit` or `KeyboardInterrupt`, which is raised again
-    at the end."""
+    """`with` it a service runs: `finish()` is called when its code raises `SystemExit` or `KeyboardInterrupt`, which is raised
+    again at the end."""
 
     def __init__(self, finish: Callable[[], None]) -> None:
         self._finish = finish

@@ -22,8 +22,8 @@ from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.rpc.loop_monitor import Activity
-from luabus.service.refusals import Refusals
 from luabus.service.interruption import Interruption
+from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.loops import new_event_loop
 

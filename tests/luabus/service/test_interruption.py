@@ -12,9 +12,14 @@ async def test_the_first_is_raised_when_the_service_has_stopped() -> None:
     finished: list[bool] = []
     interruption = Interruption(lambda: finished.append(True))
     first = SystemExit(7)
-    with pytest.raises(SystemExit) as raised, interruption:
-        interrupt(first)
-        interrupt(KeyboardInterrupt())
+
+    def run() -> None:
+        with interruption:
+            interrupt(first)
+            interrupt(KeyboardInterrupt())
+
+    with pytest.raises(SystemExit) as raised:
+        run()
     assert raised.value is first
     assert finished == [True, True]
     with interruption:
