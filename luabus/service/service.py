@@ -15,16 +15,17 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
-from luabus.exception_text import FATAL, name_of
+from luabus.exception_text import FATAL
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.rpc.loop_monitor import Activity
+from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
-from luabus.transport.loops import new_event_loop, on_interrupt
+from luabus.transport.loops import new_event_loop
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -94,7 +95,7 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self._interrupt: BaseException | None = None
+        self._interruption = Interruption(self.finish)
         self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
             (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
@@ -233,7 +234,7 @@ class Service:
             except FATAL as error:  # out of the loop: of a callback or task of the program's own
                 if serving.done():
                     raise
-                self._interrupted(error)
+                self._interruption.raised(error)
                 runner.run(_done(serving))
 
     async def serve(self) -> None:
@@ -241,14 +242,8 @@ class Service:
 
         Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop.
         """
-        self._interrupt = None
-        no_more = on_interrupt(self._interrupted)
-        try:
+        with self._interruption:
             await self._serve()
-        finally:
-            no_more()
-            if self._interrupt is not None:
-                raise self._interrupt
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -272,13 +267,6 @@ class Service:
             await self.stop()
         if self._refused is not None:
             raise self._refused
-
-    def _interrupted(self, error: BaseException) -> None:
-        """User code wants the process to end."""
-        if self._interrupt is None:
-            log.warning("%s stops: %s was raised", self.handlers.name, name_of(type(error)))
-            self._interrupt = error
-        self.finish()
 
     def finish(self) -> None:
         """Let `serve` or `run` come to its end."""
