@@ -25,7 +25,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
 from luabus.errors import ConfigError
-from luabus.host_addresses import is_loopback
+from luabus.host_addresses import format_address, is_loopback
 
 SHUTDOWN_S = 2.0
 
@@ -104,7 +104,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} is in use{_holder(port)}; choose another with --port", key="--port"
             ) from None
         raise ConfigError(
-            f"cannot listen at {host}:{port}: {error.strerror or error}", key="--host"
+            f"cannot listen at {format_address(host, port)}: {error.strerror or error}", key="--host"
         ) from None
     return bound
 
@@ -159,8 +159,9 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         await web.SockSite(runner, bound, ssl_context=tls).start()
         _on_signals(stop)
         scheme = "https" if tls else "http"
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
+        sys.stdout.write(
+            f"dashboard listens at {scheme}://{format_address(options.host, port)}{options.prefix}/\n"
+        )
         sys.stdout.flush()
         await stop.wait()
     finally:

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final
 
-from luabus.environment import Environment, parse_address
+from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
+from luabus.host_addresses import parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
 from luabus.log_setup import setup_logging
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from luabus.errors import ConfigError
-from luabus.limits import DEFAULT_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +97,3 @@ def read_secret(path: str) -> bytes:
     if not secret:
         raise ConfigError(f"the secret file {path} is empty", key="secret_file")
     return secret
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """`host:port`, `host` (the default port) or `[::1]:7070`. Raises `ConfigError`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(DEFAULT_PORT)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ConfigError(
-            f"{text!r} is not an address; write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}", key="routers"
-        )
-    return host, int(port)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
-from luabus.host_addresses import is_loopback
+from luabus.errors import ConfigError
+from luabus.host_addresses import is_loopback, parse_address
 
 RESERVED = ("router", "dashboard", "launcher")
 """Names of the launcher's own processes and of its log."""
@@ -82,9 +83,19 @@ def _probe(path: Path, probe: Probe) -> Iterator[Fault]:
     if probe.http is not None and not probe.http.startswith("http://"):
         yield (*path, "http"), f'found "{probe.http}"; allowed: a URL that begins with http://'
     if isinstance(probe.tcp, str):
-        host, colon, port = probe.tcp.rpartition(":")
-        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            yield (*path, "tcp"), f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT"'
+        if not _names_a_port(probe.tcp):
+            yield (
+                (*path, "tcp"),
+                f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT", an IPv6 address in brackets',
+            )
+
+
+def _names_a_port(target: str) -> bool:
+    try:
+        _, port = parse_address(target)
+    except ConfigError:
+        return False
+    return port > 0 and target.endswith(f":{port}")
 
 
 def _groups(config: ClusterConfig) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ import psutil
 from launcher.errors import PortInUse
 from launcher.plan.plan import Plan
 from launcher.plan.spec import ProcessSpec
+from luabus.host_addresses import format_address
 
 
 def check_ports(plan: Plan) -> None:
@@ -25,7 +26,7 @@ def check_address(spec: ProcessSpec) -> str:
     """Why a process cannot listen where it should; empty when it can, or does not listen."""
     if spec.address is None or not (reason := why_not(*spec.address)):
         return ""
-    return f"{spec.name} cannot listen at {spec.address[0]}:{spec.address[1]}: {reason}"
+    return f"{spec.name} cannot listen at {format_address(*spec.address)}: {reason}"
 
 
 def why_not(host: str, port: int) -> str:

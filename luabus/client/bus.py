@@ -14,8 +14,8 @@ from luabus.client.membership import Membership
 from luabus.client.news import News, Observers
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
-from luabus.environment import parse_address
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected
+from luabus.host_addresses import parse_address
 from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, RequestTimeout, RouterLost
+from luabus.host_addresses import format_address
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.protocol.codec import unpack_value
 from luabus.transport.manager import SocketMgr
@@ -47,7 +48,7 @@ class RouterLink:
         heartbeat_body: Callable[[RouterLink], bytes],
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        self.address = f"{host}:{port}"
+        self.address = format_address(host, port)
         self.host = host
         self.port = port
         self.name = self.address

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from luabus.errors import ProtocolError
+from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
@@ -56,7 +57,7 @@ class Counters:
         service_id = str(ServiceId(stream.id))
         row = {
             "router": self._router, "token": stream.token, "service_id": service_id, "name": stream.name or service_id,
-            "peer": f"{stream.ip}:{stream.peer[1]}", "reason": reason, "at": time.time(),
+            "peer": format_address(*stream.peer), "reason": reason, "at": time.time(),
         }  # fmt: skip
         self.closed.append(row)
 

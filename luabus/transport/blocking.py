@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from types import TracebackType
 from typing import Any
 
 from luabus.errors import LuabusError, NotConnected, RequestTimeout
+from luabus.host_addresses import format_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
 from luabus.protocol.session import REQUEST_ROUTE, Session
 from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.blocking_dialing import dial_blocking
 
 _CHUNK = 1 << 18
 
@@ -83,15 +84,15 @@ class Conversation:
         timeout: float = 5.0,
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
-        self._peer = f"{host}:{port}"
+        self._peer = format_address(host, port)
         deadline = time.monotonic() + timeout
         try:
-            self._socket = socket.create_connection((host, port), timeout)
+            self._socket = dial_blocking(host, port, timeout)
         except TimeoutError:
             raise RequestTimeout(
                 f"{self._peer} did not accept within {timeout:g} s", timeout_s=timeout
             ) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
         self._outbox = _Outbox()
         self._session = _Caller(self._outbox, secret, limit, self._peer)

@@ -14,12 +14,14 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused
+from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
+from luabus.transport.connector import Connector
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
 from luabus.transport.security import NO_SECURITY, Security
@@ -78,6 +80,7 @@ class SocketMgr:
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
+        self._connector = Connector()
 
     # --- what was asked for -----------------------------------------------------------------------------------
 
@@ -94,7 +97,9 @@ class SocketMgr:
             sock.setblocking(False)
         except OSError as error:
             sock.close()
-            raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
+            raise OSError(
+                error.errno, f"cannot listen at {format_address(ip, port)}: {error.strerror or error}"
+            ) from None
         except OverflowError:
             sock.close()
             raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
@@ -121,28 +126,10 @@ class SocketMgr:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self._check_loop()
         stream = self.new_stream(
-            connector=True, name=name or f"{ip}:{port}", options=options, subscribers=subscribers
+            connector=True, name=name or format_address(ip, port), options=options, subscribers=subscribers
         )
-        self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
+        self.spawn(self._connector.connect(stream, ip, port, timeout_ms / 1000))
         return stream
-
-    async def _connect(self, stream: Stream, ip: str, port: int, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.loop.create_connection(lambda: stream.connection, ip, port)
-                if not stream.is_open:
-                    await stream.connected()
-        except TimeoutError:
-            text = f"no connection to {ip}:{port} within {timeout_s:g} s"
-            stream.connection.failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
-        except OSError as error:
-            # A name that cannot be resolved has a number of its own, below 0.
-            why = (
-                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            )
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {why}"), why)
-        except Exception as error:
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {error}"))
 
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
         """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
