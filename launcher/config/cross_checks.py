@@ -82,12 +82,9 @@ def _probe(path: Path, probe: Probe) -> Iterator[Fault]:
             yield (*path, "log"), f"found {probe.log!r}, which is no regular expression: {error}"
     if probe.http is not None and not probe.http.startswith("http://"):
         yield (*path, "http"), f'found "{probe.http}"; allowed: a URL that begins with http://'
-    if isinstance(probe.tcp, str):
-        if not _names_a_port(probe.tcp):
-            yield (
-                (*path, "tcp"),
-                f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT", an IPv6 address in brackets',
-            )
+    if isinstance(probe.tcp, str) and not _names_a_port(probe.tcp):
+        text = f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT", an IPv6 address in brackets'
+        yield (*path, "tcp"), text
 
 
 def _names_a_port(target: str) -> bool:

@@ -218,7 +218,7 @@ class _Ending:
 
 
 async def try_tcp(target: str, timeout_s: float | None = None) -> str:
-    """Connects to `HOST:PORT`; each address of a name has its turn within `timeout_s`. Returns an empty text or raises OSError."""
+    """Connects to `HOST:PORT`; each address of a name has its turn within `timeout_s`. Returns "", or raises OSError."""
     _, writer = await open_connection(*parse_address(target), timeout_s)
     await _shut(writer)
     return ""

@@ -80,7 +80,7 @@ class Session(SendBuffer, SessionEvents):
     ) -> None:
         super().__init__(token, shell, options, name)
         self._frame_loop = frame_loop
-        self.connector = connector
+        self.connector = self.delivers = connector
         self.receiver = receiver
         self.control_receiver = control_receiver
         self._handshake: Handshake | None = Handshake(
@@ -222,6 +222,7 @@ class Session(SendBuffer, SessionEvents):
     def _answer(self, route: int, source: int, sequence: int, body: bytes) -> None:
         waiter = self._calls.peek(sequence)
         if waiter is None:
+            self._frame_loop.answer(self, route, sequence, body)
             return
         value: Any
         try:

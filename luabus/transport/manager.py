@@ -134,7 +134,9 @@ class SocketMgr:
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
         """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
 
-        The first registration makes this process a router. Raises `Refused` for an unknown token.
+        The first registration makes this process a router: what comes over streams that it accepted is routed. What comes over
+        those that it opened is delivered as before: there it is the client. Of a connection of this manager to itself the tokens
+        of both ends name the same: the stream that was opened. Raises `Refused` for an unknown token.
         """
         target = ServiceId.parse_service(service_id)
         table = self.switch.table
@@ -148,6 +150,7 @@ class SocketMgr:
             if stream is None:
                 known = ", ".join(map(str, sorted(self.streams))) or "none"
                 raise Refused(f"there is no stream with token {token} here; there are: {known}")
+            stream = self._accepted_end(stream)
             table.put(target, stream)
             self.switch.attach(stream, target)
             group = table.group(target.group)
@@ -155,6 +158,17 @@ class SocketMgr:
                 table.set_master(target)
             elif group.master == target and not group.elected:
                 table.clear_master(target.group)
+
+    def _accepted_end(self, stream: Stream) -> Stream:
+        """Where frames for `stream` are written: it itself, or, if this manager has accepted what it opened, that one. What is
+        written into the opened end would only come out there, to be routed again."""
+        sock = stream.connection.sock()
+        if not stream.connector or sock is None:
+            return stream
+        here = sock.getsockname()[:2]
+        return next(
+            (other for other in self.streams.values() if not other.connector and other.peer == here), stream
+        )
 
     def wait(self, ms: int) -> int:
         """Handle what there is, for at most `ms` milliseconds; returns early once something was handled.
