@@ -50,7 +50,7 @@ class Announcements:
     def _welcome(self, facts: dict[str, Any]) -> None:
         link = self._speaker()
         if link is not None:
-            link.welcomed(facts["router"], facts["frame_limit"])
+            link.welcomed(facts["router"], facts["incarnation"], facts["frame_limit"])
             for group in facts["groups"]:
                 self._names(group)
 

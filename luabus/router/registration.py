@@ -67,8 +67,10 @@ class Registry:
         slots: int | None = None,
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
+        process: int = 0,
     ) -> dict[str, Any]:
-        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, or the same in
+        another `process` (a random number; 0: none is the same).
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
         """
@@ -80,7 +82,8 @@ class Registry:
         if self._draining():
             raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
-        former = table.put(target, stream, incarnation=incarnation)
+        _check_number("process", process, 0, (1 << 64) - 1)
+        former = table.put(target, stream, incarnation=incarnation, process=process)
         if table.describe(target.group, name=name, mode=mode):
             self.names[target.group] = table.group(target.group).name
         if slots is not None:
