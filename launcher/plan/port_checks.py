@@ -13,6 +13,7 @@ from launcher.errors import PortInUse
 from launcher.plan.plan import Plan
 from launcher.plan.spec import ProcessSpec
 from luabus.host_addresses import format_address
+from luabus.visible import visible
 
 
 def check_ports(plan: Plan) -> None:
@@ -65,5 +66,9 @@ def holder(port: int) -> str:
                 words = psutil.Process(connection.pid).cmdline()
             except psutil.Error:
                 words = []
-            return f"pid {connection.pid} ({' '.join(words)[:120]})" if words else f"pid {connection.pid}"
+            return (
+                f"pid {connection.pid} ({visible(' '.join(words)[:120])})"
+                if words
+                else f"pid {connection.pid}"
+            )
     return "a process that this user may not look at"

@@ -13,6 +13,7 @@ from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
+from luabus.router.repetitions import Repetitions
 from luabus.routing.table_digests import FORGET_S, Disagreements
 from luabus.transport.stream import Stream
 
@@ -34,6 +35,7 @@ class Counters:
         self._undeliverable: dict[str, int] = {}
         self._alarms: dict[Message, dict[str, Any]] = {}
         self._problems: dict[Stream, tuple[Message, float]] = {}
+        self._repetitions = Repetitions()
         self._disagreements = Disagreements()
         self._namesake_at = self._namesake_since = float("-inf")
 
@@ -74,6 +76,11 @@ class Counters:
             self._alarms[message] = _alarm(kind, message, time.time())
         else:
             known["count"] += 1
+
+    def repeated(self, message: Message, kind: str, *, times: int = 1, least: int = 1) -> bool:
+        """It went wrong `times` times: an alarm from `least` within a minute on, until a minute was quiet. True when it has just
+        become one."""
+        return self._repetitions.noted(message, kind, time.monotonic(), times=times, least=least)
 
     def problem(self, stream: Stream, given: Any) -> None:
         """A service says what is wrong with itself, by a message's map or a text: an alarm until "" comes or it is gone."""
@@ -119,10 +126,15 @@ class Counters:
             known = differing.setdefault(message, _alarm("tables differ", message, since))
             known["since"] = min(known["since"], since)
         troubled = [_alarm("service", message, since) for message, since in self._problems.values()]
-        alarms = [*self._alarms.values(), *differing.values(), *troubled]
+        wall = time.time()
+        repeated = [
+            {**_alarm(run.kind, run.message, wall - (now - run.since)), "count": run.count}
+            for run in self._repetitions.lasting(now)
+        ]
+        alarms = [*self._alarms.values(), *differing.values(), *troubled, *repeated]
         if now - self._namesake_at <= FORGET_S:
             message = Message("alarm.two-routers-one-name", router=self._router)
-            alarms.append(_alarm("names", message, time.time() - (now - self._namesake_since)))
+            alarms.append(_alarm("names", message, wall - (now - self._namesake_since)))
         return alarms
 
     def _namesake_seen(self, now: float) -> None:
