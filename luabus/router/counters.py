@@ -73,7 +73,7 @@ class Counters:
         if known is None:
             if len(self._alarms) >= _ALARMS_KEPT:
                 del self._alarms[next(iter(self._alarms))]
-            self._alarms[message] = _alarm(kind, message, time.time())
+            self._alarms[message] = alarm_row(kind, message, time.time())
         else:
             known["count"] += 1
 
@@ -123,18 +123,18 @@ class Counters:
             group = names.get(found["group"], str(found["group"]))
             message = Message("alarm.tables-differ", one=one, other=other, group=group)
             since = time.time() - found["for_s"]
-            known = differing.setdefault(message, _alarm("tables differ", message, since))
+            known = differing.setdefault(message, alarm_row("tables differ", message, since))
             known["since"] = min(known["since"], since)
-        troubled = [_alarm("service", message, since) for message, since in self._problems.values()]
+        troubled = [alarm_row("service", message, since) for message, since in self._problems.values()]
         wall = time.time()
         repeated = [
-            {**_alarm(run.kind, run.message, wall - (now - run.since)), "count": run.count}
+            {**alarm_row(run.kind, run.message, wall - (now - run.since)), "count": run.count}
             for run in self._repetitions.lasting(now)
         ]
         alarms = [*self._alarms.values(), *differing.values(), *troubled, *repeated]
         if now - self._namesake_at <= FORGET_S:
             message = Message("alarm.two-routers-one-name", router=self._router)
-            alarms.append(_alarm("names", message, wall - (now - self._namesake_since)))
+            alarms.append(alarm_row("names", message, wall - (now - self._namesake_since)))
         return alarms
 
     def _namesake_seen(self, now: float) -> None:
@@ -146,7 +146,8 @@ class Counters:
         self._namesake_at = now
 
 
-def _alarm(kind: str, message: Message, since: float) -> dict[str, Any]:
+def alarm_row(kind: str, message: Message, since: float) -> dict[str, Any]:
+    """A row of `alarms`."""
     return {"kind": kind, **message.as_map(), "text": str(message), "since": since, "count": 1}
 
 
