@@ -76,7 +76,7 @@ async def test_a_router_named_twice_has_one_joined_link_and_no_traffic_on_the_ot
 
 
 async def test_the_link_that_stands_by_takes_over_when_the_first_is_lost() -> None:
-    async with Star() as star, Proxy(star.routers[0].port) as one, Proxy(star.routers[0].port) as other:
+    async with Star() as star, Proxy(star.routers[0]) as one, Proxy(star.routers[0]) as other:
         made = Instance("mail", 1, {"routers": [f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"]})
         async with made.service:
             links = made.bus._links
@@ -131,7 +131,7 @@ async def test_of_two_processes_with_one_incarnation_the_one_that_has_the_id_kee
 
 
 async def test_a_process_that_comes_again_before_its_old_connection_is_missed_has_its_place() -> None:
-    async with Star() as star, Proxy(star.routers[0].port) as proxy:
+    async with Star() as star, Proxy(star.routers[0]) as proxy:
         (mail,) = await star.mail(1, routers=[f"127.0.0.1:{proxy.port}"])
         table = star.routers[0].mgr.switch.table
         before = table.where(M1)
