@@ -85,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
+        "--waiting-limit", type=int, metavar="BYTES",
+        help="kept for all connections together that do not read (default: 256 MiB)",
+    )  # fmt: skip
+    router_parser.add_argument(
         "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
     )
     run_parser = commands.add_parser(
@@ -112,6 +116,7 @@ def router(
     advertise: str,
     frame_limit: int | None,
     buffer: int | None,
+    waiting_limit: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
@@ -127,6 +132,8 @@ def router(
         }
         if buffer is not None:
             options["buffer"] = buffer
+        if waiting_limit is not None:
+            options["waiting_limit"] = waiting_limit
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),

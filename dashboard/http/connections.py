@@ -11,7 +11,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -19,13 +18,13 @@ from aiohttp import web
 
 from dashboard.http.headers import HEADERS
 from dashboard.http.problems import ApiError, response
+from luabus import descriptors
 from luabus.messages import Message
 
 log = logging.getLogger("dashboard.connections")
 
 MOST_CONNECTIONS: Final = 1024
-RESERVED_DESCRIPTORS: Final = 64
-"""For everything else: routers, launcher, the journal, what Python opens."""
+"""Or as many as there are descriptors for."""
 HEADER_S: Final = 10.0
 """From a connection, or the first byte of a further request, to the end of its header; also for the TLS hand-shake."""
 IDLE_S: Final = 75.0
@@ -37,18 +36,6 @@ TROUBLE_S: Final = 0.1
 """Pause after an accept that failed, for want of descriptors or memory."""
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def most_connections() -> int:
-    """As many as leave descriptors for the rest."""
-    if sys.platform == "win32":
-        return MOST_CONNECTIONS
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(8, min(MOST_CONNECTIONS, soft - RESERVED_DESCRIPTORS))
 
 
 class Visitor(web.RequestHandler):
@@ -142,7 +129,7 @@ class Connections:
     ) -> None:
         self.now = asyncio.get_running_loop().time
         self._server = server
-        self._most = most_connections() if most is None else most
+        self._most = descriptors.room(MOST_CONNECTIONS) if most is None else most
         self._tls = tls
         self._options = options
         self._present: dict[Visitor, None] = {}

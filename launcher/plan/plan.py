@@ -21,6 +21,7 @@ from launcher.processes.exit_status import signal_number
 from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.host_addresses import format_address
+from luabus.limits import DEFAULT_WAITING_LIMIT
 
 ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
@@ -82,7 +83,10 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
         "cluster.name": config.cluster.name,
         "cluster.log_level": config.cluster.log_level,
         "cluster.env": dict(config.cluster.env),
-        **{f"routers.{key}": value for key, value in config.routers.model_dump().items()},
+        **{
+            f"routers.{key}": value
+            for key, value in config.routers.model_dump(exclude={"waiting_limit"}).items()
+        },
         **{f"lease.{key}": value for key, value in config.lease.model_dump().items()},
         **_bus_settings(config),
     }
@@ -184,6 +188,8 @@ def _router(
     argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", format_address(host, port)]
     if config.routers.allow_plaintext:
         argv.append("--allow-plaintext")
+    if config.routers.waiting_limit != DEFAULT_WAITING_LIMIT:
+        argv += ["--waiting-limit", str(config.routers.waiting_limit)]
     return ProcessSpec(
         name=name,
         service="router",
@@ -203,6 +209,7 @@ def _router(
             "routers.host": host,
             "routers.port": config.routers.port,
             "routers.allow_plaintext": config.routers.allow_plaintext,
+            "routers.waiting_limit": config.routers.waiting_limit,
             "bus.frame_limit": config.bus.frame_limit,
         },
     )

@@ -32,6 +32,7 @@ from luabus.lease.elector import (
 from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.messages import Message
+from luabus.transport.guard import callback_failed
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
@@ -336,8 +337,8 @@ class Candidate:
     def _call(self, callback: Callable[..., Awaitable[None] | None], *arguments: int) -> None:
         try:
             result = callback(*arguments)
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except BaseException as error:
+            callback_failed(callback, error, logger)
             return
         if inspect.isawaitable(result):
             self._reaction = asyncio.create_task(self._react(self._reaction, callback, result))
@@ -346,8 +347,10 @@ class Candidate:
         self, earlier: asyncio.Task[None] | None, callback: Callable[..., object], result: Awaitable[None]
     ) -> None:
         if earlier is not None:
-            await earlier
+            await asyncio.wait({earlier})
         try:
             await result
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            callback_failed(callback, error, logger)

@@ -79,7 +79,7 @@ class Session(SendBuffer, SessionEvents):
         receiver: Receiver | None = None,
         control_receiver: Receiver | None = None,
     ) -> None:
-        super().__init__(token, shell, options, name)
+        super().__init__(token, shell, options, name, frame_loop.waiting)
         self._frame_loop = frame_loop
         self.connector = self.delivers = handshake.connector
         if not handshake.connector:

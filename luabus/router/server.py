@@ -22,6 +22,7 @@ from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,
     DEFAULT_PORT,
+    DEFAULT_WAITING_LIMIT,
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
@@ -64,7 +65,8 @@ class Router:
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
-    `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
+    In bytes: `frame_limit`, the longest message; `buffer`, what is kept for one connection that does not read; `waiting_limit`,
+    what is kept for all of them together.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
 
@@ -82,6 +84,7 @@ class Router:
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
@@ -90,6 +93,10 @@ class Router:
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
+            )
+        if waiting_limit < 0:
+            raise ConfigError(
+                f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
             )
         security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
@@ -109,6 +116,7 @@ class Router:
                 pong=self._heard_pong,
             ),
             routing=True,
+            waiting_limit=waiting_limit,
         )
         self.draining = False
         self._heartbeat_s = heartbeat_s
@@ -133,12 +141,12 @@ class Router:
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
             self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
-            self.api.rpc(method, name=f"luabus.{method.__name__}")
+            self.api.word(method)
         by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         )  # fmt: skip
         for word in by_hand:
-            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+            self.api.word(steering.admins_only(word), f"luabus.{word.__name__}")
         steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -250,7 +258,7 @@ class Router:
             "peer": format_address(*stream.peer),
             "rtt_ms": stream.reported_rtt_us / 1000,
             "idle_s": round(now - stream.last_received, 3),
-            "pending_bytes": max(0, stream.send_limit - stream.credit),
+            "pending_bytes": max(0, stream.kept_limit - stream.credit),
             "messages_in": stream.frames_in,
             "messages_out": stream.frames_out,
             "bytes_in": stream.bytes_in,
@@ -332,6 +340,7 @@ class Router:
             if stream.id < CLIENT_BASE:
                 log.info("%s: %s is gone: %s", self.name, self._registry.label(stream), error)
         if self.mgr.switch.table.lost(stream):
+            self._steering.groups.tidy()
             self._announcer.changed()
 
     def _open_streams(self) -> list[Stream]:

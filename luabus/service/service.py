@@ -15,14 +15,16 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
+from luabus.exception_text import FATAL, name_of
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import Activity
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
-from luabus.transport.manager import new_event_loop
+from luabus.transport.loops import new_event_loop, on_interrupt
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -92,11 +94,12 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self.handlers.rpc(self._poll_now, name="luabus.look")
+        self._interrupt: BaseException | None = None
+        self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
             (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
         ):  # fmt: skip
-            self.handlers.rpc(handler, name=word)
+            self.handlers.word(handler, word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
         self._refusals = Refusals(self.bus)
@@ -107,7 +110,7 @@ class Service:
 
     # --- decorators -------------------------------------------------------------------------------------------
 
-    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+    def rpc(self, fn: Any = None, *, name: str | None = None, check_types: bool | None = None) -> Any:
         """Make a function callable over the bus under its own name, or `name`. `async def` or plain `def`."""
         if fn is None:
             return self.handlers.rpc(None, name=name, check_types=check_types)
@@ -170,7 +173,7 @@ class Service:
             )
             await self._first_router(timeout)
             await self._run_hooks("start")
-            await self.bus.membership.join(identity)
+            await self.bus.membership.join(identity, timeout)
             await self._stand(identity, environment)
         except BaseException:
             await self._teardown()
@@ -220,10 +223,30 @@ class Service:
         environment = Environment.read()
         setup_logging(environment.log_level, supervised=environment.supervised)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self.serve())
+            serving = runner.get_loop().create_task(self.serve())
+            try:
+                runner.run(_done(serving))
+            except FATAL as error:  # out of the loop: of a callback or task of the program's own
+                if serving.done():
+                    raise
+                self._interrupted(error)
+                runner.run(_done(serving))
 
     async def serve(self) -> None:
-        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop."""
+        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop.
+
+        Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop.
+        """
+        self._interrupt = None
+        no_more = on_interrupt(self._interrupted)
+        try:
+            await self._serve()
+        finally:
+            no_more()
+            if self._interrupt is not None:
+                raise self._interrupt
+
+    async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -245,6 +268,13 @@ class Service:
             await self.stop()
         if self._refused is not None:
             raise self._refused
+
+    def _interrupted(self, error: BaseException) -> None:
+        """User code wants the process to end."""
+        if self._interrupt is None:
+            log.warning("%s stops: %s was raised", self.handlers.name, name_of(type(error)))
+            self._interrupt = error
+        self.finish()
 
     def finish(self) -> None:
         """Let `serve` or `run` come to its end."""
@@ -280,6 +310,7 @@ class Service:
 
     async def _run_hooks(self, which: str) -> None:
         for hook in self._hooks[which]:
+            _doing = Activity(f"on_{which}")  # for the loop monitor
             result = hook()
             if inspect.isawaitable(result):
                 await result
@@ -328,3 +359,7 @@ class Service:
             for name, method in sorted(self.handlers.methods.items())
             if not name.startswith("luabus.")
         ]
+
+
+async def _done(serving: asyncio.Task[None]) -> None:
+    await serving

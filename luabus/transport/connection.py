@@ -57,24 +57,8 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked",
-        "_flushing",
-        "_loop",
-        "_made",
-        "_nodelay",
-        "_owner",
-        "_session",
-        "_stalled_mark",
-        "_taken_at",
-        "_taken_mark",
-        "_timer",
-        "_timer_at",
-        "_watch",
-        "_watch_at",
-        "_writable_waiters",
-        "gone",
-        "gone_waiters",
-        "is_paused",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_taken_at",
+        "_taken_mark", "_timer", "_timer_at", "_watch", "_watch_at", "_writable_waiters", "gone", "gone_waiters", "is_paused",
         "transport",
     )  # fmt: skip
 
@@ -138,7 +122,7 @@ class Connection(asyncio.Protocol):
         if session.answers != answers:
             # Behind those who now go on and may ask again: what they send is written in the same turn of the loop.
             self.write_soon()
-        if session.reserved > session.send_limit:
+        if session.reserved > session.kept_limit:
             self._choke()
 
     def eof_received(self) -> bool:
@@ -152,6 +136,7 @@ class Connection(asyncio.Protocol):
             PeerLost(f"the connection to {session.label} ended: {reason}", peer=session.label, reason=reason),
             reason,
         )
+        session.count_waiting(0)
         transport, self.transport = self.transport, None
         self.gone = True
         self._owner.gone(session.token, transport)
@@ -238,6 +223,7 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if self.transport is None or self._session.is_closed:
             return
+        self._session.count_waiting(self.transport.get_write_buffer_size())
         now, taken = time.monotonic(), self._acknowledged()
         if taken > self._taken_mark:
             self._taken_mark, self._taken_at = taken, now
@@ -262,7 +248,7 @@ class Connection(asyncio.Protocol):
         session = self._session
         session.flush()
         if (
-            session.reserved > session.send_limit
+            session.reserved > session.kept_limit
             and self.is_paused and not self._choked and self.transport is not None
         ):  # fmt: skip
             self._choked = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
 from typing import Final
 
 from luabus.errors import NotConnected, RequestTimeout
@@ -49,3 +50,13 @@ class Connector:
             self._silent[stream.peer] = None
             if len(self._silent) > _MOST_KEPT:
                 del self._silent[next(iter(self._silent))]
+
+
+def accepted_end(stream: Stream, streams: Iterable[Stream]) -> Stream:
+    """Where frames for `stream` are written: it itself, or, if one of `streams` is the accepted end of what it opened, that one. What
+    is written into the opened end would only come out there, to be routed again."""
+    sock = stream.connection.sock()
+    if not stream.connector or sock is None:
+        return stream
+    here = sock.getsockname()[:2]
+    return next((other for other in streams if not other.connector and other.peer == here), stream)

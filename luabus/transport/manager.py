@@ -18,21 +18,25 @@ from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError, NotConnected, Refused
 from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
-from luabus.limits import STUCK_TIMEOUT_S
+from luabus.limits import DEFAULT_WAITING_LIMIT, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
+from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
 from luabus.transport.channel import Channel
-from luabus.transport.connector import Connector
+from luabus.transport.connector import Connector, accepted_end
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.memory import give_back
 from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
+
+_FREE_S = 1.0
 
 
 def _ignore(stream: Stream) -> None:
@@ -52,7 +56,7 @@ class SocketMgr:
     """The streams of one process, their tokens, and the routing table between them.
 
     `options` and `subscribers` are those of each stream that is accepted, and the default of those that connect. `routing`: a
-    router from the start, not from the first `register` on.
+    router from the start, not from the first `register` on. `waiting_limit`: bytes that wait for all who do not read together.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class SocketMgr:
         options: StreamOptions = PLAIN_STREAM,
         subscribers: Subscribers = NO_SUBSCRIBERS,
         routing: bool = False,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
     ) -> None:
         if max_connections < 1:
             raise ConfigError(
@@ -72,6 +77,8 @@ class SocketMgr:
         self.places = Places(max_connections)
         self.security = security
         self.switch = Switch(random.random, routing=routing)
+        self.switch.waiting = Waiting(waiting_limit)
+        self.switch.waiting.shrunk = self._shrunk
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
         self._options = options
@@ -160,7 +167,7 @@ class SocketMgr:
             if stream is None:
                 known = ", ".join(map(str, sorted(self.streams))) or "none"
                 raise Refused(f"there is no stream with token {token} here; there are: {known}")
-            stream = self._accepted_end(stream)
+            stream = accepted_end(stream, self.streams.values())
             table.put(target, stream)
             self.switch.attach(stream, target)
             group = table.group(target.group)
@@ -168,17 +175,6 @@ class SocketMgr:
                 table.set_master(target)
             elif group.master == target and not group.elected:
                 table.clear_master(target.group)
-
-    def _accepted_end(self, stream: Stream) -> Stream:
-        """Where frames for `stream` are written: it itself, or, if this manager has accepted what it opened, that one. What is
-        written into the opened end would only come out there, to be routed again."""
-        sock = stream.connection.sock()
-        if not stream.connector or sock is None:
-            return stream
-        here = sock.getsockname()[:2]
-        return next(
-            (other for other in self.streams.values() if not other.connector and other.peer == here), stream
-        )
 
     def wait(self, ms: int) -> int:
         """Handle what there is, for at most `ms` milliseconds; returns early once something was handled.
@@ -341,6 +337,10 @@ class SocketMgr:
     def abort_later(self, transport: asyncio.Transport) -> None:
         """A closed stream may take its time to write what is left, but not for ever."""
         self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
+
+    def _shrunk(self) -> None:
+        """Those have gone for whom much was kept: what was theirs is free in a moment."""
+        self.loop.call_later(_FREE_S, give_back)
 
     async def close(self) -> None:
         """Close every listener and stream, and wait until they are gone."""

@@ -191,14 +191,3 @@ async def test_without_descriptors_nothing_spins(
     told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(told) == 1
     assert "Too many open files" in told[0]
-
-
-def test_descriptors_are_kept_for_the_rest() -> None:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        for limit, most in ((256, 192), (1024, 960), (64, 8)):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-            assert module.most_connections() == most
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

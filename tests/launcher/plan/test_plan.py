@@ -93,6 +93,12 @@ def test_routers_listen_beyond_loopback_only_when_the_file_says_so(tmp_path: Pat
     assert "--allow-plaintext" in plan(tmp_path, config).specs[0].argv
 
 
+def test_routers_are_told_how_much_may_wait(tmp_path: Path) -> None:
+    assert "--waiting-limit" not in plan(tmp_path).specs[0].argv
+    argv = plan(tmp_path, {"routers": {"waiting_limit": "64MB"}}).specs[0].argv
+    assert argv[argv.index("--waiting-limit") + 1] == str(64 << 20)
+
+
 def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
     config = changed(BASE, "services", "web", value={"command": ["x"], "ready": {"tcp": 80}})
     by = {spec.name: spec.ready_by for spec in plan(tmp_path, config).specs}
