@@ -13,8 +13,8 @@ _META = FLAG_META << 8
 class Delivery:
     """What the connections of a process have in common; `waiting`: for those that do not read.
 
-    Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`), but not what
-    comes over ports that deliver in any case (`Port.delivers`)."""
+    Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`), but not
+    what comes over ports that deliver in any case (`Port.delivers`)."""
 
     def __init__(self) -> None:
         self.routing = False

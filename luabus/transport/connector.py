@@ -53,8 +53,8 @@ class Connector:
 
 
 def accepted_end(stream: Stream, streams: Iterable[Stream]) -> Stream:
-    """Where frames for `stream` are written: it itself, or, if one of `streams` is the accepted end of what it opened, that one. What
-    is written into the opened end would only come out there, to be routed again."""
+    """Where frames for `stream` are written: it itself, or, if one of `streams` is the accepted end of what it opened, that
+    one. What is written into the opened end would only come out there, to be routed again."""
     sock = stream.connection.sock()
     if not stream.connector or sock is None:
         return stream
