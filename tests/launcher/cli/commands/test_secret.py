@@ -63,7 +63,10 @@ def test_a_call_is_a_clients_unless_it_is_made_as_a_service(cluster: ClusterRun)
     cluster.ok("up", "-d")
     done = cluster("call", "random:mail", "hello")
     assert done.code == 1
-    assert "Forbidden: client may not call mail; allowed: gateway; `call --as gateway` calls with" in done.err
+    assert (
+        "Forbidden: client may not call mail; allowed: gateway; `--as gateway` calls as that service"
+        in done.err
+    )
     assert cluster.ok("call", "random:mail", "hello", "--as", "gateway").json == "hello"
 
 
