@@ -121,7 +121,7 @@ def over_the_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     from contextlib import asynccontextmanager
 
     @asynccontextmanager
-    async def fake(config: Path) -> Any:
+    async def fake(config: Path, caller: str | None = None) -> Any:
         yield Bus(), SimpleNamespace(groups={"mail": 2}, run_dir=tmp_path)
 
     async def routes(bus: Any) -> Any:
