@@ -10,15 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from luabus.client.router_link import RouterLink
-from luabus.errors import IdInUse, LuabusError, StaleEpoch
+from luabus.errors import BadArguments, IdInUse, LuabusError, ProtocolError, StaleEpoch
 from luabus.ids import ServiceId
-from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.limits import EPOCH_LEAP, HEARTBEAT_S, REQUEST_TIMEOUT_S
 from luabus.messages import Message
+from luabus.rpc.shapes import MAX_U32, Record, Whole
 
 log = logging.getLogger("luabus.bus")
 
+_JOINED = Record({"token": Whole(0, MAX_U32)})
 _TELL_TIMEOUT_S = HEARTBEAT_S / 2
 """For what is said again with the next heartbeat."""
+
+
+def _is_near(highest: object, epoch: int) -> bool:
+    return type(highest) is int and epoch <= highest <= epoch + EPOCH_LEAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,11 @@ class Membership:
 
     async def claim_master(self, epoch: int) -> int:
         """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
-        0 when none does. A router that hangs is not waited for."""
+        0 when none does. One that lies a leap away is no reason: it is a mistake, and the router believes who insists. A router
+        that hangs is not waited for."""
         results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
-        return max((result.highest for result in results if isinstance(result, StaleEpoch)), default=0)
+        refused = [result.highest for result in results if isinstance(result, StaleEpoch)]
+        return max((highest for highest in refused if _is_near(highest, epoch)), default=0)
 
     async def resign_master(self, epoch: int) -> None:
         """Tell all routers that it does no longer. A router that hangs is not waited for."""
@@ -115,7 +123,9 @@ class Membership:
                     await self._watch(link)
 
     async def _all(self, method: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> list[Any]:
-        streams = [link.stream for link in self._links if link.ready and link.stream is not None]
+        # A link that has joined is ready in a moment, and what it is told before is in order with what follows.
+        links = [link for link in self._links if link.ready or link.joined]
+        streams = [link.stream for link in links if link.stream is not None]
         results = await asyncio.gather(
             *(stream.request(method, *args, timeout=timeout) for stream in streams), return_exceptions=True
         )
@@ -135,16 +145,28 @@ class Membership:
             identity.incarnation,
             identity.slots,
             identity.mode,
-            {group: epoch for group, epoch in self._epochs.items() if epoch},
+            self._heard_of(link, identity),
         )
         if self.identity is not identity:  # we left while we joined
             await stream.request("luabus.leave")
             return
+        try:
+            _JOINED.check(answer, "the answer")
+        except BadArguments as error:
+            raise ProtocolError(
+                f"{link.name} answers luabus.join with what makes no sense: {error}"
+            ) from None
         stream.speak_as(identity.service_id)
         link.has_joined(answer["token"])
         epoch = self._epoch()
         if epoch:
-            await stream.request("luabus.master", epoch)
+            with contextlib.suppress(StaleEpoch):  # with the next heartbeat it is claimed everywhere
+                await stream.request("luabus.master", epoch)
+
+    def _heard_of(self, link: RouterLink, identity: Identity) -> dict[int, int]:
+        """The epochs to tell a router, of the groups it knows: so one that has just started refuses the masters of the past."""
+        known = {*link.masters, identity.service_id.group}
+        return {group: epoch for group, epoch in self._epochs.items() if epoch and group in known}
 
     @staticmethod
     async def _watch(link: RouterLink) -> None:

@@ -17,13 +17,13 @@ class Port:
     `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
     frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
     credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
-    answer, `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
-    totals.
+    answer, `principal`: who is at the other end, once that is known, `claimed`: the highest epoch that it has claimed as a
+    master, `last_error`: what went wrong last for it. Counters are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding",
-        "principal", "reserved", "send_limit", "token", "undeliverable",
+        "bytes_in", "bytes_out", "claimed", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out",
+        "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
@@ -36,6 +36,7 @@ class Port:
         self.outstanding: dict[int, Port | set[Port]] = {}
         self.undeliverable: dict[str, int] = {}
         self.principal: Principal = ADMIN
+        self.claimed = 0
         self.last_error: LastError | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from luabus.errors import BadArguments, IdInUse, Refused, StaleEpoch
+from luabus.errors import BadArguments, ConfigError, IdInUse, Refused, StaleEpoch
 from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.limits import EPOCH_LEAP
 from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
-from luabus.routing.views import full_group
+from luabus.routing.views import GROUP_ROWS, group_page
 from luabus.rpc.context import caller
+from luabus.rpc.shapes import GROUP, NAME, Whole
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
 
 log = logging.getLogger("luabus.router")
-
-_NAME_LENGTH = 100
 
 
 class Registry:
@@ -46,8 +47,9 @@ class Registry:
         self._draining = draining
 
     def describe(self, slots: Mapping[str, tuple[int, int]]) -> None:
-        """Groups that are known from the start: name to (group, number of hash slots)."""
+        """Groups that are known from the start: name to (group, number of hash slots). Raises `ConfigError`."""
         for name, (group, count) in slots.items():
+            _check_group(name, group, count)
             self._table.describe(group, name=name)
             self.names[group] = name
             if count:
@@ -71,22 +73,31 @@ class Registry:
         """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
+        Raises `BadArguments` for a group that is unknown here.
         """
         stream = caller().stream
-        _check_join(name, incarnation, mode, slots)
         target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
             raise Refused.coded(Message("refusal.group-of-routers", group=ROUTER_GROUP))
         if self._draining():
             raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
+        for group in epochs or ():
+            if group not in table.groups and group != target.group:
+                known = ", ".join(map(str, sorted(table.groups))) or "none"
+                text = f"epochs[{group}]: there is no group {group} at {self._router}, only {known}"
+                raise BadArguments(text, path=f"epochs[{group}]", method="luabus.join")
+        if stream.id != target:
+            stream.claimed = 0
         former = table.put(target, stream, incarnation=incarnation)
         if table.describe(target.group, name=name, mode=mode):
             self.names[target.group] = table.group(target.group).name
         if slots is not None:
             table.configure_slots(target.group, slots)
         for group, epoch in (epochs or {}).items():
-            table.know_epoch(group, epoch)
+            # Whoever holds a service's key alone knows its own group's lease, and of others what routers said.
+            if stream.principal.role != "service" or group == target.group:
+                table.know_epoch(group, epoch)
         self._mgr.switch.attach(stream, target)
         self._joined(stream)
         stream.rename(target.named(self.names))
@@ -119,15 +130,24 @@ class Registry:
         """
         stream = caller().stream
         service_id = _registered(stream)
-        _check_number("epoch", epoch, 1, 0xFFFF_FFFF)
+        stream.claimed = max(stream.claimed, epoch)
+        before = self._table.group(service_id.group).epoch
         try:
-            changed = self._table.claim(service_id, epoch)
+            changed = self._table.claim(service_id, epoch, time.monotonic())
         except StaleEpoch as error:
-            if error.epoch == error.highest:
+            if error.epoch == error.highest or abs(error.epoch - error.highest) > EPOCH_LEAP:
                 self._counters.alarm(error.reported or Message.verbatim(str(error)), "epoch")
             else:
                 log.warning("%s: %s", self._router, error)
             raise
+        if abs(epoch - before) > EPOCH_LEAP:
+            log.warning(
+                "%s: %s insists on epoch %d and is believed; %d is forgotten",
+                self._router,
+                stream.name,
+                epoch,
+                before,
+            )
         if changed:
             log.info("%s: %s is master with epoch %d", self._router, stream.name, epoch)
             self._announcer.changed()
@@ -175,7 +195,7 @@ class Registry:
                 table.clear_master(target.group)
         log.warning("%s: %s registered by hand: token %r, master %s", self._router, label, token, is_master)
         self._announcer.changed()
-        return full_group(table.group(target.group))
+        return group_page(table.group(target.group), 0, GROUP_ROWS)
 
     def close(self, token: int) -> str:
         """End one connection; returns its name. Raises `Refused` for an unknown token."""
@@ -214,17 +234,10 @@ def _registered(stream: Stream) -> ServiceId:
     return ServiceId(stream.id)
 
 
-def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> None:
-    """What a peer says goes into what everybody is told: refuse another type before it does harm."""
-    if type(name) is not str or type(mode) is not str or len(name) > _NAME_LENGTH or len(mode) > _NAME_LENGTH:
-        raise BadArguments(
-            f"name and mode are texts of at most {_NAME_LENGTH} characters", method="luabus.join"
-        )
-    _check_number("incarnation", incarnation, 0, (1 << 64) - 1)
-    if slots is not None:
-        _check_number("slots", slots, 1, MAX_INSTANCE)
-
-
-def _check_number(what: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise BadArguments(f"{what} is a whole number from {least} to {most}, not {value!r:.40}", path=what)
+def _check_group(name: str, group: int, count: int) -> None:
+    try:
+        NAME.check(name, "name")
+        GROUP.check(group, "group")
+        Whole(0, MAX_INSTANCE).check(count, "slots")
+    except BadArguments as error:
+        raise ConfigError(f"the slots of {name!r:.60}: {error}", key="slots") from None

@@ -11,7 +11,7 @@ from luabus.protocol.compression import decompress
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, HEADER, HEADER_SIZE, META_SIZE
 from luabus.protocol.port import LastError
 from luabus.routing.next_hop import describe_route
-from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
+from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED, STALE
 
 _LONGEST: Final = 200
 """Characters, so that many rows fit into one answer."""
@@ -22,6 +22,7 @@ _LOST: Final = {
     NO_ROUTE: "what it sent to {route} reached nobody: nobody is there",
     NO_MASTER: "what it sent to {route} reached nobody: the group has no master",
     OVERLOADED: "what it sent to {route} was lost: the receiver does not read",
+    STALE: "what it sent to {route} was refused: it is master no longer",
     LATE: "it answered a request whose asker no longer waits",
 }
 

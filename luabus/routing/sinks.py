@@ -10,6 +10,8 @@ NO_ROUTE: Final = "no_route"
 NO_MASTER: Final = "no_master"
 OVERLOADED: Final = "overloaded"
 LATE: Final = "late_reply"
+STALE: Final = "stale_epoch"
+"""Its sender spoke as a master, and is none any more."""
 CROWDED: Final = "crowded"
 """Not why a frame from this port was lost, but why one of so many bytes for it was."""
 

@@ -18,16 +18,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError
+from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
 from luabus.protocol.delivery import Delivery
 from luabus.protocol.frames import (
     FLAG_COUNT,
+    FLAG_META,
     FLAG_REQUEST,
     HEADER,
     HEADER_SIZE,
+    META,
     META_SIZE,
     Kind,
     check_header,
@@ -48,12 +50,16 @@ from luabus.routing.next_hop import (
     no_credit,
     why_refused,
 )
-from luabus.routing.sinks import CROWDED, LATE, NO_ROUTE, OVERLOADED, Sink
+from luabus.routing.sinks import CROWDED, LATE, NO_ROUTE, OVERLOADED, STALE, Sink
 from luabus.routing.table import Table
 
 _ERROR: Final = int(Kind.ERROR)
 _ERROR_KEPT: Final = 4096
 """Bytes of the last error that a port has answered with, kept to be shown."""
+
+_EPOCH: Final = HEADER_SIZE + 4
+_BEHIND_EPOCH: Final = HEADER_SIZE + 8
+_NO_EPOCH: Final = bytes(4)
 
 _SCATTER_BYTES: Final = 8 * 1024
 """Bytes that must lie ahead for `_scatter` to be worth its preparations."""
@@ -166,8 +172,20 @@ class Switch(Delivery):
                         plan = self.plan(route)
                     mode, where, count, care = plan
                     known = route
-                if care and length < META_SIZE:
+                if care and (length < META_SIZE or data[pos + _EPOCH : pos + _BEHIND_EPOCH] != _NO_EPOCH):
                     check_header(length, route, limit)
+                    stale = self._doubt(port, route, data, pos)
+                    if stale is not None:
+                        if to is not None:
+                            self._forward(port, to, data, run, pos, frames - run_frames)
+                            to = None
+                        frames += 1
+                        pos = end
+                        if route >> 8 & (FLAG_REQUEST | FLAG_COUNT):
+                            self.refuse(port, sequence, stale)
+                        else:
+                            port.count_lost(STALE, route)
+                        continue
                 if mode == LOCAL:
                     if to is not None:
                         self._forward(port, to, data, run, pos, frames - run_frames)
@@ -339,6 +357,25 @@ class Switch(Delivery):
             self._plans.clear()
         plan = self._plans[route] = make_plan(route, self.table, self._by_id)
         return plan
+
+    def _doubt(self, port: Port, route: int, data: bytes, start: int) -> StaleEpoch | None:
+        """An epoch is vouched for like the source: only the group's present master, as the table has it, can carry it.
+
+        A master that has just been superseded is told so. Raises `ProtocolError` for an epoch that this port never claimed.
+        """
+        epoch = META.unpack_from(data, start + HEADER_SIZE)[1] if route >> 8 & FLAG_META else 0
+        if not epoch or self.table.vouches(port.id, port, epoch):
+            return None
+        if epoch > port.claimed:
+            raise ProtocolError(
+                f"a frame claims to come from a master of epoch {epoch}, which {ServiceId(port.id)} has not claimed"
+            )
+        group = self.table.group(port.id >> 16)
+        return StaleEpoch(
+            f"{ServiceId(port.id)} speaks as master of epoch {epoch}, and is none;"
+            f" group {group.number} is at {group.epoch}",
+            group=group.number, epoch=epoch, highest=group.epoch,
+        )  # fmt: skip
 
     def receivers(self, route: int, key: int) -> tuple[Port, ...]:
         """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""

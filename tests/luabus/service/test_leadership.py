@@ -12,7 +12,7 @@ import pytest
 import luabus
 from luabus import admin
 from luabus.client.routes import Route
-from luabus.errors import NoMaster, Refused, RequestTimeout, StaleEpoch
+from luabus.errors import ConnectionLost, NoMaster, ProtocolError, Refused, RequestTimeout, StaleEpoch
 from luabus.ids import ServiceId
 from luabus.lease.candidate import lease_clock
 from luabus.protocol import codec
@@ -323,29 +323,52 @@ async def test_receivers_refuse_a_master_of_the_past(cluster: Cluster) -> None:
     assert await node.master() == 1
     await node.speak(1)
     await until(lambda: recorder.bus.epochs[CHIEF] == 1)
-    await node.speak(3)  # known from a message before any router has said so
-    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 2; group 1 is at 3") as caught:
-        await node.speak(2)
-    assert (caught.value.group, caught.value.epoch, caught.value.highest) == (CHIEF, 2, 3)
-    assert cluster.written == [("spoken", 1), ("spoken", 3)]
+    recorder.bus.epochs[CHIEF] = 3  # another router has told of it
+    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 1; group 1 is at 3") as caught:
+        await node.speak(1)
+    assert (caught.value.group, caught.value.epoch, caught.value.highest) == (CHIEF, 1, 3)
+    assert cluster.written == [("spoken", 1)]
     await node.speak(0)  # no master at all: nothing to refuse, and the receiver sees it
     assert cluster.written[-1] == ("spoken", 0)
 
 
-async def test_a_client_speaks_as_nobodys_master(cluster: Cluster) -> None:
+async def test_a_master_that_was_superseded_is_refused_and_keeps_its_connection(cluster: Cluster) -> None:
     await cluster.recorder()
-    stream = cluster.bus.preferred
-    assert stream is not None
+    node = await cluster.chief()
+    assert await node.master() == 1
+    for router in cluster.routers:
+        router.mgr.switch.table.claim(ServiceId.of(CHIEF, 2), 2)
+    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 1, and is none; group 1 is at 2"):
+        await node.speak(1)
+    assert cluster.written == []
+    assert all(link.ready for link in node.service.bus.routers)
+
+
+@pytest.mark.parametrize("epoch", [1, 7, 0xFFFF_FFFF])
+async def test_who_speaks_with_an_epoch_that_was_never_claimed_is_cut_off(
+    cluster: Cluster, epoch: int
+) -> None:
+    """A plain client, and a service that stands for no election."""
+    recorder = await cluster.recorder()
+    node = await cluster.chief()
+    assert await node.master() == 1
     route = make_route(Kind.TARGET, FLAG_REQUEST | FLAG_META, 0, ServiceId.of(RECORDER, 1))
-    for epoch in (7, 2):  # an epoch says nothing about a sender that is in no group
-        await stream.ask(route, 0, codec.pack_call("wrote", ("client",)), 5.0, str, 0, epoch)
-    assert len(cluster.written) == 2
+    for bus in (cluster.bus, recorder.bus):
+        stream = bus.preferred
+        assert stream is not None
+        with pytest.raises(ConnectionLost):
+            await stream.ask(route, 0, codec.pack_call("wrote", ("forged",)), 5.0, str, 0, epoch)
+        lost = next(link for link in bus.routers if isinstance(link.last_error, ProtocolError))
+        assert f"a frame claims to come from a master of epoch {epoch}" in str(lost.last_error)
+        await until(lambda bus=bus: all(link.ready for link in bus.routers))
+    assert cluster.written == []
+    assert node.told == [1]
 
 
 async def test_a_master_hears_of_a_higher_epoch_and_takes_one_above_it(cluster: Cluster) -> None:
     node = await cluster.chief()
     assert await node.master() == 1
-    cluster.routers[0].mgr.switch.table.know_epoch(CHIEF, 6)
+    cluster.routers[0].mgr.switch.table.claim(ServiceId.of(CHIEF, 2), 6)
     cluster.routers[0]._announcer.changed()
     assert await node.master(above=1) == 7
     await until(lambda: cluster.rows() == {(ServiceId.of(CHIEF, 1), 7)})
@@ -355,6 +378,7 @@ async def test_a_master_hears_of_a_higher_epoch_and_takes_one_above_it(cluster: 
 async def test_a_store_that_lost_its_rows(cluster: Cluster) -> None:
     """One that starts hears from the routers what was there, waits for a whole ttl, and takes an epoch above."""
     for router in cluster.routers:
+        router.mgr.switch.table.describe(CHIEF, name="chief")
         router.mgr.switch.table.know_epoch(CHIEF, 6)
         router._announcer.changed()
     started_at = lease_clock()
@@ -367,6 +391,7 @@ async def test_a_store_that_lost_its_rows(cluster: Cluster) -> None:
 async def test_a_reign_that_a_router_refuses_is_never_begun(cluster: Cluster) -> None:
     cluster.file.freeze()
     node = await cluster.chief()
+    cluster.routers[1].mgr.switch.table.describe(CHIEF, name="chief")
     cluster.routers[1].mgr.switch.table.know_epoch(CHIEF, 6)  # which it has told nobody
     cluster.file.thaw()
     assert await node.master() == 7
@@ -404,7 +429,7 @@ async def test_a_router_that_starts_anew_refuses_what_it_refused_before(cluster:
     await until(lambda: recorder.bus.epochs.get(CHIEF) == epoch)
     await node.service.stop()
 
-    third = Router("router.3", port=third.port)
+    third = Router("router.3", port=third.port, slots={"chief": (CHIEF, 0)})
     await third.start()
     cluster.routers.append(third)
     await until(lambda: all(link.joined for link in recorder.bus.routers))
