@@ -87,8 +87,11 @@ class Registry:
                 known = ", ".join(map(str, sorted(table.groups))) or "none"
                 text = f"epochs[{group}]: there is no group {group} at {self._router}, only {known}"
                 raise BadArguments(text, path=f"epochs[{group}]", method="luabus.join")
-        if stream.id != target:
-            stream.claimed = 0
+        if stream.id not in (target, CLIENT_BASE | stream.token):
+            present = ServiceId(stream.id).named(self.names)
+            raise Refused.coded(
+                Message("refusal.joined-already", name=present, other=target.named(self.names))
+            )
         former = table.put(target, stream, incarnation=incarnation)
         if table.describe(target.group, name=name, mode=mode):
             self.names[target.group] = table.group(target.group).name
@@ -175,6 +178,8 @@ class Registry:
         groups = {name: number for number, name in self.names.items()}
         target = ServiceId.parse_service(service_id, groups)
         label = target.named(self.names)
+        if target.group == ROUTER_GROUP:
+            raise Refused.coded(Message("refusal.router-is-not-registered", name=label))
         group = table.groups.get(target.group)
         if is_master and group is not None and group.elected:
             named = group.name or str(target.group)

@@ -16,6 +16,7 @@ One file because the loop and what it branches into share the state of one turn,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from struct import Struct
 from typing import Any, Final
 
 from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError, StaleEpoch
@@ -57,8 +58,11 @@ _ERROR: Final = int(Kind.ERROR)
 _ERROR_KEPT: Final = 4096
 """Bytes of the last error that a port has answered with, kept to be shown."""
 
+_HEAD: Final = Struct("<IQIII0s")
+"""The header, and no epoch."""
+_HEAD_WITH_EPOCH: Final = Struct("<IQIII4xI")
+"""The header, and the epoch in the meta behind it: the loop takes this while its frames have one, at the price of one number more."""
 _EPOCH: Final = HEADER_SIZE + 4
-_BEHIND_EPOCH: Final = HEADER_SIZE + 8
 _NO_EPOCH: Final = bytes(4)
 
 _SCATTER_BYTES: Final = 8 * 1024
@@ -145,14 +149,14 @@ class Switch(Delivery):
         if self._plans_version != self.table.version:
             self._plans.clear()
             self._plans_version = self.table.version
-        unpack = HEADER.unpack_from
+        unpack = _HEAD.unpack_from
         plans = self._plans
         limit = port.frame_limit
         me = port.id
         routing = self.routing
         outstanding = port.outstanding
         size = len(data)
-        last = size - HEADER_SIZE
+        last = nearest = size - HEADER_SIZE
         run = frames = run_frames = 0
         ahead = size - _SCATTER_BYTES
         to: Port | None = None  # whom the frames from `run` to `pos` go to
@@ -161,7 +165,7 @@ class Switch(Delivery):
         where: Any = None
         try:
             while pos <= last:
-                length, route, key, source, sequence = unpack(data, pos)
+                length, route, key, source, sequence, epoch = unpack(data, pos)
                 end = pos + HEADER_SIZE + length
                 if end > size or length > limit:
                     check_header(length, route, limit)
@@ -172,7 +176,12 @@ class Switch(Delivery):
                         plan = self.plan(route)
                     mode, where, count, care = plan
                     known = route
-                if care and (length < META_SIZE or data[pos + _EPOCH : pos + _BEHIND_EPOCH] != _NO_EPOCH):
+                    if not care:
+                        unpack, last, epoch = _HEAD.unpack_from, nearest, None
+                    elif last == nearest:
+                        unpack, last = _HEAD_WITH_EPOCH.unpack_from, size - _HEAD_WITH_EPOCH.size
+                        epoch = data[pos + _EPOCH : pos + _HEAD_WITH_EPOCH.size] != _NO_EPOCH
+                if care and (epoch or length < META_SIZE):
                     check_header(length, route, limit)
                     stale = self._doubt(port, route, data, pos)
                     if stale is not None:
@@ -256,6 +265,10 @@ class Switch(Delivery):
             if to is not None:
                 self._forward(port, to, data, run, pos, frames - run_frames)
             port.frames_in += frames
+        if last < pos <= nearest:
+            pos += self.receive(
+                port, data[pos:]
+            )  # perhaps a frame that is shorter than a header with an epoch
         return pos
 
     def _scatter(self, port: Port, data: bytes, pos: int, frames: int) -> tuple[int, int]:
