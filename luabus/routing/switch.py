@@ -61,7 +61,7 @@ _ERROR_KEPT: Final = 4096
 _HEAD: Final = Struct("<IQIII0s")
 """The header, and no epoch."""
 _HEAD_WITH_EPOCH: Final = Struct("<IQIII4xI")
-"""The header, and the epoch in the meta behind it: the loop takes this while its frames have one, at the price of one number more."""
+"""The header, and the epoch in the meta behind it: the loop takes this while its frames have one. It costs one number more."""
 _EPOCH: Final = HEADER_SIZE + 4
 _NO_EPOCH: Final = bytes(4)
 
