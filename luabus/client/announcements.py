@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from luabus.client.news import News, Observers
 from luabus.client.router_link import RouterLink
-from luabus.errors import BadArguments, ProtocolError
-from luabus.ids import MAX_GROUP, MAX_INSTANCE
-from luabus.limits import EPOCH_LEAP, MAX_EPOCH, MAX_FRAME_LIMIT
-from luabus.routing.views import GROUP_ROWS, GroupPages
+from luabus.client.router_words import heard
+from luabus.limits import EPOCH_LEAP
+from luabus.routing.views import GroupPages
 from luabus.rpc.context import current
 from luabus.rpc.dispatcher import Dispatcher
-from luabus.rpc.shapes import (
-    FLAG,
-    GROUP,
-    MAX_U32,
-    MEMBER,
-    NAME,
-    NAME_LENGTH,
-    Either,
-    ListOf,
-    OneOf,
-    Optional,
-    Record,
-    Shape,
-    Text,
-    Whole,
-    checked,
-)
 
 log = logging.getLogger("luabus.bus")
-
-_ROUTER: Final = Text(NAME_LENGTH, least=1)
-_EPOCH: Final = Whole(0, MAX_EPOCH)
-_MEMBER_NAME: Final = Text(NAME_LENGTH + 6, least=1)
-_NAMES: Final = Record(
-    {"group": GROUP, "name": NAME, "mode": NAME, "master": Either((OneOf((0,)), MEMBER)), "epoch": _EPOCH}
-)
-_WELCOME: Final = Record(
-    {
-        "router": _ROUTER,
-        "frame_limit": Whole(1, MAX_FRAME_LIMIT),
-        "groups": ListOf(_NAMES, MAX_GROUP),
-    }
-)
-_SLOT: Final = Record(
-    {
-        "service_id": _MEMBER_NAME, "name": _MEMBER_NAME, "token": Whole(0, MAX_U32),
-        "slot": Optional(Whole(0, MAX_INSTANCE - 1)),
-    }
-)  # fmt: skip
-_GROUP: Final = Record(
-    {
-        "group": GROUP, "name": NAME, "mode": NAME, "master": Optional(_MEMBER_NAME), "elected": FLAG, "epoch": _EPOCH,
-        "slots": ListOf(_SLOT, GROUP_ROWS), "after": Whole(0, MAX_U32), "next": Optional(Whole(1, MAX_U32)),
-    }
-)  # fmt: skip
 
 
 class Announcements:
@@ -77,23 +33,29 @@ class Announcements:
         self.epochs: dict[int, int] = {}
         self.names = Observers[[dict[str, Any]]]()
         self.receiver = Dispatcher("this bus")
+        self._told: dict[RouterLink, dict[int, str]] = {}
         self._news = news
         self._draining = draining
         self._links: Sequence[RouterLink] = ()
         self._table = table
         self._pages: dict[RouterLink, GroupPages] = {}
-        words: tuple[tuple[str, Callable[..., None], tuple[Shape, ...]], ...] = (
-            ("welcome", self._welcome, (_WELCOME,)),
-            ("names", self._names, (_NAMES,)),
-            ("group", self._group, (_ROUTER, _GROUP)),
-            ("draining", self._drains, (_ROUTER,)),
-        )
-        for method, handler, shapes in words:
-            self.receiver.rpc(_believed(handler, shapes, f"luabus.{method}"), name=f"luabus.{method}")
+        words: tuple[tuple[str, Callable[..., None]], ...] = (
+            ("welcome", self._welcome), ("names", self._names), ("group", self._group), ("draining", self._drains),
+        )  # fmt: skip
+        for word, handler in words:
+            self.hear(f"luabus.{word}", handler)
 
     def start(self, links: Sequence[RouterLink]) -> None:
         """From now on `links` are the routers'."""
         self._links = links
+
+    def hear(self, word: str, handler: Callable[..., Any]) -> None:
+        """Let `handler` answer when a router itself says `word`, which is declared; what is routed here never reaches it."""
+        self.receiver.rpc(heard(word, handler), name=word)
+
+    def forget(self, link: RouterLink) -> None:
+        """A router is gone: what it said of names keeps them from nobody any more."""
+        self._told.pop(link, None)
 
     def _speaker(self) -> RouterLink | None:
         """The link over which the call being handled came."""
@@ -106,6 +68,7 @@ class Announcements:
             self._pages[link] = GroupPages()
             link.masters.clear()
             link.welcomed(facts["router"], facts["frame_limit"])
+            self._told.pop(link, None)
             for group in facts["groups"]:
                 self._names(group)
 
@@ -114,12 +77,35 @@ class Announcements:
         if link is None:
             return
         number = group["group"]
-        if group["name"]:
-            self.groups[group["name"]] = number
+        self._called(self._told.setdefault(link, {}), number, group["name"])
         link.masters[number] = (group["master"], group["epoch"])
         self._believe(number)
         self.names.tell(group)
         self._news.notify()
+
+    def _called(self, told: dict[int, str], number: int, name: str) -> None:
+        """A router says how a group is called. A name that another number has keeps it as long as any router says so."""
+        former = told.get(number, "")
+        if former == name:
+            return
+        told[number] = name
+        if former and self.groups.get(former) == number and not self._numbers_of(former):
+            del self.groups[former]
+        elif former:
+            self._settle(former)
+        if name and self.groups.setdefault(name, number) != number:
+            self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        known = self.groups.get(name)
+        numbers = self._numbers_of(name)
+        if len(numbers) > 1:
+            log.error("routers disagree: %s is group %s", name, " and ".join(map(str, sorted(numbers))))
+        if numbers and known not in numbers:
+            self.groups[name] = min(numbers)
+
+    def _numbers_of(self, name: str) -> set[int]:
+        return {number for told in self._told.values() for number, known in told.items() if known == name}
 
     def _believe(self, number: int) -> None:
         """The master of the highest epoch that a router tells is the group's. A lower one than was known before is no news: a
@@ -144,22 +130,3 @@ class Announcements:
         if link is not None:
             log.info("%s is stopping", router)
             self._draining(link)
-
-
-def _believed(function: Callable[..., None], shapes: Sequence[Shape], name: str) -> Callable[..., None]:
-    """`function` for what a router says, if it makes sense; else the link ends with a `ProtocolError`."""
-    check_first = checked(function, shapes, name)
-
-    def hear(*args: Any) -> None:
-        try:
-            if len(args) != len(shapes):
-                raise BadArguments(f"{len(args)} arguments, not {len(shapes)}", method=name)
-            check_first(*args)
-        except BadArguments as error:
-            call = current.get()
-            if call is not None:
-                call.stream.end(
-                    ProtocolError(f"the router says {name} that makes no sense: {error}"), say=True
-                )
-
-    return hear

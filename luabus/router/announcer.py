@@ -24,7 +24,7 @@ class Announcer:
         self._open_streams = open_streams
         self._watchers: dict[Stream, Watcher] = {}
         self._announced: dict[int, dict[str, Any]] = {}
-        self._shown: dict[int, int] = {}  # the version of each group that those who watch have
+        self._changes_seen: dict[int, int] = {}
         self._rows = page_rows(GROUP_ROWS, GROUP_ROWS, frame_limit, GROUP_ROW_BYTES)
         self._announcing = False
 
@@ -41,7 +41,6 @@ class Announcer:
         """
         self._announce()
         groups = self._mgr.switch.table.groups
-        self._shown.update((number, group.version) for number, group in groups.items())
         watcher = self._watchers.get(stream)
         if watcher is None:
             watcher = self._watchers[stream] = Watcher(stream, self._router, groups, self._rows)
@@ -61,13 +60,14 @@ class Announcer:
         for_all: list[bytes] = []
         changed: list[int] = []
         for number, group in self._mgr.switch.table.groups.items():
+            if self._changes_seen.get(number) == group.changes:
+                continue
+            self._changes_seen[number] = group.changes
             public = public_group(group)
             if self._announced.get(number) != public:
                 self._announced[number] = public
                 for_all.append(pack_call("luabus.names", (public,)))
-            if self._shown.get(number) != group.version:
-                self._shown[number] = group.version
-                changed.append(number)
+            changed.append(number)
         for stream in self._open_streams():
             for body in for_all:
                 self._send(stream, body)

@@ -12,6 +12,7 @@ from luabus.errors import BadArguments, ProtocolError
 from luabus.ids import MAX_GROUP, ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import pack_value, unpack_value
+from luabus.router.repetitions import Repetitions
 from luabus.routing.table_digests import Disagreements
 from luabus.rpc.shapes import MAX_U32, NAME, MapOf, Whole
 from luabus.transport.stream import Stream
@@ -42,6 +43,7 @@ class Counters:
         self._undeliverable: dict[str, int] = {}
         self._alarms: dict[Message, dict[str, Any]] = {}
         self._problems: dict[Stream, tuple[Message, float]] = {}
+        self._repetitions = Repetitions()
         self._disagreements = Disagreements()
 
     # --- counting ---------------------------------------------------------------------------------------------
@@ -83,6 +85,11 @@ class Counters:
         else:
             known["count"] += 1
 
+    def repeated(self, message: Message, kind: str, *, times: int = 1, least: int = 1) -> bool:
+        """It went wrong `times` times: an alarm from `least` within a minute on, until a minute was quiet. True when it has just
+        become one."""
+        return self._repetitions.noted(message, kind, time.monotonic(), times=times, least=least)
+
     def problem(self, stream: Stream, given: Any) -> None:
         """A service says what is wrong with itself, by a message's map or a text: an alarm until "" comes or it is gone."""
         if not given:
@@ -123,7 +130,12 @@ class Counters:
             known["since"] = min(known["since"], since)
         told = list(self._problems.values())[:_PROBLEMS_SHOWN]
         troubled = [_alarm("service", message, since) for message, since in told]
-        return [*self._alarms.values(), *list(differing.values())[:_ALARMS_KEPT], *troubled]
+        now, wall = time.monotonic(), time.time()
+        repeated = [
+            {**_alarm(run.kind, run.message, wall - (now - run.since)), "count": run.count}
+            for run in self._repetitions.lasting(now)
+        ]
+        return [*self._alarms.values(), *list(differing.values())[:_ALARMS_KEPT], *troubled, *repeated]
 
 
 def _clean(text: str, most: int) -> str:

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from luabus.errors import BadArguments, ConfigError, IdInUse, Refused, StaleEpoch
-from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.errors import BadArguments, IdInUse, Refused, StaleEpoch
+from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
 from luabus.limits import EPOCH_LEAP
 from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
+from luabus.router.steering import Steering
 from luabus.routing.views import GROUP_ROWS, group_page
 from luabus.rpc.context import caller
-from luabus.rpc.shapes import GROUP, NAME, Whole
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
 
@@ -23,7 +23,7 @@ log = logging.getLogger("luabus.router")
 
 
 class Registry:
-    """A router's table, as its RPC methods change it. `names`: the groups' names by number.
+    """A router's table, as its RPC methods change it. `steering`: whose groups are, and who may be what.
 
     `joined(stream)` is called when a connection has joined; while `draining()` none may.
     """
@@ -34,26 +34,24 @@ class Registry:
         mgr: SocketMgr,
         announcer: Announcer,
         counters: Counters,
+        steering: Steering,
         joined: Callable[[Stream], None],
         draining: Callable[[], bool],
     ) -> None:
-        self.names: dict[int, str] = {}
         self._router = router
         self._mgr = mgr
         self._table = mgr.switch.table
         self._announcer = announcer
         self._counters = counters
+        self._steering = steering
+        self._groups = steering.groups
         self._joined = joined
         self._draining = draining
 
-    def describe(self, slots: Mapping[str, tuple[int, int]]) -> None:
-        """Groups that are known from the start: name to (group, number of hash slots). Raises `ConfigError`."""
-        for name, (group, count) in slots.items():
-            _check_group(name, group, count)
-            self._table.describe(group, name=name)
-            self.names[group] = name
-            if count:
-                self._table.configure_slots(group, count)
+    @property
+    def names(self) -> dict[int, str]:
+        """The groups' names by number."""
+        return self._groups.names
 
     def label(self, stream: Stream) -> str:
         """What to call a connection."""
@@ -70,7 +68,8 @@ class Registry:
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
     ) -> dict[str, Any]:
-        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, `Forbidden` when the
+        key that it proved is another service's, `Refused` when the group's number, name or mode is another's.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
         Raises `BadArguments` for a group that is unknown here.
@@ -87,20 +86,17 @@ class Registry:
                 known = ", ".join(map(str, sorted(table.groups))) or "none"
                 text = f"epochs[{group}]: there is no group {group} at {self._router}, only {known}"
                 raise BadArguments(text, path=f"epochs[{group}]", method="luabus.join")
-        if stream.id not in (target, CLIENT_BASE | stream.token):
-            present = ServiceId(stream.id).named(self.names)
-            raise Refused.coded(
-                Message("refusal.joined-already", name=present, other=target.named(self.names))
-            )
+        name = self._steering.check_join(stream.principal, target, name, mode)
+        self._steering.tell_access(stream, target)
         former = table.put(target, stream, incarnation=incarnation)
-        if table.describe(target.group, name=name, mode=mode):
-            self.names[target.group] = table.group(target.group).name
-        if slots is not None:
-            table.configure_slots(target.group, slots)
+        if self._groups.joined(target.group, name, mode, slots, stream):
+            self._steering.renamed()
         for group, epoch in (epochs or {}).items():
             # Whoever holds a service's key alone knows its own group's lease, and of others what routers said.
             if stream.principal.role != "service" or group == target.group:
                 table.know_epoch(group, epoch)
+        if stream.id not in (target, CLIENT_BASE | stream.token):
+            self._leave_as(stream, stream.id)
         self._mgr.switch.attach(stream, target)
         self._joined(stream)
         stream.rename(target.named(self.names))
@@ -120,6 +116,17 @@ class Registry:
             former.dismiss(reason)
         self._announcer.changed()
         return {"router": self._router, "token": stream.token}
+
+    def _leave_as(self, stream: Stream, service_id: int) -> None:
+        """A connection is one service: it has joined as another one before."""
+        stream.claimed = 0
+        if self._table.where(service_id) is stream:
+            group = self._table.group(service_id >> 16)
+            fixed = group.configured is not None and group.is_slot(service_id)
+            if fixed:
+                self._table.vacate(service_id)
+            else:
+                self._table.remove(service_id)
 
     def leave(self) -> None:
         """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
@@ -171,9 +178,20 @@ class Registry:
     ) -> dict[str, Any]:
         """Change the table by hand: a live entry over the connection `token`, 0 a vacant slot, None removes the entry.
 
-        "own" is the connection that joined as this id. Raises `Refused`: an unknown token or entry, or `is_master` in a group
-        that elects its master by lease.
+        "own" is the connection that joined as this id. Raises `Refused`: an unknown token, entry or group, or `is_master` in a
+        group that elects its master by lease.
         """
+        names = self.names
+        target = ServiceId.parse_service(service_id, {name: number for number, name in names.items()})
+        if not self._groups.knows(target.group):
+            hint = Message("hint.known", names=", ".join(sorted(names.values())) or "none")
+            raise Refused.coded(Message("refusal.no-such-group", name=repr(str(target.group)), hint=hint))
+        return self.change(target, token, is_master)
+
+    def change(
+        self, service_id: int | str, token: int | str | None, is_master: bool = False
+    ) -> dict[str, Any]:
+        """As `register`, also in a group that nobody knows yet: for the program that runs this router."""
         table = self._table
         groups = {name: number for number, name in self.names.items()}
         target = ServiceId.parse_service(service_id, groups)
@@ -237,12 +255,3 @@ def _registered(stream: Stream) -> ServiceId:
     if stream.id >= CLIENT_BASE:
         raise Refused.coded(Message("refusal.only-services-are-masters"))
     return ServiceId(stream.id)
-
-
-def _check_group(name: str, group: int, count: int) -> None:
-    try:
-        NAME.check(name, "name")
-        GROUP.check(group, "group")
-        Whole(0, MAX_INSTANCE).check(count, "slots")
-    except BadArguments as error:
-        raise ConfigError(f"the slots of {name!r:.60}: {error}", key="slots") from None

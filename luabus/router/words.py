@@ -13,6 +13,7 @@ from luabus.ids import CLIENT_BASE, MAX_GROUP, MAX_INSTANCE
 from luabus.limits import MAX_EPOCH
 from luabus.protocol.frames import FLAG_REQUEST, KNOWN_FLAGS, Kind
 from luabus.rpc.shapes import (
+    ANYTHING,
     FLAG,
     GROUP,
     MAX_U32,
@@ -100,6 +101,9 @@ WORDS: Final[dict[str, tuple[Shape, ...]]] = {
     "routes": (_AFTER, _LIMIT),
     "connections": (_AFTER, _LIMIT),
     "stats": (),
+    "configure": (ANYTHING,),
+    "promote": (SERVICE_ID, NAME),
+    "ask": (SERVICE_ID, ANYTHING, ANYTHING),
 }  # fmt: skip
 
 

@@ -73,6 +73,16 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Anything:
+    """Whatever: the word itself says what is wrong with it."""
+
+    allowed: str = "anything"
+
+    def check(self, value: Any, path: str) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
 class OneOf:
     """One of these values, of the same type."""
 
@@ -155,7 +165,7 @@ class Record:
 
     @property
     def allowed(self) -> str:
-        return f"a map with {', '.join(self.fields)}"
+        return f"a map with {', '.join(self.fields)}" if self.fields else "a map"
 
     def check(self, value: Any, path: str) -> None:
         if type(value) is not dict or any(name not in value for name in self.fields):
@@ -164,6 +174,7 @@ class Record:
             shape.check(value[name], f"{path}[{name!r}]")
 
 
+ANYTHING: Final = Anything()
 FLAG: Final = OneOf((True, False))
 NAME: Final = Text(NAME_LENGTH)
 

@@ -18,7 +18,7 @@ from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnec
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
-from luabus.rpc.context import CallContext
+from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.settings import Settings
 from luabus.transport.manager import new_event_loop
@@ -38,11 +38,12 @@ class Service:
     """One instance of a service.
 
     `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
-    are `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`,
-    or a handler for `on_master`, makes the instance stand for election. `frame_limit`: bytes of the longest message;
-    `compress_above`: bytes from which bodies are compressed (None: never). `max_concurrency`: calls handled at once, beyond
-    which callers get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. `drain_timeout`: seconds
-    that running calls get to finish in `stop`. Nothing happens before `start` or `run`.
+    are `routers`, `secret` (or `secret_file`, or `key_file` with the key of this service alone), `slots` (hash slots of the
+    group) and `lease` (a store's URL). `mode="master"`, or a handler for `on_master`, makes the instance stand for election.
+    `frame_limit`: bytes of the longest message; `compress_above`: bytes from which bodies are compressed (None: never).
+    `max_concurrency`: calls handled at once, beyond which callers get `Overloaded`. `check_types`: validate arguments by the
+    handlers' annotations. `drain_timeout`: seconds that running calls get to finish in `stop`. Nothing happens before `start`
+    or `run`.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Service:
         routers: Iterable[str] | None = None,
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
         slots: int | None = None,
         mode: str = "",
         groups: Mapping[str, int] | None = None,
@@ -71,8 +73,8 @@ class Service:
         self._settings = Settings(
             name=name, group=group, instance=instance,
             routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
-            secret=secret, secret_file=secret_file, slots=slots, mode=mode, groups=groups, lease=lease, lease_ttl=lease_ttl,
-            lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
+            secret=secret, secret_file=secret_file, key_file=key_file, slots=slots, mode=mode, groups=groups, lease=lease,
+            lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip
         self.handlers = Dispatcher(
             name or "service", max_concurrency=max_concurrency, check_types=check_types, gate=self._gate
@@ -89,11 +91,16 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self.handlers.rpc(self._describe, name="luabus.methods")
-        self.handlers.rpc(self._hand_over, name="luabus.hand_over")
-        self.handlers.rpc(self._lease_facts, name="luabus.lease")
         self.handlers.rpc(self._poll_now, name="luabus.look")
-        self.handlers.rpc(lambda: None, name="luabus.ping")
+        for handler, word in (
+            (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
+        ):  # fmt: skip
+            self.handlers.rpc(handler, name=word)
+            self.bus.hear(word, handler)
+        self.bus.hear("luabus.hand_over", self._hand_over)
+        self.bus.hear("luabus.access", self.handlers.access.tell)
+        self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
+        self.bus.on_router(self._router_changed)
 
     # --- decorators -------------------------------------------------------------------------------------------
 
@@ -149,6 +156,7 @@ class Service:
         self.service_id = identity.service_id
         self.name = identity.name
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
+        self.handlers.group = identity.service_id.group
         self._running = True
         try:
             await self.bus.start(
@@ -286,15 +294,20 @@ class Service:
 
         return fence(self.bus, call)
 
+    def _router_changed(self, router: str, connected: bool) -> None:
+        self.handlers.access.keep(
+            stream.token for link in self.bus.routers if (stream := link.stream) is not None
+        )
+
     async def _hand_over(self, service_id: int, by: str = "") -> None:
-        """Give the lease up in favour of another instance (`promote`)."""
+        """Give the lease up in favour of another instance (`promote`): only routers can say so."""
         if self.mastership is None:
             raise NoMaster(f"{self.handlers.name} stands for no election")
         await self.mastership.hand_over(ServiceId(service_id), by)
 
     def _poll_now(self) -> None:
-        """The lease has been given up: look now."""
-        if self.mastership is not None:
+        """One of our group has given the lease up: look now."""
+        if self.mastership is not None and caller().group == self.handlers.group:
             self.mastership.poll_now()
 
     def _lease_facts(self) -> dict[str, Any] | None:

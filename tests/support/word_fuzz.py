@@ -23,7 +23,7 @@ ATOMS: list[Any] = [
     "\0", "\ud7ff", " ", "ß" * 50, b"", b"\0" * 4, b"mail", b"x" * 5000, [], [1], [[]], [None] * 300, {}, {1: 1}, {"1": 1},
     {3: 7}, {3: True}, {3: 0xFFFF_FFFF}, {3: 1 << 32}, {3: -1}, {3: 1e300}, {3: None}, {0: 1}, {255: 1}, {256: 1}, {10**9: 1},
     {b"x": 1}, {None: 1}, {True: 2}, {1.5: 2}, {n: n for n in range(300)}, {"zz": 7}, {"code": "text", "values": {}},
-    {"code": "text", "values": {"text": LINE}}, {"code": "", "values": {}}, {"code": 1, "values": {}}, 
+    {"code": "text", "values": {"text": LINE}}, {"code": "", "values": {}}, {"code": 1, "values": {}},
     {"code": "x" * 200, "values": {}},
     {"code": "alarm.of-service", "values": {"service": {"code": "alarm.of-service", "values": {}}}},
     {"code": "alarm.of-service", "values": {"service": [[[[[[1]]]]]]}}, {"code": "a", "values": {"a": "x" * 5000}},
@@ -45,6 +45,9 @@ GOOD: dict[str, list[list[Any]]] = {
     "routes": [[], [0], [0x0002_0001, 10]],
     "connections": [[], [0], [1, 10]],
     "stats": [[]],
+    "configure": [[{"groups": {"mail": [2, 3, "hash"]}, "access": {}}], [{}]],
+    "promote": [["mail.2"], [0x0002_0002, "admin"]],
+    "ask": [["mail.2", "ping"], [0x0002_0002, "lease", 1.0]],
 }  # fmt: skip
 """Of each word arguments that are right."""
 

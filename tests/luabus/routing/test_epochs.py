@@ -68,7 +68,10 @@ def test_a_lie_is_over_when_the_liar_is_gone() -> None:
 
 def test_who_is_silent_for_a_while_begins_to_insist_anew() -> None:
     insistence = Insistence()
-    assert [insistence.convinces(ONE, 9, now) for now in (0.0, 2.0, 5.0, 6.0, 7.0, 8.0)] == [*[False] * 5, True]
+    assert [insistence.convinces(ONE, 9, now) for now in (0.0, 2.0, 5.0, 6.0, 7.0, 8.0)] == [
+        *[False] * 5,
+        True,
+    ]
 
 
 def test_what_members_insist_on_is_bounded() -> None:
