@@ -11,6 +11,7 @@ from luabus.errors import LuabusError
 from luabus.protocol import codec
 from luabus.protocol.session import REQUEST_ROUTE
 from luabus.router.server import Router
+from luabus.transport.security import NO_SECURITY
 from luabus.transport.stream import Stream
 
 BIDI, ESCAPE, LINE = "a\u202eb", "a\x1b[2Jb", "a\nERROR b"
@@ -101,6 +102,10 @@ class Lane(Stream):
         super().ended(error, text, was_open=was_open)
         self._mgr.streams.pop(self.token, None)  # as a connection does that is gone
 
+    async def request(self, msg: str, *args: Any, timeout: float | None = None) -> Any:
+        """What the router asks it, it answers at once."""
+        return None
+
     def ping(self) -> int:
         """Answered in this moment."""
         stamp = super().ping()
@@ -110,10 +115,11 @@ class Lane(Stream):
     @classmethod
     def of(cls, router: Router) -> Lane:
         mgr = router.mgr
-        stream = mgr.new_stream(connector=False)
+        handshake = NO_SECURITY.acceptor()
+        token = mgr.new_stream(handshake).token
         lane = cls(
-            mgr, stream.token, connector=False, options=mgr._options, subscribers=mgr._subscribers, made=lambda _: None
-        )  # fmt: skip
+            mgr, token, handshake, options=mgr._options, subscribers=mgr._subscribers, made=lambda _: None
+        )
         lane.answers_kept = []
         lane._handshake = None
         lane._opened = True

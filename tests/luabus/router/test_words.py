@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from luabus.errors import BadArguments, IdInUse, LuabusError, Refused, StaleEpoch
+from luabus.errors import BadArguments, IdInUse, LuabusError, NoMaster, NoRoute, Refused, StaleEpoch
 from luabus.limits import MAX_EPOCH
 from luabus.protocol import codec
 from luabus.router.server import Router
@@ -22,6 +22,7 @@ from tests.support.word_fuzz import BIDI, ESCAPE, GOOD, LINE, Lane, in_callback,
 
 SLOTS = {"mail": (2, 3), "director": (3, 0)}
 BATCH = 500
+REFUSALS = (BadArguments, Refused, IdInUse, StaleEpoch, NoRoute, NoMaster)
 GROWTH_BYTES = 24 << 20
 """The tables of 255 groups with some hundred entries, and what the allocator keeps."""
 
@@ -58,6 +59,7 @@ class Fuzz:
         self.router = Router("router.1", slots=SLOTS)
         self.neighbour = Lane.of(self.router)
         self.neighbour.say("join", ["2.2", "mail", 1])
+        self.neighbour.say("master", [1])
         self.lane = self.member()
         self.taken = self.refused = 0
 
@@ -76,7 +78,7 @@ class Fuzz:
             answer = self.lane.say(self.name, args)
             if isinstance(answer, LuabusError):
                 self.refused += 1
-                assert type(answer) in (BadArguments, Refused, IdInUse, StaleEpoch), (args, answer)
+                assert type(answer) in REFUSALS, (args, answer)
                 assert str(answer).isprintable(), (args, answer)
                 assert len(str(answer)) < 1000, (args, answer)
                 assert state(self.router) == before, (args, answer)
