@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from luabus.client.routes import Route
 from luabus.errors import ConnectionLost, NoMaster, ProtocolError, Refused, RequestTimeout, StaleEpoch
 from luabus.ids import ServiceId
 from luabus.lease.candidate import lease_clock
+from luabus.limits import MAX_EPOCH
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.router.server import Router
 from tests.support.lease_servers import SqliteFile
+from tests.support.raw import RawPeer
 from tests.support.waiting import until
 
 CHIEF, RECORDER = 1, 9
@@ -436,3 +439,86 @@ async def test_a_router_that_starts_anew_refuses_what_it_refused_before(cluster:
     assert third.mgr.switch.table.group(CHIEF).epoch == epoch
     with pytest.raises(StaleEpoch):
         third.mgr.switch.table.claim(ServiceId.of(CHIEF, 2), epoch - 1)
+
+
+# --- epochs that nobody can have ----------------------------------------------------------------------------------
+
+
+def write_row(path: Path, epoch: object, holder: int = 0) -> None:
+    """Somebody writes into the store by hand."""
+    store = sqlite3.connect(path, isolation_level=None)
+    store.execute("DELETE FROM luabus_lease")
+    store.execute(
+        "INSERT INTO luabus_lease (namespace, group_id, holder, incarnation, epoch, seq, heir) VALUES (?, ?, ?, 7, ?, 0, 0)",
+        ("luabus", CHIEF, holder, epoch),
+    )
+    store.close()
+
+
+async def obeyed(cluster: Cluster, node: Node) -> None:
+    """Wait until every router knows it as the master, and the recorder takes what it sends as one."""
+    await until(
+        lambda: (
+            node.service.epoch()
+            and cluster.rows() == {(int(node.service.service_id or 0), node.service.epoch())}
+        ),
+        15.0,
+        f"{cluster.rows()} {node.service.epoch()}",
+    )
+    await node.speak(node.service.epoch())
+    assert cluster.written[-1] == ("spoken", node.service.epoch())
+
+
+@pytest.mark.parametrize("epoch", [MAX_EPOCH, MAX_EPOCH - 1, 1 << 32, 1 << 40, -5, "many"])
+async def test_a_store_with_an_epoch_that_nobody_can_have_heals(cluster: Cluster, epoch: object) -> None:
+    await cluster.recorder()
+    first = await cluster.chief()
+    await first.master()
+    await first.service.stop()
+    write_row(cluster.file.path, epoch)
+    node = await cluster.chief(2)
+    await node.master()
+    await obeyed(cluster, node)
+    assert 1 <= node.service.epoch() <= MAX_EPOCH
+
+
+async def test_tables_and_receivers_with_such_an_epoch_heal(cluster: Cluster) -> None:
+    recorder = await cluster.recorder()
+    for router in cluster.routers:
+        group = router.mgr.switch.table.group(CHIEF)
+        group.epoch, group.epoch_holder, group.elected = MAX_EPOCH, ServiceId.of(CHIEF, 9), True
+        group.changes += 1
+        router._announcer.changed()
+    await until(lambda: recorder.bus.epochs.get(CHIEF) == MAX_EPOCH)
+    node = await cluster.chief()
+    assert await node.master() == 1
+    await obeyed(cluster, node)
+    assert recorder.bus.epochs[CHIEF] == 1
+    assert node.told == [1]
+
+
+async def test_an_epoch_that_a_stranger_tells_at_its_joining_changes_nothing(cluster: Cluster) -> None:
+    recorder = await cluster.recorder()
+    node = await cluster.chief()
+    assert await node.master() == 1
+    for epoch in (2, 1000, MAX_EPOCH):
+        for router in cluster.routers:
+            async with await RawPeer.open(router.port) as evil:
+                assert await evil.request("luabus.join", "9.9", "evil", 1, None, "", {CHIEF: epoch})
+    await node.speak(1)
+    assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
+    assert recorder.bus.epochs[CHIEF] == 1
+    assert node.told == [1]
+
+
+async def test_a_member_that_claims_such_an_epoch_is_refused_with_an_alarm(cluster: Cluster) -> None:
+    node = await cluster.chief()
+    assert await node.master() == 1
+    async with await RawPeer.open(cluster.routers[0].port) as evil:
+        await evil.request("luabus.join", f"{CHIEF}.9", "chief", 1)
+        assert isinstance(await evil.request("luabus.master", MAX_EPOCH), StaleEpoch)
+    assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
+    assert any(
+        "1.9 claims epoch 4294967295 of group 1, but 1.1 has epoch 1" in text for text in cluster.alarms()
+    )
+    assert node.told == [1]
