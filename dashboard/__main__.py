@@ -23,6 +23,8 @@ from dashboard.collector.poller import Poller
 from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
+from luabus import descriptors
+from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
 from luabus.host_addresses import is_loopback
 from luabus.log_setup import setup_logging
@@ -92,7 +94,7 @@ def check(options: argparse.Namespace) -> tuple[Network, ...]:
 def listen(host: str, port: int) -> socket.socket:
     """Bind a listening socket. Raises `ConfigError` that names the process which holds the port."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = ListeningSocket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -179,6 +181,7 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    descriptors.raise_limit()
     try:
         setup_logging(os.environ.get("LUABUS_LOG_LEVEL") or "INFO", supervised=True)
         asyncio.run(serve(options, dict(os.environ)))

@@ -15,6 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
+from luabus import descriptors
 from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
@@ -127,11 +128,12 @@ def router(
         if buffer is not None:
             options["buffer"] = buffer
         server = Router(
-            name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=parse_slots(slots or "{}"),
-            cluster=_document(cluster, slots), allow_plaintext=allow_plaintext,
+            name, host=host, port=port, secret_file=secret_file or environment.secret_file,
+            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
             advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
-            **options,
+            allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
+        descriptors.raise_limit()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(server))
     except ConfigError as error:

@@ -21,7 +21,7 @@ from launcher.supervision.reports import Report
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.cluster.verbs import Takes, Verb, launchers
-from luabus.errors import LuabusError, Refused
+from luabus.errors import Forbidden, LuabusError, Refused
 from luabus.messages import Message, of_map
 
 MAX_CONTROL_STREAMS: Final = 64
@@ -42,7 +42,7 @@ class ControlServer:
         itself = luabus.Principal("launcher", supervisor.plan.name)
         self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
-        self._api = luabus.Dispatcher()
+        self._api = luabus.Dispatcher("the launcher", gate=self._admins_only)
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         for method in (*views, self.note):
             self._api.rpc(method)
@@ -77,6 +77,19 @@ class ControlServer:
         with contextlib.suppress(LuabusError):
             await stream.closed()
         self._streams.discard(stream)
+
+    def _admins_only(self, kind: int, call: Any) -> LuabusError | None:
+        """Whoever holds the cluster's secret, and the services of `access.admin`: `Forbidden` for others."""
+        principal = call.stream.principal
+        services = self._supervisor.plan.config.access.admin
+        if principal.role == "admin" or (principal.role == "service" and principal.name in services):
+            return None
+        allowed = ["admin", *services]
+        method = call.method.name
+        told = Message(
+            "refusal.launcher-admins-only", caller=str(principal), method=method, allowed=", ".join(allowed)
+        )
+        return Forbidden.coded(told, caller=str(principal), callee="launcher", method=method, allowed=allowed)
 
     # -- views ------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
+from luabus import descriptors
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -75,6 +76,7 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: 
     run_dir.prepare()
     lock = _lock(run_dir)
     try:
+        descriptors.raise_limit()
         backend = LocalBackend()
         ended = backend.leftovers(run_dir)
         check_ports(plan)

@@ -1,6 +1,7 @@
 """run_dir: the folder with everything a running cluster keeps on disk, and the lock that only one launcher holds.
 
-secret, dashboard.token   0600, made on first use
+secret, dashboard.token   0600, made on first use; secret.next beside it while the secret is changed
+keys/                     0700: the key of each service, which is all that it gets of the secret
 control.json              0600, while a launcher runs: where its control channel listens
 cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
@@ -44,6 +45,8 @@ class RunDir:
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
+        self.keys_dir = path / "keys"
+        self.next_secret_file = path / "secret.next"
         self.launcher_log = self.log_dir / "launcher.log"
 
     def prepare(self) -> None:
@@ -119,6 +122,18 @@ class RunDir:
             if isinstance(pid, int) and pid > 1 and isinstance(started, int | float):
                 found.append((pid, float(started)))
         return run if isinstance(run, str) else "", found
+
+    def lock_rotation(self) -> Lock:
+        """Only one changes the secret at a time. Raises `RunDirError`."""
+        file = self.path / "secret.lock"
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be opened: {error.strerror}") from None
+        if not _try_lock(descriptor):
+            os.close(descriptor)
+            raise RunDirError(f"another `secret rotate` is at work in {self.path}")
+        return Lock(descriptor)
 
     def lock(self) -> Lock:
         """Takes the lock. Raises `AlreadyRunning`, with the pid of the launcher that holds it, or `RunDirError`."""

@@ -21,6 +21,7 @@ from launcher.plan.spec import Kind, ReadyBy
 from launcher.processes.backend import Backend
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
+from launcher.runtime.service_keys import ServiceKeys
 from launcher.supervision.bus_presence import BusWatch
 from launcher.supervision.event_log import EventLog
 from launcher.supervision.instance import Instance
@@ -62,7 +63,7 @@ class Supervisor:
         self.started_at = self._loop.time()
         self.backend = backend
         self.backend.open()
-        self.requests = SpawnRequests(self.run_id, plan.base)
+        self.requests = SpawnRequests(self.run_id, plan.base, ServiceKeys(run_dir))
         self._watch_bus = watch_bus
         self.instances: dict[str, Instance] = {}
         self.stopping = False

@@ -1,7 +1,7 @@
 """Rows of a lease store with an epoch that no election can have made: found, and set right when nobody can be harmed.
 
-Whoever frees a row makes room for another master. So a row is repaired only when nobody holds it, or when it has not changed for a
-whole ttl: its holder is master no longer then, by its own clock. That is the rule by which candidates take it as well.
+Whoever frees a row makes room for another master. So a row is repaired only when nobody holds it, or when it has not changed for
+a whole ttl: its holder is master no longer then, by its own clock. That is the rule by which candidates take it as well.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ async def repair(
     ]
     if dry_run or not wrong:
         return found
-    repairs = [_repair(store, one, ttl_s, epoch, clock) if one.group in wrong else _as_it_is(one) for one in found]
+    repairs = [
+        _repair(store, one, ttl_s, epoch, clock) if one.group in wrong else _as_it_is(one) for one in found
+    ]
     return [await one for one in repairs]
 
 

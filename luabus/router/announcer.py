@@ -29,8 +29,8 @@ class Announcer:
         self._announcing = False
 
     def changed(self) -> None:
-        """The table changed: tell everybody, once per loop iteration."""
-        if not self._announcing:
+        """The table changed: tell everybody, once per loop iteration. Before there is anybody a router may have no loop yet."""
+        if not self._announcing and self._mgr.streams:
             self._announcing = True
             self._mgr.loop.call_soon(self._announce)
 

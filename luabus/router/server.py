@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from luabus.errors import ConfigError, LuabusError, PeerLost
+from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
 from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
@@ -26,10 +26,12 @@ from luabus.limits import (
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
 )
+from luabus.messages import Message
 from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
-from luabus.router.counters import Counters
+from luabus.router.counters import Counters, alarm_row
+from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.router.steering import Steering
 from luabus.router.words import word
@@ -40,6 +42,7 @@ from luabus.rpc.context import caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.listener import Listener
 from luabus.transport.manager import SocketMgr
+from luabus.transport.places import SAY_AGAIN_S
 from luabus.transport.security import Security
 from luabus.transport.stream import Stream, Subscribers
 from luabus.version import VERSION
@@ -50,6 +53,8 @@ _PAGE = 250
 """Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""
 _ROW_BYTES = 2048
 """Bytes of a row at most, packed."""
+_MOST_AWAITED = 256
+"""Answers of this router that one connection may await at once: others have questions, too."""
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -98,7 +103,11 @@ class Router:
             security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
-                receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
+                receiver=self.api,
+                opened=self._opened,
+                closed=self._gone,
+                ping=self._heard_ping,
+                pong=self._heard_pong,
             ),
             routing=True,
         )
@@ -108,6 +117,7 @@ class Router:
         self._incarnation = time.time_ns()
         self._listener: Listener | None = None
         self._preferring: set[Stream] = set()  # those that forward through us
+        self._flushes = FlushRounds(lambda: self.mgr.loop, self._open_streams)
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams, frame_limit)
         self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
@@ -122,7 +132,7 @@ class Router:
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats,
+            self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
             self.api.rpc(word(method), name=f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (
@@ -197,15 +207,16 @@ class Router:
         One who does not answer within a second does not hold it up: it is about to be lost.
         """
         changing = caller().stream
-        receivers = [s for s in self._open_streams() if s is not changing and s.frames_out]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.gather(*[stream.heard(stream.ping()) for stream in receivers])
+        await self._flushes.confirm(changing)
         self._preferring.discard(changing)
 
     async def room(self, route: int, key: int) -> None:
         """Answer when those whom a message on this route would reach have taken most of what waits for them; not later for one
-        that takes nothing. For senders that await (`flow_control`)."""
+        that takes nothing. For senders that await (`flow_control`). Raises `Overloaded` when the caller awaits too many."""
+        asked = self.api.running_for(caller().stream)
+        if asked >= _MOST_AWAITED:
+            text = f"{asked} answers are awaited by this connection already"
+            raise Overloaded(text, what="answers awaited", limit=_MOST_AWAITED, current=asked)
         for stream in self.mgr.switch.receivers(route, key):
             while isinstance(stream, Stream) and not self.draining and await stream.wait_writable():
                 pass
@@ -262,14 +273,25 @@ class Router:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "cpu_s": round(time.process_time(), 3),
             "connections": len(streams),
-            "refused": self.mgr.refused,
+            "refused": self.mgr.places.refused,
             **self._counters.totals(streams),
             "requests_in_flight": sum(len(stream.outstanding) for stream in streams),
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": fitting(self._counters.alarms(self._registry.names), self.frame_limit // 3),
+            "alarms": fitting(
+                [*self._counters.alarms(self._registry.names), *self._flood()], self.frame_limit // 3
+            ),
             "closed": fitting(reversed(self._counters.closed), self.frame_limit // 3)[::-1],
         }
+
+    def _flood(self) -> list[dict[str, Any]]:
+        """An alarm while connections are turned away, and for a minute afterwards."""
+        places = self.mgr.places
+        ago_s = time.monotonic() - places.refused_at
+        if ago_s > SAY_AGAIN_S:
+            return []
+        full = Message("alarm.connections-turned-away", router=self.name, places=places.most)
+        return [alarm_row("connections", full, time.time() - ago_s)]
 
     # --- streams ----------------------------------------------------------------------------------------------
 
@@ -295,6 +317,9 @@ class Router:
         if body:
             self._counters.differences(body, self.mgr.switch.table.digests())
 
+    def _heard_pong(self, stream: Stream, body: bytes) -> None:
+        self._flushes.heard(stream)
+
     def _expect_heartbeats(self, stream: Stream) -> None:
         """Who joins or says PING has heartbeats, and is lost when they stop. A plain stream may be silent for ever."""
         if not stream.has_timeout:
@@ -304,6 +329,7 @@ class Router:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
         self._steering.gone(stream)
+        self._flushes.forget(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from luabus.errors import ConfigError, Forbidden, NoMaster, NoRoute, Refused
+from luabus.errors import BadArguments, ConfigError, Forbidden, NoMaster, NoRoute, Refused
 from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.messages import Message
@@ -108,8 +108,10 @@ class Steering:
 
     def _refused(self, error: Forbidden, frames: int) -> None:
         """The switch let frames go nowhere."""
-        message = Message("alarm.forbidden", caller=error.caller, callee=error.callee)
-        if self._counters.repeated(message, "forbidden", times=frames, least=FORBIDDEN_LEAST):
+        self._alarm(Message("alarm.forbidden", caller=error.caller, callee=error.callee), frames)
+
+    def _alarm(self, message: Message, times: int) -> None:
+        if self._counters.repeated(message, "forbidden", times=times, least=FORBIDDEN_LEAST):
             log.warning("%s: ALARM: %s", self._router, message)
 
     # --- what the cluster is ----------------------------------------------------------------------------------
@@ -204,6 +206,14 @@ class Steering:
 
     def _members(self) -> list[Stream]:
         return [stream for stream in self._mgr.streams.values() if stream.is_open and stream.id < CLIENT_BASE]
+
+    def forbade(self, known: str, method: str, times: int) -> None:
+        """The calling member has refused so many calls of a method by a class of callers, by the rules that it was told."""
+        stream = caller().stream
+        if stream.id >= CLIENT_BASE:
+            raise BadArguments("only a member tells whom it has refused", method="luabus.forbade")
+        callee = self.groups.names.get(stream.id >> 16, str(stream.id >> 16))
+        self._alarm(Message("alarm.forbidden", caller=known, callee=f"{callee}'s {method}"), times)
 
     # --- words to a service -----------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from luabus.rpc.shapes import (
 
 _ROUTED: Final = frozenset((Kind.TARGET, Kind.HASH, Kind.RANDOM, Kind.BROADCAST, Kind.MASTER))
 _TOKEN: Final = Whole(1, MAX_U32 - CLIENT_BASE)
+_CALLED: Final = Text(NAME_LENGTH, least=1)
 EPOCH: Final = Whole(1, MAX_EPOCH)
 _AFTER: Final = Whole(0, MAX_U32)
 _LIMIT: Final = Whole(1, MAX_U32)
@@ -101,6 +102,7 @@ WORDS: Final[dict[str, tuple[Shape, ...]]] = {
     "routes": (_AFTER, _LIMIT),
     "connections": (_AFTER, _LIMIT),
     "stats": (),
+    "forbade": (_CALLED, _CALLED, Whole(1, MAX_U32)),
     "configure": (ANYTHING,),
     "promote": (SERVICE_ID, NAME),
     "ask": (SERVICE_ID, ANYTHING, ANYTHING),

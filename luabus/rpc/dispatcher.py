@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from luabus.errors import (
+    Forbidden,
     FrameTooLarge,
     LuabusError,
     Overloaded,
@@ -60,6 +61,8 @@ class Dispatcher(Receiver):
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
         self.access = MethodAccess(self.methods)
+        self.refused: Callable[[Forbidden], None] = lambda error: None
+        """Called with each refusal by these rules."""
         self.group = 0
         """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
@@ -153,6 +156,7 @@ class Dispatcher(Receiver):
                 call.stream.token, call.source, method.name, self.group, self.name
             )
             if forbidden is not None:
+                self.refused(forbidden)
                 return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
@@ -171,14 +175,13 @@ class Dispatcher(Receiver):
         return method.misfit(args)
 
     def cancel(self, stream: Stream, source: int, sequence: int) -> None:
-        call = self._workers.awaited.get((stream.token, source, sequence))
+        call = self._workers.awaited.get(stream, {}).get((source, sequence))
         if call is not None:
             self._cancel(call)
 
     def stream_closed(self, stream: Stream) -> None:
-        for call in list(self._workers.awaited.values()):
-            if call.stream is stream:
-                self._cancel(call)
+        for call in self._workers.awaited.pop(stream, {}).values():
+            self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
         if call.cancelled or call.worker is None:
@@ -195,6 +198,10 @@ class Dispatcher(Receiver):
     def running(self) -> int:
         """How many calls wait for something before they can answer."""
         return self._workers.running
+
+    def running_for(self, stream: Stream) -> int:
+        """How many of those this caller awaits."""
+        return len(self._workers.awaited.get(stream, ()))
 
     async def idle(self) -> None:
         """Wait until no call is running."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from luabus.rpc.context import CallContext, current
 from luabus.transport.guard import is_work
+from luabus.transport.stream import Stream
 
 _Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
 """A handler that waits, what it yielded in its first step, the context of its steps, and its call."""
@@ -51,8 +52,8 @@ class Executor:
     """The handlers of one dispatcher that run. `succeeded(call, value)` or `failed(call, error)` is called once for each, also
     where a handler is cancelled; neither may raise anything.
 
-    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, by the caller's stream token,
-    service id and sequence.
+    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, for each stream by
+    the caller's service id and sequence.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Executor:
         failed: Callable[[CallContext, BaseException], None],
     ) -> None:
         self.running = 0
-        self.awaited: dict[tuple[int, int, int], CallContext] = {}
+        self.awaited: dict[Stream, dict[tuple[int, int], CallContext]] = {}
         self._succeeded = succeeded
         self._failed = failed
         self._spare: _Worker | None = None
@@ -142,7 +143,10 @@ class Executor:
         call.method.stats.running += 1
         call.worker = worker
         if call.wanted:
-            self.awaited[(call.stream.token, call.source, call.sequence)] = call
+            calls = self.awaited.get(call.stream)
+            if calls is None:
+                calls = self.awaited[call.stream] = {}
+            calls[(call.source, call.sequence)] = call
         worker.job = job
         worker.go_on()
 
@@ -182,9 +186,12 @@ class Executor:
         self.running -= 1
         call.method.stats.running -= 1
         call.worker = None
-        key = (call.stream.token, call.source, call.sequence)
-        if self.awaited.get(key) is call:
-            del self.awaited[key]
+        calls = self.awaited.get(call.stream)
+        if calls is not None:
+            if calls.get((call.source, call.sequence)) is call:
+                del calls[(call.source, call.sequence)]
+            if call.stream.is_closed and not calls:
+                del self.awaited[call.stream]
         if not self.running:
             for waiter in self._idle_waiters:
                 if not waiter.done():

@@ -20,6 +20,7 @@ from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.manager import new_event_loop
 
@@ -98,6 +99,8 @@ class Service:
             self.handlers.rpc(handler, name=word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
+        self._refusals = Refusals(self.bus)
+        self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
         self.bus.on_router(self._router_changed)
@@ -270,6 +273,7 @@ class Service:
         if self.mastership is not None:
             await self.mastership.stop()
         await self.handlers.close()
+        self._refusals.stop()
         await self.bus.close()
         self.mastership = None
         self._running = False

@@ -14,16 +14,19 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus.descriptors import ListeningSocket
+from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
+from luabus.transport.channel import Channel
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
@@ -64,11 +67,11 @@ class SocketMgr:
                 f"max_connections is {max_connections}; at least 1 is needed", key="max_connections"
             )
         self.max_connections = max_connections
+        self.places = Places(max_connections)
         self.security = security
         self.switch = Switch(random.random, routing=routing)
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
-        self.refused = 0
         self._options = options
         self._subscribers = subscribers
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,7 +90,7 @@ class SocketMgr:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
         self._check_loop()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = ListeningSocket(family, socket.SOCK_STREAM)
         try:
             if os.name == "posix":  # on Windows SO_REUSEADDR would let two processes listen at one port
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,6 +105,7 @@ class SocketMgr:
             raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
+        self.places.limit()
         self.spawn(listener.start(backlog))
         return listener
 
@@ -273,30 +277,26 @@ class SocketMgr:
             subscribers=subscribers or self._subscribers, made=made,
         )  # fmt: skip
         self.streams[stream.token] = stream
+        if not handshake.connector:
+            self.places.accepted(stream)
         return stream
+
+    @property
+    def refused(self) -> int:
+        """Connections that were turned away, at once or for newer ones."""
+        return self.places.refused
 
     def has_place(self) -> bool:
         """Whether one more connection may be accepted, be it in the place of a stranger's."""
-        if len(self.streams) < self.max_connections or self.push_out_stranger():
-            return True
-        self.refused += 1
-        log.warning("connection refused: all %d of this manager are in use", self.max_connections)
-        return False
+        return self.places.has_one(len(self.streams))
 
     def stopped_listening(self, listener: Listener) -> None:
         """A listener is closed: forget it."""
         self.listeners.discard(listener)
 
-    def push_out_stranger(self) -> bool:
-        """End the oldest accepted stream that has not shown yet who it is; False when there is none.
-
-        Strangers who connect and say nothing must not keep members out.
-        """
-        for stream in self.streams.values():
-            if stream.is_stranger:
-                stream.end(ProtocolError("pushed out by newer connections before the handshake"), abort=True)
-                return True
-        return False
+    def known(self, stream: Channel) -> None:
+        """The handshake is done: a stranger no longer."""
+        self.places.known(stream.token)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine on the manager's loop and keep it until it is done."""
@@ -321,6 +321,7 @@ class SocketMgr:
     def gone(self, token: int, transport: asyncio.Transport | None) -> None:
         """A stream's connection is gone: forget it."""
         self.streams.pop(token, None)
+        self.places.known(token)
         if transport is not None and transport in self._aborts:
             self._aborts.pop(transport).cancel()
         if not self.streams:

@@ -46,6 +46,7 @@ GOOD: dict[str, list[list[Any]]] = {
     "routes": [[], [0], [0x0002_0001, 10]],
     "connections": [[], [0], [1, 10]],
     "stats": [[]],
+    "forbade": [["client", "purge", 3], ["gateway", "read", 1]],
     "configure": [[{"groups": {"mail": [2, 3, "hash"]}, "access": {}}], [{}]],
     "promote": [["mail.2"], [0x0002_0002, "admin"]],
     "ask": [["mail.2", "ping"], [0x0002_0002, "lease", 1.0]],

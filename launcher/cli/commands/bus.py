@@ -21,7 +21,7 @@ from launcher.cli.commands.shared import as_json, complete_names, unknown_is_usa
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
 from launcher.config.load import load
-from launcher.errors import LauncherError, NotRunning, UsageError
+from launcher.errors import LauncherError, NotRunning, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
 from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
@@ -41,8 +41,9 @@ logging.getLogger("luabus").addHandler(logging.NullHandler())  # what matters co
 
 
 @asynccontextmanager
-async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
-    """A client of the cluster's routers. Raises `NotRunning` when none answers."""
+async def connected(config: Path, caller: str | None = None) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
+    """A client of the cluster's routers: an administrator, or with the key of the service `caller`. Raises `NotRunning` when none
+    answers, `UsageError` when there is no such service."""
     plan = make_plan(load(config), config)
     if not plan.secret_file.exists():
         raise NotRunning(f"no cluster has run in {plan.run_dir}; `luabus-cluster up` starts it")
@@ -50,19 +51,33 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
         raise NotRunning(
             f"no router answers at {', '.join(plan.routers)}, and there is no launcher; `luabus-cluster up` starts it"
         )
+    bus = luabus.Bus()
     try:
-        async with luabus.connect(
-            list(plan.routers), groups=dict(plan.groups), secret_file=str(plan.secret_file)
-        ) as bus:
-            await _others(bus)
-            yield bus, plan
-    except AuthError:
+        security = RunDir(plan.run_dir).security(_principal(plan, caller))
+        await bus.start(plan.routers, groups=plan.groups, security=security)
+        await bus.ready()
+        await _others(bus)
+        yield bus, plan
+    except AuthError as error:
         raise LauncherError(
             f"the routers at {', '.join(plan.routers)} have another secret than {plan.secret_file}; "
-            "do they belong to another cluster?"
+            f"do they belong to another cluster? ({error})"
         ) from None
     except NotConnected as error:
         raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+    finally:
+        await bus.close()
+
+
+def _principal(plan: Plan, caller: str | None) -> luabus.Principal:
+    if caller is None:
+        return luabus.Principal("admin")
+    if caller == "client":
+        return luabus.Principal("client")
+    names = [*plan.config.services, "dashboard"]
+    if caller not in names:
+        raise UsageError(f'there is no service "{caller}"; {suggest(caller, ["client", *names], limit=40)}')
+    return luabus.Principal("service", caller)
 
 
 @contextmanager
@@ -112,7 +127,7 @@ def routes(config: Path, as_json: bool) -> int:
     Exit code 1: they do not."""
 
     async def work() -> dict[str, Any]:
-        async with _bus(config) as (bus, _):
+        async with connected(config) as (bus, _):
             return await luabus.admin.routes(bus)
 
     from launcher.cli.tables import routes_text
@@ -146,7 +161,7 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
     value = _token(token)
 
     async def work() -> dict[str, str]:
-        async with _bus(config) as (bus, plan):
+        async with connected(config) as (bus, plan):
             with _usage():
                 target = luabus.ServiceId.parse(service_id, plan.groups)
             whose = ""
@@ -182,7 +197,7 @@ def promote(config: Path, name: str, as_json: bool) -> int:
     """
 
     async def work() -> tuple[dict[str, Any], str]:
-        async with _bus(config) as (bus, plan):
+        async with connected(config) as (bus, plan):
             with _usage():
                 target = luabus.ServiceId.parse(name, plan.groups)
             done = await luabus.admin.promote(bus, target, by=who()["by"])
@@ -203,8 +218,14 @@ def promote(config: Path, name: str, as_json: bool) -> int:
 @click.option(
     "-t", "--timeout", default=5.0, show_default=True, type=click.FloatRange(0.001), help="Seconds to wait."
 )
+@click.option(
+    "--as", "caller", metavar="SERVICE", shell_complete=complete_names,
+    help='Call as this service, for a callee that lets in only some; without it as "client".',
+)  # fmt: skip
 @click.pass_obj
-def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: float) -> int:
+def call(
+    config: Path, route: str, msg: str, args: tuple[str, ...], timeout: float, caller: str | None
+) -> int:
     """Call a handler of a service and print its reply as JSON.
 
     ROUTE is target:mail.2, hash:mail:alice, random:mail, broadcast:gateway (all replies) or master:director. Each argument is
@@ -217,7 +238,7 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
     values = [_value(text) for text in args]
 
     async def work() -> tuple[Any, bool]:
-        async with _bus(config) as (bus, _):
+        async with connected(config, caller) as (bus, _):
             with _usage():
                 target = bus.route(route)
             if not route.startswith("broadcast:"):

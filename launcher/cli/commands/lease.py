@@ -85,7 +85,7 @@ async def _known(config: Path, plan: Plan) -> dict[int, int]:
             tables = (await luabus.admin.routes(bus))["routers"]
     except NotRunning:
         return known
-    for group in (group for table in tables for group in table["groups"]):
+    for group in (group for router in tables for group in router["groups"]):
         if group["group"] in known and is_sane(group["epoch"], 0):
             known[group["group"]] = max(known[group["group"]], group["epoch"])
     return known

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from luabus import admin
-from luabus.errors import Forbidden, NoRoute, Refused, UnknownMethod
+from luabus.errors import BadArguments, Forbidden, NoRoute, Refused, UnknownMethod
 from luabus.ids import ServiceId
 from luabus.protocol.frames import Kind
 from luabus.protocol.principal import ADMIN, CLIENT, Principal
@@ -111,7 +111,7 @@ async def test_a_clash_is_refused_with_both_names_an_alarm_and_changes_nothing(
 
 # --- by hand --------------------------------------------------------------------------------------------------
 
-BY_HAND = [
+BY_HAND: list[tuple[str, tuple[Any, ...]]] = [
     ("luabus.register", (M1, 0)), ("luabus.register", (M1, None)), ("luabus.register", (M1, "own")), ("luabus.register", (M1, 1)),
     ("luabus.register", (M1, True)), ("luabus.register", (M2, 2, True)), ("luabus.register", ("mail.1", 0)),
     ("luabus.close", (1,)), ("luabus.connections", ()), ("luabus.configure", ({},)), ("luabus.configure", (None,)),
@@ -171,7 +171,15 @@ async def test_a_connection_that_was_registered_by_hand_calls_as_what_it_is() ->
 async def test_a_document_that_cannot_be_changes_nothing() -> None:
     async with Star() as star, await peer(star) as hand:
         before = table(star), star.routers[0].mgr.switch.access
-        for given in (None, 1, [], {"groups": {"a": [2], "b": [2]}}, {"access": {"default": "no"}}, {"x": 1}):
+        wrong: tuple[Any, ...] = (
+            None,
+            1,
+            [],
+            {"groups": {"a": [2], "b": [2]}},
+            {"access": {"default": "no"}},
+            {"x": 1},
+        )
+        for given in wrong:
             refused = await hand.request("luabus.configure", given)
             assert isinstance(refused, Refused)
             assert (table(star), star.routers[0].mgr.switch.access) == before
@@ -348,3 +356,33 @@ async def test_a_router_begins_with_its_document() -> None:
         made = Instance("mail", 1, {"routers": [f"127.0.0.1:{router.port}"], "secret": None, "group": 9})
         with pytest.raises(Refused, match="mail cannot be group 9: mail is group 2"):
             await made.service.start()
+
+
+async def test_refusals_of_methods_that_repeat_are_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luabus.service.refusals.TELL_S", 0.01)
+    async with Star() as star:
+        await star.mail(1)
+        bus = await star.client()
+        rules = document(methods={"mail": {"note": ["gateway"]}})
+        await bus.router("router.1").request("luabus.configure", rules)
+        for _ in range(30):
+            bus.target("mail.1").send("note", 1)
+        await until(lambda: star.routers[0].stats()["alarms"])
+        (alarm,) = star.routers[0].stats()["alarms"]
+        assert alarm["values"] == {"caller": "client", "callee": "mail's note"}
+        assert alarm["count"] == 30
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("", "x", 1), ("a\n", "x", 1), ("a", "x" * 101, 1), ("a", "x", 0), ("a", "x", True), ("a", "x", 1e300), (1, "x", 1),
+        ("a", None, 1), ("a", "x", 1 << 40), ("a",), (),
+    ],
+)  # fmt: skip
+async def test_a_word_about_refusals_is_checked(arguments: tuple[Any, ...]) -> None:
+    async with Star() as star, await peer(star) as one:
+        assert isinstance(await one.request("luabus.forbade", "a", "x", 1), BadArguments), "no member"
+        await one.request("luabus.join", M1, "mail", 1, None, "")
+        assert isinstance(await one.request("luabus.forbade", *arguments), BadArguments)
+        assert star.routers[0].stats()["alarms"] == []
