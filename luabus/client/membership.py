@@ -57,6 +57,7 @@ class Membership:
         self._refused = refused
         self._links: Sequence[RouterLink] = ()
         self._watching = False
+        self._stands = False
 
     def start(self, links: Sequence[RouterLink]) -> None:
         """From now on `links` are the routers'."""
@@ -96,7 +97,13 @@ class Membership:
     async def leave(self) -> None:
         """Ask all routers to send no more; when this returns, everything sent before has arrived."""
         self.identity = None
+        self._stands = False
         await self._all("luabus.leave")
+
+    async def stand(self) -> None:
+        """Tell all routers, those that come later too, that this process stands for election."""
+        self._stands = True
+        await self._all("luabus.stand", timeout=_TELL_TIMEOUT_S)
 
     async def claim_master(self, epoch: int) -> int:
         """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
@@ -158,6 +165,8 @@ class Membership:
             ) from None
         stream.speak_as(identity.service_id)
         link.has_joined(answer["token"])
+        if self._stands:
+            await stream.request("luabus.stand")
         epoch = self._epoch()
         if epoch:
             with contextlib.suppress(StaleEpoch):  # with the next heartbeat it is claimed everywhere

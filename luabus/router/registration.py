@@ -162,6 +162,11 @@ class Registry:
             log.info("%s: %s is master with epoch %d", self._router, stream.name, epoch)
             self._announcer.changed()
 
+    def stand(self) -> None:
+        """The caller stands for election: that its group has no master is worth telling, also when it never had one."""
+        if self._table.stand(_registered(caller().stream).group):
+            self._announcer.changed()
+
     def resign(self, epoch: int) -> None:
         """The caller is master no longer."""
         if self._table.resign(_registered(caller().stream), epoch):

@@ -131,8 +131,8 @@ class Router:
             lambda: self.draining,
         )
         for method in (
-            registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats, steering.forbade,
+            registry.join, registry.leave, registry.stand, registry.master, registry.resign, registry.report, self.prefer,
+            self.flush, self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
             self.api.rpc(word(method), name=f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (

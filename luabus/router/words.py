@@ -90,6 +90,7 @@ WORDS: Final[dict[str, tuple[Shape, ...]]] = {
         Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)),
     ),
     "leave": (),
+    "stand": (),
     "master": (EPOCH,),
     "resign": (EPOCH,),
     "report": (Either((_WORDS, Optional(_MESSAGE))),),

@@ -285,6 +285,15 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
+    def stand(self, number: int) -> bool:
+        """A member stands for election: the group should have a master. True when that was news."""
+        group = self.group(number)
+        if group.elected:
+            return False
+        group.elected = True
+        self._changed(group)
+        return True
+
     def know_epoch(self, number: int, epoch: int) -> None:
         """Somebody has heard of this epoch: lower claims are refused, until a member's first claim tells more. So a router that
         has just started refuses the masters of the past. An epoch that leaps is not believed, nor one of an unknown group."""

@@ -69,6 +69,7 @@ class Leadership:
         self._bus.speak_with_epoch(self._spoken, self.epoch)
         self._end_subscription = self._bus.on_names(self._heard)
         self._candidate.raise_floor(self._bus.epochs.get(self._identity.service_id.group, 0))
+        await self._bus.membership.stand()
         await self._candidate.start()
         self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
 

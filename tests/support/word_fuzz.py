@@ -34,6 +34,7 @@ ATOMS: list[Any] = [
 GOOD: dict[str, list[list[Any]]] = {
     "join": [["2.1", "mail", 1, None, "hash", {}], [0x0003_0001, "director", 2, 3, "master", {3: 2, 2: 1}], ["9.9", "other", 1]],
     "leave": [[]],
+    "stand": [[]],
     "master": [[1], [5]],
     "resign": [[1], [5]],
     "report": [[""], ["the disk is full"], [{"code": "text", "values": {"text": "full"}}]],

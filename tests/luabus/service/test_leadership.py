@@ -13,6 +13,7 @@ import pytest
 import luabus
 from luabus import admin
 from luabus.client.routes import Route
+from luabus.cluster.state import GroupState
 from luabus.errors import (
     ConnectionLost,
     NoMaster,
@@ -100,6 +101,14 @@ class Cluster:
         self.routers.append(router)
         self.addresses.append(f"127.0.0.1:{router.port}")
         return router
+
+    async def router_again(self, number: int) -> Router:
+        """A new process' worth of router in the place of the old one."""
+        port = self.routers[number].port
+        await self.routers[number].stop(0.0)
+        self.routers[number] = Router(f"router.{number + 1}", port=port)
+        await self.routers[number].start()
+        return self.routers[number]
 
     async def chief(self, instance: int = 1, *, renew: float = 0.1) -> Node:
         node = Node(self, instance, renew)
@@ -539,3 +548,16 @@ async def test_a_member_that_claims_such_an_epoch_is_refused_with_an_alarm(clust
         "1.9 claims epoch 4294967295 of group 1, but 1.1 has epoch 1" in text for text in cluster.alarms()
     )
     assert node.told == [1]
+
+
+async def test_a_group_that_never_had_a_master_is_known_to_want_one(cluster: Cluster) -> None:
+    """So that its health can be judged: also where its members say nothing of how they are called."""
+    cluster.file.freeze()
+    await cluster.chief()
+    for table in (await admin.routes(cluster.bus))["routers"]:
+        group = next(group for group in table["groups"] if group["group"] == CHIEF)
+        assert (group["elected"], group["master"], group["epoch"]) == (True, None, 0)
+        assert GroupState.read(group).mastered
+    late = await cluster.router_again(1)
+    await until(lambda: late.mgr.switch.table.group(CHIEF).elected)
+    cluster.file.thaw()
