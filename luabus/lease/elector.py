@@ -19,8 +19,8 @@ The rule (docs/masters.md says why):
    those observed.
 3. The holder renews: `t0` is taken before the swap is sent; when it is carried out, `valid_until = t0 + ttl - margin`.
    `is_master(now)` is computed at each use; there is no flag.
-4. An epoch is one uninterrupted term; behind the highest that a message can carry they begin again at 1.
-   A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
+4. An epoch is one uninterrupted term. Behind the highest that a message can carry they go on from where they were before the row
+   leapt there, or begin again at 1. A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
 5. A swap whose reply never came may have been carried out, or may yet be: the row is read again before anything else.
 6. A holder which gives up is no master from before the swap is sent. The freed row keeps its epoch. It may name an
    transferee; then the others hold back for `hold_back` seconds.
@@ -143,6 +143,7 @@ class Elector:
         self._due = -inf  # when to read or renew next, or to try again
         self._hinted = False  # `look` was called since the last read began
         self._floor = 0  # the highest epoch known to have been used
+        self._below = 0  # what it was before the row leapt, to go on from behind the highest epoch that there is
         self._sent: Swap | None = None
         self._sent_at = 0.0
         self._transferee: int | None = (
@@ -244,6 +245,8 @@ class Elector:
             # A store that is an older copy of itself knows less. But a leap below is where somebody has repaired it, or where the
             # epochs began again behind the highest.
             epoch = _epoch_of(row)
+            if epoch > self._floor + EPOCH_LEAP:
+                self._below = self._floor
             if epoch > self._floor or self._floor - epoch > EPOCH_LEAP:
                 self._floor = epoch
 
@@ -284,7 +287,7 @@ class Elector:
         return -inf if row.transferee in (NOBODY, self.holder) else self._since + self.hold_back
 
     def _take(self, row: LeaseRow | None) -> Swap:
-        epoch = self._floor + 1 if self._floor < MAX_EPOCH else 1
+        epoch = (self._floor if self._floor < MAX_EPOCH else self._below) + 1
         return Swap(row, LeaseRow(self.group, self.holder, self.incarnation, epoch, 0))
 
     def _is_mine(self, row: LeaseRow | None) -> bool:

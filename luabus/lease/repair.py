@@ -84,6 +84,8 @@ async def _repair(
         if now is None or (now.epoch, now.seq) != (row.epoch, row.seq):
             return Examined(row.group, row, examined.known, "held")
     right = epoch if epoch is not None else examined.known
-    if await store.compare_and_set(row.group, row, LeaseRow(row.group, NOBODY, 0, right, 0)):
+    # (epoch, seq) names one written row: none that the last holder may have written with this epoch.
+    seq = row.seq + 1 if type(row.seq) is int else 1
+    if await store.compare_and_set(row.group, row, LeaseRow(row.group, NOBODY, 0, right, seq)):
         return Examined(row.group, row, examined.known, "repaired", right)
     return Examined(row.group, row, examined.known, "changed")

@@ -32,5 +32,5 @@ async def test_a_row_is_shown_and_set_right_above_what_the_routers_know(tmp_path
             }
         ],
     }  # fmt: skip
-    assert await store.read(3) == LeaseRow(3, 0, 0, 7, 0)
+    assert await store.read(3) == LeaseRow(3, 0, 0, 7, 3)
     await store.close()

@@ -73,7 +73,7 @@ async def test_a_free_row_is_set_right_at_once(known: int, epoch: int | None, go
     store = Store(LeaseRow(3, 0, 0, MAX_EPOCH, 9))
     (found,) = await repair(store, {3: known}, 3600.0, epoch=epoch)
     assert (found.state, found.row.epoch, found.repaired_to) == ("repaired", MAX_EPOCH, goes_on)
-    assert store.rows[3] == LeaseRow(3, 0, 0, goes_on, 0)
+    assert store.rows[3] == LeaseRow(3, 0, 0, goes_on, 10)
 
 
 async def test_a_row_that_nobody_renews_is_set_right_after_a_ttl() -> None:

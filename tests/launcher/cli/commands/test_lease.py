@@ -67,8 +67,7 @@ def test_a_running_cluster_heals_by_itself(cluster: ClusterRun) -> None:
         cluster.ok("up", "-d")
         until(lambda: cluster.status()["masters"]["director"], "a master")
         poison(cluster, 1 << 32)
-        until(lambda: cluster("lease", "repair", "--json").code == 0, "the store is right again")
-        until(lambda: cluster("call", "master:director", "who").code == 0, "a master")
-        assert 1 < cluster.ok("call", "master:director", "who").json < 1000
+        until(lambda: cluster("lease", "repair", "--dry-run").code == 0, "the store is right again")
+        until(lambda: cluster("call", "master:director", "who").out.strip() in ("2", "3"), "the next master")
     finally:
         cluster("down")
