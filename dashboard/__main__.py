@@ -20,9 +20,11 @@ from dashboard.app import make_app
 from dashboard.collector.cluster_source import ClusterSource
 from dashboard.collector.journal import Journal
 from dashboard.collector.poller import Poller
+from dashboard.http.connections import IDLE_S, Connections
 from dashboard.http.context import Context, Options
+from dashboard.http.ended_sessions import EndedSessions
 from dashboard.http.proxies import Network, networks
-from dashboard.http.tokens import Tokens, read_tokens
+from dashboard.http.tokens import TokenFiles, Tokens
 from luabus import descriptors
 from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
@@ -131,13 +133,16 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
-    tokens = Tokens(read_tokens(run_dir))
+    tokens = Tokens({})
+    token_files = TokenFiles(run_dir, tokens)
     source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
         poller=Poller(source),
         tokens=tokens,
+        token_files=token_files,
+        ended=EndedSessions(run_dir / "dashboard.sessions.json"),
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(
             port=port,
@@ -148,18 +153,24 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
     )
     runner = web.AppRunner(
         make_app(context),
-        access_log=None,
         shutdown_timeout=SHUTDOWN_S,
         handle_signals=False,
         # A reader that goes away ends its stream at once, not with the next thing that would be sent to it.
         handler_cancellation=True,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    connections = Connections(
+        runner.server,
+        tls=tls,
+        access_log=None,
+        keepalive_timeout=IDLE_S,
         # A compressed body is refused: unpacked it may be a thousand times as large.
         auto_decompress=False,
     )
-    await runner.setup()
     stop = asyncio.Event()
     try:
-        await web.SockSite(runner, bound, ssl_context=tls).start()
+        connections.start(bound)
         _on_signals(stop)
         scheme = "https" if tls else "http"
         shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -167,6 +178,8 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         sys.stdout.flush()
         await stop.wait()
     finally:
+        await connections.stop()
+        bound.close()
         await runner.cleanup()
 
 

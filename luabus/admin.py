@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from luabus.client.bus import Bus
 from luabus.errors import (
     ConnectionLost,
+    Forbidden,
     LuabusError,
     NoMaster,
     NoRoute,
@@ -203,11 +204,15 @@ async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
 
 
 async def _of_all(bus: Bus, ask: Callable[[Bus, str], Awaitable[T]]) -> list[T]:
-    """What each connected router answers; of those that do. Raises `NotConnected` when none does."""
+    """What each connected router answers; of those that do. Raises `NotConnected` when none does, `Forbidden` when that
+    is why."""
     links = [link for link in bus.routers if link.connected]
     answers = await asyncio.gather(*(ask(bus, link.name) for link in links), return_exceptions=True)
     good = [answer for answer in answers if not isinstance(answer, BaseException)]
     if not good:
+        for answer in answers:
+            if isinstance(answer, Forbidden):
+                raise answer
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected'}" for link in bus.routers)
         raise NotConnected(f"no router answers ({reasons})", routers=[link.address for link in bus.routers])
     return good

@@ -1,7 +1,7 @@
 """File descriptors: as many as the system allows, some kept back, and none left is no disaster.
 
-A shell's soft limit is mostly 1,024, for the sake of programs that use `select`. Routers, launcher and dashboard do not; what they
-start gets the limit back that they were started with (`inherited`).
+A shell's soft limit is mostly 1,024, for the sake of programs that use `select`. Routers, launcher and dashboard do not; what
+they start gets the limit back that they were started with (`inherited`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _open_now() -> int:
 
 
 class ListeningSocket(socket.socket):
-    """Its `accept` finds no descriptor left once, not again and again: those who wait then are accepted by a spare one, and closed.
+    """Its `accept` finds no descriptor left once, not again and again: those who wait are accepted by a spare one, and closed.
 
     asyncio would log a traceback for each try, and try as often as the backlog is long. (libuv does by itself what this does.)
     `shed`: connections closed so.

@@ -55,13 +55,15 @@ class ControlServer:
         listener.on_accept = self._serve
         run_dir = self._supervisor.run_dir
         guard = os.getppid() if hasattr(os, "fork") else None
-        value = {"pid": os.getpid(), "guard": guard, "host": "127.0.0.1", "port": listener.port}
-        run_dir.write(run_dir.control_file, json.dumps(value))
+        run_dir.write_record(
+            run_dir.control_file, {"guard": guard, "host": "127.0.0.1", "port": listener.port}
+        )
 
     async def close(self) -> None:
         """Ends every connection, each with a last word: without it the launcher was killed."""
         with contextlib.suppress(OSError):
-            self._supervisor.run_dir.control_file.unlink()
+            run_dir = self._supervisor.run_dir
+            run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
                 stream.call("stopped")

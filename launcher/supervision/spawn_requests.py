@@ -37,8 +37,8 @@ class SpawnRequests:
         self._inherited = {key: value for key, value in environ.items() if key not in OWN_VARIABLES}
 
     def of(self, spec: ProcessSpec) -> SpawnRequest:
-        """The launcher's own environment, then the user's, then what the spec says, and the service's key: by path, or opened where
-        it runs as a user who does not get into the folder. Raises `SpawnError` when there is no key to be had."""
+        """The launcher's own environment, then the user's, then what the spec says, and the service's key: by path, or opened
+        where it runs as a user who does not get into the folder. Raises `SpawnError` when there is no key to be had."""
         environment = {
             **self._inherited,
             **(login_variables(spec.user) if spec.user is not None else {}),

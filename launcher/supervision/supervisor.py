@@ -134,7 +134,7 @@ class Supervisor:
         self.logs.close()
         self.events.close()
         with contextlib.suppress(OSError):
-            self.run_dir.processes_file.unlink()
+            self.run_dir.remove_record(self.run_dir.processes_file, os.getpid())
 
     def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Runs a coroutine that ends with the supervisor at the latest."""
@@ -232,9 +232,8 @@ class Supervisor:
             for instance in self.instances.values()
             if (run := instance.run) is not None and run.alive
         ]
-        value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
         with contextlib.suppress(OSError):
-            self.run_dir.write(self.run_dir.processes_file, json.dumps(value))
+            self.run_dir.write_record(self.run_dir.processes_file, {"run": self.run_id, "processes": entries})
 
     def changed(self, instance: Instance, before: State) -> None:
         """An instance is not what it was."""

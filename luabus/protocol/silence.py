@@ -1,8 +1,8 @@
 """When the silence of a peer breaks a session. Pure: `now` and what was heard are arguments, in monotonic seconds.
 
 A peer is silent when nothing comes from it although it could have been heard. So these are signs of life as well as bytes that
-arrive: that it takes what we send (our PING, and so its PONG, may wait behind a large message); that we did not read; and that our
-own timer fires late, because the process or the whole machine stood still: then the peer gets another interval.
+arrive: that it takes what we send (our PING, and so its PONG, may wait behind a large message); that we did not read; and that
+our own timer fires late, because the process or the whole machine stood still: then the peer gets another interval.
 """
 
 from __future__ import annotations

@@ -336,6 +336,7 @@ class Router:
             if stream.id < CLIENT_BASE:
                 log.info("%s: %s is gone: %s", self.name, self._registry.label(stream), error)
         if self.mgr.switch.table.lost(stream):
+            self._steering.groups.tidy()
             self._announcer.changed()
 
     def _open_streams(self) -> list[Stream]:

@@ -155,14 +155,15 @@ class Steering:
     def tell_access(self, stream: Stream, service_id: int) -> None:
         """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
         way."""
-        names = self.groups.names
-        rules = self.groups.document.access.methods.get(names.get(service_id >> 16, ""), {})
-        listed = frozenset[str]().union(*rules.values())
-        told = {
-            "methods": {method: sorted(allowed) for method, allowed in rules.items()},
-            "groups": names if rules else {},
-            "clients": {known: name for known, name in self._named_clients() if name in listed},
-        }
+        names, access = self.groups.names, self.groups.document.access
+        own = names.get(service_id >> 16, "")
+        rules = access.methods.get(own, {})
+        told: dict[str, Any] = {"methods": {}, "groups": {}, "clients": {}}
+        if rules:
+            named = access.named_by(own)
+            told["methods"] = {method: sorted(allowed) for method, allowed in rules.items()}
+            told["groups"] = names
+            told["clients"] = {known: name for known, name in self._named_clients() if name in named}
         self._announcer.tell(stream, "luabus.access", told)
 
     def opened(self, stream: Stream) -> None:
@@ -185,11 +186,11 @@ class Steering:
             self.tell_access(member, member.id)
 
     def _judges_of(self, caller: str | None) -> Iterator[Stream]:
-        """The members whose methods this class of callers may use where others may not; None is any."""
-        table = self._mgr.switch.table
-        for name, rules in self.groups.document.access.methods.items():
-            facts = self.groups.document.groups.get(name)
-            if facts is not None and any(caller is None or caller in allowed for allowed in rules.values()):
+        """The members of groups that name this class of callers, and have methods which not all may use; None is any."""
+        table, document = self._mgr.switch.table, self.groups.document
+        for name in document.access.methods:
+            facts = document.groups.get(name)
+            if facts is not None and (caller is None or caller in document.access.named_by(name)):
                 for member in table.group(facts.number).members:
                     if isinstance(member, Stream) and member.is_open:
                         yield member

@@ -192,8 +192,10 @@ class Switch(Delivery):
         """
         pos = 0 if self.routing else Delivery.receive(self, port, data)
         plans = self._plans
-        if self._plans_version != self.table.version or self.access is not None:
+        if self._plans_version != self.table.version:
             plans = self._current_plans(port)
+        elif self.access is not None:
+            plans = self._plans_for.get(port) or self._current_plans(port)
         unpack = _HEAD.unpack_from
         limit = port.frame_limit
         me = port.id

@@ -20,7 +20,7 @@ SAY_AGAIN_S: Final = 60.0
 class Places:
     """At most `most` connections; fewer where the system allows fewer file descriptors.
 
-    `refused`: connections that were turned away, at once or for newer ones; `refused_at`: when it happened last (monotonic seconds).
+    `refused`: connections that were turned away, at once or for newer ones; `refused_at`: when it was last (monotonic seconds).
     """
 
     def __init__(self, most: int) -> None:

@@ -20,6 +20,7 @@ import luabus.admin
 from launcher.cli.commands.shared import as_json, complete_names, unknown_is_usage
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
+from launcher.config.access_checks import CLIENT
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
@@ -27,7 +28,7 @@ from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
 from luabus.cluster.entries import Held, Registration
 from luabus.cluster.state import ConnectionState, of_map
-from luabus.errors import AuthError, LuabusError, NotConnected
+from luabus.errors import AuthError, Forbidden, LuabusError, NotConnected
 from luabus.messages import Message
 from luabus.visible import visible, visible_json
 
@@ -250,9 +251,20 @@ def call(
                 for sender, reply in replies.items()
             }, failed
 
-    answer, failed = asyncio.run(work())
+    try:
+        answer, failed = asyncio.run(work())
+    except Forbidden as error:
+        raise _with_way_in(error) from None
     click.echo(visible_json(_plain(answer)))
     return 1 if failed else 0
+
+
+def _with_way_in(error: Forbidden) -> Forbidden:
+    """The same, and as whom it would go."""
+    services = [name for name in error.allowed if name not in (CLIENT, error.caller)]
+    if not services:
+        return error
+    return Forbidden(f"{error}; `--as {services[0]}` calls as that service", **error.fields())
 
 
 async def _note(plan: Plan, verb: str, name: str, message: Message) -> None:

@@ -15,7 +15,7 @@ from tests.launcher.harness import ClusterRun
 def test_where_it_listens_is_written_for_the_owner_only(steady: ClusterRun) -> None:
     file = steady.run_dir.control_file
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert set(json.loads(file.read_text())) == {"pid", "guard", "host", "port"}
+    assert set(json.loads(file.read_text())) == {"pid", "started", "folder", "guard", "host", "port"}
     assert json.loads(file.read_text())["host"] == "127.0.0.1"
 
 

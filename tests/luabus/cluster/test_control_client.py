@@ -69,7 +69,7 @@ def test_where_a_launcher_listens(tmp_path: Path) -> None:
     with pytest.raises(NotConnected, match="no launcher runs"):
         read_address(file)
     file.write_text('{"pid": 1, "host": "h", "port": 2}')
-    assert read_address(file) == (1, None, "h", 2)
+    assert read_address(file) == (1, None, "h", 2, "")
     for text in ("", "{", "[]", "5", '{"pid": "x", "port": 1, "host": "h"}', '{"pid": 1}'):
         file.write_text(text)
         with pytest.raises(NotConnected, match="cannot be read"):

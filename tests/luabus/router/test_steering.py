@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from luabus import admin
 from luabus.errors import BadArguments, Forbidden, NoRoute, Refused, UnknownMethod
 from luabus.ids import ServiceId
 from luabus.protocol.frames import Kind
+from luabus.protocol.keys import derive, format_key
 from luabus.protocol.principal import ADMIN, CLIENT, Principal
 from luabus.router.server import Router
 from luabus.routing.cluster_document import ClusterDocument
@@ -386,3 +388,43 @@ async def test_a_word_about_refusals_is_checked(arguments: tuple[Any, ...]) -> N
         await one.request("luabus.join", M1, "mail", 1, None, "")
         assert isinstance(await one.request("luabus.forbade", *arguments), BadArguments)
         assert star.routers[0].stats()["alarms"] == []
+
+
+# --- with real keys -------------------------------------------------------------------------------------------
+
+
+def key_of(folder: Path, principal: Principal) -> str:
+    """A file with this principal's key."""
+    path = folder / str(principal).replace(":", "-")
+    path.write_text(format_key(principal, derive(SECRET, principal)) + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+async def test_keys_make_services_clients_and_nothing_more(tmp_path: Path) -> None:
+    async with Star() as star:
+        hand = await star.client()
+        rules = document(callers={"mail": ["gateway", "ops"]}, methods={"mail": {"note": ["ops"]}})
+        await hand.router("router.1").request("luabus.configure", rules)
+        mail = await star.service("mail", secret=None, key_file=key_of(tmp_path, MAIL))
+        gateway = await star.service("gateway", secret=None, key_file=key_of(tmp_path, GATEWAY))
+        ops = await star.client(secret=None, key_file=key_of(tmp_path, OPS))
+        client = await star.client(secret=None, key_file=key_of(tmp_path, CLIENT))
+        assert await gateway.bus.random("mail").request("who") == "mail.1"
+        assert await ops.random("mail").request("note", 1) is None
+        with pytest.raises(Forbidden, match=r"gateway may not call mail\.1's note; allowed: ops"):
+            await gateway.bus.random("mail").request("note", 2)
+        with pytest.raises(Forbidden, match="client may not call mail; allowed: gateway, ops"):
+            await client.random("mail").request("who")
+        assert mail.notes == [1]
+        for bus in (client, ops, gateway.bus, mail.bus):
+            for token in (0, None, "own"):
+                with pytest.raises(Forbidden, match=r"may not use luabus\.register"):
+                    await admin.register(bus, "mail.1", token)
+            with pytest.raises(Forbidden, match=r"may not use luabus\.connections"):
+                await admin.connections(bus)
+        thief = Instance(
+            "director", 1, {"routers": star.addresses, "secret": None, "key_file": key_of(tmp_path, MAIL)}
+        )
+        with pytest.raises(Forbidden, match=r"service:mail may not join as director\.1"):
+            await thief.service.start()
