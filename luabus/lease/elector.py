@@ -143,7 +143,9 @@ class Elector:
         self._due = -inf  # when to read or renew next, or to try again
         self._hinted = False  # `look` was called since the last read began
         self._floor = 0  # the highest epoch known to have been used
-        self._below = 0  # what it was before the row leapt, to go on from behind the highest epoch that there is
+        self._below = (
+            0  # what it was before the row leapt, to go on from behind the highest epoch that there is
+        )
         self._sent: Swap | None = None
         self._sent_at = 0.0
         self._transferee: int | None = (

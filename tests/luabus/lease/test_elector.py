@@ -402,7 +402,9 @@ def test_simulator_catches(mistake: type[Elector]) -> None:
 
 @pytest.mark.parametrize("epoch", [MAX_EPOCH, MAX_EPOCH + 1, 1 << 40, -1, "many"])
 @pytest.mark.parametrize(("known", "next_epoch"), [(None, 1), (4, 5)])
-def test_behind_the_last_epoch_they_go_on_where_they_were(epoch: int, known: int | None, next_epoch: int) -> None:
+def test_behind_the_last_epoch_they_go_on_where_they_were(
+    epoch: int, known: int | None, next_epoch: int
+) -> None:
     elector = candidate()
     elector.step(Wake(), 0.0, EVEN)
     if known is not None:
