@@ -33,7 +33,7 @@ class Announcements:
         self.epochs: dict[int, int] = {}
         self.names = Observers[[dict[str, Any]]]()
         self.receiver = Dispatcher("this bus")
-        self._told: dict[RouterLink, dict[int, str]] = {}
+        self._told: dict[RouterLink | None, dict[int, str]] = {}
         self._news = news
         self._draining = draining
         self._links: Sequence[RouterLink] = ()
@@ -74,12 +74,11 @@ class Announcements:
 
     def _names(self, group: dict[str, Any]) -> None:
         link = self._speaker()
-        if link is None:
-            return
         number = group["group"]
         self._called(self._told.setdefault(link, {}), number, group["name"])
-        link.masters[number] = (group["master"], group["epoch"])
-        self._believe(number)
+        if link is not None:
+            link.masters[number] = (group["master"], group["epoch"])
+            self._believe(number)
         self.names.tell(group)
         self._news.notify()
 
