@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from luabus import descriptors
-from luabus.environment import Environment, parse_address
+from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
+from luabus.host_addresses import format_address, parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
 from luabus.log_setup import setup_logging
 from luabus.visible import visible
@@ -84,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
+        "--waiting-limit", type=int, metavar="BYTES",
+        help="kept for all connections together that do not read (default: 256 MiB)",
+    )  # fmt: skip
+    router_parser.add_argument(
         "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
     )
     run_parser = commands.add_parser(
@@ -111,10 +116,10 @@ def router(
     advertise: str,
     frame_limit: int | None,
     buffer: int | None,
+    waiting_limit: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
-    from luabus.protocol.handshake import written
     from luabus.router.server import Router
     from luabus.routing.cluster_document import parse_slots
     from luabus.transport.manager import new_event_loop
@@ -127,10 +132,12 @@ def router(
         }
         if buffer is not None:
             options["buffer"] = buffer
+        if waiting_limit is not None:
+            options["waiting_limit"] = waiting_limit
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
-            advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            advertise=[format_address(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()

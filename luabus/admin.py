@@ -207,7 +207,7 @@ async def _of_all(bus: Bus, ask: Callable[[Bus, str], Awaitable[T]]) -> list[T]:
     """What each connected router answers; of those that do. Raises `NotConnected` when none does, `Forbidden` when that
     is why."""
     links = [link for link in bus.routers if link.connected]
-    answers = await asyncio.gather(*(ask(bus, link.name) for link in links), return_exceptions=True)
+    answers = await asyncio.gather(*(ask(bus, link.address) for link in links), return_exceptions=True)
     good = [answer for answer in answers if not isinstance(answer, BaseException)]
     if not good:
         for answer in answers:

@@ -7,10 +7,13 @@ they start gets the limit back that they were started with (`inherited`).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
 from typing import Any, Final
+
+log = logging.getLogger("luabus.descriptors")
 
 MOST_RAISED: Final = 1 << 20
 """A hard limit may be none at all, and there are programs that close every descriptor below theirs."""
@@ -122,4 +125,4 @@ class ListeningSocket(socket.socket):
             try:
                 self._spare = os.open(os.devnull, os.O_RDONLY)
             except OSError:
-                self._spare = None
+                log.debug("no file descriptor can be kept back")

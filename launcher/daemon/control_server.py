@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 import luabus
 from launcher.daemon.status_view import StatusView
@@ -23,6 +24,9 @@ from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.cluster.verbs import Takes, Verb, launchers
 from luabus.errors import Forbidden, LuabusError, Refused
 from luabus.messages import Message, of_map
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
@@ -42,12 +46,12 @@ class ControlServer:
         itself = luabus.Principal("launcher", supervisor.plan.name)
         self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
-        self._api = luabus.Dispatcher("the launcher", gate=self._admins_only)
+        self._api = luabus.Dispatcher("the launcher")
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         for method in (*views, self.note):
-            self._api.rpc(method)
+            self._api.rpc(self._admins_only(method))
         for verb in launchers():
-            self._api.rpc(self._method(verb), name=verb.name)
+            self._api.rpc(self._admins_only(self._method(verb)), name=verb.name)
 
     def open(self) -> None:
         """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
@@ -80,18 +84,20 @@ class ControlServer:
             await stream.closed()
         self._streams.discard(stream)
 
-    def _admins_only(self, kind: int, call: Any) -> LuabusError | None:
-        """Whoever holds the cluster's secret, and the services of `access.admin`: `Forbidden` for others."""
-        principal = call.stream.principal
-        services = self._supervisor.plan.config.access.admin
-        if principal.role == "admin" or (principal.role == "service" and principal.name in services):
-            return None
-        allowed = ["admin", *services]
-        method = call.method.name
-        told = Message(
-            "refusal.launcher-admins-only", caller=str(principal), method=method, allowed=", ".join(allowed)
-        )
-        return Forbidden.coded(told, caller=str(principal), callee="launcher", method=method, allowed=allowed)
+    def _admins_only(self, method: Callable[P, R]) -> Callable[P, R]:
+        """`method`, for whoever holds the cluster's secret and the services of `access.admin`: `Forbidden` for others."""
+
+        @wraps(method)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            principal = luabus.caller().stream.principal
+            services = self._supervisor.plan.config.access.admin
+            if principal.role == "admin" or (principal.role == "service" and principal.name in services):
+                return method(*args, **kwargs)
+            allowed = ["admin", *services]
+            told = Message("refusal.launcher-admins-only", caller=str(principal), allowed=", ".join(allowed))
+            raise Forbidden.coded(told, caller=str(principal), callee="launcher", allowed=allowed)
+
+        return guarded
 
     # -- views ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from luabus.client.news import News, Observers
+from luabus.client.news import News
 from luabus.client.router_link import RouterLink
 from luabus.client.router_words import heard
 from luabus.limits import EPOCH_LEAP
@@ -21,21 +21,25 @@ class Announcements:
     """Handles the calls that routers make themselves, and keeps what they told.
 
     `groups`: names to numbers; `masters`: group to (id, epoch), id 0 where there is none; `epochs`: the highest per group.
-    `names` are told each group that a router tells about; `table(router, group)` is called with each that a router we watch has
-    changed, `draining(link)` for a router that stops.
+    `named(group)` is called with each group that a router tells about; `table(router, group)` with each that a router we watch
+    has changed, `draining(link)` for a router that stops.
     """
 
     def __init__(
-        self, news: News, draining: Callable[[RouterLink], None], table: Callable[[str, dict[str, Any]], None]
+        self,
+        news: News,
+        draining: Callable[[RouterLink], None],
+        table: Callable[[str, dict[str, Any]], None],
+        named: Callable[[dict[str, Any]], None],
     ) -> None:
         self.groups: dict[str, int] = {}
         self.masters: dict[int, tuple[int, int]] = {}
         self.epochs: dict[int, int] = {}
-        self.names = Observers[[dict[str, Any]]]()
         self.receiver = Dispatcher("this bus")
         self._told: dict[RouterLink | None, dict[int, str]] = {}
         self._news = news
         self._draining = draining
+        self._named = named
         self._links: Sequence[RouterLink] = ()
         self._table = table
         self._pages: dict[RouterLink, GroupPages] = {}
@@ -51,7 +55,7 @@ class Announcements:
 
     def hear(self, word: str, handler: Callable[..., Any]) -> None:
         """Let `handler` answer when a router itself says `word`, which is declared; what is routed here never reaches it."""
-        self.receiver.rpc(heard(word, handler), name=word)
+        self.receiver.word(heard(word, handler), word)
 
     def forget(self, link: RouterLink) -> None:
         """A router is gone: what it said of names keeps them from nobody any more."""
@@ -67,7 +71,7 @@ class Announcements:
         if link is not None:
             self._pages[link] = GroupPages()
             link.masters.clear()
-            link.welcomed(facts["router"], facts["frame_limit"])
+            link.welcomed(facts["router"], facts["incarnation"], facts["frame_limit"])
             self._told.pop(link, None)
             for group in facts["groups"]:
                 self._names(group)
@@ -79,7 +83,7 @@ class Announcements:
         if link is not None:
             link.masters[number] = (group["master"], group["epoch"])
             self._believe(number)
-        self.names.tell(group)
+        self._named(group)
         self._news.notify()
 
     def _called(self, told: dict[int, str], number: int, name: str) -> None:

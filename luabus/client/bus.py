@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,16 +13,19 @@ from luabus.client.failover import Failover
 from luabus.client.flow_control import FlowControl
 from luabus.client.membership import Membership
 from luabus.client.news import News, Observers
+from luabus.client.one_link import Holders, distinct
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
-from luabus.environment import parse_address
-from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected
+from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
+from luabus.host_addresses import canonical, parse_address
 from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.messages import Message
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
 from luabus.routing.table_digests import differences
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import LoopMonitor
 from luabus.transport.manager import SocketMgr
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import Stream
@@ -57,19 +61,22 @@ class Bus(Addresses):
         self.failover = Failover(self.news.notify)
         self.epoch_source: Callable[[], int] | None = None
         self._lease_source: Callable[[], int] | None = None
-        self._announcements = Announcements(self.news, self.failover.draining, self._table)
+        self._announcements = Announcements(self.news, self.failover.draining, self._table, self._named)
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
-        self.membership = Membership(self.epochs, self._epoch, refused)
+        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
+        self._holders = Holders()
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
         self._options = BUS_STREAM
         self._closing = False
+        self._monitor: LoopMonitor | None = None
         self._routers = Observers[[str, bool]]()
         self._tables = Observers[[str, dict[str, Any]]]()
+        self._names = Observers[[dict[str, Any]]]()
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -83,19 +90,21 @@ class Bus(Addresses):
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         """Begin to connect to all routers; returns at once. Raises `ConfigError` for an address that is none, or without any."""
-        addresses = [parse_address(router) for router in routers]
+        addresses = distinct(parse_address(router) for router in routers)
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
         self.groups.update(groups or {})
         self._options = options
         self._closing = False
+        self._monitor = self._monitor or LoopMonitor.acquire()
         # An old stream may still be closing.
         self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._links = [
             RouterLink(
-                self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,
+                self._mgr, host, port, holders=self._holders, receiver=self._handlers,
+                control_receiver=self._announcements.receiver,
                 greet=self.membership.greet, up=self._up, down=self._down, news=self._link_news,
-                heartbeat_body=self._disagreements, heartbeat_s=heartbeat_s,
+                heartbeat_body=self._disagreements, was_blocked=self._monitor.was_blocked, heartbeat_s=heartbeat_s,
             )
             for host, port in addresses
         ]  # fmt: skip
@@ -123,6 +132,9 @@ class Bus(Addresses):
     async def close(self) -> None:
         """Close all links."""
         self._closing = True
+        if self._monitor is not None:
+            monitor, self._monitor = self._monitor, None
+            monitor.release()
         await self.failover.close()
         for task in self._tasks:
             task.cancel()
@@ -143,8 +155,9 @@ class Bus(Addresses):
 
     @property
     def routers(self) -> list[RouterLink]:
-        """Every router's link, with `name`, `address` and `connected`."""
-        return list(self._links)
+        """Every router's link, with `name`, `address` and `connected`. One for each: an address that leads to a router which
+        another has reached is not among them, as long as that one is up."""
+        return [link for link in self._links if link.stands_by_for is None]
 
     @property
     def preferred(self) -> Stream | None:
@@ -157,10 +170,22 @@ class Bus(Addresses):
         return self.failover.link.name if self.failover.link is not None else ""
 
     def router(self, name: str) -> RouterPeer:
-        """The router called `name`, for its own RPC methods. Raises `NoRoute` for an unknown one."""
-        for link in self._links:
-            if name in (link.name, link.address):
-                return RouterPeer(link)
+        """The router called `name`, or at the address `name`, for its own RPC methods.
+
+        Raises `NoRoute` for an unknown one, `Refused` for a name that two routers go by at this moment.
+        """
+        named = [link for link in self.routers if link.name == name]
+        connected = [link for link in named if link.ready]
+        if len(connected) > 1:
+            at = ", ".join(link.address for link in connected)
+            raise Refused.coded(Message("refusal.two-routers-one-name", router=name, at=at))
+        if named:
+            return RouterPeer((connected or named)[0])
+        with contextlib.suppress(ConfigError):
+            address = canonical(*parse_address(name))
+            for link in self._links:
+                if canonical(link.host, link.port) == address:
+                    return RouterPeer(link.stands_by_for or link)
         raise NoRoute(
             f"there is no router {name!r}; there are: {', '.join(link.name for link in self._links)}",
             route=name,
@@ -182,7 +207,7 @@ class Bus(Addresses):
 
     def on_names(self, function: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
         """Call `function(group)` when a router tells a group's name, master and epoch; returns what ends that."""
-        return self._announcements.names.subscribe(function)
+        return self._names.subscribe(function)
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
@@ -220,9 +245,13 @@ class Bus(Addresses):
     # --- links ------------------------------------------------------------------------------------------------
 
     def _disagreements(self, link: RouterLink) -> bytes:
-        """For a PING: which routers have another table than this one, as far as we see."""
-        digests = {other.name: other.digests for other in self._links if other.fresh}
-        differing = differences(digests, link.name)
+        """For a PING: which routers have another table than this one, as far as we see; and that another one has its name."""
+        others = [
+            other for other in self._links if other.fresh and (other is link or other.name != link.name)
+        ]
+        differing = differences({other.name: other.digests for other in others}, link.name)
+        if self._holders.namesake(link, self._links) is not None:
+            differing[link.name] = {}
         return codec.pack_value(differing) if differing else b""
 
     def _up(self, link: RouterLink) -> None:
@@ -239,6 +268,9 @@ class Bus(Addresses):
 
     def _table(self, router: str, group: dict[str, Any]) -> None:
         self._event(self._tables, router, group)
+
+    def _named(self, group: dict[str, Any]) -> None:
+        self._event(self._names, group)
 
     def _link_news(self) -> None:
         self.failover.review()

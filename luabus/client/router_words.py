@@ -18,6 +18,7 @@ from luabus.rpc.shapes import (
     FLAG,
     GROUP,
     MAX_U32,
+    MAX_U64,
     MEMBER,
     NAME,
     NAME_LENGTH,
@@ -42,6 +43,7 @@ _NAMES: Final = Record(
 _WELCOME: Final = Record(
     {
         "router": _ROUTER,
+        "incarnation": Whole(0, MAX_U64),
         "frame_limit": Whole(1, MAX_FRAME_LIMIT),
         "groups": ListOf(_NAMES, MAX_GROUP),
     }

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from luabus.errors import ConfigError, Refused
+from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.elector import (
@@ -32,6 +33,7 @@ from luabus.lease.elector import (
 from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.messages import Message
+from luabus.transport.guard import callback_failed
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
@@ -292,8 +294,10 @@ class Candidate:
             self._failed(describe(error))
         except TimeoutError:
             self._failed(f"lease store {self._store.address}: no answer within {2 * self._operation_s:g} s")
-        except Exception as error:
-            logger.exception("group %d: an unforeseen failure of the lease store", self.group)
+        except (asyncio.CancelledError, GeneratorExit, *FATAL):
+            raise
+        except BaseException as error:
+            log_failure(logger, "group %d: an unforeseen failure of the lease store", self.group, error=error)
             self._failed(describe(error))
         else:
             if self._failing_since is not None:
@@ -336,8 +340,8 @@ class Candidate:
     def _call(self, callback: Callable[..., Awaitable[None] | None], *arguments: int) -> None:
         try:
             result = callback(*arguments)
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except BaseException as error:
+            callback_failed(callback, error, logger)
             return
         if inspect.isawaitable(result):
             self._reaction = asyncio.create_task(self._react(self._reaction, callback, result))
@@ -346,8 +350,10 @@ class Candidate:
         self, earlier: asyncio.Task[None] | None, callback: Callable[..., object], result: Awaitable[None]
     ) -> None:
         if earlier is not None:
-            await earlier
+            await asyncio.wait({earlier})
         try:
             await result
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            callback_failed(callback, error, logger)

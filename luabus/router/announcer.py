@@ -78,10 +78,10 @@ class Announcer:
     @staticmethod
     def _send(stream: Stream, body: bytes) -> None:
         """Announcements pass also when forwarded messages fill the buffer; one that owes us so much reading is cut off."""
-        if stream.reserved > stream.send_limit:
+        if stream.reserved > stream.kept_limit:
             text = f"{stream.reserved} bytes of answers and announcements wait for it"
             stream.dismiss(
-                Overloaded(text, what="bytes owed", limit=stream.send_limit, current=stream.reserved)
+                Overloaded(text, what="bytes owed", limit=stream.kept_limit, current=stream.reserved)
             )
         else:
             stream.send_reserved(CALL_ROUTE, body=body)

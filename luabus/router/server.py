@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
-from luabus.host_addresses import is_loopback
+from luabus.host_addresses import format_address, is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,
     DEFAULT_PORT,
+    DEFAULT_WAITING_LIMIT,
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
@@ -65,7 +66,8 @@ class Router:
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
-    `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
+    In bytes: `frame_limit`, the longest message; `buffer`, what is kept for one connection that does not read; `waiting_limit`,
+    what is kept for all of them together.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
 
@@ -83,6 +85,7 @@ class Router:
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
@@ -91,6 +94,10 @@ class Router:
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
+            )
+        if waiting_limit < 0:
+            raise ConfigError(
+                f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
             )
         security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
@@ -110,6 +117,7 @@ class Router:
                 pong=self._heard_pong,
             ),
             routing=True,
+            waiting_limit=waiting_limit,
         )
         self.draining = False
         self._heartbeat_s = heartbeat_s
@@ -134,12 +142,12 @@ class Router:
             registry.join, registry.leave, registry.stand, registry.master, registry.resign, registry.report, self.prefer,
             self.flush, self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
-            self.api.rpc(word(method), name=f"luabus.{method.__name__}")
+            self.api.word(word(method), f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         )  # fmt: skip
         for method in by_hand:
-            self.api.rpc(steering.admins_only(word(method)), name=f"luabus.{method.__name__}")
+            self.api.word(steering.admins_only(word(method)), f"luabus.{method.__name__}")
         steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -148,7 +156,7 @@ class Router:
         """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use."""
         self._listener = self.mgr.listen(self.host, self.port, backlog=1024)
         self.port = self._listener.port
-        log.info("%s listens at %s:%d", self.name, self.host, self.port)
+        log.info("%s listens at %s", self.name, format_address(self.host, self.port))
 
     async def stop(self, drain_s: float = DRAIN_TIMEOUT_S) -> None:
         """Say so to all; let requests in flight finish for at most `drain_s` seconds; then go."""
@@ -246,10 +254,10 @@ class Router:
             "token": stream.token,
             "service_id": str(ServiceId(stream.id)),
             "name": self._registry.label(stream),
-            "peer": f"{stream.ip}:{stream.peer[1]}",
+            "peer": format_address(*stream.peer),
             "rtt_ms": stream.reported_rtt_us / 1000,
             "idle_s": round(now - stream.last_received, 3),
-            "pending_bytes": max(0, stream.send_limit - stream.credit),
+            "pending_bytes": max(0, stream.kept_limit - stream.credit),
             "messages_in": stream.frames_in,
             "messages_out": stream.frames_out,
             "bytes_in": stream.bytes_in,
@@ -267,7 +275,7 @@ class Router:
         streams = self._open_streams()
         return {
             "router": self.name,
-            "address": f"{self.host}:{self.port}",
+            "address": format_address(self.host, self.port),
             "pid": os.getpid(),
             "version": VERSION,
             "uptime_s": round(time.monotonic() - self._started, 3),

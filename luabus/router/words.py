@@ -87,7 +87,7 @@ WORDS: Final[dict[str, tuple[Shape, ...]]] = {
     "join": (
         SERVICE_ID, NAME, Whole(0, MAX_U64), Optional(Whole(1, MAX_INSTANCE)),
         OneOf(("", "hash", "random", "broadcast", "master")),
-        Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)),
+        Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)), Whole(0, MAX_U64),
     ),
     "leave": (),
     "stand": (),

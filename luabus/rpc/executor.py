@@ -30,12 +30,13 @@ _Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
 class _Worker:
     """A task that is a handler's own, or (`job` is None) a spare one that lends its name."""
 
-    __slots__ = ("job", "loop", "park", "task")
+    __slots__ = ("is_used", "job", "loop", "park", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.job: _Job | None = None
-        self.park: asyncio.Future[None] = loop.create_future()
+        self.park: asyncio.Future[None] | None = None
+        self.is_used = False
         self.task: asyncio.Task[None]
 
     def cancel(self) -> None:
@@ -44,7 +45,8 @@ class _Worker:
 
     def go_on(self) -> None:
         """Take the job, or end without one."""
-        if not self.park.done():
+        self.is_used = True
+        if self.park is not None and not self.park.done():
             self.park.set_result(None)
 
 
@@ -92,13 +94,15 @@ class Executor:
         context = copy_context()
         try:
             result = context.run(_begin, call, args)
-            kind = type(result)
-            if kind is not types.CoroutineType and not is_work(result):
+            if type(result) is types.CoroutineType:
+                coro: Coroutine[Any, Any, Any] = result
+            elif is_work(result):
+                coro = result if isinstance(result, Coroutine) else _awaited(result)
+            else:
                 self._succeeded(call, result)
                 return
-            coro = result if isinstance(result, Coroutine) else _awaited(result)
-            worker, self._spare = self._spare, None
             loop = asyncio.get_running_loop()
+            worker, self._spare = self._spare, None
             if worker is None or worker.loop is not loop:
                 worker = self._new_worker(loop)
         except BaseException as error:
@@ -155,7 +159,9 @@ class Executor:
         try:
             try:
                 await _begun()
-                await worker.park
+                if not worker.is_used:
+                    worker.park = worker.loop.create_future()
+                    await worker.park
             except asyncio.CancelledError as error:
                 cancelled = error
             if worker.job is not None:

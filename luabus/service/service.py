@@ -15,14 +15,17 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
+from luabus.exception_text import FATAL
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
 from luabus.log_setup import setup_logging
 from luabus.rpc.context import CallContext, caller
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import Activity
+from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
-from luabus.transport.manager import new_event_loop
+from luabus.transport.loops import new_event_loop
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -92,22 +95,27 @@ class Service:
         self._running = False
         self._finish: asyncio.Event | None = None
         self._refused: LuabusError | None = None
-        self.handlers.rpc(self._poll_now, name="luabus.look")
+        self._interruption = Interruption(self.finish)
+        self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
             (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
         ):  # fmt: skip
-            self.handlers.rpc(handler, name=word)
+            self.handlers.word(handler, word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
         self._refusals = Refusals(self.bus)
         self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
-        self.bus.on_router(self._router_changed)
+        self.bus.on_router(
+            lambda *_: self.handlers.access.keep(
+                link.stream.token for link in self.bus.routers if link.stream is not None
+            )
+        )
 
     # --- decorators -------------------------------------------------------------------------------------------
 
-    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+    def rpc(self, fn: Any = None, *, name: str | None = None, check_types: bool | None = None) -> Any:
         """Make a function callable over the bus under its own name, or `name`. `async def` or plain `def`."""
         if fn is None:
             return self.handlers.rpc(None, name=name, check_types=check_types)
@@ -170,7 +178,7 @@ class Service:
             )
             await self._first_router(timeout)
             await self._run_hooks("start")
-            await self.bus.membership.join(identity)
+            await self.bus.membership.join(identity, timeout)
             await self._stand(identity, environment)
         except BaseException:
             await self._teardown()
@@ -220,10 +228,24 @@ class Service:
         environment = Environment.read()
         setup_logging(environment.log_level, supervised=environment.supervised)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self.serve())
+            serving = runner.get_loop().create_task(self.serve())
+            try:
+                runner.run(_done(serving))
+            except FATAL as error:  # out of the loop: of a callback or task of the program's own
+                if serving.done():
+                    raise
+                self._interruption.raised(error)
+                runner.run(_done(serving))
 
     async def serve(self) -> None:
-        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop."""
+        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop.
+
+        Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop.
+        """
+        with self._interruption:
+            await self._serve()
+
+    async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -280,6 +302,7 @@ class Service:
 
     async def _run_hooks(self, which: str) -> None:
         for hook in self._hooks[which]:
+            _doing = Activity(f"on_{which}")  # for the loop monitor
             result = hook()
             if inspect.isawaitable(result):
                 await result
@@ -297,11 +320,6 @@ class Service:
         from luabus.service.leadership import fence
 
         return fence(self.bus, call)
-
-    def _router_changed(self, router: str, connected: bool) -> None:
-        self.handlers.access.keep(
-            stream.token for link in self.bus.routers if (stream := link.stream) is not None
-        )
 
     async def _hand_over(self, service_id: int, by: str = "") -> None:
         """Give the lease up in favour of another instance (`promote`): only routers can say so."""
@@ -328,3 +346,7 @@ class Service:
             for name, method in sorted(self.handlers.methods.items())
             if not name.startswith("luabus.")
         ]
+
+
+async def _done(serving: asyncio.Task[None]) -> None:
+    await serving

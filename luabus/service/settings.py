@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from luabus.client.membership import Identity
-from luabus.environment import Environment
+from luabus.environment import Environment, check_secret
 from luabus.errors import ConfigError
 from luabus.ids import ServiceId
 from luabus.protocol.stream_options import StreamOptions
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is given in code; None and "" leave it to the environment. `Service` says what each means."""
+    """What is given in code; None and "" leave it to the environment. `Service` says what each means. Raises `ConfigError` for a
+    secret of fewer than 16 bytes."""
 
     name: str = ""
     group: int | None = None
@@ -38,6 +39,10 @@ class Settings:
     lease_renew: float | None = None
     frame_limit: int | None = None
     compress_above: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.secret is not None:
+            check_secret(self.secret)
 
     def known_groups(self, environment: Environment) -> dict[str, int]:
         """Groups by name."""

@@ -6,18 +6,19 @@ Nothing but the session is loaded for it: `import asyncio` alone takes longer th
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from types import TracebackType
 from typing import Any
 
 from luabus.errors import LuabusError, NotConnected, RequestTimeout
+from luabus.host_addresses import format_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
-from luabus.protocol.handshake import Handshake, written
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.session import REQUEST_ROUTE, Session
 from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.blocking_dialing import dial_blocking
 from luabus.transport.security import Security
 
 _CHUNK = 1 << 18
@@ -86,16 +87,16 @@ class Conversation:
         timeout: float = 5.0,
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
-        self._peer = f"{host}:{port}"
-        handshake = (security or Security.of(secret)).connector(written(host, port))
+        self._peer = format_address(host, port)
+        handshake = (security or Security.of(secret)).connector(self._peer)
         deadline = time.monotonic() + timeout
         try:
-            self._socket = socket.create_connection((host, port), timeout)
+            self._socket = dial_blocking(host, port, timeout)
         except TimeoutError:
             raise RequestTimeout(
                 f"{self._peer} did not accept within {timeout:g} s", timeout_s=timeout
             ) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
         self._outbox = _Outbox()
         self._session = _Caller(self._outbox, handshake, limit, self._peer)

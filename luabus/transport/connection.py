@@ -14,11 +14,13 @@ from math import inf
 from typing import Any, Protocol, cast
 
 from luabus.errors import LuabusError, Overloaded, PeerLost
+from luabus.exception_text import FATAL
 from luabus.limits import HEARTBEAT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import NOWHERE, Address
 from luabus.protocol.session import Session
 from luabus.protocol.silence import LATE_S
 from luabus.routing.switch import Switch
+from luabus.transport.loops import interrupt
 from luabus.transport.send_queue import unacknowledged
 from luabus.transport.waiters import Waiters
 
@@ -57,24 +59,8 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked",
-        "_flushing",
-        "_loop",
-        "_made",
-        "_nodelay",
-        "_owner",
-        "_session",
-        "_stalled_mark",
-        "_taken_at",
-        "_taken_mark",
-        "_timer",
-        "_timer_at",
-        "_watch",
-        "_watch_at",
-        "_writable_waiters",
-        "gone",
-        "gone_waiters",
-        "is_paused",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_taken_at",
+        "_taken_mark", "_timer", "_timer_at", "_watch", "_watch_at", "_writable_waiters", "gone", "gone_waiters", "is_paused",
         "transport",
     )  # fmt: skip
 
@@ -127,6 +113,11 @@ class Connection(asyncio.Protocol):
         flushing, self._flushing = self._flushing, True  # what handlers answer at once is written below
         try:
             session.receive(data, time.monotonic())
+        except (
+            FATAL
+        ) as error:  # Ctrl-C at this very moment; uvloop would take it for an error of the connection alone
+            session.end(PeerLost("this process was interrupted", peer=session.label), abort=True)
+            interrupt(error)
         finally:
             self._flushing = flushing
             if owner.is_waiting:
@@ -138,7 +129,7 @@ class Connection(asyncio.Protocol):
         if session.answers != answers:
             # Behind those who now go on and may ask again: what they send is written in the same turn of the loop.
             self.write_soon()
-        if session.reserved > session.send_limit:
+        if session.reserved > session.kept_limit:
             self._choke()
 
     def eof_received(self) -> bool:
@@ -152,6 +143,7 @@ class Connection(asyncio.Protocol):
             PeerLost(f"the connection to {session.label} ended: {reason}", peer=session.label, reason=reason),
             reason,
         )
+        session.count_waiting(0)
         transport, self.transport = self.transport, None
         self.gone = True
         self._owner.gone(session.token, transport)
@@ -238,6 +230,7 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if self.transport is None or self._session.is_closed:
             return
+        self._session.count_waiting(self.transport.get_write_buffer_size())
         now, taken = time.monotonic(), self._acknowledged()
         if taken > self._taken_mark:
             self._taken_mark, self._taken_at = taken, now
@@ -262,7 +255,7 @@ class Connection(asyncio.Protocol):
         session = self._session
         session.flush()
         if (
-            session.reserved > session.send_limit
+            session.reserved > session.kept_limit
             and self.is_paused and not self._choked and self.transport is not None
         ):  # fmt: skip
             self._choked = True

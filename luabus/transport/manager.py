@@ -15,22 +15,28 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from luabus.descriptors import ListeningSocket
-from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
+from luabus.errors import ConfigError, NotConnected, Refused
+from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
-from luabus.limits import STUCK_TIMEOUT_S
-from luabus.protocol.handshake import Handshake, written
+from luabus.limits import DEFAULT_WAITING_LIMIT, STUCK_TIMEOUT_S
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
+from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
 from luabus.transport.channel import Channel
+from luabus.transport.connector import Connector, accepted_end
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.memory import give_back
 from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
+
+_FREE_S = 1.0
 
 
 def _ignore(stream: Stream) -> None:
@@ -50,7 +56,7 @@ class SocketMgr:
     """The streams of one process, their tokens, and the routing table between them.
 
     `options` and `subscribers` are those of each stream that is accepted, and the default of those that connect. `routing`: a
-    router from the start, not from the first `register` on.
+    router from the start, not from the first `register` on. `waiting_limit`: bytes that wait for all who do not read together.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class SocketMgr:
         options: StreamOptions = PLAIN_STREAM,
         subscribers: Subscribers = NO_SUBSCRIBERS,
         routing: bool = False,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
     ) -> None:
         if max_connections < 1:
             raise ConfigError(
@@ -70,6 +77,8 @@ class SocketMgr:
         self.places = Places(max_connections)
         self.security = security
         self.switch = Switch(random.random, routing=routing)
+        self.switch.waiting = Waiting(waiting_limit)
+        self.switch.waiting.shrunk = self._shrunk
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
         self._options = options
@@ -83,6 +92,7 @@ class SocketMgr:
         self._stop: asyncio.Handle | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
+        self._connector = Connector()
 
     # --- what was asked for -----------------------------------------------------------------------------------
 
@@ -99,7 +109,9 @@ class SocketMgr:
             sock.setblocking(False)
         except OSError as error:
             sock.close()
-            raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
+            raise OSError(
+                error.errno, f"cannot listen at {format_address(ip, port)}: {error.strerror or error}"
+            ) from None
         except OverflowError:
             sock.close()
             raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
@@ -130,34 +142,18 @@ class SocketMgr:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self._check_loop()
         stream = self.new_stream(
-            (Security.of_stream(secret, key) or self.security).connector(written(ip, port)),
-            name=name or f"{ip}:{port}", options=options, subscribers=subscribers,
+            (Security.of_stream(secret, key) or self.security).connector(format_address(ip, port)),
+            name=name or format_address(ip, port), options=options, subscribers=subscribers,
         )  # fmt: skip
-        self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
+        self.spawn(self._connector.connect(stream, ip, port, timeout_ms / 1000))
         return stream
-
-    async def _connect(self, stream: Stream, ip: str, port: int, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.loop.create_connection(lambda: stream.connection, ip, port)
-                if not stream.is_open:
-                    await stream.connected()
-        except TimeoutError:
-            text = f"no connection to {ip}:{port} within {timeout_s:g} s"
-            stream.connection.failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
-        except OSError as error:
-            # A name that cannot be resolved has a number of its own, below 0.
-            why = (
-                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            )
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {why}"), why)
-        except Exception as error:
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {error}"))
 
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
         """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
 
-        The first registration makes this process a router. Raises `Refused` for an unknown token.
+        The first registration makes this process a router: what comes over streams that it accepted is routed. What comes over
+        those that it opened is delivered as before: there it is the client. Of a connection of this manager to itself the tokens
+        of both ends name the same: the stream that was opened. Raises `Refused` for an unknown token.
         """
         target = ServiceId.parse_service(service_id)
         table = self.switch.table
@@ -171,6 +167,7 @@ class SocketMgr:
             if stream is None:
                 known = ", ".join(map(str, sorted(self.streams))) or "none"
                 raise Refused(f"there is no stream with token {token} here; there are: {known}")
+            stream = accepted_end(stream, self.streams.values())
             table.put(target, stream)
             self.switch.attach(stream, target)
             group = table.group(target.group)
@@ -340,6 +337,10 @@ class SocketMgr:
     def abort_later(self, transport: asyncio.Transport) -> None:
         """A closed stream may take its time to write what is left, but not for ever."""
         self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
+
+    def _shrunk(self) -> None:
+        """Those have gone for whom much was kept: what was theirs is free in a moment."""
+        self.loop.call_later(_FREE_S, give_back)
 
     async def close(self) -> None:
         """Close every listener and stream, and wait until they are gone."""

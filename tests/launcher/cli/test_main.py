@@ -16,7 +16,7 @@ SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion"} - GROUPS
 def test_every_promised_verb_is_there() -> None:
     promised = (
         "up down status routes logs start stop restart pause resume kill scale reload check register promote call"
-        " top token init"
+        " top token init secret"
     )
     assert {*VERBS} == {*promised.split(), "completion", *GROUPS}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from launcher.config.schema import ClusterConfig, Dashboard
-from launcher.plan.plan import Plan, dashboard_url, lease_url, make_plan, netloc, start_order
+from launcher.plan.plan import Plan, dashboard_url, lease_url, make_plan, start_order
 from launcher.plan.spec import ReadyBy
 
 BASE: dict[str, Any] = {
@@ -93,6 +93,12 @@ def test_routers_listen_beyond_loopback_only_when_the_file_says_so(tmp_path: Pat
     assert "--allow-plaintext" in plan(tmp_path, config).specs[0].argv
 
 
+def test_routers_are_told_how_much_may_wait(tmp_path: Path) -> None:
+    assert "--waiting-limit" not in plan(tmp_path).specs[0].argv
+    argv = plan(tmp_path, {"routers": {"waiting_limit": "64MB"}}).specs[0].argv
+    assert argv[argv.index("--waiting-limit") + 1] == str(64 << 20)
+
+
 def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
     config = changed(BASE, "services", "web", value={"command": ["x"], "ready": {"tcp": 80}})
     by = {spec.name: spec.ready_by for spec in plan(tmp_path, config).specs}
@@ -102,7 +108,6 @@ def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
 
 
 def test_addresses_and_stores() -> None:
-    assert (netloc("::1", 5), netloc("h", 5)) == ("[::1]:5", "h:5")
     run_dir, base = Path("/r"), Path("/b")
     assert lease_url("sqlite", run_dir, base) == "sqlite:////r/lease.db"
     assert lease_url("sqlite:///x.db", run_dir, base) == "sqlite:////b/x.db"

@@ -17,7 +17,7 @@ from luabus.protocol.session import CALL_ROUTE
 from tests.support.word_fuzz import ATOMS, BIDI, LINE
 
 NAMES = {"group": 3, "name": "director", "mode": "master", "master": 0x0003_0001, "epoch": 5}
-WELCOME = {"router": "router.1", "frame_limit": 1 << 20, "groups": [NAMES]}
+WELCOME = {"router": "router.1", "incarnation": 7, "frame_limit": 1 << 20, "groups": [NAMES]}
 SLOT = {"service_id": "3.1", "name": "director.1", "token": 4, "slot": 0}
 GROUP = {
     "group": 3, "name": "director", "mode": "master", "master": "3.1", "elected": True, "epoch": 5, "slots": [SLOT],
@@ -41,7 +41,7 @@ class Link:
         self.masters: dict[int, tuple[int, int]] = {}
         self.ended: list[Any] = []
 
-    def welcomed(self, name: str, frame_limit: int) -> None:
+    def welcomed(self, name: str, incarnation: int, frame_limit: int) -> None:
         self.name = name
 
     def end(self, error: Any, *, say: bool = False) -> None:
@@ -55,7 +55,9 @@ class Client:
         self.tables: list[dict[str, Any]] = []
         self.draining: list[Any] = []
         self.links = [Link() for _ in range(links)]
-        self.told = Announcements(News(), self.draining.append, lambda _, group: self.tables.append(group))
+        self.told = Announcements(
+            News(), self.draining.append, lambda _, group: self.tables.append(group), lambda _: None
+        )
         self.told.start(self.links)  # type: ignore[arg-type]
 
     def hear(self, word: str, *args: Any, link: int = 0) -> Any:

@@ -186,8 +186,8 @@ async def test_a_router_that_hangs_holds_nobody_up(cluster: Cluster) -> None:
     async def hang(epoch: int) -> None:
         await never.wait()
 
-    cluster.routers[1].api.rpc(hang, name="luabus.master")
-    cluster.routers[1].api.rpc(hang, name="luabus.resign")
+    cluster.routers[1].api.word(hang, "luabus.master")
+    cluster.routers[1].api.word(hang, "luabus.resign")
     node = await cluster.chief()
     started_at = lease_clock()
     await node.master()
