@@ -19,18 +19,16 @@ from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final
 
-from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError, StaleEpoch
+from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
 from luabus.protocol.delivery import Delivery
 from luabus.protocol.frames import (
     FLAG_COUNT,
-    FLAG_META,
     FLAG_REQUEST,
     HEADER,
     HEADER_SIZE,
-    META,
     META_SIZE,
     Kind,
     check_header,
@@ -52,6 +50,7 @@ from luabus.routing.next_hop import (
     make_plan,
     no_credit,
     why_refused,
+    why_stale,
 )
 from luabus.routing.sinks import CROWDED, LATE, NO_ROUTE, OVERLOADED, STALE, Sink
 from luabus.routing.table import Table
@@ -231,7 +230,7 @@ class Switch(Delivery):
                         epoch = data[pos + _EPOCH : pos + _HEAD_WITH_EPOCH.size] != _NO_EPOCH
                 if care and (epoch or length < META_SIZE):
                     check_header(length, route, limit)
-                    stale = self._doubt(port, route, data, pos)
+                    stale = why_stale(self.table, port, route, data, pos)
                     if stale is not None:
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
@@ -442,25 +441,6 @@ class Switch(Delivery):
         caller = "" if self.access is None else self.caller_class(port)
         plan = plans[route] = make_plan(route, self.table, self._by_id, self.access, caller)
         return plan
-
-    def _doubt(self, port: Port, route: int, data: bytes, start: int) -> StaleEpoch | None:
-        """An epoch is vouched for like the source: only the group's present master, as the table has it, can carry it.
-
-        A master that has just been superseded is told so. Raises `ProtocolError` for an epoch that this port never claimed.
-        """
-        epoch = META.unpack_from(data, start + HEADER_SIZE)[1] if route >> 8 & FLAG_META else 0
-        if not epoch or self.table.vouches(port.id, port, epoch):
-            return None
-        if epoch > port.claimed:
-            raise ProtocolError(
-                f"a frame claims to come from a master of epoch {epoch}, which {ServiceId(port.id)} has not claimed"
-            )
-        group = self.table.group(port.id >> 16)
-        return StaleEpoch(
-            f"{ServiceId(port.id)} speaks as master of epoch {epoch}, and is none;"
-            f" group {group.number} is at {group.epoch}",
-            group=group.number, epoch=epoch, highest=group.epoch,
-        )  # fmt: skip
 
     def receivers(self, route: int, key: int) -> tuple[Port, ...]:
         """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""
