@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from luabus.client.bus import Bus
 from luabus.errors import (
@@ -20,7 +21,9 @@ from luabus.errors import (
 from luabus.ids import ServiceId, did_you_mean
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.messages import Message
-from luabus.routing.views import merge_routes
+from luabus.routing.views import join_pages, merge_routes
+
+T = TypeVar("T")
 
 DONE, NOTHING, AWAY, LATE = "done", "nothing to remove", "not connected", "no answer in time"
 """What `register` says of a router. One that is late has perhaps done it, or does when it goes on."""
@@ -31,19 +34,17 @@ async def routes(bus: Bus) -> dict[str, Any]:
 
     Raises `NotConnected` when no router answers.
     """
-    return merge_routes(await _ask_all(bus, "luabus.routes"))
+    return merge_routes(await _of_all(bus, _table_of))
 
 
 async def connections(bus: Bus) -> list[dict[str, Any]]:
     """One row per connection at every reachable router."""
-    links = [link.address for link in bus.routers if link.connected]
-    found = await asyncio.gather(*(_connections_of(bus, at) for at in links), return_exceptions=True)
-    return [row for rows in _answers(bus, found) for row in rows]
+    return [row for rows in await _of_all(bus, _connections_of) for row in rows]
 
 
 async def stats(bus: Bus) -> list[dict[str, Any]]:
     """Each reachable router's totals, alarms and recently closed connections."""
-    return sorted(await _ask_all(bus, "luabus.stats"), key=lambda row: str(row["router"]))
+    return sorted(await _of_all(bus, _stats_of), key=lambda row: str(row["router"]))
 
 
 async def close_connection(bus: Bus, router: str, token: int) -> str:
@@ -181,6 +182,18 @@ async def _holders(bus: Bus, target: ServiceId) -> set[str]:
     }
 
 
+async def _table_of(bus: Bus, router: str) -> dict[str, Any]:
+    pages = [await bus.router(router).request("luabus.routes")]
+    while pages[-1]["next"] is not None:
+        pages.append(await bus.router(router).request("luabus.routes", pages[-1]["next"]))
+    return join_pages(pages)
+
+
+async def _stats_of(bus: Bus, router: str) -> dict[str, Any]:
+    stats: dict[str, Any] = await bus.router(router).request("luabus.stats")
+    return stats
+
+
 async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     while True:
@@ -190,16 +203,11 @@ async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
         rows += page
 
 
-async def _ask_all(bus: Bus, method: str) -> list[Any]:
+async def _of_all(bus: Bus, ask: Callable[[Bus, str], Awaitable[T]]) -> list[T]:
+    """What each connected router answers; of those that do. Raises `NotConnected` when none does, `Forbidden` when that
+    is why."""
     links = [link for link in bus.routers if link.connected]
-    answers = await asyncio.gather(
-        *(bus.router(link.address).request(method) for link in links), return_exceptions=True
-    )
-    return _answers(bus, answers)
-
-
-def _answers(bus: Bus, answers: list[Any]) -> list[Any]:
-    """Those that came. Raises `NotConnected` when none did, `Forbidden` when that is why."""
+    answers = await asyncio.gather(*(ask(bus, link.address) for link in links), return_exceptions=True)
     good = [answer for answer in answers if not isinstance(answer, BaseException)]
     if not good:
         for answer in answers:

@@ -36,6 +36,12 @@ MAX_OUTSTANDING: Final = 65_536
 MAX_PLANS: Final = 65_536
 """Routes a router remembers the way for; beyond, it starts remembering anew."""
 
+# --- epochs (docs/masters.md, "Which epochs are believed") ------------------------------------------------------
+MAX_EPOCH: Final = 0xFFFF_FFFF
+"""A message has 32 bits for it."""
+EPOCH_LEAP: Final = 1 << 20
+"""An epoch so far from the one that is known is no election that was missed: one each minute for two years."""
+
 # --- time (seconds) -------------------------------------------------------------------------------------------
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 HEARTBEAT_S: Final = 1.0

@@ -29,6 +29,7 @@ SECTIONS: Final = {
     "Over the bus": ("bus", ("routes", "call", "register", "promote")),
     "Setting up": ("setup", ("init", "completion")),
     "Keys": ("secret", ("secret",)),
+    "Masters": ("lease", ("lease",)),
 }
 """Heading -> the module in `launcher.commands` that has these verbs."""
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from luabus.client.news import News
 from luabus.client.router_link import RouterLink
+from luabus.client.router_words import heard
+from luabus.limits import EPOCH_LEAP
+from luabus.routing.views import GroupPages
 from luabus.rpc.context import current
 from luabus.rpc.dispatcher import Dispatcher
 
@@ -38,18 +41,21 @@ class Announcements:
         self._draining = draining
         self._named = named
         self._links: Sequence[RouterLink] = ()
-        for method, handler in (
-            ("welcome", self._welcome), ("names", self._names), ("group", table), ("draining", self._drains),
-        ):  # fmt: skip
-            self.receiver.word(handler, f"luabus.{method}")
+        self._table = table
+        self._pages: dict[RouterLink, GroupPages] = {}
+        words: tuple[tuple[str, Callable[..., None]], ...] = (
+            ("welcome", self._welcome), ("names", self._names), ("group", self._group), ("draining", self._drains),
+        )  # fmt: skip
+        for word, handler in words:
+            self.hear(f"luabus.{word}", handler)
 
     def start(self, links: Sequence[RouterLink]) -> None:
         """From now on `links` are the routers'."""
         self._links = links
 
     def hear(self, word: str, handler: Callable[..., Any]) -> None:
-        """Let `handler` answer when a router itself says `word`; what is routed here never reaches it."""
-        self.receiver.word(handler, word)
+        """Let `handler` answer when a router itself says `word`, which is declared; what is routed here never reaches it."""
+        self.receiver.word(heard(word, handler), word)
 
     def forget(self, link: RouterLink) -> None:
         """A router is gone: what it said of names keeps them from nobody any more."""
@@ -63,18 +69,20 @@ class Announcements:
     def _welcome(self, facts: dict[str, Any]) -> None:
         link = self._speaker()
         if link is not None:
+            self._pages[link] = GroupPages()
+            link.masters.clear()
             link.welcomed(facts["router"], facts["incarnation"], facts["frame_limit"])
             self._told.pop(link, None)
             for group in facts["groups"]:
                 self._names(group)
 
     def _names(self, group: dict[str, Any]) -> None:
+        link = self._speaker()
         number = group["group"]
-        self._called(self._told.setdefault(self._speaker(), {}), number, group["name"])
-        # A router that has just started knows less than the others.
-        if group["epoch"] >= self.epochs.get(number, 0):
-            self.epochs[number] = group["epoch"]
-            self.masters[number] = (group["master"], group["epoch"])
+        self._called(self._told.setdefault(link, {}), number, group["name"])
+        if link is not None:
+            link.masters[number] = (group["master"], group["epoch"])
+            self._believe(number)
         self._named(group)
         self._news.notify()
 
@@ -101,6 +109,24 @@ class Announcements:
 
     def _numbers_of(self, name: str) -> set[int]:
         return {number for told in self._told.values() for number, known in told.items() if known == name}
+
+    def _believe(self, number: int) -> None:
+        """The master of the highest epoch that a router tells is the group's. A lower one than was known before is no news: a
+        router that has just started knows less. But what lies a leap below has replaced what the routers believed by mistake.
+        """
+        said = [link.masters[number] for link in self._links if number in link.masters]
+        master, epoch = max(said, key=lambda told: (told[1], told[0]))
+        known = self.epochs.get(number, 0)
+        if epoch >= known or (master and known - epoch > EPOCH_LEAP):
+            self.epochs[number] = epoch
+            self.masters[number] = (master, epoch)
+
+    def _group(self, router: str, page: dict[str, Any]) -> None:
+        link = self._speaker()
+        if link is not None:
+            whole = self._pages.setdefault(link, GroupPages()).add(page)
+            if whole is not None:
+                self._table(router, whole)
 
     def _drains(self, router: str) -> None:
         link = self._speaker()

@@ -60,6 +60,7 @@ class Bus(Addresses):
         self.flow = FlowControl()
         self.failover = Failover(self.news.notify)
         self.epoch_source: Callable[[], int] | None = None
+        self._lease_source: Callable[[], int] | None = None
         self._announcements = Announcements(self.news, self.failover.draining, self._table, self._named)
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
@@ -214,9 +215,11 @@ class Bus(Addresses):
 
     # --- sending ----------------------------------------------------------------------------------------------
 
-    def speak_with_epoch(self, source: Callable[[], int]) -> None:
-        """Messages carry what `source()` tells: the epoch under which this process is master now, 0 when it is not."""
+    def speak_with_epoch(self, source: Callable[[], int], lease: Callable[[], int]) -> None:
+        """Messages carry what `source()` tells: the epoch under which this process is master now; 0 when it is not, or has not
+        told the routers yet, which end who speaks with an epoch that it never claimed. A router that comes is told `lease()`."""
         self.epoch_source = source
+        self._lease_source = lease
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
         """Keep a one-way message while the preferred router changes in an orderly way."""
@@ -228,13 +231,16 @@ class Bus(Addresses):
                 size=len(body),
                 limit=limit,
             )
-        self.failover.hold(
-            lambda stream: stream.post(route, key, body, trace, epoch), len(body) + HEADER_SIZE + META_SIZE
-        )
+
+        def send(stream: Stream) -> None:
+            still_master = self.epoch_source is not None and self.epoch_source() == epoch
+            stream.post(route, key, body, trace, epoch if still_master else 0)
+
+        self.failover.hold(send, len(body) + HEADER_SIZE + META_SIZE)
         return SENT
 
     def _epoch(self) -> int:
-        return self.epoch_source() if self.epoch_source is not None else 0
+        return self._lease_source() if self._lease_source is not None else 0
 
     # --- links ------------------------------------------------------------------------------------------------
 

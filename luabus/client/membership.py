@@ -11,18 +11,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luabus.client.router_link import RouterLink
-from luabus.errors import ConnectionLost, IdInUse, LuabusError, NotConnected, RequestTimeout, StaleEpoch
+from luabus.errors import (
+    BadArguments,
+    ConnectionLost,
+    IdInUse,
+    LuabusError,
+    NotConnected,
+    ProtocolError,
+    RequestTimeout,
+    StaleEpoch,
+)
 from luabus.ids import ServiceId
-from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.limits import EPOCH_LEAP, HEARTBEAT_S, REQUEST_TIMEOUT_S
 from luabus.messages import Message
+from luabus.rpc.shapes import MAX_U32, Record, Whole
 
 log = logging.getLogger("luabus.bus")
 
+_JOINED = Record({"token": Whole(0, MAX_U32)})
 JOIN_TIMEOUT_S = 10.0
 _LOST = (ConnectionLost, NotConnected, RequestTimeout)
 """A link that dies and comes again: what was to be said is said then."""
 _TELL_TIMEOUT_S = HEARTBEAT_S / 2
 """For what is said again with the next heartbeat."""
+
+
+def _is_near(highest: object, epoch: int) -> bool:
+    return type(highest) is int and epoch <= highest <= epoch + EPOCH_LEAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ class Membership:
         self._refusal: LuabusError | None = None
         self._links: Sequence[RouterLink] = ()
         self._watching = False
+        self._stands = False
 
     def start(self, links: Sequence[RouterLink]) -> None:
         """From now on `links` are the routers'."""
@@ -117,13 +133,21 @@ class Membership:
     async def leave(self) -> None:
         """Ask all routers to send no more; when this returns, everything sent before has arrived."""
         self.identity = None
+        self._stands = False
         await self._all("luabus.leave")
+
+    async def stand(self) -> None:
+        """Tell all routers, those that come later too, that this process stands for election."""
+        self._stands = True
+        await self._all("luabus.stand", timeout=_TELL_TIMEOUT_S)
 
     async def claim_master(self, epoch: int) -> int:
         """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
-        0 when none does. A router that hangs is not waited for."""
+        0 when none does. One that lies a leap away is no reason: it is a mistake, and the router believes who insists. A router
+        that hangs is not waited for."""
         results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
-        return max((result.highest for result in results if isinstance(result, StaleEpoch)), default=0)
+        refused = [result.highest for result in results if isinstance(result, StaleEpoch)]
+        return max((highest for highest in refused if _is_near(highest, epoch)), default=0)
 
     async def resign_master(self, epoch: int) -> None:
         """Tell all routers that it does no longer. A router that hangs is not waited for."""
@@ -142,7 +166,9 @@ class Membership:
                     await self._watch(link)
 
     async def _all(self, method: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> list[Any]:
-        streams = [link.stream for link in self._links if link.ready and link.stream is not None]
+        # A link that has joined is ready in a moment, and what it is told before is in order with what follows.
+        links = [link for link in self._links if link.ready or link.joined]
+        streams = [link.stream for link in links if link.stream is not None]
         results = await asyncio.gather(
             *(stream.request(method, *args, timeout=timeout) for stream in streams), return_exceptions=True
         )
@@ -162,17 +188,31 @@ class Membership:
             identity.incarnation,
             identity.slots,
             identity.mode,
-            {group: epoch for group, epoch in self._epochs.items() if epoch},
+            self._heard_of(link, identity),
             identity.process,
         )
         if self.identity is not identity:  # we left while we joined
             await stream.request("luabus.leave")
             return
+        try:
+            _JOINED.check(answer, "the answer")
+        except BadArguments as error:
+            raise ProtocolError(
+                f"{link.name} answers luabus.join with what makes no sense: {error}"
+            ) from None
         stream.speak_as(identity.service_id)
         link.has_joined(answer["token"])
+        if self._stands:
+            await stream.request("luabus.stand")
         epoch = self._epoch()
         if epoch:
-            await stream.request("luabus.master", epoch)
+            with contextlib.suppress(StaleEpoch):  # with the next heartbeat it is claimed everywhere
+                await stream.request("luabus.master", epoch)
+
+    def _heard_of(self, link: RouterLink, identity: Identity) -> dict[int, int]:
+        """The epochs to tell a router, of the groups it knows: so one that has just started refuses the masters of the past."""
+        known = {*link.masters, identity.service_id.group}
+        return {group: epoch for group, epoch in self._epochs.items() if epoch and group in known}
 
     @staticmethod
     async def _watch(link: RouterLink) -> None:

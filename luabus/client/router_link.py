@@ -10,16 +10,27 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from luabus.client.one_link import Holders, RouterIdentity
-from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, RequestTimeout, RouterLost
+from luabus.errors import (
+    AuthError,
+    BadArguments,
+    LuabusError,
+    NotConnected,
+    ProtocolError,
+    RequestTimeout,
+    RouterLost,
+)
 from luabus.host_addresses import format_address
+from luabus.ids import MAX_GROUP
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.protocol.codec import unpack_value
+from luabus.rpc.shapes import MAX_U32, MapOf, Whole
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Receiver, Stream, Subscribers
 
 log = logging.getLogger("luabus.link")
 
 _CONNECT_TIMEOUT_MS = 3000
+_DIGESTS = MapOf(Whole(0, MAX_GROUP), Whole(0, MAX_U32), MAX_GROUP + 1)
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 1.0
 FRESH_HEARTBEATS = 1.5
@@ -62,6 +73,8 @@ class RouterLink:
         self.joined = False
         self.draining = False
         self.token_there = 0
+        self.masters: dict[int, tuple[int, int]] = {}
+        """What the router says of each group now: its master (0: none) and its epoch."""
         self.digests: dict[int, int] = {}
         self._digests_at = float("-inf")
         self.identity: RouterIdentity = ("", 0)
@@ -169,8 +182,10 @@ class RouterLink:
 
     def _heard(self, stream: Stream, body: bytes) -> None:
         digests = unpack_value(body) if body else {}
-        if type(digests) is not dict:
-            raise ProtocolError(f"a PONG whose body is not {{group: digest}} but {type(digests).__name__}")
+        try:
+            _DIGESTS.check(digests, "the body")
+        except BadArguments as error:
+            raise ProtocolError(f"a PONG whose body is not {{group: digest}}: {error}") from None
         self.digests, self._digests_at = digests, time.monotonic()
         self._news()
 
@@ -185,6 +200,7 @@ class RouterLink:
         """Down at once: nothing more must be given to this stream while its task waits to be told."""
         was_ready, expected = self.ready, self.draining
         self.ready = self.joined = self.draining = False
+        self.masters.clear()
         self._holders.release(self)
         if error is not None and was_ready:  # else `_failed` sees to it
             self.last_error = error

@@ -244,7 +244,9 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
 
         def send(stream: Stream) -> None:
-            sequence = stream.start_call(waiter, route, self._key, body, deadline, trace, epoch)
+            still_master = bus.epoch_source is not None and bus.epoch_source() == epoch
+            spoken = epoch if still_master else 0
+            sequence = stream.start_call(waiter, route, self._key, body, deadline, trace, spoken)
             call.sent(stream, sequence)
 
         while (stream := bus.failover.stream) is not None:

@@ -19,7 +19,8 @@ The rule (docs/masters.md says why):
    those observed.
 3. The holder renews: `t0` is taken before the swap is sent; when it is carried out, `valid_until = t0 + ttl - margin`.
    `is_master(now)` is computed at each use; there is no flag.
-4. An epoch is one uninterrupted term. A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
+4. An epoch is one uninterrupted term. Behind the highest that a message can carry they go on from where they were before the row
+   leapt there, or begin again at 1. A holder whose `valid_until` has passed takes its own row anew, with a new epoch.
 5. A swap whose reply never came may have been carried out, or may yet be: the row is read again before anything else.
 6. A holder which gives up is no master from before the swap is sent. The freed row keeps its epoch. It may name an
    transferee; then the others hold back for `hold_back` seconds.
@@ -32,6 +33,7 @@ from math import inf
 from typing import Final
 
 from luabus.lease.stores.base import NOBODY, LeaseRow
+from luabus.limits import EPOCH_LEAP, MAX_EPOCH
 
 JITTER: Final = 0.1
 """Share of `renew` by which each wait is made longer or shorter, so that candidates do not march in step."""
@@ -141,6 +143,9 @@ class Elector:
         self._due = -inf  # when to read or renew next, or to try again
         self._hinted = False  # `look` was called since the last read began
         self._floor = 0  # the highest epoch known to have been used
+        self._below = (
+            0  # what it was before the row leapt, to go on from behind the highest epoch that there is
+        )
         self._sent: Swap | None = None
         self._sent_at = 0.0
         self._transferee: int | None = (
@@ -189,11 +194,13 @@ class Elector:
     def raise_floor(self, epoch: int) -> None:
         """Hold no epoch below this one, and take none up to it: somebody (a router) has seen it in use.
 
-        It matters when a store has lost rows that were written: a master of a lower epoch is obeyed by nobody.
+        It matters when a store has lost rows that were written: a master of a lower epoch is obeyed by nobody. An epoch that
+        lies a leap above all that is known is not believed: the store knows better.
         """
-        self._floor = max(self._floor, epoch)
-        if self.epoch < self._floor:
-            self.valid_until = -inf
+        if self._floor < epoch <= self._floor + EPOCH_LEAP:
+            self._floor = epoch
+            if self.epoch < epoch:
+                self.valid_until = -inf
 
     # The rule.
 
@@ -237,7 +244,13 @@ class Elector:
         if row is None or not self._may_hold or row.epoch != self.epoch:
             self.valid_until = -inf
         if row is not None:
-            self.raise_floor(row.epoch)
+            # A store that is an older copy of itself knows less. But a leap below is where somebody has repaired it, or where the
+            # epochs began again behind the highest.
+            epoch = _epoch_of(row)
+            if epoch > self._floor + EPOCH_LEAP:
+                self._below = self._floor
+            if epoch > self._floor or self._floor - epoch > EPOCH_LEAP:
+                self._floor = epoch
 
     def _grant(self, new: LeaseRow, now: float) -> None:
         """Extend the mastership by a swap that was carried out; its `t0` is when it was sent."""
@@ -276,10 +289,16 @@ class Elector:
         return -inf if row.transferee in (NOBODY, self.holder) else self._since + self.hold_back
 
     def _take(self, row: LeaseRow | None) -> Swap:
-        return Swap(row, LeaseRow(self.group, self.holder, self.incarnation, self._floor + 1, 0))
+        epoch = (self._floor if self._floor < MAX_EPOCH else self._below) + 1
+        return Swap(row, LeaseRow(self.group, self.holder, self.incarnation, epoch, 0))
 
     def _is_mine(self, row: LeaseRow | None) -> bool:
         return row is not None and row.holder == self.holder and row.incarnation == self.incarnation
+
+
+def _epoch_of(row: LeaseRow) -> int:
+    """What a store has may have been written by anybody: what is no epoch counts as the last there is."""
+    return row.epoch if type(row.epoch) is int and 0 <= row.epoch <= MAX_EPOCH else MAX_EPOCH
 
 
 def _version(row: LeaseRow | None) -> tuple[int, int] | None:

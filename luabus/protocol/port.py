@@ -22,13 +22,13 @@ class Port:
     without credit, up to `kept_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that
     will answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever
     has neither), `delivers`: all that comes over it is for this process, whatever this process routes, `principal`: who is at the
-    other end, once that is known, `last_error`: what went wrong last for it. Counters are totals.
+    other end, once that is known, `claimed`: the highest epoch that it has claimed as a master, `last_error`: what went
+    wrong last for it. Counters are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "callees", "callers", "credit", "delivers", "frame_limit", "frames_in", "frames_out", "id",
-        "kept_limit",
-        "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
+        "bytes_in", "bytes_out", "callees", "callers", "claimed", "credit", "delivers", "frame_limit", "frames_in", "frames_out",
+        "id", "kept_limit", "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
@@ -44,6 +44,7 @@ class Port:
         self.callers: set[Port] = NO_PORTS
         self.undeliverable: dict[str, int] = {}
         self.principal: Principal = ADMIN
+        self.claimed = 0
         self.last_error: LastError | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
 

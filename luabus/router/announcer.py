@@ -7,7 +7,8 @@ from typing import Any
 
 from luabus.errors import Overloaded
 from luabus.protocol.codec import pack_call
-from luabus.routing.views import full_group, public_group
+from luabus.router.watchers import Watcher
+from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, page_rows, public_group
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import CALL_ROUTE, Stream
 
@@ -15,14 +16,16 @@ from luabus.transport.stream import CALL_ROUTE, Stream
 class Announcer:
     """Tells each change of the table once per turn of the loop. `open_streams()`: those who are told."""
 
-    def __init__(self, router: str, mgr: SocketMgr, open_streams: Callable[[], Iterable[Stream]]) -> None:
+    def __init__(
+        self, router: str, mgr: SocketMgr, open_streams: Callable[[], Iterable[Stream]], frame_limit: int
+    ) -> None:
         self._router = router
         self._mgr = mgr
         self._open_streams = open_streams
-        self._watchers: set[Stream] = set()
+        self._watchers: dict[Stream, Watcher] = {}
         self._announced: dict[int, dict[str, Any]] = {}
-        self._announced_full: dict[int, bytes] = {}
         self._changes_seen: dict[int, int] = {}
+        self._rows = page_rows(GROUP_ROWS, GROUP_ROWS, frame_limit, GROUP_ROW_BYTES)
         self._announcing = False
 
     def changed(self) -> None:
@@ -31,19 +34,22 @@ class Announcer:
             self._announcing = True
             self._mgr.loop.call_soon(self._announce)
 
-    def watch(self, stream: Stream) -> None:
-        """From now on tell `stream` each group that changes, and now all there are.
+    async def watch(self, stream: Stream) -> None:
+        """From now on tell `stream` each group that changes, and before this ends all there are.
 
         They come by one way, in order: a list in the answer could be read after a change that was told later.
         """
         self._announce()
-        self._watchers.add(stream)
-        for _, body in sorted(self._announced_full.items()):
-            self._send(stream, body)
+        groups = self._mgr.switch.table.groups
+        watcher = self._watchers.get(stream)
+        if watcher is None:
+            watcher = self._watchers[stream] = Watcher(stream, self._router, groups, self._rows)
+        watcher.changed(sorted(groups), self._mgr.spawn)
+        await watcher.told()
 
     def forget(self, stream: Stream) -> None:
         """A stream is closed."""
-        self._watchers.discard(stream)
+        self._watchers.pop(stream, None)
 
     def tell(self, stream: Stream, method: str, *args: Any) -> None:
         """Make one call to the other end of `stream`."""
@@ -52,7 +58,7 @@ class Announcer:
     def _announce(self) -> None:
         self._announcing = False
         for_all: list[bytes] = []
-        for_watchers: list[bytes] = []
+        changed: list[int] = []
         for number, group in self._mgr.switch.table.groups.items():
             if self._changes_seen.get(number) == group.changes:
                 continue
@@ -61,13 +67,13 @@ class Announcer:
             if self._announced.get(number) != public:
                 self._announced[number] = public
                 for_all.append(pack_call("luabus.names", (public,)))
-            full = pack_call("luabus.group", (self._router, full_group(group)))
-            if self._announced_full.get(number) != full:
-                self._announced_full[number] = full
-                for_watchers.append(full)
+            changed.append(number)
         for stream in self._open_streams():
-            for body in [*for_all, *for_watchers] if stream in self._watchers else for_all:
+            for body in for_all:
                 self._send(stream, body)
+        if changed:
+            for watcher in list(self._watchers.values()):
+                watcher.changed(changed, self._mgr.spawn)
 
     @staticmethod
     def _send(stream: Stream, body: bytes) -> None:

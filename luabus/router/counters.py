@@ -8,20 +8,29 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from luabus.errors import ProtocolError
+from luabus.errors import BadArguments, ProtocolError
 from luabus.host_addresses import format_address
-from luabus.ids import ServiceId
+from luabus.ids import MAX_GROUP, ServiceId
 from luabus.messages import Message, of_map
-from luabus.protocol.codec import unpack_value
+from luabus.protocol.codec import pack_value, unpack_value
 from luabus.router.repetitions import Repetitions
 from luabus.routing.table_digests import FORGET_S, Disagreements
+from luabus.rpc.shapes import MAX_U32, NAME, MapOf, Whole
 from luabus.transport.stream import Stream
 
 log = logging.getLogger("luabus.router")
 
 _CLOSED_KEPT: Final = 200
 _ALARMS_KEPT: Final = 100
+_PROBLEMS_SHOWN: Final = 100
 _PROBLEM_LENGTH: Final = 500
+_PEER_LENGTH: Final = 500
+"""Characters of what a peer says about the end of its connection."""
+_PROBLEM_BYTES: Final = 1024
+"""The values that the text is made of, packed."""
+_ROUTERS_TOLD: Final = 64
+"""Other routers that one PING may tell about."""
+_DIFFERING: Final = MapOf(NAME, MapOf(Whole(0, MAX_GROUP), Whole(0, MAX_U32), MAX_GROUP + 1), _ROUTERS_TOLD)
 _COUNTERS: Final = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 
 
@@ -58,6 +67,7 @@ class Counters:
     def note_closed(self, stream: Stream, reason: str) -> None:
         """Why a connection ended."""
         service_id = str(ServiceId(stream.id))
+        reason = _clean(reason, _PEER_LENGTH)
         row = {
             "router": self._router, "token": stream.token, "service_id": service_id, "name": stream.name or service_id,
             "peer": format_address(*stream.peer), "reason": reason, "at": time.time(),
@@ -87,9 +97,7 @@ class Counters:
         if not given:
             self._problems.pop(stream, None)
             return
-        problem = of_map(given) or Message.verbatim(str(given))
-        if len(str(problem)) > _PROBLEM_LENGTH:
-            problem = Message.verbatim(str(problem)[:_PROBLEM_LENGTH])
+        problem = _bounded(of_map(given) or Message.verbatim(str(given)))
         service = stream.name or str(ServiceId(stream.id))
         since = self._problems[stream][1] if stream in self._problems else time.time()
         self._problems[stream] = (Message("alarm.of-service", service=service, problem=problem), since)
@@ -100,18 +108,19 @@ class Counters:
         A router of its own name among them is another one that goes by it. Raises `ProtocolError` for another body.
         """
         now = time.monotonic()
+        differing = unpack_value(body)
         try:
-            told = unpack_value(body)
-            seen = [
-                (str(other), int(group), table.get(group, 0), int(digest))
-                for other, groups in told.items()
-                for group, digest in groups.items()
-            ]
-            self._disagreements.reported(seen, now)
-            if self._router in told:
-                self._namesake_seen(now)
-        except (AttributeError, TypeError, ValueError, OverflowError) as error:
+            _DIFFERING.check(differing, "the body")
+        except BadArguments as error:
             raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
+        seen = [
+            (other, group, table.get(group, 0), digest)
+            for other, groups in differing.items()
+            for group, digest in groups.items()
+        ]
+        self._disagreements.reported(seen, now)
+        if self._router in differing:
+            self._namesake_seen(now)
 
     def alarms(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
         """`{"kind", "code", "values", "text", "since", "count"}` each; `names` are the groups'."""
@@ -125,13 +134,14 @@ class Counters:
             since = time.time() - found["for_s"]
             known = differing.setdefault(message, alarm_row("tables differ", message, since))
             known["since"] = min(known["since"], since)
-        troubled = [alarm_row("service", message, since) for message, since in self._problems.values()]
+        told = list(self._problems.values())[:_PROBLEMS_SHOWN]
+        troubled = [alarm_row("service", message, since) for message, since in told]
         wall = time.time()
         repeated = [
             {**alarm_row(run.kind, run.message, wall - (now - run.since)), "count": run.count}
             for run in self._repetitions.lasting(now)
         ]
-        alarms = [*self._alarms.values(), *differing.values(), *troubled, *repeated]
+        alarms = [*self._alarms.values(), *list(differing.values())[:_ALARMS_KEPT], *troubled, *repeated]
         if now - self._namesake_at <= FORGET_S:
             message = Message("alarm.two-routers-one-name", router=self._router)
             alarms.append(alarm_row("names", message, wall - (now - self._namesake_since)))
@@ -144,6 +154,36 @@ class Counters:
                 "%s: ALARM: %s", self._router, Message("alarm.two-routers-one-name", router=self._router)
             )
         self._namesake_at = now
+
+
+def _clean(text: str, most: int) -> str:
+    """A peer's words in one line that can be printed."""
+    shown = "".join(character if character.isprintable() else " " for character in text[:most])
+    return " ".join(shown.split())
+
+
+def _bounded(problem: Message) -> Message:
+    """A peer's message, cleaned; in its English words when it says more than somebody reads."""
+    values = _cleaned(problem.as_map()["values"])
+    clean = of_map({"code": _clean(problem.code, _PROBLEM_LENGTH), "values": values})
+    try:
+        if clean is not None and len(pack_value(clean.as_map())) <= _PROBLEM_BYTES:
+            text = str(clean)
+            return clean if len(text) <= _PROBLEM_LENGTH else Message.verbatim(text[:_PROBLEM_LENGTH])
+        text = str(problem)
+    except Exception:  # values that the text by this code cannot be made of
+        text = f"{problem.code}: its values make no text"
+    return Message.verbatim(_clean(text, _PROBLEM_LENGTH))
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _clean(value, _PROBLEM_LENGTH)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _cleaned(item) for name, item in value.items()}
+    return value
 
 
 def alarm_row(kind: str, message: Message, since: float) -> dict[str, Any]:

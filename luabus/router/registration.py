@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from luabus.errors import BadArguments, IdInUse, Refused, StaleEpoch
-from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
+from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
+from luabus.limits import EPOCH_LEAP
 from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.steering import Steering
-from luabus.routing.views import full_group
+from luabus.routing.views import GROUP_ROWS, group_page
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
 
 log = logging.getLogger("luabus.router")
-
-_NAME_LENGTH = 100
 
 
 class Registry:
@@ -74,23 +74,31 @@ class Registry:
         `Refused` when the group's number, name or mode is another's.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
+        Raises `BadArguments` for a group that is unknown here.
         """
         stream = caller().stream
-        _check_join(name, incarnation, mode, slots)
         target = ServiceId.parse_service(service_id)
         if target.group == ROUTER_GROUP:
             raise Refused.coded(Message("refusal.group-of-routers", group=ROUTER_GROUP))
         if self._draining():
             raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
-        _check_number("process", process, 0, (1 << 64) - 1)
+        for group in epochs or ():
+            if group not in table.groups and group != target.group:
+                known = ", ".join(map(str, sorted(table.groups))) or "none"
+                text = f"epochs[{group}]: there is no group {group} at {self._router}, only {known}"
+                raise BadArguments(text, path=f"epochs[{group}]", method="luabus.join")
         name = self._steering.check_join(stream.principal, target, name, mode)
         self._steering.tell_access(stream, target)
         former = table.put(target, stream, incarnation=incarnation, process=process)
         if self._groups.joined(target.group, name, mode, slots, stream):
             self._steering.renamed()
         for group, epoch in (epochs or {}).items():
-            table.know_epoch(group, epoch)
+            # Whoever holds a service's key alone knows its own group's lease, and of others what routers said.
+            if stream.principal.role != "service" or group == target.group:
+                table.know_epoch(group, epoch)
+        if stream.id not in (target, CLIENT_BASE | stream.token):
+            self._leave_as(stream, stream.id)
         self._mgr.switch.attach(stream, target)
         self._joined(stream)
         stream.rename(target.named(self.names))
@@ -111,6 +119,17 @@ class Registry:
         self._announcer.changed()
         return {"router": self._router, "token": stream.token}
 
+    def _leave_as(self, stream: Stream, service_id: int) -> None:
+        """A connection is one service: it has joined as another one before."""
+        stream.claimed = 0
+        if self._table.where(service_id) is stream:
+            group = self._table.group(service_id >> 16)
+            fixed = group.configured is not None and group.is_slot(service_id)
+            if fixed:
+                self._table.vacate(service_id)
+            else:
+                self._table.remove(service_id)
+
     def leave(self) -> None:
         """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
         self._table.lost(caller().stream, keep_slots=False)
@@ -124,17 +143,31 @@ class Registry:
         """
         stream = caller().stream
         service_id = _registered(stream)
-        _check_number("epoch", epoch, 1, 0xFFFF_FFFF)
+        stream.claimed = max(stream.claimed, epoch)
+        before = self._table.group(service_id.group).epoch
         try:
-            changed = self._table.claim(service_id, epoch)
+            changed = self._table.claim(service_id, epoch, time.monotonic())
         except StaleEpoch as error:
-            if error.epoch == error.highest:
+            if error.epoch == error.highest or abs(error.epoch - error.highest) > EPOCH_LEAP:
                 self._counters.alarm(error.reported or Message.verbatim(str(error)), "epoch")
             else:
                 log.warning("%s: %s", self._router, error)
             raise
+        if abs(epoch - before) > EPOCH_LEAP:
+            log.warning(
+                "%s: %s insists on epoch %d and is believed; %d is forgotten",
+                self._router,
+                stream.name,
+                epoch,
+                before,
+            )
         if changed:
             log.info("%s: %s is master with epoch %d", self._router, stream.name, epoch)
+            self._announcer.changed()
+
+    def stand(self) -> None:
+        """The caller stands for election: that its group has no master is worth telling, also when it never had one."""
+        if self._table.stand(_registered(caller().stream).group):
             self._announcer.changed()
 
     def resign(self, epoch: int) -> None:
@@ -171,6 +204,8 @@ class Registry:
         groups = {name: number for number, name in self.names.items()}
         target = ServiceId.parse_service(service_id, groups)
         label = target.named(self.names)
+        if target.group == ROUTER_GROUP:
+            raise Refused.coded(Message("refusal.router-is-not-registered", name=label))
         group = table.groups.get(target.group)
         if is_master and group is not None and group.elected:
             named = group.name or str(target.group)
@@ -191,7 +226,7 @@ class Registry:
                 table.clear_master(target.group)
         log.warning("%s: %s registered by hand: token %r, master %s", self._router, label, token, is_master)
         self._announcer.changed()
-        return full_group(table.group(target.group))
+        return group_page(table.group(target.group), 0, GROUP_ROWS)
 
     def close(self, token: int) -> str:
         """End one connection; returns its name. Raises `Refused` for an unknown token."""
@@ -228,19 +263,3 @@ def _registered(stream: Stream) -> ServiceId:
     if stream.id >= CLIENT_BASE:
         raise Refused.coded(Message("refusal.only-services-are-masters"))
     return ServiceId(stream.id)
-
-
-def _check_join(name: str, incarnation: int, mode: str, slots: int | None) -> None:
-    """What a peer says goes into what everybody is told: refuse another type before it does harm."""
-    if type(name) is not str or type(mode) is not str or len(name) > _NAME_LENGTH or len(mode) > _NAME_LENGTH:
-        raise BadArguments(
-            f"name and mode are texts of at most {_NAME_LENGTH} characters", method="luabus.join"
-        )
-    _check_number("incarnation", incarnation, 0, (1 << 64) - 1)
-    if slots is not None:
-        _check_number("slots", slots, 1, MAX_INSTANCE)
-
-
-def _check_number(what: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise BadArguments(f"{what} is a whole number from {least} to {most}, not {value!r:.40}", path=what)

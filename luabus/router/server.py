@@ -35,9 +35,10 @@ from luabus.router.counters import Counters, alarm_row
 from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.router.steering import Steering
+from luabus.router.words import word
 from luabus.routing.cluster_document import ClusterDocument, groups_of
 from luabus.routing.last_error import in_words
-from luabus.routing.views import full_group, public_group
+from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, fitting, page_rows, public_group, table_page
 from luabus.rpc.context import caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.listener import Listener
@@ -126,7 +127,7 @@ class Router:
         self._preferring: set[Stream] = set()  # those that forward through us
         self._flushes = FlushRounds(lambda: self.mgr.loop, self._open_streams)
         self._counters = Counters(name)
-        self._announcer = Announcer(name, self.mgr, self._open_streams)
+        self._announcer = Announcer(name, self.mgr, self._open_streams, frame_limit)
         self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
         self._registry = registry = Registry(
             name,
@@ -138,15 +139,15 @@ class Router:
             lambda: self.draining,
         )
         for method in (
-            registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats, steering.forbade,
+            registry.join, registry.leave, registry.stand, registry.master, registry.resign, registry.report, self.prefer,
+            self.flush, self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
-            self.api.word(method)
+            self.api.word(word(method), f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         )  # fmt: skip
-        for word in by_hand:
-            self.api.word(steering.admins_only(word), f"luabus.{word.__name__}")
+        for method in by_hand:
+            self.api.word(steering.admins_only(word(method)), f"luabus.{method.__name__}")
         steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -197,9 +198,9 @@ class Router:
 
     # --- flow -------------------------------------------------------------------------------------------------
 
-    def watch(self) -> None:
+    async def watch(self) -> None:
         """From now on `luabus.group` calls with each group that changes; before the answer, with all there are."""
-        self._announcer.watch(caller().stream)
+        await self._announcer.watch(caller().stream)
 
     def prefer(self, preferred: bool) -> None:
         """The caller forwards through this router from now on, or no longer."""
@@ -230,21 +231,19 @@ class Router:
 
     # --- snapshots --------------------------------------------------------------------------------------------
 
-    def routes(self) -> dict[str, Any]:
-        """The routing table, as one element of `routers` in the HTTP API's routes."""
-        table = self.mgr.switch.table
-        return {
-            "router": self.name,
-            "digest": f"{table.digest():08x}",
-            "groups": [full_group(group) for _, group in sorted(table.groups.items())],
-        }
+    def routes(self, after: int = 0, limit: int = GROUP_ROWS) -> dict[str, Any]:
+        """A page of the routing table, as one element of `routers` in the HTTP API's routes: at most `limit` rows, and at most
+        1,000, with ids above `after`. `next` is what to give as `after` for the page that follows; None behind the last.
+        """
+        count = page_rows(limit, GROUP_ROWS, self.frame_limit, GROUP_ROW_BYTES)
+        return table_page(self.name, self.mgr.switch.table, after, count)
 
     def connections(self, after: int = 0, limit: int = _PAGE) -> list[dict[str, Any]]:
         """One row per open connection, as in the HTTP API, by token: at most `limit`, and at most 250, with tokens above `after`.
         None are left when the answer is empty.
         """
         now = time.monotonic()
-        count = min(limit, _PAGE, max(1, self.frame_limit // _ROW_BYTES))
+        count = page_rows(limit, _PAGE, self.frame_limit, _ROW_BYTES)
         following = (stream for stream in self._open_streams() if stream.token > after)
         streams = heapq.nsmallest(count, following, key=lambda stream: stream.token)
         return [self._row(stream, now) for stream in streams]
@@ -287,8 +286,10 @@ class Router:
             "requests_in_flight": sum(len(stream.outstanding) for stream in streams),
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": [*self._counters.alarms(self._registry.names), *self._flood()],
-            "closed": list(self._counters.closed),
+            "alarms": fitting(
+                [*self._counters.alarms(self._registry.names), *self._flood()], self.frame_limit // 3
+            ),
+            "closed": fitting(reversed(self._counters.closed), self.frame_limit // 3)[::-1],
         }
 
     def _flood(self) -> list[dict[str, Any]]:
@@ -304,13 +305,16 @@ class Router:
 
     def _opened(self, stream: Stream) -> None:
         groups = [public_group(group) for group in self.mgr.switch.table.groups.values()]
+        at_once = page_rows(len(groups), len(groups), self.frame_limit, GROUP_ROW_BYTES)
         welcome = {
             "router": self.name,
             "incarnation": self._incarnation,
             "frame_limit": self.frame_limit,
-            "groups": groups,
+            "groups": groups[:at_once],
         }
         self._announcer.tell(stream, "luabus.welcome", welcome)
+        for group in groups[at_once:]:
+            self._announcer.tell(stream, "luabus.names", group)
         if self.draining:
             self._announcer.tell(stream, "luabus.draining", self.name)
         self._steering.opened(stream)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolError
+from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolError, StaleEpoch
 from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol.frames import (
     FLAG_COUNT,
     FLAG_META,
     FLAG_REQUEST,
+    HEADER_SIZE,
     KNOWN_FLAGS,
+    META,
     Kind,
     check_header,
     make_route,
@@ -102,6 +104,27 @@ def why_refused(
             what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
         )  # fmt: skip
     return no_credit(goal, size, credit)
+
+
+def why_stale(table: Table[Port], port: Port, route: int, data: bytes, start: int) -> StaleEpoch | None:
+    """An epoch is vouched for like the source: only the group's present master, as the table has it, can carry it. Why this
+    frame's cannot be carried, if it cannot: its sender has been superseded.
+
+    Raises `ProtocolError` for an epoch that this port never claimed.
+    """
+    epoch = META.unpack_from(data, start + HEADER_SIZE)[1] if route >> 8 & FLAG_META else 0
+    if not epoch or table.vouches(port.id, port, epoch):
+        return None
+    sender = ServiceId(port.id)
+    if epoch > port.claimed:
+        raise ProtocolError(
+            f"a frame claims to come from a master of epoch {epoch}, which {sender} has not claimed"
+        )
+    group = table.group(port.id >> 16)
+    return StaleEpoch(
+        f"{sender} speaks as master of epoch {epoch}, and is none; group {group.number} is at {group.epoch}",
+        group=group.number, epoch=epoch, highest=group.epoch,
+    )  # fmt: skip
 
 
 def no_credit(goal: Port, size: int, credit: int) -> Overloaded:

@@ -12,6 +12,8 @@ NO_MASTER: Final = "no_master"
 OVERLOADED: Final = "overloaded"
 FORBIDDEN: Final = "forbidden"
 LATE: Final = "late_reply"
+STALE: Final = "stale_epoch"
+"""Its sender spoke as a master, and is none any more."""
 CROWDED: Final = "crowded"
 """Not why a frame from this port was lost, but why one of so many bytes for it was."""
 

@@ -4,8 +4,9 @@ A group's *slots* are its hash array: ids in ascending order, each live or vacan
 registrations chooses alike. Its *members* are the live ids, slots or not. The table holds whatever stands for a
 connection (`T`: a port in a router, a string in a test) and never looks into it.
 
-Epochs: a claim to be master carries the epoch of its lease. The highest epoch ever seen per group stays, also when the
-master's connection dies; lower ones are refused, and the same epoch from two ids is an alarm.
+Epochs: a claim to be master carries the epoch of its lease. The highest epoch ever claimed per group stays, also when the
+master's connection dies; lower ones are refused, and the same epoch from two ids is an alarm. Whom to believe which epoch is
+decided in `epochs`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from zlib import crc32
 
 from luabus.errors import IdInUse, StaleEpoch
 from luabus.ids import ServiceId
+from luabus.limits import EPOCH_LEAP
 from luabus.messages import Message
+from luabus.routing.epochs import Insistence
 
 T = TypeVar("T")
 
@@ -44,8 +47,16 @@ class Group(Generic[T]):
     elected: bool = False
     epoch: int = 0
     epoch_holder: int = 0
+    insistence: Insistence = field(default_factory=Insistence)
     changes: int = 0
-    _derived: tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int] = (0, (), (), (), 0)
+    _derived: tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int, tuple[int, ...]] = (
+        0,
+        (),
+        (),
+        (),
+        0,
+        (),
+    )
 
     @property
     def slot_ids(self) -> tuple[int, ...]:
@@ -68,6 +79,11 @@ class Group(Generic[T]):
         return self._derive()[4]
 
     @property
+    def ids(self) -> tuple[int, ...]:
+        """All ids, sorted."""
+        return self._derive()[5]
+
+    @property
     def label(self) -> str:
         """Its name, or its number where it has none."""
         return self.name or str(self.number)
@@ -80,7 +96,7 @@ class Group(Generic[T]):
         entry = self.entries.get(self.master)
         return entry.where if entry else None
 
-    def _derive(self) -> tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int]:
+    def _derive(self) -> tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int, tuple[int, ...]]:
         if self._derived[0] == self.changes:
             return self._derived
         ids = sorted(map(int, self.entries))  # a ServiceId prints differently, and the digest is of the text
@@ -94,7 +110,7 @@ class Group(Generic[T]):
         shown = int(self.master) if self.master_at() is not None else 0
         text = f"{self.number} {slot_ids} {state} {shown} {self.epoch}"
         digest = crc32(text.encode())
-        self._derived = (self.changes, slot_ids, self._next_live(slot_ids), tuple(live), digest)
+        self._derived = (self.changes, slot_ids, self._next_live(slot_ids), tuple(live), digest, tuple(ids))
         return self._derived
 
     def _next_live(self, slot_ids: tuple[int, ...]) -> tuple[T, ...]:
@@ -250,19 +266,23 @@ class Table(Generic[T]):
             group.master = 0
             self._changed(group)
 
-    def claim(self, service_id: int, epoch: int) -> bool:
-        """The holder of the group's lease announces itself; True when that was news.
+    def claim(self, service_id: int, epoch: int, now: float = 0.0) -> bool:
+        """The holder of the group's lease announces itself, at `now` (seconds); True when that was news.
 
-        Raises `StaleEpoch` for an epoch below the highest seen, and for the highest one claimed by another id.
+        Raises `StaleEpoch` for an epoch below the highest seen, for the highest one claimed by another id, and for one that
+        leaps, up or down; who insists on such a one is believed in the end (`epochs`).
         """
         group = self.group(service_id >> 16)
-        if epoch < group.epoch or (epoch == group.epoch and group.epoch_holder not in (0, service_id)):
+        leaps = abs(epoch - group.epoch) > EPOCH_LEAP
+        stale = epoch < group.epoch or (epoch == group.epoch and group.epoch_holder not in (0, service_id))
+        if (leaps and not group.insistence.convinces(service_id, epoch, now)) or (stale and not leaps):
             holder = ServiceId(group.epoch_holder)
             claims = Message(
                 "alarm.epoch-claimed",
                 name=str(ServiceId(service_id)), epoch=epoch, group=group.number, holder=str(holder), highest=group.epoch,
             )  # fmt: skip
             raise StaleEpoch.coded(claims, group=group.number, epoch=epoch, highest=group.epoch)
+        group.insistence.end()  # the one that is believed lives
         if group.elected and (group.master, group.epoch) == (service_id, epoch):
             return False
         group.elected = True
@@ -271,13 +291,30 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
-    def know_epoch(self, number: int, epoch: int) -> None:
-        """Somebody has seen this epoch: lower ones are refused from now on, and a master of one is none any more."""
+    def stand(self, number: int) -> bool:
+        """A member stands for election: the group should have a master. True when that was news."""
         group = self.group(number)
-        if epoch > group.epoch:
-            group.epoch, group.epoch_holder, group.elected = epoch, 0, True
-            group.master = 0
+        if group.elected:
+            return False
+        group.elected = True
+        self._changed(group)
+        return True
+
+    def know_epoch(self, number: int, epoch: int) -> None:
+        """Somebody has heard of this epoch: lower claims are refused, until a member's first claim tells more. So a router that
+        has just started refuses the masters of the past. An epoch that leaps is not believed, nor one of an unknown group."""
+        group = self.groups.get(number)
+        claimed = group is None or group.epoch_holder or group.master
+        if group is not None and not claimed and group.epoch < epoch <= EPOCH_LEAP:
+            group.epoch, group.elected = epoch, True
             self._changed(group)
+
+    def vouches(self, service_id: int, where: T, epoch: int) -> bool:
+        """Whether `where` is its group's present master, as this id with this epoch."""
+        group = self.groups.get(service_id >> 16)
+        if group is None or group.epoch != epoch or group.master != service_id:
+            return False
+        return group.master_at() is where
 
     def resign(self, service_id: int, epoch: int) -> bool:
         """The master of `epoch` is one no longer; the epoch stays. True when that was news."""

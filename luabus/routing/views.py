@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Any, Final
 
 from luabus.ids import ServiceId
+from luabus.protocol.codec import pack_value
 from luabus.protocol.port import Port
-from luabus.routing.table import Group
+from luabus.routing.table import Group, Table
+
+GROUP_ROWS: Final = 1000
+"""Entries of a table in one answer: few enough that those who are forwarded do not wait for it."""
+GROUP_ROW_BYTES: Final = 640
+"""Bytes of one of them at most, packed: a name may have 100 characters."""
+
+
+def page_rows(asked: int, most: int, frame_limit: int, row_bytes: int) -> int:
+    """Rows of one answer: as many as are asked for, and not more than `most` or than a frame takes. The one rule for whatever
+    grows with what is configured or connected."""
+    return max(1, min(asked, most, frame_limit // row_bytes))
+
+
+def fitting(rows: Iterable[Any], size: int) -> list[Any]:
+    """The first of these rows, as many as take no more than `size` bytes together."""
+    shown = []
+    for row in rows:
+        size -= len(pack_value(row))
+        if size < 0:
+            break
+        shown.append(row)
+    return shown
 
 
 def public_group(group: Group[Any]) -> dict[str, Any]:
@@ -22,14 +47,37 @@ def public_group(group: Group[Any]) -> dict[str, Any]:
 
 
 def full_group(group: Group[Port]) -> dict[str, Any]:
-    """A group with all its entries, as `luabus.routes` and `luabus.group` (for those who watch) give it.
+    """A group with all its entries.
 
     `slot` is the index in the hash array, None for instances beyond the slots; `token` 0 is a vacant slot.
     """
+    page = group_page(group, 0, len(group.ids))
+    del page["after"], page["next"]
+    return page
+
+
+def group_page(group: Group[Port], after: int, most: int) -> dict[str, Any]:
+    """A group with those of its entries whose ids are above `after`, at most `most`, and the id `next` to go on after; None
+    behind the last. Costs what the page has, however large the group is."""
     name = group.name or str(group.number)
     names = {group.number: name}
-    slot_of = {service_id: index for index, service_id in enumerate(group.slot_ids)}
     master = group.master if group.master_at() is not None else 0
+    start = bisect_right(group.ids, after)
+    ids = group.ids[start : start + most]
+    slot = bisect_left(group.slot_ids, ids[0]) if ids else 0
+    rows = []
+    for service_id in ids:
+        where = group.entries[service_id].where
+        is_slot = slot < len(group.slot_ids) and group.slot_ids[slot] == service_id
+        rows.append(
+            {
+                "service_id": str(ServiceId(service_id)),
+                "name": ServiceId(service_id).named(names),
+                "token": where.token if where is not None else 0,
+                "slot": slot if is_slot else None,
+            }
+        )
+        slot += is_slot
     return {
         "group": group.number,
         "name": name,
@@ -38,16 +86,72 @@ def full_group(group: Group[Port]) -> dict[str, Any]:
         "elected": group.elected,
         "epoch": group.epoch,
         "digest": f"{group.digest:08x}",
-        "slots": [
-            {
-                "service_id": str(ServiceId(service_id)),
-                "name": ServiceId(service_id).named(names),
-                "token": entry.where.token if entry.where is not None else 0,
-                "slot": slot_of.get(service_id),
-            }
-            for service_id, entry in sorted(group.entries.items())
-        ],
+        "slots": rows,
+        "after": after,
+        "next": ids[-1] if start + most < len(group.ids) else None,
     }
+
+
+def table_page(router: str, table: Table[Port], after: int, most: int) -> dict[str, Any]:
+    """One page of a router's table: its groups in order, with at most `most` rows (a group is one as well, at least one is given)
+    beyond the id `after`; `next` as in `group_page`."""
+    groups: list[dict[str, Any]] = []
+    upto: int | None = None
+    for number, group in sorted(table.groups.items()):
+        begins = number << 16
+        begun = after >= begins
+        if begun and (number < after >> 16 or not group.ids or group.ids[-1] <= after):
+            continue
+        if groups and most < 2:
+            upto = groups[-1]["group"] << 16 | 0xFFFF
+            break
+        page = group_page(group, after if begun else 0, max(1, most - 1))
+        most -= 1 + len(page["slots"])
+        upto = page.pop("next")
+        del page["after"]
+        groups.append(page)
+        if upto is not None:
+            break
+    return {"router": router, "digest": f"{table.digest():08x}", "groups": groups, "next": upto}
+
+
+def join_pages(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The table whose pages these are, in order. A group that changed between two of them is told as the last one has it."""
+    groups: dict[int, dict[str, Any]] = {}
+    for page in pages:
+        for group in page["groups"]:
+            known = groups.get(group["group"])
+            slots = [*(known["slots"] if known else ()), *group["slots"]]
+            groups[group["group"]] = {**group, "slots": slots}
+    table = {**pages[-1], "groups": list(groups.values())}
+    table.pop("next", None)
+    return table
+
+
+class GroupPages:
+    """The pages of groups that a router tells to those who watch it, put together. One watcher and router has one."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(self) -> None:
+        self._pages: dict[int, list[dict[str, Any]]] = {}
+
+    def add(self, page: dict[str, Any]) -> dict[str, Any] | None:
+        """Take the next page of a group; the whole group, when it was the last."""
+        number = page["group"]
+        if not page["after"]:
+            self._pages[number] = []
+        pages = self._pages.setdefault(number, [])
+        if page["after"] and (not pages or pages[-1]["next"] != page["after"]):
+            return None  # we came in the middle: the whole is about to follow
+        pages.append(page)
+        if page["next"] is not None:
+            return None
+        del self._pages[number]
+        slots = [slot for each in pages for slot in each["slots"]]
+        whole = {**page, "slots": slots}
+        del whole["after"], whole["next"]
+        return whole
 
 
 def merge_routes(tables: list[dict[str, Any]]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ log = logging.getLogger("luabus.dispatch")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _META, _REQUEST, _COMPRESSED = FLAG_META << 8, FLAG_REQUEST << 8, FLAG_COMPRESSED << 8
-_MASTER = int(Kind.MASTER)
+_CALL, _MASTER = int(Kind.CALL), int(Kind.MASTER)
 _REPLY_ROUTE = make_route(Kind.REPLY)
 _NO_META: Meta = (0, 0, None)
 _LARGE = 32 * 1024
@@ -124,6 +124,8 @@ class Dispatcher(Receiver):
             deadline, epoch, trace = META.unpack_from(data, start)
             start += META_SIZE
             remaining_s = stream.remaining_s(deadline) if deadline else None
+            if kind == _CALL:
+                epoch = 0  # the other end itself speaks: no router has vouched for it
             meta = (epoch, trace, remaining_s)
             doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
         wanted = route & _REQUEST != 0

@@ -20,7 +20,7 @@ from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
 from luabus.lease.lease_options import LeaseOptions
-from luabus.limits import HEARTBEAT_S
+from luabus.limits import EPOCH_LEAP, HEARTBEAT_S
 from luabus.messages import Message
 from luabus.protocol.frames import Kind
 from luabus.rpc.context import CallContext
@@ -50,6 +50,7 @@ class Leadership:
         self._on_master = on_master
         self._on_slave = on_slave
         self._term = 0
+        self._told = 0  # the epoch that the routers have been told
         self._begun = False  # `on_master` was called last
         self._reported: Message | None = None
         self._end_subscription: Callable[[], None] = lambda: None
@@ -65,9 +66,10 @@ class Leadership:
 
     async def start(self) -> None:
         """Take part from now on. Does not wait for the store."""
-        self._bus.speak_with_epoch(self.epoch)
+        self._bus.speak_with_epoch(self._spoken, self.epoch)
         self._end_subscription = self._bus.on_names(self._heard)
         self._candidate.raise_floor(self._bus.epochs.get(self._identity.service_id.group, 0))
+        await self._bus.membership.stand()
         await self._candidate.start()
         self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
 
@@ -90,6 +92,11 @@ class Leadership:
     def epoch(self) -> int:
         """The epoch under which it is master now; 0 when it is not."""
         return self._candidate.epoch if self._candidate.is_master() else 0
+
+    def _spoken(self) -> int:
+        """The epoch that messages carry."""
+        epoch = self.epoch()
+        return epoch if epoch == self._told else 0
 
     def snapshot(self) -> CandidateSnapshot:
         """What the candidate knows, to be shown."""
@@ -118,6 +125,7 @@ class Leadership:
         self._term = epoch
         await self._claim(epoch)
         if self.epoch() == epoch:
+            self._told = epoch
             self._begun = True
             await self._on_master()
 
@@ -166,12 +174,13 @@ class Leadership:
 
 
 def fence(bus: Bus, call: CallContext) -> LuabusError | None:
-    """Nobody obeys a master of the past: refuse what was sent under an epoch lower than one we know of."""
-    if not call.epoch or call.source >= CLIENT_BASE:
+    """Nobody obeys a master of the past: refuse what was sent under an epoch lower than one we know of. Nor one of a future that
+    no router has told of, or who is in no group."""
+    if not call.epoch:
         return None
     group = call.source >> 16
     highest = bus.epochs.get(group, 0)
-    if call.epoch >= highest:
+    if call.source < CLIENT_BASE and highest <= call.epoch <= highest + EPOCH_LEAP:
         bus.epochs[group] = call.epoch
         return None
     return StaleEpoch(

@@ -46,7 +46,7 @@ def corpus() -> list[Frame]:
         Frame(Kind.TARGET, meta, 0, target, sequence=1, body=call, deadline=1, trace=2),
         Frame(Kind.TARGET, meta, 0, absent, sequence=1, body=call),
         Frame(Kind.TARGET, FLAG_COMPRESSED, 0, target, body=packed),
-        Frame(Kind.HASH, meta, 2, 0, 12345, sequence=1, body=call, epoch=3),
+        Frame(Kind.HASH, meta, 2, 0, 12345, sequence=1, body=call, trace=3),
         Frame(Kind.RANDOM, 0, 2, body=call),
         Frame(Kind.BROADCAST, FLAG_COUNT | FLAG_META, 2, sequence=1, body=call),
         Frame(Kind.BROADCAST, meta, 2, sequence=1, body=call),

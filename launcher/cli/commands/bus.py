@@ -43,7 +43,7 @@ logging.getLogger("luabus").addHandler(logging.NullHandler())  # what matters co
 
 
 @asynccontextmanager
-async def _bus(config: Path, caller: str | None = None) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
+async def connected(config: Path, caller: str | None = None) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
     """A client of the cluster's routers: an administrator, or with the key of the service `caller`. Raises `NotRunning` when none
     answers, `UsageError` when there is no such service."""
     plan = make_plan(load(config), config)
@@ -129,7 +129,7 @@ def routes(config: Path, as_json: bool) -> int:
     Exit code 1: they do not."""
 
     async def work() -> dict[str, Any]:
-        async with _bus(config) as (bus, _):
+        async with connected(config) as (bus, _):
             return await luabus.admin.routes(bus)
 
     from launcher.cli.tables import routes_text
@@ -163,7 +163,7 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
     value = _token(token)
 
     async def work() -> dict[str, str]:
-        async with _bus(config) as (bus, plan):
+        async with connected(config) as (bus, plan):
             with _usage():
                 target = luabus.ServiceId.parse(service_id, plan.groups)
             whose = ""
@@ -199,7 +199,7 @@ def promote(config: Path, name: str, as_json: bool) -> int:
     """
 
     async def work() -> tuple[dict[str, Any], str]:
-        async with _bus(config) as (bus, plan):
+        async with connected(config) as (bus, plan):
             with _usage():
                 target = luabus.ServiceId.parse(name, plan.groups)
             done = await luabus.admin.promote(bus, target, by=who()["by"])
@@ -240,7 +240,7 @@ def call(
     values = [_value(text) for text in args]
 
     async def work() -> tuple[Any, bool]:
-        async with _bus(config, caller) as (bus, _):
+        async with connected(config, caller) as (bus, _):
             with _usage():
                 target = bus.route(route)
             if not route.startswith("broadcast:"):

@@ -133,7 +133,7 @@ def over_the_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     async def promote(bus: Any, *args: Any, **options: Any) -> Any:
         return {"changed": True, "epoch": 4}
 
-    monkeypatch.setattr(bus_verbs, "_bus", fake)
+    monkeypatch.setattr(bus_verbs, "connected", fake)
     monkeypatch.setattr(luabus.admin, "routes", routes)
     monkeypatch.setattr(luabus.admin, "register", register)
     monkeypatch.setattr(luabus.admin, "promote", promote)

@@ -29,6 +29,7 @@ class Router:
         self.stream = self
         self.error = error
         self.calls: list[tuple[Any, ...]] = []
+        self.masters: dict[int, tuple[int, int]] = {}
         self.source = 0
 
     async def request(self, method: str, *args: Any, timeout: float = 1.0) -> Any:

@@ -171,6 +171,15 @@ RULES: dict[str, tuple[tuple[Change, ...], str, list[tuple[str, str]]]] = {
         (with_tables(table(11, 12, 13, master=None)), lasting("masterless.1", TTL + 3.1)),
         "bad", [(MASTERLESS, "director")],
     ),
+    "a group that elects its master never had one": (
+        (
+            lambda s: with_tables(
+                tuple(replace(g, epoch=0) if g.name == "director" else g for g in table(11, 12, 13, master=None))
+            )(s),
+            lasting("masterless.1", TTL + 3.1),
+        ),
+        "bad", [(MASTERLESS, "director")],
+    ),
     "an essential process has failed": (
         (with_processes("redis", state="failed", essential=True, pid=None),), "bad", [("health.has-failed", "redis.1")],
     ),

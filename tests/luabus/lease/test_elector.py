@@ -8,6 +8,7 @@ import pytest
 
 from luabus.lease.elector import Action, Elector, Finished, Lost, Read, Seen, Sleep, Swap, Swapped, Wake
 from luabus.lease.stores.base import LeaseRow
+from luabus.limits import EPOCH_LEAP, MAX_EPOCH
 from tests.support.bad_electors import MISTAKES, with_mistake
 from tests.support.election_simulator import Simulation
 from tests.support.election_world import Report, Violation
@@ -394,3 +395,50 @@ def test_simulator_catches(mistake: type[Elector]) -> None:
             if MISTAKES[mistake] in str(violation):
                 return
     pytest.fail(f"{mistake.__name__} went unnoticed in {RUNS} runs")
+
+
+# --- epochs that no election can have made ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epoch", [MAX_EPOCH, MAX_EPOCH + 1, 1 << 40, -1, "many"])
+@pytest.mark.parametrize(("known", "next_epoch"), [(None, 1), (4, 5)])
+def test_behind_the_last_epoch_they_go_on_where_they_were(
+    epoch: int, known: int | None, next_epoch: int
+) -> None:
+    elector = candidate()
+    elector.step(Wake(), 0.0, EVEN)
+    if known is not None:
+        elector.step(Seen(replace(HELD, epoch=known)), 0.0, EVEN)
+    poisoned = replace(FREE, epoch=epoch)
+    elector.step(Wake(), 1.0, EVEN)
+    action = elector.step(Seen(poisoned), 1.0, EVEN)
+    assert action == Swap(poisoned, LeaseRow(2, ME, 100, next_epoch, 0))
+    elector.step(Swapped(True), 1.0, EVEN)
+    assert elector.is_master(1.0)
+    assert elector.epoch == next_epoch
+
+
+def test_a_high_epoch_is_gone_on_from_while_there_is_room() -> None:
+    elector = candidate()
+    elector.step(Wake(), 0.0, EVEN)
+    high = replace(FREE, epoch=MAX_EPOCH - 1)
+    assert elector.step(Seen(high), 0.0, EVEN) == Swap(high, LeaseRow(2, ME, 100, MAX_EPOCH, 0))
+
+
+def test_a_store_that_was_repaired_is_believed_and_one_that_is_an_older_copy_is_not() -> None:
+    for now_in_it, next_epoch in ((5, 6), (MAX_EPOCH - 100, MAX_EPOCH)):
+        elector = candidate()
+        elector.step(Wake(), 0.0, EVEN)
+        elector.step(Seen(replace(HELD, epoch=MAX_EPOCH - 1)), 0.0, EVEN)
+        elector.step(Wake(), 1.0, EVEN)
+        row = replace(FREE, epoch=now_in_it)
+        assert elector.step(Seen(row), 1.0, EVEN) == Swap(row, LeaseRow(2, ME, 100, next_epoch, 0))
+
+
+@pytest.mark.parametrize("told", [5 + EPOCH_LEAP + 1, MAX_EPOCH])
+def test_a_leap_that_is_only_told_is_not_believed(told: int) -> None:
+    elector = master()
+    elector.raise_floor(told)
+    assert elector.is_master(0.5)
+    elector.raise_floor(6)
+    assert not elector.is_master(0.5)

@@ -24,7 +24,7 @@ async def test_caller_tells_who_with_which_epoch_trace_and_time_left() -> None:
 
         served.client.clock.offset_ms = 0.0
         name, epoch, trace, stream, left = await served.ask("who", trace=5, epoch=3, timeout=4.0)
-        assert (name, epoch, trace, stream) == ("client.1", 3, 5, True)
+        assert (name, epoch, trace, stream) == ("client.1", 0, 5, True)  # no router vouches for the epoch
         assert 3.0 < left <= 4.01
 
 

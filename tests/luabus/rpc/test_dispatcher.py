@@ -22,9 +22,8 @@ from luabus.errors import (
     UnknownMethod,
 )
 from luabus.protocol import codec
-from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Frame, Kind, encode
+from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Frame, Kind, encode, make_route
 from luabus.rpc.dispatcher import Dispatcher
-from luabus.transport.stream import REQUEST_ROUTE
 from tests.support.raw import RawPeer
 from tests.support.streams import Served
 from tests.support.waiting import until
@@ -226,14 +225,15 @@ async def test_the_gate_is_asked_before_a_call_of_a_master_is_run() -> None:
 
         async def request(name: str, epoch: int) -> Any:
             body = codec.pack_call(name, ())
-            return await served.client.ask(REQUEST_ROUTE, 0, body, 5.0, lambda: name, epoch=epoch)
+            route = make_route(Kind.TARGET, FLAG_REQUEST | FLAG_META)
+            return await served.client.ask(route, 0, body, 5.0, lambda: name, epoch=epoch)
 
         served.handlers.rpc(lambda: 1, name="open")
         served.handlers.rpc(lambda: 1, name="shut")
         assert await request("open", 7) == 1
         with pytest.raises(Refused, match="closed today"):
             await request("shut", 7)
-        assert asked == [(Kind.CALL, "open"), (Kind.CALL, "shut")]
+        assert asked == [(Kind.TARGET, "open"), (Kind.TARGET, "shut")]
         assert await request("shut", 0) == 1
         assert len(asked) == 2
 

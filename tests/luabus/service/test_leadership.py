@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,25 @@ import pytest
 import luabus
 from luabus import admin
 from luabus.client.routes import Route
-from luabus.errors import NoMaster, NoRoute, Refused, RequestTimeout, StaleEpoch, UnknownMethod
+from luabus.cluster.state import GroupState
+from luabus.errors import (
+    ConnectionLost,
+    NoMaster,
+    NoRoute,
+    ProtocolError,
+    Refused,
+    RequestTimeout,
+    StaleEpoch,
+    UnknownMethod,
+)
 from luabus.ids import ServiceId
 from luabus.lease.candidate import lease_clock
+from luabus.limits import MAX_EPOCH
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.router.server import Router
 from tests.support.lease_servers import SqliteFile
+from tests.support.raw import RawPeer
 from tests.support.waiting import until
 
 CHIEF, RECORDER = 1, 9
@@ -88,6 +101,14 @@ class Cluster:
         self.routers.append(router)
         self.addresses.append(f"127.0.0.1:{router.port}")
         return router
+
+    async def router_again(self, number: int) -> Router:
+        """A new process' worth of router in the place of the old one."""
+        port = self.routers[number].port
+        await self.routers[number].stop(0.0)
+        self.routers[number] = Router(f"router.{number + 1}", port=port)
+        await self.routers[number].start()
+        return self.routers[number]
 
     async def chief(self, instance: int = 1, *, renew: float = 0.1) -> Node:
         node = Node(self, instance, renew)
@@ -331,29 +352,52 @@ async def test_receivers_refuse_a_master_of_the_past(cluster: Cluster) -> None:
     assert await node.master() == 1
     await node.speak(1)
     await until(lambda: recorder.bus.epochs[CHIEF] == 1)
-    await node.speak(3)  # known from a message before any router has said so
-    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 2; group 1 is at 3") as caught:
-        await node.speak(2)
-    assert (caught.value.group, caught.value.epoch, caught.value.highest) == (CHIEF, 2, 3)
-    assert cluster.written == [("spoken", 1), ("spoken", 3)]
+    recorder.bus.epochs[CHIEF] = 3  # another router has told of it
+    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 1; group 1 is at 3") as caught:
+        await node.speak(1)
+    assert (caught.value.group, caught.value.epoch, caught.value.highest) == (CHIEF, 1, 3)
+    assert cluster.written == [("spoken", 1)]
     await node.speak(0)  # no master at all: nothing to refuse, and the receiver sees it
     assert cluster.written[-1] == ("spoken", 0)
 
 
-async def test_a_client_speaks_as_nobodys_master(cluster: Cluster) -> None:
+async def test_a_master_that_was_superseded_is_refused_and_keeps_its_connection(cluster: Cluster) -> None:
     await cluster.recorder()
-    stream = cluster.bus.preferred
-    assert stream is not None
+    node = await cluster.chief()
+    assert await node.master() == 1
+    for router in cluster.routers:
+        router.mgr.switch.table.claim(ServiceId.of(CHIEF, 2), 2)
+    with pytest.raises(StaleEpoch, match=r"1\.1 speaks as master of epoch 1, and is none; group 1 is at 2"):
+        await node.speak(1)
+    assert cluster.written == []
+    assert all(link.ready for link in node.service.bus.routers)
+
+
+@pytest.mark.parametrize("epoch", [1, 7, 0xFFFF_FFFF])
+async def test_who_speaks_with_an_epoch_that_was_never_claimed_is_cut_off(
+    cluster: Cluster, epoch: int
+) -> None:
+    """A plain client, and a service that stands for no election."""
+    recorder = await cluster.recorder()
+    node = await cluster.chief()
+    assert await node.master() == 1
     route = make_route(Kind.TARGET, FLAG_REQUEST | FLAG_META, 0, ServiceId.of(RECORDER, 1))
-    for epoch in (7, 2):  # an epoch says nothing about a sender that is in no group
-        await stream.ask(route, 0, codec.pack_call("wrote", ("client",)), 5.0, str, 0, epoch)
-    assert len(cluster.written) == 2
+    for bus in (cluster.bus, recorder.bus):
+        stream = bus.preferred
+        assert stream is not None
+        with pytest.raises(ConnectionLost):
+            await stream.ask(route, 0, codec.pack_call("wrote", ("forged",)), 5.0, str, 0, epoch)
+        lost = next(link for link in bus.routers if isinstance(link.last_error, ProtocolError))
+        assert f"a frame claims to come from a master of epoch {epoch}" in str(lost.last_error)
+        await until(lambda bus=bus: all(link.ready for link in bus.routers))
+    assert cluster.written == []
+    assert node.told == [1]
 
 
 async def test_a_master_hears_of_a_higher_epoch_and_takes_one_above_it(cluster: Cluster) -> None:
     node = await cluster.chief()
     assert await node.master() == 1
-    cluster.routers[0].mgr.switch.table.know_epoch(CHIEF, 6)
+    cluster.routers[0].mgr.switch.table.claim(ServiceId.of(CHIEF, 2), 6)
     cluster.routers[0]._announcer.changed()
     assert await node.master(above=1) == 7
     await until(lambda: cluster.rows() == {(ServiceId.of(CHIEF, 1), 7)})
@@ -363,6 +407,7 @@ async def test_a_master_hears_of_a_higher_epoch_and_takes_one_above_it(cluster: 
 async def test_a_store_that_lost_its_rows(cluster: Cluster) -> None:
     """One that starts hears from the routers what was there, waits for a whole ttl, and takes an epoch above."""
     for router in cluster.routers:
+        router.mgr.switch.table.describe(CHIEF, name="chief")
         router.mgr.switch.table.know_epoch(CHIEF, 6)
         router._announcer.changed()
     started_at = lease_clock()
@@ -375,6 +420,7 @@ async def test_a_store_that_lost_its_rows(cluster: Cluster) -> None:
 async def test_a_reign_that_a_router_refuses_is_never_begun(cluster: Cluster) -> None:
     cluster.file.freeze()
     node = await cluster.chief()
+    cluster.routers[1].mgr.switch.table.describe(CHIEF, name="chief")
     cluster.routers[1].mgr.switch.table.know_epoch(CHIEF, 6)  # which it has told nobody
     cluster.file.thaw()
     assert await node.master() == 7
@@ -412,10 +458,106 @@ async def test_a_router_that_starts_anew_refuses_what_it_refused_before(cluster:
     await until(lambda: recorder.bus.epochs.get(CHIEF) == epoch)
     await node.service.stop()
 
-    third = Router("router.3", port=third.port)
+    third = Router("router.3", port=third.port, slots={"chief": (CHIEF, 0)})
     await third.start()
     cluster.routers.append(third)
     await until(lambda: all(link.joined for link in recorder.bus.routers))
     assert third.mgr.switch.table.group(CHIEF).epoch == epoch
     with pytest.raises(StaleEpoch):
         third.mgr.switch.table.claim(ServiceId.of(CHIEF, 2), epoch - 1)
+
+
+# --- epochs that nobody can have ----------------------------------------------------------------------------------
+
+
+def write_row(path: Path, epoch: object, holder: int = 0) -> None:
+    """Somebody writes into the store by hand."""
+    store = sqlite3.connect(path, isolation_level=None)
+    store.execute("DELETE FROM luabus_lease")
+    store.execute(
+        "INSERT INTO luabus_lease (namespace, group_id, holder, incarnation, epoch, seq, heir) VALUES (?, ?, ?, 7, ?, 0, 0)",
+        ("luabus", CHIEF, holder, epoch),
+    )
+    store.close()
+
+
+async def obeyed(cluster: Cluster, node: Node) -> None:
+    """Wait until every router knows it as the master, and the recorder takes what it sends as one."""
+    await until(
+        lambda: (
+            node.service.epoch()
+            and cluster.rows() == {(int(node.service.service_id or 0), node.service.epoch())}
+        ),
+        15.0,
+        f"{cluster.rows()} {node.service.epoch()}",
+    )
+    await node.speak(node.service.epoch())
+    assert cluster.written[-1] == ("spoken", node.service.epoch())
+
+
+@pytest.mark.parametrize("epoch", [MAX_EPOCH, MAX_EPOCH - 1, 1 << 32, 1 << 40, -5, "many"])
+async def test_a_store_with_an_epoch_that_nobody_can_have_heals(cluster: Cluster, epoch: object) -> None:
+    await cluster.recorder()
+    first = await cluster.chief()
+    await first.master()
+    await first.service.stop()
+    write_row(cluster.file.path, epoch)
+    node = await cluster.chief(2)
+    await node.master()
+    await obeyed(cluster, node)
+    assert 1 <= node.service.epoch() <= MAX_EPOCH
+
+
+async def test_tables_and_receivers_with_such_an_epoch_heal(cluster: Cluster) -> None:
+    recorder = await cluster.recorder()
+    for router in cluster.routers:
+        group = router.mgr.switch.table.group(CHIEF)
+        group.epoch, group.epoch_holder, group.elected = MAX_EPOCH, ServiceId.of(CHIEF, 9), True
+        group.changes += 1
+        router._announcer.changed()
+    await until(lambda: recorder.bus.epochs.get(CHIEF) == MAX_EPOCH)
+    node = await cluster.chief()
+    assert await node.master() == 1
+    await obeyed(cluster, node)
+    assert recorder.bus.epochs[CHIEF] == 1
+    assert node.told == [1]
+
+
+async def test_an_epoch_that_a_stranger_tells_at_its_joining_changes_nothing(cluster: Cluster) -> None:
+    recorder = await cluster.recorder()
+    node = await cluster.chief()
+    assert await node.master() == 1
+    for epoch in (2, 1000, MAX_EPOCH):
+        for router in cluster.routers:
+            async with await RawPeer.open(router.port) as evil:
+                assert await evil.request("luabus.join", "9.9", "evil", 1, None, "", {CHIEF: epoch})
+    await node.speak(1)
+    assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
+    assert recorder.bus.epochs[CHIEF] == 1
+    assert node.told == [1]
+
+
+async def test_a_member_that_claims_such_an_epoch_is_refused_with_an_alarm(cluster: Cluster) -> None:
+    node = await cluster.chief()
+    assert await node.master() == 1
+    async with await RawPeer.open(cluster.routers[0].port) as evil:
+        await evil.request("luabus.join", f"{CHIEF}.9", "chief", 1)
+        assert isinstance(await evil.request("luabus.master", MAX_EPOCH), StaleEpoch)
+    assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
+    assert any(
+        "1.9 claims epoch 4294967295 of group 1, but 1.1 has epoch 1" in text for text in cluster.alarms()
+    )
+    assert node.told == [1]
+
+
+async def test_a_group_that_never_had_a_master_is_known_to_want_one(cluster: Cluster) -> None:
+    """So that its health can be judged: also where its members say nothing of how they are called."""
+    cluster.file.freeze()
+    await cluster.chief()
+    for table in (await admin.routes(cluster.bus))["routers"]:
+        group = next(group for group in table["groups"] if group["group"] == CHIEF)
+        assert (group["elected"], group["master"], group["epoch"]) == (True, None, 0)
+        assert GroupState.read(group).mastered
+    late = await cluster.router_again(1)
+    await until(lambda: late.mgr.switch.table.group(CHIEF).elected)
+    cluster.file.thaw()
