@@ -7,7 +7,6 @@ import asyncio
 import errno
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -24,10 +23,13 @@ from dashboard.collector.poller import Poller
 from dashboard.http.context import Context, Options
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import Tokens, read_tokens
+from luabus import shutdown_signals
 from luabus.errors import ConfigError
 from luabus.host_addresses import is_loopback
 
 SHUTDOWN_S = 2.0
+LAST_S = 8.0
+"""Seconds after a signal until the process goes, whatever holds it up."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -155,25 +157,16 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
     )
     await runner.setup()
     stop = asyncio.Event()
-    try:
-        await web.SockSite(runner, bound, ssl_context=tls).start()
-        _on_signals(stop)
-        scheme = "https" if tls else "http"
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    with shutdown_signals.hearing(stop.set, limit_s=LAST_S):
         try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            await web.SockSite(runner, bound, ssl_context=tls).start()
+            scheme = "https" if tls else "http"
+            shown = f"[{options.host}]" if ":" in options.host else options.host
+            sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
+            sys.stdout.flush()
+            await stop.wait()
+        finally:
+            await runner.cleanup()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,21 +9,24 @@ import importlib
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final
 
+from luabus import shutdown_signals
 from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
-from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
+from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_LOADED = 3
 """The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
+
+_LAST_MOMENTS_S: Final = 4.0
+"""After its drain time-out a router is gone at the latest."""
 
 LOADED_LATE: Final = ("uvloop", "zstandard")
 """Packages that luabus imports when it first needs them."""
@@ -103,7 +106,7 @@ def router(
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router.server import Router
-    from luabus.transport.manager import new_event_loop
+    from luabus.transport.loops import run_program
     from luabus.transport.security import Security
 
     environment = _logging()
@@ -118,8 +121,7 @@ def router(
             name, host=host, port=port, secret=Security.given(environment, secret_file=secret_file).secret, slots=_slots(slots),
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(server))
+        run_program(_serve(server))
     except ConfigError as error:
         _die(str(error), EXIT_USAGE)
     except OSError as error:
@@ -142,15 +144,10 @@ def run(target: str, folder: str) -> None:
 
 async def _serve(server: Any) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            break
-    await server.start()
-    await stop.wait()
-    await server.stop()
+    with shutdown_signals.hearing(stop.set, limit_s=DRAIN_TIMEOUT_S + _LAST_MOMENTS_S):
+        await server.start()
+        await stop.wait()
+        await server.stop()
 
 
 def _find_modules_in(folders: Sequence[str], environment: Environment) -> None:

@@ -41,6 +41,8 @@ STUCK_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 5.0
 DRAIN_TIMEOUT_S: Final = 8.0
 """For what is in flight when a service or router stops; below the 10 s after which a supervisor kills."""
+MOMENT_S: Final = 1.0
+"""What has been told to end, or comes after a time-out, gets so long."""
 CALL_TICK_S: Final = 0.01
 """Time-outs of requests are exact to this: calls that end in the same tick share one entry."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from luabus import tasks
 from luabus.client.addresses import Addresses
 from luabus.client.announcements import Announcements
 from luabus.client.failover import Failover
@@ -16,7 +17,7 @@ from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
 from luabus.environment import parse_address
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected
-from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
@@ -119,16 +120,14 @@ class Bus(Addresses):
         except TimeoutError:
             raise self.failover.not_connected() from None
 
-    async def close(self) -> None:
-        """Close all links."""
+    async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
+        """Close all links, when the routers have taken what was sent, or after `timeout_s` seconds."""
         self._closing = True
         await self.failover.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks, MOMENT_S)
         self._tasks.clear()
         if self._mgr is not None:
-            await self._mgr.close()
+            await self._mgr.close(timeout_s)
         await self._announcements.receiver.close()
 
     # --- routers ----------------------------------------------------------------------------------------------

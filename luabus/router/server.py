@@ -24,6 +24,7 @@ from luabus.limits import (
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
+    MOMENT_S,
 )
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
@@ -129,7 +130,7 @@ class Router:
                 while self._is_needed():  # noqa: ASYNC110
                     await asyncio.sleep(_DRAIN_LOOK_S)
         await self.api.close()
-        await self.mgr.close()
+        await self.mgr.close(MOMENT_S)
 
     def _is_needed(self) -> bool:
         """Calls run here, requests are in flight, or somebody forwards through us."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar, overload
 
 from luabus.errors import (
@@ -16,10 +16,10 @@ from luabus.errors import (
     RequestTimeout,
 )
 from luabus.ids import ServiceId
-from luabus.limits import MAX_CONCURRENCY
+from luabus.limits import MAX_CONCURRENCY, MOMENT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
-from luabus.rpc.context import CallContext, Meta
+from luabus.rpc.context import CallContext, Meta, current
 from luabus.rpc.executor import Executor
 from luabus.rpc.signatures import Method, unknown_method
 from luabus.transport.stream import Receiver, Stream
@@ -168,7 +168,8 @@ class Dispatcher(Receiver):
                 self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
-        if call.cancelled or call.worker is None:
+        # A handler may close the very stream that its call came on; it goes on.
+        if call.cancelled or call.worker is None or call is current.get():
             return
         call.cancelled = True
         call.worker.cancel()
@@ -180,13 +181,24 @@ class Dispatcher(Receiver):
         """How many calls wait for something before they can answer."""
         return self._workers.running
 
-    async def idle(self) -> None:
-        """Wait until no call is running."""
-        await self._workers.idle()
+    def calls(self) -> list[CallContext]:
+        """Those calls."""
+        return self._workers.calls()
 
-    async def close(self) -> None:
-        """Cancel what is running and end the workers."""
-        await self._workers.close()
+    async def idle(self, besides: Collection[CallContext] = ()) -> None:
+        """Wait until no call is running, but the one that asks and `besides`."""
+        await self._workers.idle(besides)
+
+    async def close(
+        self, timeout_s: float | None = MOMENT_S, besides: Collection[CallContext] = ()
+    ) -> list[CallContext]:
+        """Cancel what is running, but the call that asks and `besides`, and end the workers; returns the calls that go on after
+        `timeout_s` seconds all the same."""
+        return await self._workers.close(timeout_s, besides)
+
+    def inside(self) -> CallContext | None:
+        """The call of ours that this code is part of, also in a task that its handler has started."""
+        return self._workers.inside()
 
     def snapshot(self) -> dict[str, Any]:
         """Every method with its counters."""

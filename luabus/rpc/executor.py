@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio.tasks import _enter_task, _leave_task  # documented for this: asyncio's "Extending" page
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 
+from luabus import tasks
+from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
 
 _VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
@@ -25,14 +27,15 @@ _MAX_PARKED = 256
 class _Worker:
     """A task that takes over handlers which wait. Parked, it lends its name to handlers that do not."""
 
-    __slots__ = ("cancelled", "job", "loop", "park", "started", "task")
+    __slots__ = ("call", "cancelled", "ending", "job", "loop", "park", "started", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.task: asyncio.Task[None]
         self.park: asyncio.Future[None] | None = None
         self.job: tuple[Coroutine[Any, Any, Any], Any, Context, CallContext] | None = None
-        self.started = False
+        self.call: CallContext | None = None
+        self.started = self.ending = False
         self.cancelled = False  # the handler it takes over has cancelled itself before
 
     def cancel(self) -> None:
@@ -65,21 +68,46 @@ class Executor:
     def __len__(self) -> int:
         return len(self._workers)
 
-    async def idle(self) -> None:
-        """Wait until no call is running."""
-        while self.running:
+    async def idle(self, besides: Collection[CallContext] = ()) -> None:
+        """Wait until no call is running, but the one that asks, which would wait for itself, and `besides`."""
+        asker = current.get()
+        while self.running > sum(worker.call is asker or worker.call in besides for worker in self._busy()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle_waiters.append(waiter)
             await waiter
 
-    async def close(self) -> None:
-        """Cancel what is running and end the workers."""
+    async def close(
+        self, timeout_s: float | None = MOMENT_S, besides: Collection[CallContext] = ()
+    ) -> list[CallContext]:
+        """Cancel what is running, but the call that asks and `besides`, and end the workers; returns the calls that go on after
+        `timeout_s` seconds all the same."""
+        spared = (current.get(), *besides)
         self._closing = True
-        tasks = [worker.task for worker in self._workers]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._closing = False
+        for worker in self._workers:
+            worker.ending = True
+        try:
+            left = await tasks.end(
+                [worker.task for worker in self._workers if worker.call is None or worker.call not in spared],
+                timeout_s,
+            )
+        finally:
+            self._closing = False
+        return [worker.call for worker in self._busy() if worker.task in left and worker.call is not None]
+
+    def inside(self) -> CallContext | None:
+        """The call of ours that this code is part of, also in a task that its handler has started."""
+        task, call = asyncio.current_task(), current.get()
+        ours = any(
+            worker.task is task or (call is not None and worker.call is call) for worker in self._workers
+        )
+        return call if ours else None
+
+    def calls(self) -> list[CallContext]:
+        """Those that wait for something."""
+        return [worker.call for worker in self._busy() if worker.call is not None]
+
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.call is not None]
 
     def run(self, call: CallContext, args: list[Any]) -> None:
         """Begin with a handler; when this returns it has finished or waits for something."""
@@ -139,6 +167,7 @@ class Executor:
         self.running += 1
         call.method.stats.running += 1
         call.worker = worker
+        worker.call = call
         if call.wanted:
             self.awaited[(call.stream.token, call.source, call.sequence)] = call
         worker.job = (coro, yielded, context, call)
@@ -168,6 +197,8 @@ class Executor:
                 if worker.job is not None:
                     job, worker.job = worker.job, None
                     await self._finish(worker, *job, cancelled)
+                    if worker.ending:
+                        return
         finally:
             if worker in self._parked:
                 self._parked.remove(worker)
@@ -197,9 +228,9 @@ class Executor:
                     worker.task.uncancel()
             self.running -= 1
             call.method.stats.running -= 1
-            call.worker = None
+            call.worker = worker.call = None
             self.awaited.pop((call.stream.token, call.source, call.sequence), None)
-            if not self.running:
+            if self._idle_waiters:
                 for waiter in self._idle_waiters:
                     if not waiter.done():
                         waiter.set_result(None)

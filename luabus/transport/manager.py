@@ -14,9 +14,10 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from luabus import tasks
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
-from luabus.limits import STUCK_TIMEOUT_S
+from luabus.limits import MOMENT_S, STUCK_TIMEOUT_S
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
@@ -297,7 +298,7 @@ class SocketMgr:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine on the manager's loop and keep it until it is done."""
-        task = self.loop.create_task(work)
+        task = tasks.start(work, self.loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -342,20 +343,18 @@ class SocketMgr:
         """A closed stream may take its time to write what is left, but not for ever."""
         self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
 
-    async def close(self) -> None:
-        """Close every listener and stream, and wait until they are gone."""
+    async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
+        """Close every listener and stream, and wait until peers have taken what was sent, `timeout_s` seconds at most. A callback
+        that calls this is not waited for."""
         for listener in list(self.listeners):
             listener.close()
         for stream in self.streams.values():
             stream.outstanding.clear()  # not the callees are lost: this process goes, and that is what callers are told
         for stream in list(self.streams.values()):
             stream.close()
-        for task in list(self._tasks):
-            if task is not asyncio.current_task():
-                task.cancel()
-        await asyncio.gather(
-            *(t for t in self._tasks if t is not asyncio.current_task()), return_exceptions=True
-        )
+        left = await tasks.end(self._tasks, min(timeout_s, MOMENT_S))
+        for task in left:
+            log.warning("a callback goes on although it was cancelled: %r", task)
         for stream in list(self.streams.values()):
             stream.connection.failed(
                 NotConnected("given up")
@@ -363,10 +362,18 @@ class SocketMgr:
         if self.streams:
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._idle.append(waiter)
-            await waiter
+            hurry = self.loop.call_later(timeout_s, self._abort_all)
+            try:
+                await waiter
+            finally:
+                hurry.cancel()
         for timer in self._aborts.values():
             timer.cancel()
         self._aborts.clear()
+
+    def _abort_all(self) -> None:
+        for stream in list(self.streams.values()):
+            stream.connection.shut(abort=True)
 
     def shutdown(self) -> None:
         """`close` for programs without asyncio: closes everything and the manager's own loop."""
