@@ -124,6 +124,9 @@ class Bus(Addresses):
         """Close all links, when the routers have taken what was sent, or after `timeout_s` seconds."""
         self._closing = True
         await self.failover.close()
+        for link in self._links:
+            if link.stream is not None:
+                link.stream.close()  # here, not in the link's task: a handler that closes the bus is known by its context
         await tasks.end(self._tasks, MOMENT_S)
         self._tasks.clear()
         if self._mgr is not None:
