@@ -16,7 +16,7 @@ from luabus.client.news import News, Observers
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
 from luabus.environment import parse_address
-from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected
+from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
 from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
@@ -82,7 +82,10 @@ class Bus(Addresses):
         options: StreamOptions = BUS_STREAM,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        """Begin to connect to all routers; returns at once. Raises `ConfigError` for an address that is none, or without any."""
+        """Begin to connect to all routers; returns at once. Raises `ConfigError` for an address that is none, or without any,
+        `Refused` when it is connected already."""
+        if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
+            raise Refused("this bus has been started already")
         addresses = [parse_address(router) for router in routers]
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
@@ -91,6 +94,7 @@ class Bus(Addresses):
         self._closing = False
         # An old stream may still be closing.
         self._mgr = SocketMgr(2 * len(addresses), security=security, options=options)
+        self._mgr.affinity.bind()
         self._links = [
             RouterLink(
                 self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,
@@ -108,10 +112,13 @@ class Bus(Addresses):
 
     async def ready(self, timeout: float | None = 5.0) -> None:
         """Wait for the first router. Raises `NotConnected` with each router's reason, after `timeout` seconds or
-        as soon as every one has refused our secret."""
+        as soon as every one has refused our secret; and at once when the bus is closed."""
+        self.check_use()
         try:
             async with asyncio.timeout(timeout):
                 while not any(link.ready for link in self._links):
+                    if self._mgr is None or self._closing:
+                        raise self.failover.not_connected()
                     await self.news.next_change()
                     errors = [link.last_error for link in self._links]
                     refusals = [error for error in errors if isinstance(error, AuthError)]
@@ -122,8 +129,10 @@ class Bus(Addresses):
 
     async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
         """Close all links, when the routers have taken what was sent, or after `timeout_s` seconds."""
+        self.check_use()
         self._closing = True
         await self.failover.close()
+        self.news.notify()
         for link in self._links:
             if link.stream is not None:
                 link.stream.close()  # here, not in the link's task: a handler that closes the bus is known by its context
@@ -183,9 +192,15 @@ class Bus(Addresses):
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
+        self.check_use()
         await self.membership.watch()
 
     # --- sending ----------------------------------------------------------------------------------------------
+
+    def check_use(self) -> None:
+        """Raises `Refused` in another event loop, thread or process than the one that it was started in."""
+        if self._mgr is not None:
+            self._mgr.affinity.check()
 
     def speak_with_epoch(self, source: Callable[[], int]) -> None:
         """Messages carry what `source()` tells: the epoch under which this process is master now, 0 when it is not."""
@@ -193,6 +208,7 @@ class Bus(Addresses):
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
         """Keep a one-way message while the preferred router changes in an orderly way."""
+        self.check_use()
         streams = [link.stream for link in self._links if link.stream is not None]
         limit = min((stream.body_limit for stream in streams), default=self._options.frame_limit)
         if len(body) > limit:

@@ -8,6 +8,7 @@ from typing import Any
 
 from luabus.client.bus import Bus
 from luabus.environment import Environment
+from luabus.errors import Refused
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.security import Security
 
@@ -24,7 +25,7 @@ def connect(
     """A plain client: `async with luabus.connect(["127.0.0.1:7070"], secret_file=".luabus/secret") as bus: ...`
 
     What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at most
-    `timeout` seconds (`NotConnected`).
+    `timeout` seconds (`NotConnected`). What is returned is one bus at a time: entering it again before it is left is `Refused`.
     """
     return BusConnection(routers, groups, secret, secret_file, timeout, frame_limit)
 
@@ -48,6 +49,7 @@ class BusConnection:
         self._timeout = timeout
         self._frame_limit = frame_limit
         self._bus: Bus | None = None
+        self._entered = False
 
     async def _open(self) -> Bus:
         environment = Environment.read()
@@ -74,9 +76,18 @@ class BusConnection:
         return self._open().__await__()
 
     async def __aenter__(self) -> Bus:
-        self._bus = await self._open()
+        if self._entered:
+            raise Refused("this connection is entered already: call luabus.connect() for each")
+        self._entered = True
+        try:
+            self._bus = await self._open()
+        except BaseException:
+            self._entered = False
+            raise
         return self._bus
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._bus is not None:
-            await self._bus.close()
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            await bus.close()
+        self._entered = False

@@ -147,6 +147,9 @@ class Failover:
 
     def not_connected(self) -> NotConnected:
         """The error that says of each router why it is not connected."""
+        if self._closing or not self._links:
+            text = "this bus is closed" if self._closing else "this bus has not been started"
+            return NotConnected(text, routers=[link.address for link in self._links])
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
         return NotConnected(
             f"no router is connected ({reasons})", routers=[link.address for link in self._links]

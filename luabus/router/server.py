@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from luabus.errors import ConfigError, LuabusError, PeerLost
+from luabus.errors import ConfigError, LuabusError, PeerLost, Refused
 from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
@@ -113,7 +113,11 @@ class Router:
     # --- life -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use."""
+        """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use, `Refused` a second time."""
+        if self._listener is not None:
+            raise Refused(
+                f"{self.name} {'has been stopped' if self.draining else 'listens already'}; make a new one"
+            )
         self._listener = self.mgr.listen(self.host, self.port, backlog=1024)
         self.port = self._listener.port
         log.info("%s listens at %s:%d", self.name, self.host, self.port)

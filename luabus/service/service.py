@@ -196,6 +196,7 @@ class Service:
         """
         if not self._running:
             return
+        self.bus.check_use()
         asker = self.handlers.inside()
         if self._stopping is None:
             self._stopping = tasks.start(self._stop_in_order(), name="luabus stop", awaited=True)

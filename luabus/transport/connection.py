@@ -130,6 +130,7 @@ class Connection(asyncio.Protocol):
             PeerLost(f"the connection to {session.label} ended: {reason}", peer=session.label, reason=reason),
             reason,
         )
+        shut_down(self.fileno())
         transport, self.transport = self.transport, None
         self.gone = True
         self._owner.gone(session.token, transport)
@@ -247,6 +248,11 @@ class Connection(asyncio.Protocol):
             return None
         return cast("socket.socket | None", self.transport.get_extra_info("socket"))
 
+    def fileno(self) -> int:
+        """Its descriptor; -1 without a connection."""
+        sock = self.sock()
+        return -1 if sock is None else sock.fileno()
+
     # --- time and end -----------------------------------------------------------------------------------------
 
     def due_changed(self) -> None:
@@ -283,3 +289,14 @@ class Connection(asyncio.Protocol):
         self._session.end(error, text, abort=True)
         if self.transport is None and not self.gone:
             self.connection_lost(None)
+
+
+def shut_down(descriptor: int) -> None:
+    """End the connection of a socket, whoever else has a copy of it: a close alone takes effect with the last copy's."""
+    if descriptor >= 0:
+        with contextlib.suppress(OSError):  # the peer has ended it
+            sock = socket.socket(fileno=descriptor)
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            finally:
+                sock.detach()

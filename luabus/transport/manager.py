@@ -14,15 +14,16 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from luabus import tasks
+from luabus import forks, tasks
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import MOMENT_S, STUCK_TIMEOUT_S
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
+from luabus.transport.affinity import LoopAffinity
 from luabus.transport.listener import Listener
-from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.loops import new_event_loop, running_loop
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
@@ -69,8 +70,7 @@ class SocketMgr:
         self.refused = 0
         self._options = options
         self._subscribers = subscribers
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._own_loop = False
+        self.affinity = LoopAffinity()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
@@ -79,12 +79,13 @@ class SocketMgr:
         self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
+        forks.watch(self)
 
     # --- what was asked for -----------------------------------------------------------------------------------
 
     def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
-        self._check_loop()
+        self.affinity.bind()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -120,7 +121,7 @@ class SocketMgr:
         """
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
-        self._check_loop()
+        self.affinity.bind()
         stream = self.new_stream(
             connector=True, name=name or f"{ip}:{port}", options=options, subscribers=subscribers
         )
@@ -150,6 +151,7 @@ class SocketMgr:
 
         The first registration makes this process a router. Raises `Refused` for an unknown token.
         """
+        self.affinity.check()
         target = ServiceId.parse_service(service_id)
         table = self.switch.table
         self.switch.start_routing()
@@ -176,12 +178,11 @@ class SocketMgr:
         Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
         inside a running loop, where nothing needs to be driven.
         """
-        if not self._own_loop or running_loop() is not None:
-            if self._loop is not None or running_loop() is not None:
-                raise Refused(
-                    "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
-                )
-            self.loop  # noqa: B018 - nothing listens or connects yet, but waiting is allowed
+        self.affinity.check()
+        if running_loop() is not None or (self.affinity.is_bound and not self.affinity.is_own):
+            raise Refused(
+                "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
+            )
         loop = self.loop
         before = self._events
         self._stopping = False
@@ -208,25 +209,7 @@ class SocketMgr:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop: the running one at first use, else one of its own which `wait` drives."""
-        if self._loop is None:
-            self._loop = running_loop()
-            if self._loop is None:
-                self._own_loop = True
-                self._loop = new_event_loop()
-                own_loops.add(self._loop)
-        return self._loop
-
-    def _check_loop(self) -> None:
-        """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
-        if self._loop is not None and self._loop.is_closed():
-            raise Refused("the event loop of this manager has ended; make a new one")
-        running = running_loop()
-        if running is not None and running is not self.loop and running not in own_loops:
-            raise Refused(
-                "this manager was first used outside of the event loop that runs now, which will not drive it:"
-                " make it, or its first listen() or connect(), inside"
-            )
-        self.loop  # noqa: B018
+        return self.affinity.loop
 
     def nonce(self) -> bytes:
         """32 random bytes for a handshake."""
@@ -346,6 +329,7 @@ class SocketMgr:
     async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
         """Close every listener and stream, and wait until peers have taken what was sent, `timeout_s` seconds at most. A callback
         that calls this is not waited for."""
+        self.affinity.check()
         for listener in list(self.listeners):
             listener.close()
         for stream in self.streams.values():
@@ -377,12 +361,21 @@ class SocketMgr:
 
     def shutdown(self) -> None:
         """`close` for programs without asyncio: closes everything and the manager's own loop."""
-        if self._loop is None or not self._own_loop:
+        if not self.affinity.is_bound or not self.affinity.is_own or self.loop.is_closed():
             return
-        if not self._loop.is_closed():
-            self._loop.run_until_complete(self.close())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+        self.affinity.check()
+        self.loop.run_until_complete(self.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def forked(self) -> None:
+        """This process is a child: keep no copy of the parent's connections, for their other ends would not see it die."""
+        self.affinity.is_forked = True
+        for listener in self.listeners:
+            forks.let_go(listener.fileno())
+        for stream in self.streams.values():
+            stream.is_closed = True
+            forks.let_go(stream.connection.fileno())
 
 
 async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:
