@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import logging
 import os
 import socket
 import ssl
@@ -26,6 +25,8 @@ from dashboard.http.tokens import Tokens, read_tokens
 from luabus import shutdown_signals
 from luabus.errors import ConfigError
 from luabus.host_addresses import is_loopback
+from luabus.log_setup import setup_logging
+from luabus.visible import visible
 
 SHUTDOWN_S = 2.0
 LAST_S = 8.0
@@ -170,14 +171,12 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    logging.basicConfig(
-        level=os.environ.get("LUABUS_LOG_LEVEL", "INFO"), format="%(levelname)s %(name)s: %(message)s"
-    )
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        setup_logging(os.environ.get("LUABUS_LOG_LEVEL") or "INFO", supervised=True)
         asyncio.run(serve(options, dict(os.environ)))
     except (ConfigError, OSError) as error:
-        sys.stderr.write(f"dashboard: {error}\n")
+        sys.stderr.write(f"dashboard: {visible(str(error))}\n")
         return 2
     return 0
 

@@ -27,9 +27,9 @@ def run(arguments: list[str]) -> int:
         plain = _plain_status(arguments)
         return _with_click(arguments) if plain is None else _status(*plain)
     except LauncherError as error:
-        return _complain(arguments, error, str(error), error.exit_code)
+        return _complain(arguments, error, error.exit_code)
     except LuabusError as error:
-        return _complain(arguments, error, f"{type(error).__name__}: {error}", 1)
+        return _complain(arguments, error, 1, type(error).__name__)
     except KeyboardInterrupt:
         return 130
     except OutputLost:
@@ -65,18 +65,30 @@ def _with_click(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        _answer(arguments, "UsageError", error.format_message())
-        error.show()
+        from luabus.visible import visible
+
+        text = error.format_message()
+        _answer(arguments, "UsageError", text)
+        if not isinstance(
+            error, click.MissingParameter
+        ):  # it quotes nobody, and may list what to choose from
+            text = visible(text)
+        shown = (
+            click.UsageError(text, error.ctx)
+            if isinstance(error, click.UsageError)
+            else click.ClickException(text)
+        )
+        shown.show(sys.stderr)
         return error.exit_code
 
 
-def _complain(arguments: list[str], error: Exception, text: str, code: int) -> int:
+def _complain(arguments: list[str], error: Exception, code: int, kind: str = "") -> int:
     from launcher.cli.terminal import Style
-    from launcher.errors import visible
+    from launcher.errors import told
 
     _answer(arguments, type(error).__name__, str(error))
-    lines = "\n".join(visible(line) for line in text.split("\n"))
-    sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {lines}\n")
+    text = f"{kind}: {told(error)}" if kind else told(error)
+    sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {text}\n")
     return code
 
 

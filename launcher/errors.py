@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from luabus.messages import Message
+from luabus.visible import visible
 
 
 class LauncherError(Exception):
@@ -116,11 +117,10 @@ def describe(error: BaseException) -> str:
     return f"this should not happen:\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
-def visible(text: str) -> str:
-    """Text of unknown origin in one line; what would move the cursor or worse is written as `\\x1b`."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
+def told(error: BaseException) -> str:
+    """An error for people. What others wrote makes no line of its own in it; a file's faults, and taken ports, have one each."""
+    lines = str(error).split("\n") if isinstance(error, ConfigError | PortInUse) else [str(error)]
+    return "\n".join(map(visible, lines))
 
 
 def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> Message:

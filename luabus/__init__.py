@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         BadArguments,
         ConfigError,
         ConnectionLost,
+        Forbidden,
         FrameTooLarge,
         IdInUse,
         LuabusError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     )
     from luabus.ids import ServiceId
     from luabus.protocol.hashing import hash_key, key_of
+    from luabus.protocol.principal import Principal
     from luabus.router.server import Router
     from luabus.rpc.context import Caller, caller
     from luabus.rpc.dispatcher import Dispatcher
@@ -59,11 +61,12 @@ _HOMES = {
     "rpc.context": ("Caller", "caller"),
     "environment": ("Environment", "read_secret"),
     "errors": (
-        "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "FrameTooLarge", "IdInUse", "LuabusError", "NoMaster",
-        "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError", "RequestTimeout",
-        "RouterLost", "StaleEpoch", "UnknownMethod",
+        "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "Forbidden", "FrameTooLarge", "IdInUse", "LuabusError",
+        "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError",
+        "RequestTimeout", "RouterLost", "StaleEpoch", "UnknownMethod",
     ),
     "protocol.hashing": ("hash_key", "key_of"),
+    "protocol.principal": ("Principal",),
     "ids": ("ServiceId",),
     "router.server": ("Router",),
     "service.service": ("Service",),
@@ -85,6 +88,7 @@ __all__ = [
     "Conversation",
     "Dispatcher",
     "Environment",
+    "Forbidden",
     "FrameTooLarge",
     "IdInUse",
     "Listener",
@@ -94,6 +98,7 @@ __all__ = [
     "NotConnected",
     "Overloaded",
     "PeerLost",
+    "Principal",
     "ProtocolError",
     "Reason",
     "Refused",

@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import importlib
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, Final
 
 from luabus import shutdown_signals
@@ -19,6 +19,7 @@ from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
+from luabus.visible import visible
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,12 +62,20 @@ def _parser() -> argparse.ArgumentParser:
         help="port 0 = any free one (default: %(default)s)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--slots", default="{}", metavar="JSON",
+        "--slots", default="", metavar="JSON",
         help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
+    )  # fmt: skip
+    router_parser.add_argument(
+        "--cluster", default="", metavar="FILE",
+        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir); in place of --slots",
     )  # fmt: skip
     router_parser.add_argument(
         "--secret-file", default="", metavar="PATH",
         help="the cluster's secret (default: $LUABUS_SECRET_FILE; none = no authentication)",
+    )  # fmt: skip
+    router_parser.add_argument(
+        "--advertise", default="", metavar="HOST:PORT,...",
+        help="how others reach it beside where it listens (NAT, a proxy); connections made to anywhere else are refused",
     )  # fmt: skip
     router_parser.add_argument(
         "--frame-limit", type=int, metavar="BYTES",
@@ -99,15 +108,18 @@ def router(
     name: str,
     listen: str,
     slots: str,
+    cluster: str,
     secret_file: str,
+    advertise: str,
     frame_limit: int | None,
     buffer: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
+    from luabus.protocol.handshake import written
     from luabus.router.server import Router
+    from luabus.routing.cluster_document import parse_slots
     from luabus.transport.loops import run_program
-    from luabus.transport.security import Security
 
     environment = _logging()
     try:
@@ -118,8 +130,10 @@ def router(
         if buffer is not None:
             options["buffer"] = buffer
         server = Router(
-            name, host=host, port=port, secret=Security.given(environment, secret_file=secret_file).secret, slots=_slots(slots),
-            allow_plaintext=allow_plaintext, **options,
+            name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=parse_slots(slots or "{}"),
+            cluster=_document(cluster, slots), allow_plaintext=allow_plaintext,
+            advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            **options,
         )  # fmt: skip
         run_program(_serve(server))
     except ConfigError as error:
@@ -203,11 +217,23 @@ def _load(target: str) -> Any:
     return service
 
 
-def _slots(text: str) -> dict[str, tuple[int, int]]:
+def _document(path: str, slots: str) -> Any:
+    """The cluster document in a file; None without one."""
+    if not path:
+        return None
+    from luabus.routing.cluster_document import ClusterDocument
+
+    if slots:
+        raise ConfigError("--cluster and --slots are given; allowed: one of them", key="cluster")
     try:
-        return {str(name): (int(group), int(count)) for name, (group, count) in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
-        raise ConfigError(f'--slots {text!r} is not JSON such as {{"mail": [2, 3]}}', key="slots") from None
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"the cluster's file {path} cannot be read: {reason}", key="cluster") from None
+    try:
+        return ClusterDocument.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}", key=error.key) from None
 
 
 def _logging() -> Environment:
@@ -220,7 +246,7 @@ def _logging() -> Environment:
 
 
 def _die(text: str, code: int) -> Any:
-    sys.stderr.write(f"luabus: {text}\n")
+    sys.stderr.write(f"luabus: {visible(text)}\n")
     sys.exit(code)
 
 

@@ -7,7 +7,15 @@ import difflib
 from typing import Any
 
 from luabus.client.bus import Bus
-from luabus.errors import ConnectionLost, LuabusError, NoMaster, NotConnected, Refused, RequestTimeout
+from luabus.errors import (
+    ConnectionLost,
+    LuabusError,
+    NoMaster,
+    NoRoute,
+    NotConnected,
+    Refused,
+    RequestTimeout,
+)
 from luabus.ids import ServiceId, did_you_mean
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.messages import Message
@@ -95,6 +103,8 @@ async def register(
         first = [*refused, *failed.values()][0]
         if not isinstance(first, LuabusError):
             raise first
+        if not done and len({*map(str, failed.values())}) == 1:
+            raise first
         suffix = f" (done at {', '.join(done)})" if done else ""
         raise type(first)("; ".join(dict.fromkeys(map(str, failed.values()))) + suffix)
     return said | dict.fromkeys(unanswered, LATE)
@@ -119,8 +129,7 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
             f"group {bus.names.get(target.group, target.group)} has no master that could hand over",
             group=target.group,
         )
-    await bus.target(target).request("luabus.ping", timeout=timeout)
-    await bus.target(master).request("luabus.hand_over", int(target), by, timeout=timeout)
+    await _at_a_router(bus, "luabus.promote", int(target), by, timeout=timeout)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
@@ -132,6 +141,34 @@ async def promote(bus: Bus, service_id: int | str, *, by: str = "", timeout: flo
         await bus.news.wait(
             revision, max(0.0, deadline - loop.time()), f"{label} did not become master in time"
         )
+
+
+async def methods(bus: Bus, group: int, *, timeout: float = REQUEST_TIMEOUT_S) -> dict[ServiceId, Any]:
+    """The methods of every live instance of a group, as the routers are told them; for one that does not tell, the error."""
+    table = await _at_a_router(bus, "luabus.routes", timeout=timeout)
+    slots = [slot for shown in table["groups"] if shown["group"] == group for slot in shown["slots"]]
+    live = [ServiceId.parse(slot["service_id"]) for slot in slots if slot["token"]]
+    found = await asyncio.gather(
+        *(_at_a_router(bus, "luabus.ask", int(one), "methods", timeout, timeout=timeout) for one in live),
+        return_exceptions=True,
+    )
+    for answer in found:
+        if isinstance(answer, BaseException) and not isinstance(answer, LuabusError):
+            raise answer
+    return dict(zip(live, found, strict=True))
+
+
+async def _at_a_router(bus: Bus, word: str, *args: Any, timeout: float) -> Any:
+    """Ask the preferred router, and the others where it does not know the way."""
+    names = [link.name for link in bus.routers if link.connected]
+    names.sort(key=lambda name: name != bus.preferred_router)
+    failure: LuabusError | None = None
+    for name in names:
+        try:
+            return await bus.router(name).request(word, *args, timeout=timeout)
+        except (NoRoute, NoMaster, NotConnected) as error:
+            failure = failure or error
+    raise failure or NotConnected("no router is connected", routers=[link.address for link in bus.routers])
 
 
 async def _holders(bus: Bus, target: ServiceId) -> set[str]:

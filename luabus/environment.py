@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from luabus.errors import ConfigError
-from luabus.limits import DEFAULT_PORT
+from luabus.limits import DEFAULT_PORT, MIN_SECRET_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Environment:
     run_dir: str = ""
     routers: tuple[str, ...] = ()
     secret_file: str = ""
+    key_file: str = ""
     service: str = ""
     group: int | None = None
     instance: int | None = None
@@ -70,6 +71,7 @@ class Environment:
                 part.strip() for part in environ.get("LUABUS_ROUTERS", "").split(",") if part.strip()
             ),
             secret_file=environ.get("LUABUS_SECRET_FILE", ""),
+            key_file=environ.get("LUABUS_KEY_FILE", ""),
             service=environ.get("LUABUS_SERVICE", ""),
             group=integer("LUABUS_GROUP"),
             instance=integer("LUABUS_INSTANCE"),
@@ -88,7 +90,7 @@ class Environment:
 
 
 def read_secret(path: str) -> bytes:
-    """The cluster's secret, white space around it left out. Raises `ConfigError`."""
+    """The cluster's secret, white space around it left out. Raises `ConfigError`, also for fewer than 16 bytes."""
     try:
         secret = Path(path).read_bytes().strip()
     except OSError as error:
@@ -97,7 +99,18 @@ def read_secret(path: str) -> bytes:
         ) from None
     if not secret:
         raise ConfigError(f"the secret file {path} is empty", key="secret_file")
-    return secret
+    return check_secret(secret, f"the secret in {path}", key="secret_file")
+
+
+def check_secret(secret: bytes | str, what: str = "the secret", *, key: str = "secret") -> bytes:
+    """The secret as bytes, a text as UTF-8. Raises `ConfigError` for fewer than 16 bytes, without showing it."""
+    data = secret.encode() if isinstance(secret, str) else bytes(secret)
+    if len(data) < MIN_SECRET_BYTES:
+        size = "is empty" if not data else f"has {len(data)} byte{'s' * (len(data) > 1)}"
+        raise ConfigError(
+            f"{what} {size}; give at least {MIN_SECRET_BYTES} bytes, or None for no authentication", key=key
+        )
+    return data
 
 
 def parse_address(text: str) -> tuple[str, int]:

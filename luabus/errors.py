@@ -14,23 +14,28 @@
     ├── BadArguments         a value cannot be sent, or does not fit the handler's signature
     ├── FrameTooLarge        a frame exceeds the configured limit
     ├── ProtocolError        bytes that are not the protocol; that stream is closed
-    ├── AuthError            the secret is missing or another one
+    ├── AuthError            the secret is missing or another one, or somebody is not who he says
+    ├── Forbidden            the callee's owner does not let this caller in, or it may not steer
     ├── IdInUse              a live process with a newer incarnation holds this service id
     ├── StaleEpoch           a master's message or claim carries an epoch that is no longer the highest
     ├── Refused              a verb that cannot be done as asked (unknown token, wrong state ...)
     └── ConfigError          a setting is missing or wrong
 
-Each has typed fields beside its message, and travels: `to_wire` and `from_wire` are inverse, so that an error raised
-in a router or in a service is the same type at the caller.
+Each has typed fields beside its message, and travels: `wire_form` and `from_wire` are inverse, so that an error raised
+in a router or in a service is the same type at the caller. A program's own error classes travel by their qualified names,
+`mail.errors.BoxFull`, and so take nobody's place; one that the other end does not have is a `RemoteError` there.
 """
 
 from __future__ import annotations
 
 import inspect
-import traceback as traceback_module
-from datetime import datetime
-from typing import Any, ClassVar, Self
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import FunctionType
+from typing import Any, ClassVar, Final, Self
 
+from luabus.exception_text import FATAL, name_of, text_of, traceback_of
 from luabus.messages import Message, of_map
 
 __all__ = [
@@ -38,6 +43,7 @@ __all__ = [
     "BadArguments",
     "ConfigError",
     "ConnectionLost",
+    "Forbidden",
     "FrameTooLarge",
     "IdInUse",
     "LuabusError",
@@ -54,27 +60,55 @@ __all__ = [
     "StaleEpoch",
     "UnknownMethod",
     "explain",
+    "failure_of",
     "from_wire",
+    "wire_form",
 ]
 
-_TRACEBACK_LENGTH = 8192
-_registry: dict[str, type[LuabusError]] = {}
-_MAX_DEPTH = 8
-_REPORTED = "reported"
+_own: Final[dict[str, type[LuabusError]]] = {}
+"""luabus' own classes by name."""
+_users: Final[dict[str, type[LuabusError]]] = {}
+"""A program's own classes by qualified name, the last one where a name was used again."""
+_MAX_DEPTH: Final = 8
+_REPORTED: Final = "reported"
+_MAIN: Final = "__main__."
+"""The module of a program's classes has this name wherever it was started, which says nothing elsewhere."""
+_LONGEST_NAME: Final = 200
+_complete = False
+"""luabus' own classes have all been made; those that come now are users'."""
+
+
+def _annotated(cls: type) -> Iterator[str]:
+    """The fields that a class declares by annotation."""
+    return (name for name, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind))
+
+
+def _init_arguments(cls: type) -> Iterator[str]:
+    """The arguments of an `__init__` of the class' own."""
+    init = cls.__dict__.get("__init__")
+    code = init.__code__ if isinstance(init, FunctionType) else None
+    return iter(() if code is None else code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 class LuabusError(Exception):
-    """The root. Keyword arguments fill the fields that the class declares by annotation, and no others."""
+    """The root. Keyword arguments fill the fields, and no others: those that the class declares by annotation.
+
+    A subclass with an `__init__` of its own has its arguments as fields as well, where it keeps them under their names.
+    """
 
     _fields: ClassVar[tuple[str, ...]] = ()
     answered_by: int | None = None
-    """The service that answered with this; known of what `Route.answered` raises, and only there. None: nobody, or a router."""
+    """The service that answered with this. None: nobody did, or a router; then no handler has run."""
     reported: Message | None = None
     """The same as `message` by code and values, where it was raised with them (`coded`); it travels with the error."""
 
     def __init_subclass__(cls) -> None:
-        cls._fields = (*cls._fields, *inspect.get_annotations(cls))
-        _registry[cls.__name__] = cls
+        declared = (*cls._fields, *_annotated(cls), *_init_arguments(cls))
+        cls._fields = tuple(dict.fromkeys(name for name in declared if not hasattr(LuabusError, name)))
+        if _complete:
+            _users[f"{cls.__module__}.{cls.__qualname__}"] = cls
+        else:
+            _own[cls.__name__] = cls
 
     def __init__(self, message: str = "", **fields: Any) -> None:
         super().__init__(message)
@@ -96,18 +130,21 @@ class LuabusError(Exception):
         return str(self)
 
     def fields(self) -> dict[str, Any]:
-        """The typed fields and their values."""
-        return {name: getattr(self, name) for name in self._fields}
+        """The typed fields that are set, and their values."""
+        return {name: getattr(self, name) for name in self._fields if hasattr(self, name)}
 
     def to_wire(self) -> list[Any]:
         """`[type name, message, fields]`: what an ERROR frame's body holds, in types that can be sent."""
         fields = (
             self.fields() if self.reported is None else {**self.fields(), _REPORTED: self.reported.as_map()}
         )
-        return [type(self).__name__, _plain(str(self)), _plain(fields)]
+        return [_wire_name(type(self)), _plain(str(self)), _plain(fields)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (from_wire, (self.to_wire(),))
+        """Pickled and copied without a call of `__init__`, whose arguments need not be those of `Exception`."""
+        kind = type(self)
+        where = kind if _is_importable(kind) else _wire_name(kind)
+        return _restored, (where, self.args, {**self.__dict__, **self.fields()})
 
 
 class NotConnected(LuabusError):
@@ -169,14 +206,9 @@ class RemoteError(LuabusError):
     @classmethod
     def of(cls, error: BaseException, method: str, where: str) -> RemoteError:
         """What the caller is told of an exception that `method` raised at `where`."""
-        try:
-            text = str(error)
-        except Exception as another:
-            text = f"(its text cannot be had: {type(another).__name__})"
-        lines = "".join(traceback_module.format_exception(error))[-_TRACEBACK_LENGTH:]
-        kind = type(error).__name__
+        kind, text = name_of(type(error)), text_of(error)
         message = f"{method} at {where} raised {kind}: {text}"
-        return cls(message, type=kind, text=text, traceback=lines, method=method)
+        return cls(message, type=kind, text=text, traceback=traceback_of(error), method=method)
 
 
 class UnknownMethod(LuabusError):
@@ -205,7 +237,16 @@ class ProtocolError(LuabusError):
 
 
 class AuthError(LuabusError):
-    """The two ends do not share the secret."""
+    """The two ends do not share the secret, or an end is not who it must be, or somebody passes on what they say."""
+
+
+class Forbidden(LuabusError):
+    """`caller` (a service, or "client") may not call `callee`, or its `method`; those in `allowed` may. Nothing was done."""
+
+    caller: str = ""
+    callee: str = ""
+    method: str = ""
+    allowed: tuple[str, ...] | list[str] = ()
 
 
 class IdInUse(LuabusError):
@@ -234,6 +275,10 @@ class ConfigError(LuabusError):
     key: str = ""
 
 
+_own[LuabusError.__name__] = LuabusError
+_complete = True
+
+
 def explain(error: BaseException) -> Message:
     """What an error tells: by code where it was raised with one, else in its own words."""
     if isinstance(error, LuabusError) and error.reported is not None:
@@ -241,38 +286,115 @@ def explain(error: BaseException) -> Message:
     return Message.verbatim(str(error) or type(error).__name__)
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """`value`, or what comes closest to it and can be sent: an error must arrive whatever its fields hold."""
-    if depth < _MAX_DEPTH:
-        if isinstance(value, dict):
-            return {_plain(key, _MAX_DEPTH): _plain(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [_plain(item, depth + 1) for item in value]
-    if value is None or type(value) in (bool, float, bytes):
-        return value
-    if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
-        return int(value)
-    if type(value) is datetime and value.tzinfo is not None:
-        return value
-    return str(value).encode(errors="replace").decode()
+def failure_of(error: BaseException, method: str, where: str) -> LuabusError:
+    """What the caller is told of what `method` raised at `where`: the error itself, or a `RemoteError`."""
+    return (
+        error
+        if isinstance(error, LuabusError) and issubclass(type(error), LuabusError)
+        else RemoteError.of(error, method, where)
+    )
 
 
-def from_wire(body: Any) -> LuabusError:
-    """The error that `to_wire` described.
+def wire_form(error: LuabusError) -> list[Any]:
+    """`error.to_wire()`; where its class' own code makes no such thing, that of a `RemoteError` that says so.
 
-    An unknown type name (a newer peer) becomes a `RemoteError` that carries it; unknown fields are left out.
+    Raises nothing but `SystemExit` and `KeyboardInterrupt`.
+    """
+    try:
+        name, text, fields = error.to_wire()
+        if type(name) is str and type(text) is str and type(fields) is dict:
+            return [_plain(name), _plain(text), _plain(fields)]
+    except FATAL:
+        raise
+    except BaseException as another:
+        kind, text = name_of(type(error)), text_of(error)
+        broken = f"{kind}: {text} (what else it tells cannot be had: {name_of(type(another))})"
+        return RemoteError(broken, type=kind, text=text).to_wire()
+    return RemoteError(text_of(error), type=name_of(type(error)), text=text_of(error)).to_wire()
+
+
+def from_wire(body: Any, answered_by: int | None = None) -> LuabusError:
+    """The error that `wire_form` described, without a call of its `__init__`; `answered_by`: who sent it.
+
+    A type name that this process does not have, or whose class cannot hold what was told, becomes a `RemoteError` that carries
+    it; unknown fields are left out.
     """
     try:
         name, message, fields = body
-        cls = _registry.get(name)
-        if cls is None:
-            name, message = str(_plain(name, _MAX_DEPTH))[:200], str(_plain(message, _MAX_DEPTH))
-            return RemoteError(f"{name}: {message}", type=name, text=message)
-        known = {key: value for key, value in fields.items() if key in cls._fields}
-        error = cls(str(message), **known)
-        error.reported = of_map(fields.get(_REPORTED))
-        return error
+        kind = _class_of(name)
+        reported = of_map(fields.get(_REPORTED))
+        fields = fields.items()
     except (TypeError, ValueError, AttributeError, RecursionError):
         return ProtocolError(
             f"an error frame whose body is not [type, message, fields] but {type(body).__name__}"
         )
+    text = message if type(message) is str else text_of(_plain(message, _MAX_DEPTH))
+    if kind is not None:
+        known = {key: value for key, value in fields if key in kind._fields}
+        try:
+            error = _restored(kind, (text,), {**known, "reported": reported, "answered_by": answered_by})
+            str(error)  # its own `__str__` may need what has not travelled
+        except BaseException:  # it is the sender's choice that this code runs here, so it ends nothing here
+            pass
+        else:
+            return error
+    name = str(_plain(name, _MAX_DEPTH))[:_LONGEST_NAME]
+    remote = RemoteError(f"{name}: {text}", type=name.rpartition(".")[2], text=text)
+    remote.answered_by = answered_by
+    return remote
+
+
+def _wire_name(kind: type[LuabusError]) -> str:
+    """What a class is called on the wire: luabus' own by name, users' by qualified name."""
+    name = name_of(kind)
+    return name if _own.get(name) is kind else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _class_of(name: Any) -> type[LuabusError] | None:
+    """The class that is called so on the wire. Users' are found by qualified name, and by the bare name which other languages and
+    main programs send, if only one has it."""
+    kind = _own.get(name) or _users.get(name)
+    if kind is not None or ("." in name and not name.startswith(_MAIN)):
+        return kind
+    bare = name.rpartition(".")[2]
+    same = [known for known in _users.values() if name_of(known) == bare]
+    return same[0] if len(same) == 1 else None
+
+
+def _is_importable(kind: type) -> bool:
+    """Whether another process finds the class by its module and name."""
+    found: Any = sys.modules.get(kind.__module__)
+    for part in kind.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is kind
+
+
+def _restored(kind: type[LuabusError] | str, args: tuple[Any, ...], state: dict[str, Any]) -> LuabusError:
+    """An error as it was: its arguments, and what it had set."""
+    if isinstance(kind, str):
+        kind = _class_of(kind) or RemoteError
+    error = Exception.__new__(kind, *args)
+    for name, value in state.items():
+        setattr(error, name, value)
+    return error
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value`, or what comes closest to it and can be sent: an error must arrive whatever its fields hold."""
+    try:
+        if depth < _MAX_DEPTH:
+            if isinstance(value, dict):
+                return {_plain(key, _MAX_DEPTH): _plain(item, depth + 1) for key, item in value.items()}
+            if isinstance(value, list | tuple | set | frozenset):
+                return [_plain(item, depth + 1) for item in value]
+        if value is None or type(value) in (bool, float, bytes):
+            return value
+        if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
+            return int(value)
+        if type(value) is datetime and value.tzinfo is not None:
+            return value.astimezone(UTC)
+    except FATAL:
+        raise
+    except BaseException as error:
+        return f"(a {name_of(type(value))} that cannot be told: {name_of(type(error))})"
+    return text_of(value)

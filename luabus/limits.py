@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
+
+MIN_SECRET_BYTES: Final = 16
+"""A shorter secret of a cluster is refused wherever one is given: what the hand-shake shows could be tried out."""
 
 DEFAULT_PORT: Final = 7070
 

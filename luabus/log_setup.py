@@ -1,4 +1,8 @@
-"""Logging of luabus processes: one line a record, with the trace id of the call being handled."""
+"""Logging of luabus processes: one line a record, with the trace id of the call being handled.
+
+What a record tells may come from others, so it can neither begin a line that looks like a record nor drive the terminal that
+shows it: see `CleanFormatter`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import logging
 
 from luabus.errors import ConfigError
 from luabus.rpc.context import current
+from luabus.visible import visible
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s%(trace)s: %(message)s"
 SUPERVISED_FORMAT = "%(levelname)-7s %(name)s%(trace)s: %(message)s"
@@ -21,6 +26,31 @@ class TraceFilter(logging.Filter):
         return True
 
 
+class CleanFormatter(logging.Formatter):
+    """One line a record, `visible`; a traceback comes below it, indented, so that no line of it passes for a record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:
+        return indented(super().formatException(ei))  # type: ignore[arg-type]
+
+    def formatStack(self, stack_info: str) -> str:
+        return indented(super().formatStack(stack_info))
+
+    def format(self, record: logging.LogRecord) -> str:
+        kept, record.exc_text = record.exc_text, None  # another formatter's, which did not clean it
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = kept
+
+
+def indented(text: str) -> str:
+    """Lines that belong to the one above them."""
+    return "\n".join(f"    {visible(line)}" for line in text.split("\n"))
+
+
 def setup_logging(level: str = "INFO", *, supervised: bool = False) -> None:
     """Log to stderr, unless the program has set up logging itself. Raises `ConfigError` for an unknown level."""
     names = logging.getLevelNamesMapping()
@@ -33,6 +63,6 @@ def setup_logging(level: str = "INFO", *, supervised: bool = False) -> None:
         return
     handler = logging.StreamHandler()
     handler.addFilter(TraceFilter())
-    handler.setFormatter(logging.Formatter(SUPERVISED_FORMAT if supervised else FORMAT))
+    handler.setFormatter(CleanFormatter(SUPERVISED_FORMAT if supervised else FORMAT))
     root.addHandler(handler)
     root.setLevel(level.upper())

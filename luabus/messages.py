@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from luabus.visible import visible
+
 ENGLISH: Final = "en"
 VERBATIM: Final = "text"
 """The code of words that are somebody else's, and stay as they are: a handler's error, an operating system's reason."""
@@ -25,6 +27,7 @@ class Message:
     """`Message("health.router-silent", router="router.1")`.
 
     Values are what JSON can carry, or messages themselves, or lists of messages (told one after the other, with "; " between).
+    They may be others' words: the text is one line, and no terminal obeys it (`visible`).
     """
 
     __slots__ = ("code", "values")
@@ -65,9 +68,9 @@ class Message:
     def _without_template(self, language: str) -> str:
         """Of a newer peer's code the values are told all the same."""
         if self.code == VERBATIM:
-            return str(self.values.get("text", ""))
+            return visible(str(self.values.get("text", "")))
         values = ", ".join(f"{name}={_spoken(value, language)}" for name, value in self.values.items())
-        return f"{self.code} ({values})" if values else self.code
+        return visible(f"{self.code} ({values})" if values else self.code)
 
 
 def of_map(value: Any, depth: int = 0) -> Message | None:
@@ -128,7 +131,9 @@ def _spoken(value: Any, language: str) -> Any:
     if isinstance(value, list | tuple):
         separator = "; " if any(isinstance(item, Message) for item in value) else ", "
         return separator.join(str(_spoken(item, language)) for item in value)
-    return value
+    if value is None or isinstance(value, int | float):
+        return value
+    return visible(str(value))
 
 
 def _plain(value: Any) -> Any:

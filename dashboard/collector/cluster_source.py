@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from luabus import Bus, Environment, Security, admin, read_secret
+from luabus import Bus, Environment, Security, admin
 from luabus.cluster.control_client import ControlClient
 from luabus.errors import ConfigError, LuabusError
 
@@ -95,7 +95,7 @@ class Source(Protocol):
 class ClusterSource:
     """The cluster that the `LUABUS_*` environment names: launched, or routers alone.
 
-    Raises `ConfigError` when that names no router, or when the secret cannot be read.
+    Raises `ConfigError` when that names no router, or when the secret or the key cannot be read.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -105,15 +105,15 @@ class ClusterSource:
             raise ConfigError("LUABUS_ROUTERS names no router, such as 127.0.0.1:7070", key="LUABUS_ROUTERS")
         self._addresses = environment.routers
         self._groups = environment.groups
-        self._secret = read_secret(environment.secret_file) if environment.secret_file else None
+        self._security = Security.given(environment)
         control = Path(environment.control) if environment.control else None
-        self._launcher = ControlClient(control, self._secret, CONNECT_TIMEOUT_S)
+        self._launcher = ControlClient(control, self._security, CONNECT_TIMEOUT_S)
         self._bus = Bus()
 
     async def start(self, changed: Callable[[], None]) -> None:
         self._bus.on_group(lambda router, group: changed())
         self._bus.on_router(lambda router, connected: changed())
-        await self._bus.start(self._addresses, groups=self._groups, security=Security.of(self._secret))
+        await self._bus.start(self._addresses, groups=self._groups, security=self._security)
         await self._bus.watch()
 
     async def stop(self) -> None:
@@ -156,7 +156,7 @@ class ClusterSource:
         return await admin.close_connection(self._bus, router, token)
 
     async def methods(self, group: int, timeout: float) -> dict[str, Any]:
-        answers = await self._bus.broadcast(group).gather("luabus.methods", timeout=timeout)
+        answers = await admin.methods(self._bus, group, timeout=timeout)
         return {str(service_id): answer for service_id, answer in answers.items()}
 
     async def call(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from launcher.runtime.control_client import Control, find_run_dir
 from launcher.runtime.log_store import log_names, read_tail
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost, reader_watched
+from luabus.visible import visible_json
 
 Show = Callable[[list[dict[str, Any]]], None]
 
@@ -86,7 +86,7 @@ def _shower(form: str) -> Show:
 
     def show(lines: list[dict[str, Any]]) -> None:
         if form == "json":
-            sys.stdout.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            sys.stdout.write("".join(visible_json(line) + "\n" for line in lines))
         else:
             style = Style.of(sys.stdout)
             sys.stdout.write("".join(f"{style.clean(line['line'])}\n" for line in lines))

@@ -10,12 +10,13 @@ from typing import Any, Protocol, TextIO
 
 from launcher.cli.screen import Screen
 from launcher.cli.terminal import NAME_COLOURS, Style
-from launcher.errors import LauncherError, StartFailed
+from launcher.errors import LauncherError, StartFailed, told
 from launcher.plan.plan import Plan, dashboard_url
 from launcher.runtime.log_files import Line
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
 from luabus.messages import of_map
+from luabus.visible import visible
 
 
 class Output(Protocol):
@@ -100,7 +101,7 @@ class Foreground:
             self._say(f"dashboard: {self._style(url, 'bold')}")
 
     def failed(self, error: StartFailed) -> None:
-        self._say(self._style(f"the cluster does not come up: {error}", "bold", "red"))
+        self._say(self._style(f"the cluster does not come up: {told(error)}", "bold", "red"))
         for line in error.tail:
             self._say("    " + self._style.clean(line))
 
@@ -120,10 +121,10 @@ class Foreground:
             if state in ("backoff", "failed") or (not self._up and state == "running"):
                 message = of_map(event["message"])
                 why = message.values.get("why") if message is not None else None
-                told = f": {why}" if why is not None else ""
-                self._say(f"{event['name']} is {self._style.state(state)}{told}")
+                reason = f": {visible(str(why))}" if why is not None else ""
+                self._say(f"{event['name']} is {self._style.state(state)}{reason}")
         elif event["by"]:
-            self._say(f"{event['text']} (by {event['by']})")
+            self._say(visible(f"{event['text']} (by {event['by']})"))
 
     async def _follow(self, supervisor: Supervisor) -> None:
         follower = supervisor.logs.follow(())
@@ -132,7 +133,7 @@ class Foreground:
 
     def refused(self, error: LauncherError) -> None:
         """It does not start at all."""
-        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {error}\n")
+        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {told(error)}\n")
 
     def _say(self, text: str) -> None:
         self._out.write(f"{self._style('luabus-cluster', 'bold')}: {text}\n")
@@ -164,7 +165,7 @@ class Background:
         self._detach()
 
     def failed(self, error: StartFailed) -> None:
-        self._tell({"done": "failed", "reason": str(error), "tail": list(error.tail)})
+        self._tell({"done": "failed", "reason": told(error), "tail": list(error.tail)})
         self._detach()
 
     def stopping(self, why: str) -> None:
@@ -180,7 +181,7 @@ class Background:
     def refused(self, error: LauncherError) -> None:
         """It does not start at all."""
         kind = type(error).__name__
-        self._tell({"done": "error", "type": kind, "reason": str(error), "code": error.exit_code})
+        self._tell({"done": "error", "type": kind, "reason": told(error), "code": error.exit_code})
 
     def _tell(self, value: dict[str, Any]) -> None:
         if self._out is None:

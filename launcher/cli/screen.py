@@ -11,6 +11,8 @@ import os
 import threading
 from typing import Final
 
+from launcher.runtime.stdio import harmless
+
 LIMIT: Final = 1 << 20
 """Characters that may wait to be written."""
 
@@ -72,7 +74,7 @@ class Screen:
                 self._pending.clear()
             if not text:
                 return
-            data = text.encode(self._encoding, "backslashreplace")
+            data = harmless(text).encode(self._encoding, "backslashreplace")
             try:
                 while data:
                     data = data[os.write(self._descriptor, data) :]

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.cli.terminal import Style, table
 from luabus.cluster.quantities import format_duration, format_size
+from luabus.visible import visible_values
 
 
 def shown_state(process: Mapping[str, Any]) -> str:
@@ -17,6 +18,7 @@ def shown_state(process: Mapping[str, Any]) -> str:
 
 def status_text(status: Mapping[str, Any], style: Style) -> str:
     """The cluster, then one row per process, then what is wrong."""
+    status = visible_values(status)
     rows = status["processes"]
     up = sum(1 for row in rows if row["state"] == "running")
     health = status["health"]
@@ -34,7 +36,7 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
         lines.append(f"dashboard: {status['dashboard']} (`luabus-cluster token` prints the login URL)")
     lines += ["", processes_text(rows, style)]
     if health["problems"]:
-        lines += ["", *(style.clean(f"! {problem['text']}") for problem in health["problems"])]
+        lines += ["", *(f"! {problem['text']}" for problem in health["problems"])]
     return "\n".join(lines)
 
 
@@ -56,7 +58,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
                 f"{row['cpu_percent']:.1f}" if lives else "-",
                 format_size(row["rss_bytes"]) if lives else "-",
                 str(row["restarts"]),
-                style.clean(str(row["exit"]["text"]))[:40] if row["exit"] else "-",
+                str(row["exit"]["text"])[:40] if row["exit"] else "-",
             )
         )
     return table(style, heads, cells, right=(4, 5, 6, 7, 8))
@@ -64,6 +66,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
 
 def routes_text(routes: Mapping[str, Any], style: Style) -> str:
     """Every router's table; one table for all when they agree."""
+    routes = visible_values(routes)
     routers = routes["routers"]
     if not routers:
         return "no router is connected"

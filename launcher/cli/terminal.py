@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from luabus.visible import visible
+
 _CODES: Final = {
     "bold": "1",
     "dim": "2",
@@ -32,7 +34,10 @@ STATE_COLOURS: Final = {
 NAME_COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;:]*m")
-_CONTROL: Final = re.compile(r"\x1b(?!\[[0-9;:]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;:]*m|\t|\n)")
+_PALETTE: Final = re.compile(r"[34]8[;:](?:5[;:]\d+|2[;:][\d;:]*)")
+_HIDDEN: Final = re.compile(r"(?<!\d)0*8(?!\d)")
+"""The attribute that makes letters invisible, once numbers of a palette are taken away."""
 
 
 def colours(stream: TextIO) -> bool:
@@ -63,9 +68,22 @@ class Style:
         return self(state, colour) if colour else state
 
     def clean(self, text: str) -> str:
-        """Text of unknown origin, without what would move the cursor or worse; its colours only where we colour too."""
-        safe = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-        return safe if self.on else _ESCAPE.sub("", safe)
+        """Text of unknown origin, without what would move the cursor or worse; its colours only where we colour too, and not
+        beyond its end."""
+        if text.isprintable():
+            return text
+        safe = "".join(
+            self._colour(part) if index % 2 else visible(part)
+            for index, part in enumerate(_COLOUR.split(text))
+        )
+        return f"{safe}\x1b[0m" if "\x1b" in safe and not safe.endswith(("\x1b[0m", "\x1b[m")) else safe
+
+    def _colour(self, part: str) -> str:
+        if not part.startswith("\x1b"):
+            return part
+        if _HIDDEN.search(_PALETTE.sub("", part)):
+            return visible(part)
+        return part if self.on else ""
 
 
 def width(text: str) -> int:

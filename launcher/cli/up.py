@@ -16,6 +16,7 @@ from launcher.errors import LauncherError, RunDirError
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
+from luabus.visible import visible
 
 
 def foreground(config_file: Path, timeout_s: float | None) -> int:
@@ -181,7 +182,7 @@ class _Watcher:
         event = report.get("event")
         if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
             self._clear()
-            self._say(f"{event['name']}: {self._style.clean(event['text'])}")
+            self._say(f"{event['name']}: {visible(event['text'])}")
         elif self._live and "ready" in report:
             bar = "#" * (24 * report["ready"] // max(report["total"], 1))
             self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
@@ -201,8 +202,9 @@ class _Watcher:
 
     def _fail(self, reason: str, tail: list[str]) -> None:
         style = Style.of(sys.stderr)
+        told = "\n".join(map(visible, reason.split("\n")))
         lines = [
-            f"{style('luabus-cluster', 'bold')}: {style(reason, 'bold', 'red')}",
+            f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
             *("    " + style.clean(line) for line in tail),
         ]
         sys.stderr.write("\n".join(lines) + "\n")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from launcher.config.access_checks import CLIENT, access_faults
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
 from luabus.host_addresses import is_loopback
 
-RESERVED = ("router", "dashboard", "launcher")
-"""Names of the launcher's own processes and of its log."""
+RESERVED = ("router", "dashboard", "launcher", CLIENT)
+"""Names of the launcher's own processes and of its log, and of callers that are no service."""
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -26,6 +27,7 @@ def faults(config: ClusterConfig) -> Iterator[Fault]:
     yield from _listening(config)
     yield from _lease(config)
     yield from _dependencies(config)
+    yield from access_faults(config)
 
 
 def _names(config: ClusterConfig) -> Iterator[Fault]:

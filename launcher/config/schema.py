@@ -133,6 +133,16 @@ class Dashboard(Section):
     are believed."""
 
 
+class Access(Section):
+    """Who may call whom, unless a service's `callers` say so; and who may steer by hand."""
+
+    default: Literal["allow", "deny"] = "allow"
+    """Whether a service without `callers` lets everybody in (`allow`) or nobody (`deny`). A service's own instances may always
+    call each other."""
+    admin: list[str] = ["dashboard"]
+    """Services that may register, close connections and promote, beside whoever holds the cluster's secret."""
+
+
 class Logs(Section):
     """The captured output of every process, in run_dir/logs."""
 
@@ -211,6 +221,11 @@ class Service(Section):
     """How callers usually reach it; with `master`, its instances elect a master."""
     slots: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Number of hash slots, fixed whatever is alive or added later; default: `instances`."""
+    callers: list[str] | None = None
+    """Services whose processes may call this one; `"client"` is whoever has no service's key. Default: as `access.default` says.
+    A change is told to the routers by `reload`, nothing is restarted."""
+    methods: dict[str, list[str]] = {}
+    """Methods that not all callers may call, and who may: `{ purge = ["director"] }`."""
     depends_on: list[str] = []
     """Services that must be ready before this one is started."""
     essential: bool = False
@@ -258,6 +273,8 @@ class ClusterConfig(Section):
     """What goes over the bus."""
     dashboard: Dashboard = Dashboard()
     """The dashboard and the HTTP admin API."""
+    access: Access = Access()
+    """Who may call whom."""
     logs: Logs = Logs()
     """The captured output of every process."""
     services: dict[str, Service] = {}

@@ -39,7 +39,8 @@ class ControlServer:
         self._supervisor = supervisor
         self._view = StatusView(supervisor)
         self._operations = operations
-        self._mgr = luabus.create_socket_mgr(MAX_CONTROL_STREAMS, secret=supervisor.run_dir.secret())
+        itself = luabus.Principal("launcher", supervisor.plan.name)
+        self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
         self._api = luabus.Dispatcher()
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)

@@ -27,6 +27,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
+from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
 LOCK_PATIENCE_S: Final = 3.0
@@ -148,6 +149,7 @@ class _OwnLog(logging.Handler):
     def __init__(self, supervisor: Supervisor) -> None:
         super().__init__(logging.WARNING)
         self._log = supervisor.logs.of("launcher")
+        self.setFormatter(CleanFormatter())
         logging.getLogger().addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:

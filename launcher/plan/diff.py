@@ -11,15 +11,17 @@ from launcher.plan.spec import ProcessSpec
 
 @dataclass(frozen=True)
 class Changes:
-    """What a reload would do: names of processes; for the changed ones, which keys differ."""
+    """What a reload would do: names of processes; for the changed ones, which keys differ. `told`: keys of which only the
+    routers are told."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unchanged: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
+        return bool(self.added or self.removed or self.changed or self.told)
 
     def as_map(self) -> dict[str, Any]:
         """JSON-able."""
@@ -28,6 +30,7 @@ class Changes:
             "removed": list(self.removed),
             "changed": {name: list(keys) for name, keys in self.changed.items()},
             "unchanged": list(self.unchanged),
+            "told": list(self.told),
         }
 
 

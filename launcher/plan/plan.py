@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
 from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
+from launcher.plan.cluster_file import cluster_document, slots_of
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
 from luabus.cluster.restart_policy import RestartPolicy
@@ -23,6 +24,9 @@ ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
 )
 """A router drains for up to 8 s, which it must not be killed in."""
+
+CLUSTER_FILE: Final = "cluster.json"
+"""Where in run_dir routers find what they are told."""
 
 PYTHON: Final = (sys.executable, "-P", "-m")
 """How a module of ours is run: its folder of work, which is the user's, is not where it finds modules."""
@@ -45,6 +49,11 @@ class Plan:
     @property
     def secret_file(self) -> Path:
         return self.run_dir / "secret"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What routers are told of groups and permissions."""
+        return cluster_document(self.config)
 
     def scaled(self, scaled: Mapping[str, int]) -> Plan:
         """The same with other numbers of instances; see `make_plan`."""
@@ -75,7 +84,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     }
     # A PYTHONPATH in the file is for the user's programs, not for ours.
     own = {name: value for name, value in common.items() if name != "PYTHONPATH"}
-    specs = [_router(config, number, base, own) for number in range(1, config.routers.count + 1)]
+    specs = [_router(config, number, base, run_dir, own) for number in range(1, config.routers.count + 1)]
     if config.dashboard.enabled:
         specs.append(_dashboard(config, base, own, shared))
     for name in start_order(config):
@@ -161,19 +170,11 @@ def _bus_settings(config: ClusterConfig) -> dict[str, Any]:
     return {f"bus.{key}": value for key, value in config.bus.model_dump().items()}
 
 
-def slots_of(service: Service) -> int:
-    """Hash slots: as configured, else as many as the file's instances."""
-    return service.slots or max(service.instances, 1)
-
-
-def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str, str]) -> ProcessSpec:
+def _router(
+    config: ClusterConfig, number: int, base: Path, run_dir: Path, common: Mapping[str, str]
+) -> ProcessSpec:
     host, port = config.routers.host, config.routers.port + number - 1
     name = f"router.{number}"
-    slots = {
-        service_name: [service.group, slots_of(service)]
-        for service_name, service in config.services.items()
-        if service.group is not None
-    }
     argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", netloc(host, port)]
     if config.routers.allow_plaintext:
         argv.append("--allow-plaintext")
@@ -181,7 +182,7 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
         name=name,
         service="router",
         kind=Kind.ROUTER,
-        argv=(*argv, "--slots", json.dumps(slots)),
+        argv=(*argv, "--cluster", str(run_dir / CLUSTER_FILE)),
         env={**common, "LUABUS_SERVICE": "router", "LUABUS_GROUP": "0", "LUABUS_INSTANCE": str(number)},
         cwd=str(base),
         rules=ROUTER_RULES,
@@ -189,7 +190,7 @@ def _router(config: ClusterConfig, number: int, base: Path, common: Mapping[str,
         instance=number,
         group=0,
         address=(host, port),
-        # Slots are left out: services repeat theirs when they register, so a new service is no reason to restart a router.
+        # Groups and permissions are left out: a router is told of them while it runs.
         settings={
             "cluster.name": config.cluster.name,
             "cluster.log_level": config.cluster.log_level,
@@ -301,7 +302,7 @@ def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[
 
     By default there are as many hash slots as instances, which is of interest only where keys are hashed.
     """
-    own = service.model_dump(exclude={"instances", "depends_on", "slots"})
+    own = service.model_dump(exclude={"instances", "depends_on", "slots", "callers", "methods"})
     settings = {f"services.{name}.{key}": value for key, value in own.items()}
     if service.group is not None:
         settings[f"services.{name}.slots"] = slots_of(service) if service.route == "hash" else service.slots

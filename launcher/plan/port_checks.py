@@ -12,6 +12,7 @@ import psutil
 from launcher.errors import PortInUse
 from launcher.plan.plan import Plan
 from launcher.plan.spec import ProcessSpec
+from luabus.visible import visible
 
 
 def check_ports(plan: Plan) -> None:
@@ -64,5 +65,9 @@ def holder(port: int) -> str:
                 words = psutil.Process(connection.pid).cmdline()
             except psutil.Error:
                 words = []
-            return f"pid {connection.pid} ({' '.join(words)[:120]})" if words else f"pid {connection.pid}"
+            return (
+                f"pid {connection.pid} ({visible(' '.join(words)[:120])})"
+                if words
+                else f"pid {connection.pid}"
+            )
     return "a process that this user may not look at"

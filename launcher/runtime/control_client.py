@@ -70,7 +70,7 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
     address = _address(run_dir)
     return control_client.ask(
         address,
-        run_dir.secret(),
+        run_dir.security(),
         method,
         *args,
         timeout=timeout,
@@ -94,7 +94,7 @@ def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherErr
     """Why the launcher could not be reached."""
     if isinstance(error, AuthError):
         return LauncherError(
-            f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced?"
+            f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced? ({error})"
         )
     if isinstance(error, RequestTimeout) and _lives(run_dir):
         return NoAnswer(pid, CONNECT_TIMEOUT_S)
@@ -120,7 +120,7 @@ class Control:
     async def __aenter__(self) -> Self:
         """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
         address = _address(self._run_dir)
-        connection = ControlConnection(address, self._run_dir.secret(), self._on_log, CONNECT_TIMEOUT_S)
+        connection = ControlConnection(address, self._run_dir.security(), self._on_log, CONNECT_TIMEOUT_S)
         try:
             self._connection = await connection.__aenter__()
         except LuabusError as error:

@@ -8,12 +8,15 @@ grew over MAX_LINE is continued with `out+` or `err+`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from luabus.private_files import open_private
 
 MAX_LINE: Final = 16 * 1024
 """Bytes; a longer line is cut, so that output without newlines takes no more memory than this."""
@@ -81,7 +84,8 @@ class LineSplitter:
 class RotatingFile:
     """The one writer of one log file. Never raises: what cannot be written is counted.
 
-    NAME.log is renamed NAME.log.1 when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
+    A file that somebody moves away or removes (logrotate, rm) is left to him, and a new one begun. NAME.log is renamed NAME.log.1
+    when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
     """
 
     def __init__(self, path: Path, max_size: int, keep: int) -> None:
@@ -91,7 +95,6 @@ class RotatingFile:
         self._max_size = max_size
         self._keep = keep
         self._descriptor = -1
-        self._size = 0
         self._unreported = 0
 
     def write(self, data: bytes, lines: int) -> None:
@@ -104,22 +107,27 @@ class RotatingFile:
             )
             data = notice + data
         try:
-            if self._size and self._size + len(data) > self._max_size:
+            size = self._open()
+            if size and size + len(data) > self._max_size:
                 self._rotate()
-            if self._descriptor < 0:
-                self._open()
+                size = self._open()
             written = os.write(self._descriptor, data)
             if written < len(data):
                 # Half a line would be read as a line: take it back.
-                os.ftruncate(self._descriptor, self._size)
-                raise OSError(28, "no space left")
-            self._size += written
+                os.ftruncate(self._descriptor, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._unreported = 0
             self.problem = ""
         except OSError as error:
             self.problem = error.strerror or str(error)
             self.lost_lines += lines
             self._unreported += lines
+
+    def reopen(self) -> None:
+        """Makes the file anew if it was written before and is gone, so that its readers find it."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                self._open()
 
     def close(self) -> None:
         """Closes the file; the next write opens it again."""
@@ -128,9 +136,17 @@ class RotatingFile:
                 os.close(self._descriptor)
             self._descriptor = -1
 
-    def _open(self) -> None:
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
+    def _open(self) -> int:
+        """Sees to it that the descriptor is that of the file which now has the name; its size, which others may have changed."""
+        if self._descriptor >= 0:
+            opened = os.fstat(self._descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(opened, os.lstat(self.path)):
+                    return opened.st_size
+            self.close()
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return os.fstat(self._descriptor).st_size
 
     def _rotate(self) -> None:
         self.close()
@@ -142,7 +158,6 @@ class RotatingFile:
                 if older.exists():
                     older.replace(numbered(self.path, number + 1))
             self.path.replace(numbered(self.path, 1))
-        self._size = 0
 
 
 def numbered(path: Path, number: int) -> Path:

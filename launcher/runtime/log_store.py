@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.runtime.log_files import Line, LineSplitter, RotatingFile, encode, merge, tail, utc_now
+from luabus.visible import visible
 
 FOLLOWER_LIMIT: Final = 10_000
 """Lines kept for a follower that is slower than the logs; beyond, its oldest are skipped and counted."""
@@ -82,8 +83,8 @@ class ProcessLog:
 
     def say(self, text: str) -> None:
         """A line of the launcher's own about this process."""
-        for part in text.splitlines():
-            self._store("sys", [(part.encode("utf-8", "replace"), False)])
+        for part in text.split("\n"):
+            self._store("sys", [(visible(part).encode("utf-8", "replace"), False)])
 
     def flush(self) -> None:
         """Writes what is held without its newline."""
@@ -151,6 +152,11 @@ class LogStore:
         """Ends it; its reader gets what is queued, then the end."""
         self._followers.discard(follower)
         follower.close()
+
+    def reopen(self) -> None:
+        """Makes files anew that were moved away or removed: a log that is there is empty, not unknown."""
+        for log in self._logs.values():
+            log.file.reopen()
 
     def close(self) -> None:
         """Ends all followers and closes all files."""

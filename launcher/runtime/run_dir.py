@@ -2,6 +2,7 @@
 
 secret, dashboard.token   0600, made on first use
 control.json              0600, while a launcher runs: where its control channel listens
+cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
 processes.json            0600: every process started, by pid and start time, for the next `up` after a crash
 events.jsonl              who did what, and what changed
@@ -16,11 +17,15 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
 from luabus.cluster.control_client import ControlAddress, read_address
 from luabus.errors import NotConnected
+from luabus.limits import MIN_SECRET_BYTES
+
+if TYPE_CHECKING:
+    from luabus import Principal, Security
 
 SECRET_PATIENCE_S: Final = 1.0
 """So long another process that makes the secret just now is waited for."""
@@ -34,6 +39,7 @@ class RunDir:
         self.secret_file = path / "secret"
         self.token_file = path / "dashboard.token"
         self.control_file = path / "control.json"
+        self.cluster_file = path / "cluster.json"
         self.lock_file = path / "lock"
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
@@ -59,10 +65,24 @@ class RunDir:
             ) from None
         for file in (self.secret_file, self.token_file):
             self._make_secret(file)
+        self.secret()
 
     def secret(self) -> bytes:
-        """The bus' secret. Raises `RunDirError` when it cannot be read."""
-        return self._read(self.secret_file).encode()
+        """The bus' secret. Raises `RunDirError` when it cannot be read, or is too short to be one."""
+        secret = self._read(self.secret_file).encode()
+        if len(secret) < MIN_SECRET_BYTES:
+            raise RunDirError(
+                f"{self.secret_file} holds {len(secret)} bytes, and a secret has at least {MIN_SECRET_BYTES}; "
+                "delete it, and `luabus-cluster up` makes a new one"
+            )
+        return secret
+
+    def security(self, principal: Principal | None = None) -> Security:
+        """With the bus' secret, read anew when it changes: an administrator, or `principal`. Raises `RunDirError`."""
+        from luabus import Principal, Security
+
+        self.secret()  # what is wrong with it is said in this folder's words
+        return Security.of_file(self.secret_file, principal or Principal("admin"))
 
     def dashboard_token(self) -> str:
         """The dashboard's bearer token. Raises `RunDirError`."""

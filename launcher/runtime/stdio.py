@@ -11,12 +11,18 @@ import contextlib
 import errno
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from luabus.visible import visible
+
 STREAMS: Final = 3
+
+_OURS: Final = re.compile(r"(\n|\t|\r?\x1b\[K|\x1b\[[0-9;:]*m)")
+"""What the launcher itself sends beside letters: line ends, colours, and a line that is written anew."""
 
 
 class OutputLost(Exception):
@@ -28,6 +34,21 @@ class OutputLost(Exception):
     def __init__(self, reason: OSError) -> None:
         super().__init__(reason.strerror)
         self.quiet = reason.errno == errno.EPIPE
+
+
+def harmless(text: str) -> str:
+    """Text for a terminal without anything that drives it, but for what the launcher sends: see `visible`."""
+    if text.isprintable():
+        return text
+    return "".join(part if index % 2 else visible(part) for index, part in enumerate(_OURS.split(text)))
+
+
+class HarmlessText(io.TextIOWrapper):
+    """A standard stream. Nothing that is written to it, whoever's words it has in it, drives the terminal: see `harmless`."""
+
+    def write(self, text: str) -> int:
+        super().write(harmless(text))
+        return len(text)
 
 
 class Stdout(io.RawIOBase):
@@ -70,11 +91,14 @@ def secure() -> Stdout:
     stdout = Stdout(1, closed=stdout_closed)
     if not stdout_closed:
         sys.stdout.flush()
-    sys.stdout = io.TextIOWrapper(
+    sys.stdout = HarmlessText(
         io.BufferedWriter(stdout), encoding, "backslashreplace", line_buffering=stdout.isatty()
     )
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stderr = HarmlessText(
+        sys.stderr.buffer, sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
+    )
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     return stdout

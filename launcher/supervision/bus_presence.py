@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,11 @@ import luabus
 import luabus.admin
 from luabus.cluster.snapshot import RouterState, Snapshot
 from luabus.cluster.state import ConnectionState, GroupState, RouterStats, of_map
+
+log = logging.getLogger("luabus.launcher")
+
+TELL_S: Final = 2.0
+"""How long a router may take to hear what the cluster is; one that is hung is told when it comes back."""
 
 PATIENCE_S: Final = 0.3
 """How long a status waits for what the routers must be asked: their alarms and connections."""
@@ -41,13 +47,15 @@ class BusWatch:
         self,
         routers: Sequence[str],
         groups: Mapping[str, int],
-        secret: bytes,
+        security: luabus.Security,
         on_change: Callable[[], None],
     ) -> None:
         self._addresses = list(routers)
         self._groups = dict(groups)
-        self._secret = secret
+        self._security = security
         self._on_change = on_change
+        self._document: Mapping[str, Any] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._connected: set[str] = set()
         self._groups_at: dict[str, dict[int, GroupState]] = {}
         self._since: Mapping[str, float] = {}
@@ -58,11 +66,24 @@ class BusWatch:
 
     async def start(self) -> None:
         """Begins to connect, and goes on for as long as it takes."""
-        await self._bus.start(self._addresses, groups=self._groups, security=luabus.Security.of(self._secret))
+        await self._bus.start(self._addresses, groups=self._groups, security=self._security)
         await self._bus.watch()
+
+    async def configure(self, document: Mapping[str, Any]) -> None:
+        """Tells the routers which groups there are and who may call whom; those that come later too."""
+        self._document = document
+        await asyncio.gather(*(self._tell(router) for router in self._connected))
+
+    async def _tell(self, router: str) -> None:
+        try:
+            await self._bus.router(router).request("luabus.configure", self._document, timeout=TELL_S)
+        except luabus.LuabusError as error:
+            log.warning("%s was not told of groups and permissions: %s", router, error)
 
     async def close(self) -> None:
         """Disconnects."""
+        for task in self._telling:
+            task.cancel()
         await self._bus.close()
 
     @property
@@ -131,6 +152,10 @@ class BusWatch:
     def _router(self, name: str, connected: bool) -> None:
         if connected:
             self._connected.add(name)
+            if self._document is not None:  # it has read the file, but perhaps before that changed
+                task = asyncio.get_running_loop().create_task(self._tell(name))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
         else:
             self._connected.discard(name)
             for group in self._groups_at.pop(name, {}):

@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
+from launcher.plan.cluster_file import changed_access
 from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
@@ -190,6 +192,7 @@ class Operations:
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._enqueue(changes.added)
             changed = self._enqueue(changes.changed)
+            await supervisor.tell_routers()  # before anything starts that they must know
             if (plan.routers, plan.groups) != (old.routers, old.groups):
                 await supervisor.rewatch()
 
@@ -248,7 +251,8 @@ class Operations:
             name: instances[name].spec if name in instances else spec
             for name, spec in self._supervisor.plan.by_name().items()
         }
-        return compare(before, plan.by_name())
+        told = changed_access(self._supervisor.plan.document, plan.document)
+        return replace(compare(before, plan.by_name()), told=told)
 
     def _refuse_while_stopping(self) -> None:
         if self._supervisor.stopping:

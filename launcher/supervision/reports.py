@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from launcher.plan.cluster_file import slots_of
 from launcher.plan.diff import Changes
-from launcher.plan.plan import Plan, slots_of
+from launcher.plan.plan import Plan
 from luabus.messages import Message
 
 Report = dict[str, Any]
@@ -40,6 +41,8 @@ def summary_of(changes: Changes) -> list[Message]:
         for code, names in (("report.add", changes.added), ("report.remove", changes.removed))
         if names
     ]
+    if changes.told:
+        parts.append(Message("report.tell-routers", keys=list(changes.told)))
     parts += [Message("report.restart", name=name, keys=list(keys)) for name, keys in changes.changed.items()]
     return parts
 

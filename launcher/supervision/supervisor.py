@@ -160,6 +160,7 @@ class Supervisor:
         A process that runs is what it was until its next start. Instances that are not in the plan stay until `forget`.
         """
         self.plan = plan
+        self._write_cluster_file()
         self._make_instances()
         for spec in plan.specs:
             self.instances[spec.name].adopt(spec)
@@ -181,10 +182,23 @@ class Supervisor:
             **{name: instance for name, instance in self.instances.items() if name not in present},
         }
 
+    def _write_cluster_file(self) -> None:
+        """A router that starts reads it. A full disk is no reason to stop: who runs is told all the same."""
+        try:
+            self.run_dir.write(self.run_dir.cluster_file, json.dumps(self.plan.document))
+        except OSError as error:
+            self.logs.of("launcher").say(f"{self.run_dir.cluster_file} cannot be written: {error.strerror}")
+
+    async def tell_routers(self) -> None:
+        """Tells the routers that run what the plan says of groups and permissions; those that come later are told then."""
+        if self.watch is not None:
+            await self.watch.configure(self.plan.document)
+
     async def rewatch(self) -> None:
         """(Re)connects to the routers of the plan."""
         old = self.watch
-        self.watch = self._watch_bus(self.plan.routers, self.plan.groups, self.run_dir.secret(), self._soon)
+        self.watch = self._watch_bus(self.plan.routers, self.plan.groups, self.run_dir.security(), self._soon)
+        await self.tell_routers()
         await self.watch.start()
         if old is not None:
             await old.close()

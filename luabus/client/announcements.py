@@ -30,6 +30,7 @@ class Announcements:
         self.epochs: dict[int, int] = {}
         self.names = Observers[[dict[str, Any]]]()
         self.receiver = Dispatcher("this bus")
+        self._told: dict[RouterLink | None, dict[int, str]] = {}
         self._news = news
         self._draining = draining
         self._links: Sequence[RouterLink] = ()
@@ -42,6 +43,14 @@ class Announcements:
         """From now on `links` are the routers'."""
         self._links = links
 
+    def hear(self, word: str, handler: Callable[..., Any]) -> None:
+        """Let `handler` answer when a router itself says `word`; what is routed here never reaches it."""
+        self.receiver.rpc(handler, name=word)
+
+    def forget(self, link: RouterLink) -> None:
+        """A router is gone: what it said of names keeps them from nobody any more."""
+        self._told.pop(link, None)
+
     def _speaker(self) -> RouterLink | None:
         """The link over which the call being handled came."""
         call = current.get()
@@ -51,19 +60,43 @@ class Announcements:
         link = self._speaker()
         if link is not None:
             link.welcomed(facts["router"], facts["frame_limit"])
+            self._told.pop(link, None)
             for group in facts["groups"]:
                 self._names(group)
 
     def _names(self, group: dict[str, Any]) -> None:
         number = group["group"]
-        if group["name"]:
-            self.groups[group["name"]] = number
+        self._called(self._told.setdefault(self._speaker(), {}), number, group["name"])
         # A router that has just started knows less than the others.
         if group["epoch"] >= self.epochs.get(number, 0):
             self.epochs[number] = group["epoch"]
             self.masters[number] = (group["master"], group["epoch"])
         self.names.tell(group)
         self._news.notify()
+
+    def _called(self, told: dict[int, str], number: int, name: str) -> None:
+        """A router says how a group is called. A name that another number has keeps it as long as any router says so."""
+        former = told.get(number, "")
+        if former == name:
+            return
+        told[number] = name
+        if former and self.groups.get(former) == number and not self._numbers_of(former):
+            del self.groups[former]
+        elif former:
+            self._settle(former)
+        if name and self.groups.setdefault(name, number) != number:
+            self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        known = self.groups.get(name)
+        numbers = self._numbers_of(name)
+        if len(numbers) > 1:
+            log.error("routers disagree: %s is group %s", name, " and ".join(map(str, sorted(numbers))))
+        if numbers and known not in numbers:
+            self.groups[name] = min(numbers)
+
+    def _numbers_of(self, name: str) -> set[int]:
+        return {number for told in self._told.values() for number, known in told.items() if known == name}
 
     def _drains(self, router: str) -> None:
         link = self._speaker()

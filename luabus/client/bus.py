@@ -93,7 +93,7 @@ class Bus(Addresses):
         self._options = options
         self._closing = False
         # An old stream may still be closing.
-        self._mgr = SocketMgr(2 * len(addresses), security=security, options=options)
+        self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._mgr.affinity.bind()
         self._links = [
             RouterLink(
@@ -176,6 +176,10 @@ class Bus(Addresses):
             route=name,
         )
 
+    def hear(self, word: str, handler: Callable[..., Any]) -> None:
+        """Let `handler` answer when a router itself says `word` (`luabus.hand_over`); what is routed here never reaches it."""
+        self._announcements.hear(word, handler)
+
     # --- news -------------------------------------------------------------------------------------------------
 
     def on_router(self, function: Callable[[str, bool], Any]) -> Callable[[], None]:
@@ -240,6 +244,7 @@ class Bus(Addresses):
 
     def _down(self, link: RouterLink) -> None:
         self.failover.down(link)
+        self._announcements.forget(link)
         if not self._closing:
             self._event(self._routers, link.name, False)
         self.news.notify()

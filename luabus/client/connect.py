@@ -19,15 +19,18 @@ def connect(
     groups: Mapping[str, int] | None = None,
     secret: bytes | str | None = None,
     secret_file: str | os.PathLike[str] | None = None,
+    key_file: str | os.PathLike[str] | None = None,
     timeout: float | None = 5.0,
     frame_limit: int | None = None,
 ) -> BusConnection:
     """A plain client: `async with luabus.connect(["127.0.0.1:7070"], secret_file=".luabus/secret") as bus: ...`
 
-    What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at most
-    `timeout` seconds (`NotConnected`). What is returned is one bus at a time: entering it again before it is left is `Refused`.
+    With the cluster's secret it is an administrator's, with a `key_file` (`service:mail 9a0c...`, `client 77d1...`) whose key
+    that is. What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at
+    most `timeout` seconds (`NotConnected`). What is returned is one bus at a time: entering it again before it is left is
+    `Refused`.
     """
-    return BusConnection(routers, groups, secret, secret_file, timeout, frame_limit)
+    return BusConnection(routers, groups, secret, secret_file, key_file, timeout, frame_limit)
 
 
 class BusConnection:
@@ -39,6 +42,7 @@ class BusConnection:
         groups: Mapping[str, int] | None,
         secret: bytes | str | None,
         secret_file: str | os.PathLike[str] | None,
+        key_file: str | os.PathLike[str] | None,
         timeout: float | None,
         frame_limit: int | None,
     ) -> None:
@@ -46,6 +50,7 @@ class BusConnection:
         self._groups = groups
         self._secret = secret
         self._secret_file = secret_file
+        self._key_file = key_file
         self._timeout = timeout
         self._frame_limit = frame_limit
         self._bus: Bus | None = None
@@ -54,7 +59,7 @@ class BusConnection:
     async def _open(self) -> Bus:
         environment = Environment.read()
         routers = environment.routers if self._routers is None else self._routers
-        security = Security.given(environment, self._secret, self._secret_file)
+        security = Security.given(environment, self._secret, self._secret_file, self._key_file)
         bus = Bus()
         await bus.start(
             routers,

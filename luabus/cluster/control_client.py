@@ -1,7 +1,7 @@
 """The control channel of a launcher, client's side: one connection, one that comes back, one question without an event loop.
 
-A launcher writes where it listens into `control.json`; whoever can read the cluster's secret may connect. What is asked and
-answered docs/design.md has. Nothing heavy is imported before a connection needs it: `status` asks once and ends.
+A launcher writes where it listens into `control.json`; administrators may connect, and the services that it lists. What is
+asked and answered docs/design.md has. Nothing heavy is imported before a connection needs it: `status` asks once and ends.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from luabus.transport.manager import SocketMgr
+    from luabus.transport.security import Security
     from luabus.transport.stream import Stream
 
 ANSWER_BYTES: Final = 16 << 20
@@ -64,7 +65,7 @@ def read_address(path: Path) -> ControlAddress:
 
 def ask(
     address: ControlAddress,
-    secret: bytes | None,
+    security: Security,
     method: str,
     *args: Any,
     timeout: float | None = ASK_TIMEOUT_S,
@@ -76,7 +77,10 @@ def ask(
     from luabus.transport.blocking import Conversation
 
     try:
-        peer = Conversation(address.host, address.port, secret, timeout=connect_timeout_s, limit=ANSWER_BYTES)
+        peer = Conversation(
+            address.host, address.port, security=security.to("launcher"), timeout=connect_timeout_s,
+            limit=ANSWER_BYTES,
+        )  # fmt: skip
     except LuabusError as error:
         raise unreachable(error) from None
     with peer:
@@ -84,7 +88,7 @@ def ask(
 
 
 class ControlConnection:
-    """One connection: `async with ControlConnection(address, secret) as control: await control.request("status")`.
+    """One connection: `async with ControlConnection(address, security) as control: await control.request("status")`.
 
     `on_log` is called with the lines that come after `follow`. `ended_in_order`: before it closed, the launcher said that it
     stops.
@@ -93,13 +97,13 @@ class ControlConnection:
     def __init__(
         self,
         address: ControlAddress,
-        secret: bytes | None,
+        security: Security,
         on_log: Callable[[Lines], None] | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self.address = address
         self.ended_in_order = False
-        self._secret = secret
+        self._security = security
         self._on_log = on_log
         self._connect_timeout_s = connect_timeout_s
         self._manager: SocketMgr | None = None
@@ -107,9 +111,9 @@ class ControlConnection:
 
     async def __aenter__(self) -> Self:
         """Raises why there is no connection."""
-        from luabus import create_socket_mgr
+        from luabus.transport.manager import SocketMgr
 
-        manager = create_socket_mgr(1, secret=self._secret)
+        manager = SocketMgr(1, security=self._security.to("launcher"))
         try:
             stream = manager.connect(
                 self.address.host, self.address.port, round(self._connect_timeout_s * 1000)
@@ -163,12 +167,12 @@ class ControlClient:
     there is no launcher."""
 
     def __init__(
-        self, path: Path | None, secret: bytes | None, connect_timeout_s: float = CONNECT_TIMEOUT_S
+        self, path: Path | None, security: Security, connect_timeout_s: float = CONNECT_TIMEOUT_S
     ) -> None:
         import asyncio
 
         self._path = path
-        self._secret = secret
+        self._security = security
         self._connect_timeout_s = connect_timeout_s
         self._connection: ControlConnection | None = None
         self._connecting = asyncio.Lock()
@@ -193,7 +197,7 @@ class ControlClient:
             news.set()
 
         async with ControlConnection(
-            self._address(), self._secret, take, self._connect_timeout_s
+            self._address(), self._security, take, self._connect_timeout_s
         ) as connection:
             first = await connection.request("follow", [name], lines, timeout=timeout)
             ended = asyncio.ensure_future(connection.closed())
@@ -216,7 +220,7 @@ class ControlClient:
             if connection is not None and connection.is_open and connection.address == address:
                 return connection
             await self.close()
-            made = ControlConnection(address, self._secret, connect_timeout_s=self._connect_timeout_s)
+            made = ControlConnection(address, self._security, connect_timeout_s=self._connect_timeout_s)
             self._connection = await made.__aenter__()
             return self._connection
 

@@ -7,39 +7,79 @@ something else: they would arrive as another type than they were sent. (A bytear
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import msgpack
 
 from luabus.errors import BadArguments, ProtocolError
+from luabus.exception_text import FATAL, name_of, repr_of, text_of
 from luabus.limits import MAX_DEPTH, SMALL_ITEMS
 
-_PLAIN = (type(None), bool, int, float, str, bytes)
-_pack = msgpack.Packer(strict_types=True, datetime=True, autoreset=True).pack
+_PLAIN: Final = (type(None), bool, int, float, str, bytes, bytearray, memoryview)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_S: Final = -62_135_596_800
+_LAST_S: Final = 253_402_300_799
+"""The years 1 to 9999 in UTC: a datetime at their edges with an offset may lie outside, where nobody could unpack it."""
+
+_pack = msgpack.Packer(strict_types=True, autoreset=True).pack
 _unpackb = msgpack.unpackb
 
 
 def pack_call(method: str, args: tuple[Any, ...]) -> bytes:
     """The body of a call. Raises `BadArguments` with the path of the first value that cannot be sent."""
     if type(method) is not str:
-        raise BadArguments(f"the method is a str, not {type(method).__name__}", path="method")
+        raise BadArguments(f"the method is a str, not {name_of(type(method))}", path="method")
+    call = [method, *args]
     try:
-        return _pack([method, *args])
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        _explain(method, "method", 0)
-        for index, value in enumerate(args):
-            _explain(value, f"args[{index}]", 1)
-        raise
+        return _pack(call)
+    except Exception:
+        return _pack_odd(call, ("method", *(f"args[{index}]" for index in range(len(args)))))
 
 
 def pack_value(value: Any) -> bytes:
     """The body of a reply. Raises `BadArguments` with the path of the first value that cannot be sent."""
     try:
         return _pack(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        _explain(value, "result", 0)
+    except Exception:
+        return _pack_odd(value, ())
+
+
+def _pack_odd(value: Any, paths: tuple[str, ...]) -> bytes:
+    """Pack what holds a datetime, or cannot be packed: then say where. (`paths`: those of a list's values.)
+
+    A datetime asks its time zone, which is user code: it may raise anything, and pack something itself. So it is never asked in
+    the packer that all share.
+    """
+    try:
+        return msgpack.Packer(strict_types=True, default=_timestamp).pack(value)
+    except FATAL:
         raise
+    except BaseException as error:
+        try:
+            if paths:
+                for path, part in zip(paths, value, strict=True):
+                    _explain(part, path, 1)
+            else:
+                _explain(value, "result", 0)
+        except (BadArguments, *FATAL):
+            raise
+        except BaseException:  # what packing asked answers otherwise now
+            pass
+        where = "args" if paths else "result"
+        raise BadArguments(f"{where} cannot be sent: {_reason(error)}", path=where) from None
+
+
+def _timestamp(value: Any) -> msgpack.Timestamp:
+    """What a datetime is on the wire."""
+    if type(value) is not datetime:
+        raise TypeError(f"a {name_of(type(value))} cannot be sent")
+    since = value - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if not _FIRST_S <= seconds <= _LAST_S:
+        raise OverflowError("it is outside of the years 1 to 9999 in UTC")
+    return msgpack.Timestamp(seconds, since.microseconds * 1000)
 
 
 def unpack_value(body: bytes | memoryview) -> Any:
@@ -100,8 +140,9 @@ def _explain(value: Any, path: str, depth: int) -> None:
             _explain(item, f"{path}[{index}]", depth + 1)
     elif kind is dict:
         for key, item in value.items():
-            _explain(key, f"{path} key {key!r:.60}", depth + 1)
-            _explain(item, f"{path}[{key!r:.60}]", depth + 1)
+            shown = f"{repr_of(key):.60}"
+            _explain(key, f"{path} key {shown}", depth + 1)
+            _explain(item, f"{path}[{shown}]", depth + 1)
     elif kind is int:
         if not -(1 << 63) <= value < 1 << 64:
             raise BadArguments(f"{path} is an int of {value.bit_length()} bits; 64 can be sent", path=path)
@@ -110,13 +151,35 @@ def _explain(value: Any, path: str, depth: int) -> None:
             value.encode()
         except UnicodeEncodeError as error:
             raise BadArguments(f"{path} is not valid Unicode: {error}", path=path) from None
-    elif kind is datetime:
-        if value.tzinfo is None:
-            raise BadArguments(f"{path} is a datetime without a time zone; add tzinfo", path=path)
-    elif kind not in _PLAIN:
-        hint = "; send list(...) instead" if isinstance(value, tuple | set | frozenset) else ""
+    elif kind is datetime and value.tzinfo is None:
+        raise BadArguments(f"{path} is a datetime without a time zone; add tzinfo", path=path)
+    elif kind is datetime or kind in _PLAIN:
+        try:
+            msgpack.Packer(strict_types=True, default=_timestamp).pack(value)
+        except FATAL:
+            raise
+        except BaseException as error:  # a time zone may raise anything
+            text = f"{path} is a {name_of(kind)} that cannot be sent: {_reason(error)}"
+            raise BadArguments(text, path=path) from None
+    else:
         raise BadArguments(
-            f"{path} is a {kind.__name__}; None, bool, int, float, str, bytes, list, dict and datetime"
-            f" can be sent{hint}",
+            f"{path} is a {name_of(kind)}; None, bool, int, float, str, bytes, list, dict and datetime"
+            f" can be sent{_hint(kind)}",
             path=path,
         )
+
+
+def _hint(kind: type) -> str:
+    """What to send instead."""
+    if issubclass(kind, tuple | set | frozenset | Generator):
+        return "; send list(...) instead"
+    if issubclass(kind, AsyncGenerator):
+        return "; collect what it yields, and send the list"
+    plain = next(
+        (known for known in (bool, int, float, str, bytes, dict, list) if issubclass(kind, known)), None
+    )
+    return f"; send {plain.__name__}(...) instead" if plain is not None else ""
+
+
+def _reason(error: BaseException) -> str:
+    return f"{name_of(type(error))}: {text_of(error)}"

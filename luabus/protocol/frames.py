@@ -146,10 +146,10 @@ def split(data: bytes, limit: int) -> Iterator[tuple[Frame, int]]:
         )  # fmt: skip
 
 
-def hello(nonce: bytes, *, secured: bool, given_id: int = 0) -> bytes:
+def hello(body: bytes, *, secured: bool, given_id: int = 0) -> bytes:
     """HELLO: magic in the key, version in the sequence, 1 as destination when this end has a secret.
 
     `given_id`: in the acceptor's HELLO, the client id by which it will know the connector.
     """
     route = make_route(Kind.HELLO, destination=int(secured))
-    return HEADER.pack(len(nonce), route, MAGIC, given_id, PROTOCOL_VERSION) + nonce
+    return HEADER.pack(len(body), route, MAGIC, given_id, PROTOCOL_VERSION) + body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from luabus.ids import CLIENT_BASE
 from luabus.limits import DEFAULT_FRAME_LIMIT
 from luabus.protocol.principal import ADMIN, Principal
@@ -17,13 +19,14 @@ class Port:
     `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
     frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
     credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
-    answer, `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
+    answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever has
+    neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
     totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "credit", "frame_limit", "frames_in", "frames_out", "id", "last_error", "out", "outstanding",
-        "principal", "reserved", "send_limit", "token", "undeliverable",
+        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id",
+        "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
@@ -34,6 +37,8 @@ class Port:
         self.frame_limit = frame_limit
         self.out: list[bytes] = []
         self.outstanding: dict[int, Port | set[Port]] = {}
+        self.callees: set[Port] = NO_PORTS
+        self.callers: set[Port] = NO_PORTS
         self.undeliverable: dict[str, int] = {}
         self.principal: Principal = ADMIN
         self.last_error: LastError | None = None
@@ -57,3 +62,7 @@ class Port:
     def note(self, error: LastError) -> None:
         """Keep what went wrong last."""
         self.last_error = error
+
+
+NO_PORTS: Final[set[Port]] = set()
+"""What a port knows that has asked nobody and was asked by nobody; it stays empty. Most connections need no set of their own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from luabus.errors import FrameTooLarge, LuabusError, NotConnected, Overloaded
+from luabus.errors import FrameTooLarge, LuabusError, NotConnected, Overloaded, wire_form
 from luabus.limits import DEFAULT_STREAM_BUFFER
 from luabus.protocol import codec
 from luabus.protocol.compression import compress, decompress
@@ -99,10 +99,10 @@ class SendBuffer(Port):
 
     def reply_error(self, source: int, sequence: int, error: LuabusError) -> None:
         """Answer the request `sequence` of `source` with `error`."""
-        body = codec.pack_value(error.to_wire())
+        name, text, fields = wire_form(error)
+        body = codec.pack_value([name, text, fields])
         if len(body) > min(self.body_limit, self.send_limit, _LONGEST_ERROR):
-            text = f"{error.message[:1000]} ... (an error of {len(body)} bytes)"
-            body = codec.pack_value([type(error).__name__, text, {}])
+            body = codec.pack_value([name, f"{text[:1000]} ... (an error of {len(body)} bytes)", {}])
         self.send_reserved(make_route(Kind.ERROR, 0, 0, source), 0, sequence, body)
 
     def send_frame(self, head: bytes, body: bytes) -> None:

@@ -19,6 +19,7 @@ from math import inf
 from typing import Any, Final
 
 from luabus.errors import FrameTooLarge, LuabusError, Overloaded, ProtocolError, RequestTimeout, from_wire
+from luabus.ids import ServiceId
 from luabus.limits import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING
 from luabus.protocol import codec
 from luabus.protocol.delivery import Delivery
@@ -32,7 +33,7 @@ from luabus.protocol.frames import (
     Kind,
     make_route,
 )
-from luabus.protocol.handshake import Handshake, decode_bye, encode_bye
+from luabus.protocol.handshake import NOWHERE, Address, Handshake, decode_bye, encode_bye
 from luabus.protocol.peer_clock import PeerClock
 from luabus.protocol.pending_requests import PendingCalls
 from luabus.protocol.reassembly import Reassembly
@@ -51,7 +52,8 @@ _CANCEL_ROUTE: Final = make_route(Kind.CANCEL)
 
 
 class Session(SendBuffer, SessionEvents):
-    """One connection, from its first byte to its last. `nonce`: 32 random bytes; `first_sequence`: a random number of 32 bits.
+    """One connection, from its first byte to its last. `handshake` says which end this is, and who; `first_sequence`: a random
+    number of 32 bits.
 
     `receiver` takes the calls that arrive, `control_receiver`, if given, those which the other end itself makes (kind CALL).
     """
@@ -67,10 +69,8 @@ class Session(SendBuffer, SessionEvents):
         token: int,
         shell: Shell,
         frame_loop: Delivery,
+        handshake: Handshake,
         *,
-        connector: bool,
-        secret: bytes | None,
-        nonce: bytes,
         first_sequence: int,
         now: float,
         options: StreamOptions,
@@ -80,18 +80,18 @@ class Session(SendBuffer, SessionEvents):
     ) -> None:
         super().__init__(token, shell, options, name)
         self._frame_loop = frame_loop
-        self.connector = connector
+        self.connector = handshake.connector
+        if not handshake.connector:
+            handshake.given_id = self.id
         self.receiver = receiver
         self.control_receiver = control_receiver
-        self._handshake: Handshake | None = Handshake(
-            connector=connector, secret=secret, nonce=nonce, given_id=0 if connector else self.id
-        )
+        self._handshake: Handshake | None = handshake
         self._reading_paused = False
         self._reassembly = Reassembly()
         self._calls: PendingCalls[Any] = PendingCalls(first_sequence)
         self.answers = 0
         """Requests that were answered."""
-        self.clock = PeerClock(connector=connector)
+        self.clock = PeerClock(connector=handshake.connector)
         self.connected_at = self.last_received = now
         self.reported_rtt_us = 0
         """The round trip in us that the peer measured last."""
@@ -121,13 +121,13 @@ class Session(SendBuffer, SessionEvents):
 
     # --- receiving --------------------------------------------------------------------------------------------
 
-    def start(self, now: float, peer: tuple[str, int] = ("", 0)) -> None:
-        """The connection to `peer` (address, port) stands: begin the handshake, which must be done in time."""
+    def start(self, now: float, peer: Address = NOWHERE, local: Address = NOWHERE) -> None:
+        """The connection between `peer` and `local` stands: begin the handshake, which must be done in time."""
         self.peer = peer
         self.last_received = now
         self._shake_by = now + HANDSHAKE_TIMEOUT_S
         if self._handshake is not None:
-            self._greet(self._handshake.start())
+            self._greet(self._handshake.start(peer, local))
         self._reckon()
 
     def receive(self, data: bytes, now: float) -> None:
@@ -160,6 +160,7 @@ class Session(SendBuffer, SessionEvents):
             self._handshake = None
             if handshake.connector:
                 self.source = handshake.given_id
+            self.principal = handshake.peer
             self._opened = True
             self.connected_at = self.last_received
             self._shake_by = inf
@@ -227,7 +228,7 @@ class Session(SendBuffer, SessionEvents):
         try:
             value = codec.unpack_value(self.body_of(route, body) if route & _COMPRESSED else body)
             if route & 0xFF == _ERROR:
-                value = from_wire(value)
+                value = from_wire(value, ServiceId(source) if source else None)
         except (ProtocolError, FrameTooLarge) as error:
             value = error
         self.answers += 1

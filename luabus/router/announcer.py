@@ -22,6 +22,7 @@ class Announcer:
         self._watchers: set[Stream] = set()
         self._announced: dict[int, dict[str, Any]] = {}
         self._announced_full: dict[int, bytes] = {}
+        self._changes_seen: dict[int, int] = {}
         self._announcing = False
 
     def changed(self) -> None:
@@ -53,6 +54,9 @@ class Announcer:
         for_all: list[bytes] = []
         for_watchers: list[bytes] = []
         for number, group in self._mgr.switch.table.groups.items():
+            if self._changes_seen.get(number) == group.changes:
+                continue
+            self._changes_seen[number] = group.changes
             public = public_group(group)
             if self._announced.get(number) != public:
                 self._announced[number] = public

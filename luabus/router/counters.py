@@ -12,6 +12,7 @@ from luabus.errors import ProtocolError
 from luabus.ids import ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
+from luabus.router.repetitions import Repetitions
 from luabus.routing.table_digests import Disagreements
 from luabus.transport.stream import Stream
 
@@ -33,6 +34,7 @@ class Counters:
         self._undeliverable: dict[str, int] = {}
         self._alarms: dict[Message, dict[str, Any]] = {}
         self._problems: dict[Stream, tuple[Message, float]] = {}
+        self._repetitions = Repetitions()
         self._disagreements = Disagreements()
 
     # --- counting ---------------------------------------------------------------------------------------------
@@ -73,6 +75,11 @@ class Counters:
         else:
             known["count"] += 1
 
+    def repeated(self, message: Message, kind: str, *, times: int = 1, least: int = 1) -> bool:
+        """It went wrong `times` times: an alarm from `least` within a minute on, until a minute was quiet. True when it has just
+        become one."""
+        return self._repetitions.noted(message, kind, time.monotonic(), times=times, least=least)
+
     def problem(self, stream: Stream, given: Any) -> None:
         """A service says what is wrong with itself, by a message's map or a text: an alarm until "" comes or it is gone."""
         if not given:
@@ -112,7 +119,12 @@ class Counters:
             known = differing.setdefault(message, _alarm("tables differ", message, since))
             known["since"] = min(known["since"], since)
         troubled = [_alarm("service", message, since) for message, since in self._problems.values()]
-        return [*self._alarms.values(), *differing.values(), *troubled]
+        now, wall = time.monotonic(), time.time()
+        repeated = [
+            {**_alarm(run.kind, run.message, wall - (now - run.since)), "count": run.count}
+            for run in self._repetitions.lasting(now)
+        ]
+        return [*self._alarms.values(), *differing.values(), *troubled, *repeated]
 
 
 def _alarm(kind: str, message: Message, since: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from luabus.ids import CLIENT_BASE, MAX_INSTANCE, ROUTER_GROUP, ServiceId
 from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
+from luabus.router.steering import Steering
 from luabus.routing.views import full_group
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
@@ -22,7 +23,7 @@ _NAME_LENGTH = 100
 
 
 class Registry:
-    """A router's table, as its RPC methods change it. `names`: the groups' names by number.
+    """A router's table, as its RPC methods change it. `steering`: whose groups are, and who may be what.
 
     `joined(stream)` is called when a connection has joined; while `draining()` none may.
     """
@@ -33,25 +34,24 @@ class Registry:
         mgr: SocketMgr,
         announcer: Announcer,
         counters: Counters,
+        steering: Steering,
         joined: Callable[[Stream], None],
         draining: Callable[[], bool],
     ) -> None:
-        self.names: dict[int, str] = {}
         self._router = router
         self._mgr = mgr
         self._table = mgr.switch.table
         self._announcer = announcer
         self._counters = counters
+        self._steering = steering
+        self._groups = steering.groups
         self._joined = joined
         self._draining = draining
 
-    def describe(self, slots: Mapping[str, tuple[int, int]]) -> None:
-        """Groups that are known from the start: name to (group, number of hash slots)."""
-        for name, (group, count) in slots.items():
-            self._table.describe(group, name=name)
-            self.names[group] = name
-            if count:
-                self._table.configure_slots(group, count)
+    @property
+    def names(self) -> dict[int, str]:
+        """The groups' names by number."""
+        return self._groups.names
 
     def label(self, stream: Stream) -> str:
         """What to call a connection."""
@@ -68,7 +68,8 @@ class Registry:
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
     ) -> dict[str, Any]:
-        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives.
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, `Forbidden` when the
+        key that it proved is another service's, `Refused` when the group's number, name or mode is another's.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
         """
@@ -80,11 +81,11 @@ class Registry:
         if self._draining():
             raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
+        name = self._steering.check_join(stream.principal, target, name, mode)
+        self._steering.tell_access(stream, target)
         former = table.put(target, stream, incarnation=incarnation)
-        if table.describe(target.group, name=name, mode=mode):
-            self.names[target.group] = table.group(target.group).name
-        if slots is not None:
-            table.configure_slots(target.group, slots)
+        if self._groups.joined(target.group, name, mode, slots, stream):
+            self._steering.renamed()
         for group, epoch in (epochs or {}).items():
             table.know_epoch(group, epoch)
         self._mgr.switch.attach(stream, target)
@@ -148,9 +149,20 @@ class Registry:
     ) -> dict[str, Any]:
         """Change the table by hand: a live entry over the connection `token`, 0 a vacant slot, None removes the entry.
 
-        "own" is the connection that joined as this id. Raises `Refused`: an unknown token or entry, or `is_master` in a group
-        that elects its master by lease.
+        "own" is the connection that joined as this id. Raises `Refused`: an unknown token, entry or group, or `is_master` in a
+        group that elects its master by lease.
         """
+        names = self.names
+        target = ServiceId.parse_service(service_id, {name: number for number, name in names.items()})
+        if not self._groups.knows(target.group):
+            hint = Message("hint.known", names=", ".join(sorted(names.values())) or "none")
+            raise Refused.coded(Message("refusal.no-such-group", name=repr(str(target.group)), hint=hint))
+        return self.change(target, token, is_master)
+
+    def change(
+        self, service_id: int | str, token: int | str | None, is_master: bool = False
+    ) -> dict[str, Any]:
+        """As `register`, also in a group that nobody knows yet: for the program that runs this router."""
         table = self._table
         groups = {name: number for number, name in self.names.items()}
         target = ServiceId.parse_service(service_id, groups)

@@ -11,7 +11,8 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from luabus.errors import ConfigError, LuabusError, PeerLost, Refused
@@ -26,10 +27,13 @@ from luabus.limits import (
     HEARTBEATS_MISSED,
     MOMENT_S,
 )
+from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.registration import Registry
+from luabus.router.steering import Steering
+from luabus.routing.cluster_document import ClusterDocument, groups_of
 from luabus.routing.last_error import in_words
 from luabus.routing.views import full_group, public_group
 from luabus.rpc.context import caller
@@ -51,8 +55,11 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start.
+    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
+    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
 
+    `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
+    which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
     `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
@@ -64,7 +71,10 @@ class Router:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         secret: bytes | str | None = None,
+        secret_file: str | os.PathLike[str] | None = None,
+        advertise: Sequence[str] = (),
         slots: Mapping[str, tuple[int, int]] | None = None,
+        cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
@@ -77,6 +87,7 @@ class Router:
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
             )
+        security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
         self.host = host
         self.port = port
@@ -84,7 +95,7 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=Security.of(secret),
+            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
@@ -99,16 +110,27 @@ class Router:
         self._preferring: set[Stream] = set()  # those that forward through us
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams)
-        self._registry = Registry(
-            name, self.mgr, self._announcer, self._counters, self._expect_heartbeats, lambda: self.draining
+        self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
+        self._registry = registry = Registry(
+            name,
+            self.mgr,
+            self._announcer,
+            self._counters,
+            steering,
+            self._expect_heartbeats,
+            lambda: self.draining,
         )
-        self._registry.describe(slots or {})
-        registry = self._registry
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, registry.register, registry.close, self.routes, self.connections, self.stats,
+            self.room, self.watch, self.routes, self.stats,
         ):  # fmt: skip
             self.api.rpc(method, name=f"luabus.{method.__name__}")
+        by_hand: tuple[Callable[..., Any], ...] = (
+            registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
+        )  # fmt: skip
+        for word in by_hand:
+            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -153,8 +175,8 @@ class Router:
     def register(
         self, service_id: int | str, token: int | str | None, is_master: bool = False
     ) -> dict[str, Any]:
-        """Change the table: see `Registry.register`."""
-        return self._registry.register(service_id, token, is_master)
+        """Change the table: see `Registry.change`."""
+        return self._registry.change(service_id, token, is_master)
 
     def close(self, token: int) -> str:
         """End one connection: see `Registry.close`."""
@@ -268,6 +290,7 @@ class Router:
         self._announcer.tell(stream, "luabus.welcome", welcome)
         if self.draining:
             self._announcer.tell(stream, "luabus.draining", self.name)
+        self._steering.opened(stream)
 
     def _heard_ping(self, stream: Stream, body: bytes) -> None:
         """A service or client lives; perhaps it says that other routers have other tables."""
@@ -283,6 +306,7 @@ class Router:
     def _gone(self, stream: Stream, error: LuabusError | None) -> None:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
+        self._steering.gone(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))

@@ -11,7 +11,7 @@ from luabus.protocol.compression import decompress
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, HEADER, HEADER_SIZE, META_SIZE
 from luabus.protocol.port import LastError
 from luabus.routing.next_hop import describe_route
-from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
+from luabus.routing.sinks import CROWDED, FORBIDDEN, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
 
 _LONGEST: Final = 200
 """Characters, so that many rows fit into one answer."""
@@ -21,6 +21,7 @@ _UNFOLDED: Final = 64 * 1024
 _LOST: Final = {
     NO_ROUTE: "what it sent to {route} reached nobody: nobody is there",
     NO_MASTER: "what it sent to {route} reached nobody: the group has no master",
+    FORBIDDEN: "what it sent to {route} reached nobody: its owner does not let this caller in",
     OVERLOADED: "what it sent to {route} was lost: the receiver does not read",
     LATE: "it answered a request whose asker no longer waits",
 }

@@ -8,9 +8,18 @@ from typing import Any, Final
 from luabus.errors import LuabusError, NoMaster, NoRoute, Overloaded, ProtocolError
 from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
-from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, check_header
+from luabus.protocol.frames import (
+    FLAG_COUNT,
+    FLAG_META,
+    FLAG_REQUEST,
+    KNOWN_FLAGS,
+    Kind,
+    check_header,
+    make_route,
+)
 from luabus.protocol.port import Port
-from luabus.routing.sinks import NO_MASTER_NOW, NOBODY
+from luabus.routing.access import Access, not_let_in
+from luabus.routing.sinks import FORBIDDEN, NO_MASTER_NOW, NOBODY, Sink
 from luabus.routing.table import Table
 
 # How a plan says to treat its frames.
@@ -26,14 +35,21 @@ PLAIN: Final = 0
 TRACKED: Final = 1
 WITH_META: Final = 2
 
+ANSWER_ROUTES: Final = tuple(
+    make_route(kind, flags) for kind in (Kind.REPLY, Kind.ERROR) for flags in range(KNOWN_FLAGS + 1)
+)
+"""Every route that an answer can have, but for its destination."""
+
 Plan = tuple[int, Any, int, int]
 """How to treat a frame; whom it goes to, or among whom; among how many; and what else to mind."""
 
 
-def make_plan(route: int, table: Table[Port], by_id: Mapping[int, Port]) -> Plan:
-    """How frames of this route are treated, as `table` stands.
+def make_plan(
+    route: int, table: Table[Port], by_id: Mapping[int, Port], access: Access | None = None, caller: str = ""
+) -> Plan:
+    """How frames of this route are treated, as `table` stands, when they come from this class of callers.
 
-    `by_id`: who can be answered. Raises `ProtocolError` for a route that cannot be.
+    `by_id`: who can be answered. `access` None: everybody may call everybody. Raises `ProtocolError` for a route that cannot be.
     """
     kind, flags, group, destination = route & 0xFF, route >> 8 & 0xFF, route >> 16 & 0xFFFF, route >> 32
     check_header(0xFFFF, route, 0xFFFF)
@@ -46,6 +62,12 @@ def make_plan(route: int, table: Table[Port], by_id: Mapping[int, Port]) -> Plan
         return ANSWER, by_id.get(destination), 0, care
     if flags & FLAG_REQUEST:
         care = TRACKED
+    if access is not None:
+        called = table.groups.get(destination >> 16 if kind == Kind.TARGET else group)
+        if called is not None and not access.may_call(caller, called.label):
+            refusal = not_let_in(caller, called.label, access.let_in(called.label))
+            # Whoever asks how many a broadcast has reached is told why it were none.
+            return DIRECT, Sink(FORBIDDEN, refusal), 0, TRACKED if flags & FLAG_COUNT else care
     if kind == Kind.TARGET:
         return DIRECT, table.where(destination) or NOBODY, 0, care
     known = table.groups.get(group)
@@ -67,6 +89,8 @@ def why_refused(
         return None
     if goal is NOBODY:
         return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
+    if type(goal) is Sink and goal.forbidden is not None:
+        return goal.forbidden
     if goal is NO_MASTER_NOW:
         group = route >> 16 & 0xFFFF
         return NoMaster(f"group {group} has no master now", group=group)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from luabus.errors import LuabusError, Overloaded, PeerLost, ProtocolError
+from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
@@ -33,9 +33,11 @@ from luabus.protocol.frames import (
     check_header,
     make_route,
 )
-from luabus.protocol.port import Port
+from luabus.protocol.port import NO_PORTS, Port
+from luabus.routing.access import Access, class_of
 from luabus.routing.next_hop import (
     ANSWER,
+    ANSWER_ROUTES,
     BROADCAST,
     DIRECT,
     HASH,
@@ -65,7 +67,8 @@ class Switch(Delivery):
     """The ports of one process and what is routed between them.
 
     `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
-    service or a client. The first registration makes a process a router.
+    service or a client. The first registration makes a process a router. `access`: who may call whom, None where everybody may
+    call everybody; `refused(error, frames)` is called when frames go nowhere for it.
     """
 
     def __init__(self, chance: Callable[[], float], *, routing: bool = False) -> None:
@@ -74,11 +77,14 @@ class Switch(Delivery):
         self.table: Table[Port] = Table()
         self.chance = chance
         self.dirty: list[Port] = []
+        self.access: Access | None = None
+        self.refused: Callable[[Forbidden, int], None] = lambda error, frames: None
         self._plans: dict[int, Plan] = {}
+        self._plans_of: dict[str, dict[int, Plan]] = {}  # by class of callers, where there is `access`
+        self._plans_for: dict[Port, dict[int, Plan]] = {}
         self._plans_version = -1
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
-        self._callers: set[Port] = set()  # whoever has requests in flight is in it, and some who had
 
     # --- ports ------------------------------------------------------------------------------------------------
 
@@ -86,38 +92,77 @@ class Switch(Delivery):
         """Be a router from now on."""
         self.routing = True
 
+    def guard(self, access: Access) -> None:
+        """From now on these rules say who may call whom."""
+        self.access = access if access.restricts else None
+        self._plans_version = -1
+
+    def caller_class(self, port: Port) -> str:
+        """Which class of callers a port belongs to."""
+        group = self.table.groups.get(port.id >> 16) if port.id < CLIENT_BASE else None
+        return class_of(port.principal, group.label if group is not None else "")
+
     def attach(self, port: Port, port_id: int | None = None) -> None:
         """Make `port` reachable for answers under `port_id` (default: the id it has); a former holder loses it.
 
         The client id that the handshake gave stays good for answers: requests may be in flight when a service registers.
         """
         if self._by_id.get(port.id) is port and port.id != CLIENT_BASE | port.token:
-            del self._by_id[port.id]
+            self._unreachable(port.id)
         if port_id is not None:
             port.id = int(port_id)
+        self._unreachable(port.id)
         self._by_id[port.id] = port
-        self._plans_version = -1
+        self._plans_for.pop(port, None)  # it may be of another class of callers now
 
     def detach(self, port: Port) -> None:
-        """Forget a closed port: fail the requests that wait on it with `PeerLost`, cancel those it made."""
+        """Forget a closed port: fail the requests that wait on it with `PeerLost`, cancel those it made.
+
+        It costs what the port had, and for each who has ever asked it, a look at what that one has in flight.
+        """
         for known in (port.id, CLIENT_BASE | port.token):
             if self._by_id.get(known) is port:
-                del self._by_id[known]
-        self._plans_version = -1
+                self._unreachable(known)
+        self._plans_for.pop(port, None)
         for sequence, callee in list(port.outstanding.items()):
             self._cancel(port, sequence, callee)
         port.outstanding.clear()
-        for caller in list(self._callers):
-            if not caller.outstanding:
-                self._callers.discard(caller)
-            for sequence, callee in list(caller.outstanding.items()):
-                if callee is port or (type(callee) is set and port in callee):
-                    error = PeerLost(
-                        f"{ServiceId(port.id)} went away while the request was in flight",
-                        peer=str(ServiceId(port.id)), reason="its connection to the router ended",
-                    )  # fmt: skip
-                    self._answered(caller, sequence, port)
-                    self.refuse(caller, sequence, error, source=port.id)
+        for callee in port.callees:
+            callee.callers.discard(port)
+        for caller in port.callers:
+            caller.callees.discard(port)
+            waiting = [
+                sequence
+                for sequence, callee in caller.outstanding.items()
+                if callee is port or (type(callee) is set and port in callee)
+            ]
+            for sequence in waiting:
+                error = PeerLost(
+                    f"{ServiceId(port.id)} went away while the request was in flight",
+                    peer=str(ServiceId(port.id)), reason="its connection to the router ended",
+                )  # fmt: skip
+                self._answered(caller, sequence, port)
+                self.refuse(caller, sequence, error, source=port.id)
+        port.callees = port.callers = NO_PORTS
+
+    def _unreachable(self, port_id: int) -> None:
+        """Nobody is answered under this id any more, or another one than before."""
+        self._by_id.pop(port_id, None)
+        for plans in (self._plans, *self._plans_of.values()):
+            for answer in ANSWER_ROUTES:
+                plans.pop(answer | port_id << 32, None)
+
+    def _acquaint(self, caller: Port, callee: Port) -> set[Port]:
+        """`caller` asks `callee` for the first time; returns all whom it has asked. So it is known at the end of either who may
+        wait for what, at no cost per request."""
+        if self._by_id.get(caller.id) is not caller:
+            return caller.callees  # it was closed by a frame of the same data; nobody waits
+        for port in (caller, callee):
+            if port.callers is NO_PORTS:
+                port.callers, port.callees = set(), set()
+        caller.callees.add(callee)
+        callee.callers.add(caller)
+        return caller.callees
 
     def digests(self) -> bytes:
         """The table's digests per group, packed for a PONG; empty while nothing is routed."""
@@ -136,15 +181,15 @@ class Switch(Delivery):
         the stream must be closed.
         """
         pos = 0 if self.routing else Delivery.receive(self, port, data)
-        if self._plans_version != self.table.version:
-            self._plans.clear()
-            self._plans_version = self.table.version
-        unpack = HEADER.unpack_from
         plans = self._plans
+        if self._plans_version != self.table.version or self.access is not None:
+            plans = self._current_plans(port)
+        unpack = HEADER.unpack_from
         limit = port.frame_limit
         me = port.id
         routing = self.routing
         outstanding = port.outstanding
+        callees = port.callees
         size = len(data)
         last = size - HEADER_SIZE
         run = frames = run_frames = 0
@@ -163,7 +208,7 @@ class Switch(Delivery):
                 if route != known:
                     plan = plans.get(route)
                     if plan is None:
-                        plan = self.plan(route)
+                        plan = self._plan(route, port, plans)
                     mode, where, count, care = plan
                     known = route
                 if care and length < META_SIZE:
@@ -176,10 +221,10 @@ class Switch(Delivery):
                     start, pos = pos + HEADER_SIZE, end
                     port.deliver(route, key, me if routing else source, sequence, data, start, end)
                     if self._plans_version != self.table.version:  # it was a registration, or closed a port
-                        plans.clear()
-                        self._plans_version = self.table.version
-                        known = -1
+                        plans = self._current_plans(port)
+                    known = -1  # its plan may be another now
                     me = port.id
+                    callees = port.callees
                     continue
                 if source != me:
                     data = self._stamp(port, data, pos, source)
@@ -215,10 +260,12 @@ class Switch(Delivery):
                             to = None
                         frames += 1
                         pos = end
+                        if type(goal) is Sink and goal.forbidden is not None:
+                            self._nobody(port, goal, route, 1)
                         self.refuse(port, sequence, refusal)
                         continue
-                    if not outstanding:
-                        self._callers.add(port)
+                    if goal not in callees:
+                        callees = self._acquaint(port, goal)
                     outstanding[sequence] = goal
                 if goal is not to:
                     if to is not None:
@@ -254,6 +301,7 @@ class Switch(Delivery):
         direct: dict[int, Callable[[bytes], None]] = {}
         hashed: dict[int, list[Callable[[bytes], None]]] = {}
         drawn: dict[int, list[Callable[[bytes], None]]] = {}
+        plans = self._current_plans(port)
         while pos <= last:
             length, route, key, source, _ = unpack(data, pos)
             end = pos + HEADER_SIZE + length
@@ -267,7 +315,7 @@ class Switch(Delivery):
                     put = puts[int(self.chance() * len(puts))]
                 else:
                     try:
-                        mode, where, _, care = self._plans.get(route) or self.plan(route)
+                        mode, where, _, care = plans.get(route) or self._plan(route, port, plans)
                     except ProtocolError:
                         break  # `receive` finds it as well
                     if care != PLAIN or mode > RANDOM:
@@ -293,7 +341,7 @@ class Switch(Delivery):
             to.flush()  # the socket may take what waits, and make room
         if size > to.credit:
             if type(to) is Sink:
-                port.count_lost(to.reason, HEADER.unpack_from(data, start)[1], frames)
+                self._nobody(port, to, HEADER.unpack_from(data, start)[1], frames)
             elif frames == 1:
                 self._crowded_out(port, to, data, start, end)
             else:
@@ -323,6 +371,12 @@ class Switch(Delivery):
             port.count_lost(OVERLOADED, route)
         to.note((CROWDED, end - start))
 
+    def _nobody(self, port: Port, to: Sink, route: int, frames: int) -> None:
+        """So many frames reach nobody: count them, and tell whom they were not allowed to reach."""
+        port.count_lost(to.reason, route, frames)
+        if to.forbidden is not None:
+            self.refused(to.forbidden, frames)
+
     def _send(self, to: Port, frame: bytes) -> None:
         to.credit -= len(frame)
         to.reserved += len(frame)
@@ -333,11 +387,26 @@ class Switch(Delivery):
 
     # --- decisions, once per route ----------------------------------------------------------------------------
 
-    def plan(self, route: int) -> Plan:
-        """How frames of this route are treated, remembered until the table changes."""
-        if len(self._plans) >= MAX_PLANS:
+    def _current_plans(self, port: Port) -> dict[int, Plan]:
+        """The plans for what comes from this port, as the table stands: one look-up per chunk, none per frame."""
+        if self._plans_version != self.table.version:
             self._plans.clear()
-        plan = self._plans[route] = make_plan(route, self.table, self._by_id)
+            self._plans_of.clear()
+            self._plans_for.clear()
+            self._plans_version = self.table.version
+        if self.access is None:
+            return self._plans
+        plans = self._plans_for.get(port)
+        if plans is None:
+            plans = self._plans_for[port] = self._plans_of.setdefault(self.caller_class(port), {})
+        return plans
+
+    def _plan(self, route: int, port: Port, plans: dict[int, Plan]) -> Plan:
+        """How frames of this route from this port are treated; in `plans` until the table changes."""
+        if len(plans) >= MAX_PLANS:
+            plans.clear()
+        caller = "" if self.access is None else self.caller_class(port)
+        plan = plans[route] = make_plan(route, self.table, self._by_id, self.access, caller)
         return plan
 
     def receivers(self, route: int, key: int) -> tuple[Port, ...]:
@@ -386,7 +455,9 @@ class Switch(Delivery):
             return
         if flags & FLAG_REQUEST and reached:
             port.outstanding[sequence] = set(reached)
-            self._callers.add(port)
+            for member in reached:
+                if member not in port.callees:
+                    self._acquaint(port, member)
         body = codec.pack_value([member.id for member in reached])
         header = HEADER.pack(
             len(body), make_route(Kind.REACHED, destination=port.id), len(reached), 0, sequence

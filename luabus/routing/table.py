@@ -31,7 +31,7 @@ class Entry(Generic[T]):
 
 @dataclass(slots=True)
 class Group(Generic[T]):
-    """One group of a `Table`. The tuples are derived, rebuilt by `_rebuild` after each change."""
+    """One group of a `Table`. The tuples and the digest are derived: when somebody looks, so that many changes cost it once."""
 
     number: int
     name: str = ""
@@ -42,10 +42,33 @@ class Group(Generic[T]):
     elected: bool = False
     epoch: int = 0
     epoch_holder: int = 0
-    slot_ids: tuple[int, ...] = ()
-    by_slot: tuple[T, ...] = ()
-    members: tuple[T, ...] = ()
-    digest: int = 0
+    changes: int = 0
+    _derived: tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int] = (0, (), (), (), 0)
+
+    @property
+    def slot_ids(self) -> tuple[int, ...]:
+        """The ids of the hash array, sorted."""
+        return self._derive()[1]
+
+    @property
+    def by_slot(self) -> tuple[T, ...]:
+        """Where the keys of each slot go: to its own entry, or to the next live one, round the end."""
+        return self._derive()[2]
+
+    @property
+    def members(self) -> tuple[T, ...]:
+        """Where the live entries are, by id."""
+        return self._derive()[3]
+
+    @property
+    def digest(self) -> int:
+        """32 bits over ids, master and epoch."""
+        return self._derive()[4]
+
+    @property
+    def label(self) -> str:
+        """Its name, or its number where it has none."""
+        return self.name or str(self.number)
 
     def is_slot(self, service_id: int) -> bool:
         return self.configured is None or service_id & 0xFFFF <= len(self.configured)
@@ -55,24 +78,25 @@ class Group(Generic[T]):
         entry = self.entries.get(self.master)
         return entry.where if entry else None
 
-    def _rebuild(self) -> None:
+    def _derive(self) -> tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int]:
+        if self._derived[0] == self.changes:
+            return self._derived
         ids = sorted(map(int, self.entries))  # a ServiceId prints differently, and the digest is of the text
-        self.slot_ids = tuple(i for i in ids if self.is_slot(i))
+        slot_ids = tuple(i for i in ids if self.is_slot(i))
         live: list[T] = []
         for service_id in ids:
             where = self.entries[service_id].where
             if where is not None:
                 live.append(where)
-        self.members = tuple(live)
-        self.by_slot = self._next_live()
         state = [f"{i}{'+' if self.entries[i].where is not None else '-'}" for i in ids]
         shown = int(self.master) if self.master_at() is not None else 0
-        text = f"{self.number} {self.slot_ids} {state} {shown} {self.epoch}"
-        self.digest = crc32(text.encode())
+        text = f"{self.number} {slot_ids} {state} {shown} {self.epoch}"
+        digest = crc32(text.encode())
+        self._derived = (self.changes, slot_ids, self._next_live(slot_ids), tuple(live), digest)
+        return self._derived
 
-    def _next_live(self) -> tuple[T, ...]:
-        """For each slot the live entry that its keys go to: its own, or the next live one, round the end."""
-        slots = [self.entries[i].where for i in self.slot_ids]
+    def _next_live(self, slot_ids: tuple[int, ...]) -> tuple[T, ...]:
+        slots = [self.entries[i].where for i in slot_ids]
         following = next((where for where in slots if where is not None), None)
         if following is None:
             return ()
@@ -93,6 +117,7 @@ class Table(Generic[T]):
     def __init__(self) -> None:
         self.groups: dict[int, Group[T]] = {}
         self.version = 0
+        self._ids: dict[T, set[int]] = {}  # the other way round: who is here, under which ids
 
     def __len__(self) -> int:
         return sum(len(group.entries) for group in self.groups.values())
@@ -111,11 +136,26 @@ class Table(Generic[T]):
         return entry.where if entry else None
 
     def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
-        """Note a group's name and usual route; True when that was news."""
+        """Note a group's name and usual route, "" leaves what is known; True when that was news."""
         group = self.group(number)
-        known = group.name, group.mode
-        group.name, group.mode = name or group.name, mode or group.mode
-        return known != (group.name, group.mode)
+        return self.rename(number, name or group.name, mode or group.mode)
+
+    def rename(self, number: int, name: str, mode: str) -> bool:
+        """Set both, "" as well; True when that was news."""
+        group = self.group(number)
+        if (group.name, group.mode) == (name, mode):
+            return False
+        group.name, group.mode = name, mode
+        group.changes += 1
+        self.version += 1  # who may call a group goes by its name
+        return True
+
+    def release_slots(self, number: int) -> None:
+        """No configuration fixes the group's slots any more: those that are vacant are gone."""
+        group = self.group(number)
+        group.configured = None
+        group.entries = {known: entry for known, entry in group.entries.items() if entry.where is not None}
+        self._changed(group)
 
     def configure_slots(self, number: int, count: int) -> bool:
         """Fix the group's hash slots to the instances 1..count; those without an entry become vacant slots.
@@ -153,22 +193,23 @@ class Table(Generic[T]):
             self._drop_master(
                 group, service_id
             )  # as in `lost`: the one that took its place has not claimed anything
-        group.entries[service_id] = Entry(where, incarnation)
+        self._enter(group, service_id, Entry(where, incarnation))
         self._changed(group)
         return former
 
     def vacate(self, service_id: int) -> None:
         """Keep (or make) the entry as a vacant slot: everybody else's hash stays as it is."""
         group = self.group(service_id >> 16)
-        group.entries[service_id] = Entry(None)
+        self._enter(group, service_id, Entry(None))
         self._drop_master(group, service_id)
         self._changed(group)
 
     def remove(self, service_id: int) -> bool:
         """Take the entry out of the table; False when there was none."""
         group = self.groups.get(service_id >> 16)
-        if group is None or group.entries.pop(service_id, None) is None:
+        if group is None or service_id not in group.entries:
             return False
+        self._enter(group, service_id, None)
         self._drop_master(group, service_id)
         self._changed(group)
         return True
@@ -179,20 +220,15 @@ class Table(Generic[T]):
         Only entries that still are this connection's: a successor's registration stays. Returns the ids concerned.
         `keep_slots=False` (an orderly leave) also removes slots that no configuration fixes.
         """
-        gone = []
-        for group in self.groups.values():
-            for service_id, entry in list(group.entries.items()):
-                if entry.where is not where:
-                    continue
-                gone.append(service_id)
-                fixed = group.configured is not None and group.is_slot(service_id)
-                if fixed or (keep_slots and group.configured is None):
-                    group.entries[service_id] = Entry(None)
-                else:
-                    del group.entries[service_id]
-                # Also an elected one: it claims its epoch again when it is back, a restarted process must not seem to.
-                self._drop_master(group, service_id)
-                self._changed(group)
+        gone = sorted(self._ids.get(where, ()))
+        for service_id in gone:
+            group = self.group(service_id >> 16)
+            fixed = group.configured is not None and group.is_slot(service_id)
+            vacant = fixed or (keep_slots and group.configured is None)
+            self._enter(group, service_id, Entry(None) if vacant else None)
+            # Also an elected one: it claims its epoch again when it is back, a restarted process must not seem to.
+            self._drop_master(group, service_id)
+            self._changed(group)
         return gone
 
     def set_master(self, service_id: int) -> None:
@@ -255,10 +291,23 @@ class Table(Generic[T]):
         parts = [f"{n}:{group.digest}" for n, group in sorted(self.groups.items()) if group.entries]
         return crc32(" ".join(parts).encode())
 
+    def _enter(self, group: Group[T], service_id: int, entry: Entry[T] | None) -> None:
+        """Write (None: delete) one entry, in both directions."""
+        former = group.entries.pop(service_id, None) if entry is None else group.entries.get(service_id)
+        if former is not None and former.where is not None:
+            ids = self._ids[former.where]
+            ids.discard(service_id)
+            if not ids:
+                del self._ids[former.where]
+        if entry is not None:
+            group.entries[service_id] = entry
+            if entry.where is not None:
+                self._ids.setdefault(entry.where, set()).add(service_id)
+
     def _drop_master(self, group: Group[T], service_id: int) -> None:
         if group.master == service_id:
             group.master = 0
 
     def _changed(self, group: Group[T]) -> None:
-        group._rebuild()
+        group.changes += 1
         self.version += 1

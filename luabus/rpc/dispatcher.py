@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from luabus.errors import (
@@ -12,16 +13,18 @@ from luabus.errors import (
     LuabusError,
     Overloaded,
     ProtocolError,
-    RemoteError,
     RequestTimeout,
 )
+from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY, MOMENT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
 from luabus.rpc.context import CallContext, Meta, current
 from luabus.rpc.executor import Executor
+from luabus.rpc.method_access import MethodAccess
 from luabus.rpc.signatures import Method, unknown_method
+from luabus.transport.guard import callback_failed, tell_failure, unsendable
 from luabus.transport.stream import Receiver, Stream
 
 log = logging.getLogger("luabus.dispatch")
@@ -56,6 +59,9 @@ class Dispatcher(Receiver):
         self.max_concurrency = max_concurrency
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
+        self.access = MethodAccess(self.methods)
+        self.group = 0
+        """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
         self._gate = gate
         self._workers = Executor(self._succeeded, self._failed)
@@ -77,6 +83,7 @@ class Dispatcher(Receiver):
             return lambda given: self.rpc(given, name=name or given.__name__, check_types=check_types)
         check = self.check_types if check_types is None else check_types
         method = Method(name or fn.__name__, fn, check_types=check)
+        method.guarded = self.access.guards(method.name)
         self.methods[method.name] = method
         return fn
 
@@ -114,9 +121,7 @@ class Dispatcher(Receiver):
                 body = memoryview(data)[start:end]
             args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
-            if kind == Kind.CALL:
-                raise
-            # It came through a router: its sender is to blame, not the stream.
+            # The frame is sound: its sender is to blame, not the stream.
             self._refuse(stream, source, sequence, wanted, error, "undecodable")
             return
         name = args.pop(0)
@@ -132,7 +137,7 @@ class Dispatcher(Receiver):
             )
             return
         call = CallContext(stream, source, sequence, method, wanted, meta)
-        if doubtful or not method.least <= len(args) <= method.most:
+        if doubtful or method.guarded or not method.least <= len(args) <= method.most:
             refusal = self._refusal(kind, call, args)
             if refusal is not None:
                 self._refuse(stream, source, sequence, wanted, refusal, type(refusal).__name__)
@@ -141,6 +146,12 @@ class Dispatcher(Receiver):
 
     def _refusal(self, kind: int, call: CallContext, args: list[Any]) -> LuabusError | None:
         method = call.method
+        if method.guarded:
+            forbidden = self.access.refusal(
+                call.stream.token, call.source, method.name, self.group, self.name
+            )
+            if forbidden is not None:
+                return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
                 f"{self.name} runs {self.running} calls already, the most it takes",
@@ -172,7 +183,10 @@ class Dispatcher(Receiver):
         if call.cancelled or call.worker is None or call is current.get():
             return
         call.cancelled = True
-        call.worker.cancel()
+        try:
+            call.worker.cancel()
+        except BaseException as error:  # what it waits for is a future of its own kind
+            callback_failed(call.method.fn, error, log)
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -213,22 +227,26 @@ class Dispatcher(Receiver):
         try:
             call.stream.reply(_REPLY_ROUTE | call.source << 32, call.sequence, codec.pack_value(result))
         except LuabusError as error:
-            text = f"{call.method.name} returned what cannot be sent: {error}"
-            self._answer_error(
-                call, RemoteError(text, type=type(error).__name__, text=str(error), method=call.method.name)
-            )
+            self._answer_error(call, unsendable(error, call.method.name))
+        except FATAL as error:  # of a time zone in it, say
+            self._tell_failure(call, error)
 
     def _failed(self, call: CallContext, error: BaseException) -> None:
         method = call.method
         method.stats.finished(int((time.perf_counter() - call.started) * 1_000_000))
         method.stats.errors += 1
-        if isinstance(error, LuabusError):
-            failure = error
-        else:
-            failure = RemoteError.of(error, method.name, self.name)
-            log.warning("%s for %s raised", method.name, ServiceId(call.source), exc_info=error)
-        if call.wanted and not call.cancelled:
-            self._answer_error(call, failure)
+        self._tell_failure(call, error)
+
+    def _tell_failure(self, call: CallContext, error: BaseException) -> None:
+        def say() -> None:
+            if not issubclass(type(error), LuabusError):
+                text = "%s for %s raised"
+                log_failure(
+                    log, text, call.method.name, ServiceId(call.source), error=error, level=logging.WARNING
+                )
+
+        answer = partial(self._answer_error, call) if call.wanted and not call.cancelled else None
+        tell_failure(error, call.method.name, self.name, answer, say)
 
     def _answer_error(self, call: CallContext, error: LuabusError) -> None:
         call.stream.reply_error(call.source, call.sequence, error)

@@ -1,9 +1,12 @@
-"""Handlers run: in place while they do not wait, by a task as soon as they do.
+"""Handlers run: in place while they do not wait, by a task of their own as soon as they do.
 
 A handler that finishes without waiting is run in the callback that received the frame: no task is made for it. So that it cannot
 tell the difference (`asyncio.current_task`, `asyncio.timeout` and context variables work), its first step runs in the name of a
-parked worker task, in a copy of the context; if it waits after all, that worker takes it over and becomes a parked one again when
-it is done. Handlers start in the order in which their messages came.
+spare task, in a copy of the context. If it waits after all, that task is its own from then on and ends with it; if not, the next
+handler gets it, unless the last one kept or cancelled it. Handlers start in the order in which their messages came.
+
+A spare task's coroutine has been taken to its first wait before the task is made. So it never is a task that has yet to begin,
+which a cancel would end together with the handler that it was given: whatever is told the task reaches the handler.
 """
 
 from __future__ import annotations
@@ -11,41 +14,49 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio.tasks import _enter_task, _leave_task  # documented for this: asyncio's "Extending" page
-from collections.abc import Callable, Collection, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextvars import Context, copy_context
+from sys import getrefcount
 from typing import Any
 
 from luabus import tasks
 from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
+from luabus.transport.guard import is_work
 
-_VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict))
-"""What handlers mostly return."""
-_MAX_PARKED = 256
+_Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
+"""A handler that waits, what it yielded in its first step, the context of its steps, and its call."""
 
 
 class _Worker:
-    """A task that takes over handlers which wait. Parked, it lends its name to handlers that do not."""
+    """A task that is a handler's own, or (`job` is None) a spare one that lends its name."""
 
-    __slots__ = ("call", "cancelled", "ending", "job", "loop", "park", "started", "task")
+    __slots__ = ("job", "loop", "park", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.job: _Job | None = None
+        self.park: asyncio.Future[None] = loop.create_future()
         self.task: asyncio.Task[None]
-        self.park: asyncio.Future[None] | None = None
-        self.job: tuple[Coroutine[Any, Any, Any], Any, Context, CallContext] | None = None
-        self.call: CallContext | None = None
-        self.started = self.ending = False
-        self.cancelled = False  # the handler it takes over has cancelled itself before
+
+    @property
+    def call(self) -> CallContext | None:
+        """The handler's call."""
+        return None if self.job is None else self.job[-1]
 
     def cancel(self) -> None:
-        """Cancel the handler that it runs, or is about to: `Executor` sees to one that has not begun."""
-        if self.started:
-            self.task.cancel()
+        """Cancel the handler."""
+        self.task.cancel()
+
+    def go_on(self) -> None:
+        """Take the job, or end without one."""
+        if not self.park.done():
+            self.park.set_result(None)
 
 
 class Executor:
-    """The handlers of one dispatcher that run. `succeeded(call, value)` or `failed(call, error)` is called once for each.
+    """The handlers of one dispatcher that run. `succeeded(call, value)` or `failed(call, error)` is called once for each, also
+    where a handler is cancelled; neither may raise anything.
 
     `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, by the caller's stream token,
     service id and sequence.
@@ -60,18 +71,17 @@ class Executor:
         self.awaited: dict[tuple[int, int, int], CallContext] = {}
         self._succeeded = succeeded
         self._failed = failed
-        self._parked: list[_Worker] = []
+        self._spare: _Worker | None = None
         self._workers: set[_Worker] = set()
         self._idle_waiters: list[asyncio.Future[None]] = []
-        self._closing = False
 
     def __len__(self) -> int:
         return len(self._workers)
 
     async def idle(self, besides: Collection[CallContext] = ()) -> None:
         """Wait until no call is running, but the one that asks, which would wait for itself, and `besides`."""
-        asker = current.get()
-        while self.running > sum(worker.call is asker or worker.call in besides for worker in self._busy()):
+        spared = (current.get(), *besides)
+        while any(call not in spared for call in self.calls()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle_waiters.append(waiter)
             await waiter
@@ -82,17 +92,13 @@ class Executor:
         """Cancel what is running, but the call that asks and `besides`, and end the workers; returns the calls that go on after
         `timeout_s` seconds all the same."""
         spared = (current.get(), *besides)
-        self._closing = True
-        for worker in self._workers:
-            worker.ending = True
-        try:
-            left = await tasks.end(
-                [worker.task for worker in self._workers if worker.call is None or worker.call not in spared],
-                timeout_s,
-            )
-        finally:
-            self._closing = False
-        return [worker.call for worker in self._busy() if worker.task in left and worker.call is not None]
+        ending = [worker for worker in self._workers if worker.call is None or worker.call not in spared]
+        left = await tasks.end([worker.task for worker in ending], timeout_s)
+        return [worker.call for worker in ending if worker.task in left and worker.call is not None]
+
+    def calls(self) -> list[CallContext]:
+        """Those that wait for something."""
+        return [worker.call for worker in self._workers if worker.call is not None]
 
     def inside(self) -> CallContext | None:
         """The call of ours that this code is part of, also in a task that its handler has started."""
@@ -102,139 +108,111 @@ class Executor:
         )
         return call if ours else None
 
-    def calls(self) -> list[CallContext]:
-        """Those that wait for something."""
-        return [worker.call for worker in self._busy() if worker.call is not None]
-
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.call is not None]
-
     def run(self, call: CallContext, args: list[Any]) -> None:
         """Begin with a handler; when this returns it has finished or waits for something."""
         call.method.stats.calls += 1
         context = copy_context()
         try:
             result = context.run(_begin, call, args)
-        except (Exception, asyncio.CancelledError) as error:
+            kind = type(result)
+            if kind is not types.CoroutineType and not is_work(result):
+                self._succeeded(call, result)
+                return
+            coro = result if isinstance(result, Coroutine) else _awaited(result)
+            worker, self._spare = self._spare, None
+            loop = asyncio.get_running_loop()
+            if worker is None or worker.loop is not loop:
+                worker = self._new_worker(loop)
+        except BaseException as error:
             self._failed(call, error)
             return
-        kind = type(result)
-        # Asking an ABC is slow, so it comes last.
-        if kind is not types.CoroutineType and (kind in _VALUES or not isinstance(result, Coroutine)):
-            self._succeeded(call, result)
-            return
-        worker = self._parked.pop() if self._parked else self._new_worker()
-        loop, task = worker.loop, worker.task
-        _enter_task(loop, task)
+        task = worker.task
+        known = getrefcount(task)
         try:
-            yielded = context.run(result.send, None)
+            _enter_task(loop, task)
+            try:
+                yielded = context.run(coro.send, None)
+            finally:
+                _leave_task(loop, task)
+            if asyncio.isfuture(yielded):
+                # By this mark a task knows that a future was awaited, and clears it: only so may another await the same one.
+                yielded._asyncio_future_blocking = False
         except StopIteration as stop:
             self._succeeded(call, stop.value)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             self._failed(call, error)
         else:
-            self._hand_over(worker, result, yielded, context, call)
+            self._hand_over(worker, (coro, yielded, context, call))
             return
-        finally:
-            _leave_task(loop, task)
-        # A handler may have cancelled the task in whose name it ran: that one ends, and takes over no other.
-        if worker.started and not task.cancelling():
-            self._parked.append(worker)
+        # A handler that has kept the task, or cancelled it, must not meet the next one's.
+        if self._spare is None and getrefcount(task) == known and not task.cancelling():
+            self._spare = worker
+        else:
+            worker.go_on()
 
-    def _new_worker(self) -> _Worker:
-        loop = asyncio.get_running_loop()
+    def _new_worker(self, loop: asyncio.AbstractEventLoop) -> _Worker:
         worker = _Worker(loop)
-        worker.task = loop.create_task(self._work(worker))
+        work = self._work(worker)
+        work.send(None)
+        worker.task = loop.create_task(work)
         self._workers.add(worker)
-        worker.task.add_done_callback(lambda _: self._workers.discard(worker))
         return worker
 
-    def _hand_over(
-        self,
-        worker: _Worker,
-        coro: Coroutine[Any, Any, Any],
-        yielded: Any,
-        context: Context,
-        call: CallContext,
-    ) -> None:
-        """The handler waits: from here on `worker` really runs it."""
-        if asyncio.isfuture(yielded):
-            # By this mark a task knows that a future was awaited, and clears it: only so may another await the same one.
-            yielded._asyncio_future_blocking = False
-        if not worker.started and worker.task.cancelling():  # by the handler; it would end before it begins
-            worker = self._new_worker()
-            worker.cancelled = True
+    def _hand_over(self, worker: _Worker, job: _Job) -> None:
+        """The handler waits: from here on `worker` is its own."""
+        call = job[-1]
         self.running += 1
         call.method.stats.running += 1
         call.worker = worker
-        worker.call = call
         if call.wanted:
             self.awaited[(call.stream.token, call.source, call.sequence)] = call
-        worker.job = (coro, yielded, context, call)
-        if worker.park is not None and not worker.park.done():
-            worker.park.set_result(None)
+        worker.job = job
+        worker.go_on()
 
     async def _work(self, worker: _Worker) -> None:
-        worker.started = True
+        cancelled: asyncio.CancelledError | None = None
         try:
-            while True:
-                cancelled: BaseException | None = asyncio.CancelledError() if worker.cancelled else None
-                worker.cancelled = False
-                if worker.job is None:
-                    if worker not in self._parked:
-                        if len(self._parked) >= _MAX_PARKED:
-                            return
-                        self._parked.append(worker)
-                    worker.park = asyncio.get_running_loop().create_future()
-                    try:
-                        await worker.park
-                    except asyncio.CancelledError as error:
-                        if worker.job is None or self._closing:
-                            raise
-                        worker.task.uncancel()
-                        cancelled = error
-                    worker.park = None
-                if worker.job is not None:
-                    job, worker.job = worker.job, None
-                    await self._finish(worker, *job, cancelled)
-                    if worker.ending:
-                        return
+            try:
+                await _begun()
+                await worker.park
+            except asyncio.CancelledError as error:
+                cancelled = error
+            if worker.job is not None:
+                coro, yielded, context, call = worker.job
+                try:
+                    result, failure = await _resume(coro, yielded, context, cancelled)
+                finally:
+                    self._count_out(call)
+                self._answer(call, result, failure)
+                cancelled = failure if isinstance(failure, asyncio.CancelledError) else None
+            if cancelled is not None:
+                raise cancelled
         finally:
-            if worker in self._parked:
-                self._parked.remove(worker)
+            self._workers.discard(worker)
+            if self._spare is worker:
+                self._spare = None
 
-    async def _finish(
-        self, worker: _Worker, coro: Coroutine[Any, Any, Any], yielded: Any, context: Context, call: CallContext,
-        cancelled: BaseException | None,
-    ) -> None:  # fmt: skip
-        if call.cancelled and cancelled is None:
-            cancelled = asyncio.CancelledError()
-        try:
-            result = await _resume(coro, yielded, context, cancelled)
-        except asyncio.CancelledError as error:
-            if not call.cancelled or self._closing:
-                self._failed(call, error)
-                if worker.task.cancelling():
-                    raise  # it is the worker that is to end
-            else:
-                call.method.stats.cancelled += 1
-        except Exception as error:
-            self._failed(call, error)
-        else:
+    def _answer(self, call: CallContext, result: Any, failure: BaseException | None) -> None:
+        if failure is None:
             self._succeeded(call, result)
-        finally:
-            if call.cancelled and not self._closing:  # also when the handler made light of it
-                while worker.task.cancelling():
-                    worker.task.uncancel()
-            self.running -= 1
-            call.method.stats.running -= 1
-            call.worker = worker.call = None
-            self.awaited.pop((call.stream.token, call.source, call.sequence), None)
-            if self._idle_waiters:
-                for waiter in self._idle_waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
-                self._idle_waiters.clear()
+        elif call.cancelled and isinstance(failure, asyncio.CancelledError):
+            call.method.stats.cancelled += 1
+        else:
+            self._failed(call, failure)
+
+    def _count_out(self, call: CallContext) -> None:
+        """It does not wait any more."""
+        self.running -= 1
+        call.method.stats.running -= 1
+        call.worker = None
+        key = (call.stream.token, call.source, call.sequence)
+        if self.awaited.get(key) is call:
+            del self.awaited[key]
+        if self._idle_waiters:
+            for waiter in self._idle_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._idle_waiters.clear()
 
 
 def _begin(call: CallContext, args: list[Any]) -> Any:
@@ -243,16 +221,32 @@ def _begin(call: CallContext, args: list[Any]) -> Any:
     return call.method.fn(*args)
 
 
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+@types.coroutine
+def _begun() -> Generator[None, None, None]:
+    """Where a worker stands before its task is made."""
+    yield
+
+
 @types.coroutine
 def _resume(
     coro: Coroutine[Any, Any, Any], yielded: Any, context: Context, cancelled: BaseException | None
-) -> Generator[Any, Any, Any]:
-    """Go on with a coroutine whose first step yielded `yielded`, each step in `context`."""
+) -> Generator[Any, Any, tuple[Any, BaseException | None]]:
+    """Go on with a coroutine whose first step yielded `yielded`, each step in `context`: its result, or what it raised.
+
+    Itself it raises only `GeneratorExit`, when nobody drives it any more.
+    """
     error = cancelled
-    if error is not None and asyncio.isfuture(yielded) and yielded.cancel():
-        error = None  # as asyncio does: what the handler awaits is cancelled, and tells it
-    if asyncio.isfuture(yielded):
-        yielded._asyncio_future_blocking = True  # as it was yielded first; see `_hand_over`
+    try:
+        if asyncio.isfuture(yielded):
+            if error is not None and yielded.cancel():
+                error = None  # as asyncio does: what the handler awaits is cancelled, and tells it
+            yielded._asyncio_future_blocking = True  # as it was yielded first; see `Executor.run`
+    except BaseException as raised:  # a future of the handler's own kind
+        error = raised
     while True:
         value = None
         if error is None:
@@ -266,5 +260,7 @@ def _resume(
         try:
             yielded = context.run(coro.send, value) if error is None else context.run(coro.throw, error)
         except StopIteration as stop:
-            return stop.value
+            return stop.value, None
+        except BaseException as raised:
+            return None, raised
         error = None

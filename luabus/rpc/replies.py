@@ -127,7 +127,6 @@ class Answer:
         """The value, or the error that stands for it."""
         self._done()
         if isinstance(value, LuabusError):
-            value.answered_by = ServiceId(source) if source else None
             self.lost(value)
         elif not self.result.done():
             self.result.set_result((ServiceId(source), value))

@@ -14,15 +14,17 @@ _NAME_LENGTH = 100
 
 
 class Method:
-    """One handler. `check_types`: validate (and convert, in pydantic's lax mode) arguments by their annotations."""
+    """One handler. `check_types`: validate (and convert, in pydantic's lax mode) arguments by their annotations. `guarded`: not
+    everybody may call it."""
 
-    __slots__ = ("check_types", "fn", "least", "most", "name", "parameters", "signature", "stats")
+    __slots__ = ("check_types", "fn", "guarded", "least", "most", "name", "parameters", "signature", "stats")
 
     def __init__(self, name: str, fn: Callable[..., Any], *, check_types: bool = False) -> None:
         self.name = name
         self.signature = inspect.signature(fn)
         self.stats = MethodStats()
         self.check_types = check_types
+        self.guarded = False
         self.parameters: list[str] = []
         self.least = 0
         self.most: float = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +17,13 @@ from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnec
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
-from luabus.rpc.context import CallContext, current
+from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
+from luabus.service.finish import Finish
 from luabus.service.hooks import Deadline, Hooks, within
 from luabus.service.settings import Settings
-from luabus.transport.loops import run_program, running_loop
+from luabus.transport.loops import on_interrupt, run_program
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -42,11 +42,12 @@ class Service:
     """One instance of a service.
 
     `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
-    are `routers`, `secret` (or `secret_file`), `slots` (hash slots of the group) and `lease` (a store's URL). `mode="master"`,
-    or a handler for `on_master`, makes the instance stand for election. `frame_limit`: bytes of the longest message;
-    `compress_above`: bytes from which bodies are compressed (None: never). `max_concurrency`: calls handled at once, beyond
-    which callers get `Overloaded`. `check_types`: validate arguments by the handlers' annotations. `drain_timeout`: seconds
-    that running calls get to finish in `stop`. Nothing happens before `start` or `run`.
+    are `routers`, `secret` (or `secret_file`, or `key_file` with the key of this service alone), `slots` (hash slots of the
+    group) and `lease` (a store's URL). `mode="master"`, or a handler for `on_master`, makes the instance stand for election.
+    `frame_limit`: bytes of the longest message; `compress_above`: bytes from which bodies are compressed (None: never).
+    `max_concurrency`: calls handled at once, beyond which callers get `Overloaded`. `check_types`: validate arguments by the
+    handlers' annotations. `drain_timeout`: seconds that running calls get to finish in `stop`. Nothing happens before `start`
+    or `run`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Service:
         routers: Iterable[str] | None = None,
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
         slots: int | None = None,
         mode: str = "",
         groups: Mapping[str, int] | None = None,
@@ -75,8 +77,8 @@ class Service:
         self._settings = Settings(
             name=name, group=group, instance=instance,
             routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
-            secret=secret, secret_file=secret_file, slots=slots, mode=mode, groups=groups, lease=lease, lease_ttl=lease_ttl,
-            lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
+            secret=secret, secret_file=secret_file, key_file=key_file, slots=slots, mode=mode, groups=groups, lease=lease,
+            lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip
         self.handlers = Dispatcher(
             name or "service", max_concurrency=max_concurrency, check_types=check_types, gate=self._gate
@@ -87,14 +89,17 @@ class Service:
         self._hooks = Hooks()
         self._running = False
         self._stopping: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._finish: asyncio.Event | None = None
-        self._refused: LuabusError | None = None
-        self.handlers.rpc(self._describe, name="luabus.methods")
-        self.handlers.rpc(self._hand_over, name="luabus.hand_over")
-        self.handlers.rpc(self._lease_facts, name="luabus.lease")
+        self._finish = Finish()
         self.handlers.rpc(self._poll_now, name="luabus.look")
-        self.handlers.rpc(lambda: None, name="luabus.ping")
+        for handler, word in (
+            (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
+        ):  # fmt: skip
+            self.handlers.rpc(handler, name=word)
+            self.bus.hear(word, handler)
+        self.bus.hear("luabus.hand_over", self._hand_over)
+        self.bus.hear("luabus.access", self.handlers.access.tell)
+        self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
+        self.bus.on_router(self._router_changed)
 
     # --- decorators -------------------------------------------------------------------------------------------
 
@@ -150,6 +155,7 @@ class Service:
         self.service_id = identity.service_id
         self.name = identity.name
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
+        self.handlers.group = identity.service_id.group
         self._running = True
         self._drain = Drain(self.handlers, lambda: self.bus.names)
         try:
@@ -159,7 +165,7 @@ class Service:
                 security=security,
                 options=settings.stream_options(environment),
             )
-            await self._first_router(timeout)
+            await _first_router(self.bus, self.handlers.name, timeout)
             await self._hooks.run("start")
             self._check_not_stopped()
             await self.bus.membership.join(identity)
@@ -176,16 +182,6 @@ class Service:
             identity.service_id.named({identity.service_id.group: identity.name}),
             identity.service_id,
         )
-
-    async def _first_router(self, timeout: float | None) -> None:
-        while True:
-            try:
-                await self.bus.ready(_SAY_AGAIN_S if timeout is None else timeout)
-                return
-            except NotConnected as error:
-                if timeout is not None:
-                    raise
-                log.warning("%s waits for a router: %s", self.handlers.name, error)
 
     async def stop(self) -> None:
         """Take no more calls, finish those that run (for `drain_timeout` seconds at most), run `on_stop`, leave.
@@ -257,14 +253,17 @@ class Service:
         await self._serve(None)
 
     async def _serve(self, limit_s: float | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._finish = asyncio.Event()
-        with shutdown_signals.hearing(self.finish, limit_s=limit_s):
+        finish = self._finish
+        finish.begin()
+        unsubscribe = on_interrupt(
+            finish.ask
+        )  # by SystemExit or KeyboardInterrupt, which goes on when all has ended
+        with shutdown_signals.hearing(finish.ask, limit_s=limit_s):
             starting = asyncio.create_task(self.start(timeout=None))
-            finishing = asyncio.create_task(self._finish.wait())
+            finishing = asyncio.create_task(finish.asked())
             try:
                 await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
-                if starting.done() and not self._finish.is_set():
+                if starting.done() and not finish.is_asked():
                     await starting
                     await finishing
             finally:
@@ -275,19 +274,13 @@ class Service:
                 if await tasks.end([starting], self.drain_timeout):
                     log.warning("%s goes on although it was cancelled, and is left behind", hooks)
                 await self.stop()
-        if self._refused is not None:
-            raise self._refused
+                unsubscribe()
+        if finish.error is not None:
+            raise finish.error
 
     def finish(self) -> None:
         """Let `serve` or `run` come to its end. May be called from any thread."""
-        loop, finish = self._loop, self._finish
-        if loop is None or finish is None:
-            return
-        if running_loop() is loop:
-            finish.set()
-        else:
-            with contextlib.suppress(RuntimeError):  # that loop has ended
-                loop.call_soon_threadsafe(finish.set)
+        self._finish.ask()
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -323,8 +316,7 @@ class Service:
     def _was_refused(self, error: LuabusError) -> None:
         if isinstance(error, IdInUse):
             log.error("%s; this process stops", error)
-            self._refused = error
-            self.finish()
+            self._finish.ask(error)
 
     def _gate(self, kind: int, call: CallContext) -> LuabusError | None:
         refusal = self.mastership.gate(kind) if self.mastership is not None else None
@@ -334,15 +326,20 @@ class Service:
 
         return fence(self.bus, call)
 
+    def _router_changed(self, router: str, connected: bool) -> None:
+        self.handlers.access.keep(
+            stream.token for link in self.bus.routers if (stream := link.stream) is not None
+        )
+
     async def _hand_over(self, service_id: int, by: str = "") -> None:
-        """Give the lease up in favour of another instance (`promote`)."""
+        """Give the lease up in favour of another instance (`promote`): only routers can say so."""
         if self.mastership is None:
             raise NoMaster(f"{self.handlers.name} stands for no election")
         await self.mastership.hand_over(ServiceId(service_id), by)
 
     def _poll_now(self) -> None:
-        """The lease has been given up: look now."""
-        if self.mastership is not None:
+        """One of our group has given the lease up: look now."""
+        if self.mastership is not None and caller().group == self.handlers.group:
             self.mastership.poll_now()
 
     def _lease_facts(self) -> dict[str, Any] | None:
@@ -365,3 +362,14 @@ def _log_failure(stopping: asyncio.Task[None]) -> None:
     """Nobody may await a stop that a handler has asked for."""
     if not stopping.cancelled() and (error := stopping.exception()) is not None:
         log.error("the stop failed", exc_info=error)
+
+
+async def _first_router(bus: Bus, name: str, timeout: float | None) -> None:
+    while True:
+        try:
+            await bus.ready(_SAY_AGAIN_S if timeout is None else timeout)
+            return
+        except NotConnected as error:
+            if timeout is not None:
+                raise
+            log.warning("%s waits for a router: %s", name, error)

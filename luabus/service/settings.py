@@ -29,6 +29,7 @@ class Settings:
     routers: Sequence[str] | None = None
     secret: bytes | str | None = None
     secret_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
     slots: int | None = None
     mode: str = ""
     groups: Mapping[str, int] | None = None
@@ -48,7 +49,7 @@ class Settings:
 
     def security(self, environment: Environment) -> Security:
         """What streams to routers prove. Raises `ConfigError`."""
-        return Security.given(environment, self.secret, self.secret_file)
+        return Security.given(environment, self.secret, self.secret_file, self.key_file)
 
     def stream_options(self, environment: Environment) -> StreamOptions:
         """How streams to routers are set up."""

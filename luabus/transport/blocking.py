@@ -17,8 +17,10 @@ from luabus.errors import LuabusError, NotConnected, Refused, RequestTimeout
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
+from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.session import REQUEST_ROUTE, Session
 from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.security import Security
 
 _CHUNK = 1 << 18
 
@@ -53,10 +55,10 @@ class _Caller(Session):
 
     __slots__ = ("error",)
 
-    def __init__(self, outbox: _Outbox, secret: bytes | None, limit: int, name: str) -> None:
+    def __init__(self, outbox: _Outbox, handshake: Handshake, limit: int, name: str) -> None:
         super().__init__(
-            1, outbox, Delivery(), connector=True, secret=secret, nonce=os.urandom(32), first_sequence=0,
-            now=time.monotonic(), options=StreamOptions(frame_limit=limit, send_buffer=MAX_FRAME_LIMIT), name=name,
+            1, outbox, Delivery(), handshake, first_sequence=0, now=time.monotonic(),
+            options=StreamOptions(frame_limit=limit, send_buffer=MAX_FRAME_LIMIT), name=name,
         )  # fmt: skip
         self.error: LuabusError | None = None
 
@@ -71,22 +73,25 @@ class _Caller(Session):
 class Conversation:
     """`with Conversation(host, port, secret) as peer: peer.request("status")`.
 
-    `timeout` in seconds for connecting and the handshake; `limit` in bytes for one answer. Raises `NotConnected`,
-    `RequestTimeout`, `AuthError` or `ProtocolError`.
+    With the cluster's `secret` it comes as an admin; `security` says more than a secret does. `timeout` in seconds for
+    connecting and the handshake; `limit` in bytes for one answer. Raises `ConfigError`, `NotConnected`, `RequestTimeout`,
+    `AuthError` or `ProtocolError`.
     """
 
     def __init__(
         self,
         host: str,
         port: int,
-        secret: bytes | None = None,
+        secret: bytes | str | None = None,
         *,
+        security: Security | None = None,
         timeout: float = 5.0,
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
         self._peer = f"{host}:{port}"
         self._pid = os.getpid()
         self._state = ""
+        handshake = (security or Security.of(secret)).connector(written(host, port))
         deadline = time.monotonic() + timeout
         try:
             self._socket = socket.create_connection((host, port), timeout)
@@ -97,9 +102,10 @@ class Conversation:
         except OSError as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
         self._outbox = _Outbox()
-        self._session = _Caller(self._outbox, secret, limit, self._peer)
+        self._session = _Caller(self._outbox, handshake, limit, self._peer)
         try:
-            self._session.start(time.monotonic(), (host, port))
+            peer, local = (end()[:2] for end in (self._socket.getpeername, self._socket.getsockname))
+            self._session.start(time.monotonic(), peer, local)
             while not self._session.is_open:
                 self._exchange(deadline)
         except BaseException:

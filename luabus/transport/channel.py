@@ -10,12 +10,12 @@ from typing import Any, Final, Protocol
 
 from luabus.errors import ConnectionLost, LuabusError, NotConnected, PeerLost
 from luabus.protocol.events import Receiver
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import LastError
 from luabus.protocol.session import Session
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.affinity import LoopAffinity
 from luabus.transport.connection import Connection, ConnectionOwner
-from luabus.transport.security import Security
 from luabus.transport.waiters import Waiters
 
 
@@ -59,10 +59,6 @@ class ChannelOwner(ConnectionOwner, Protocol):
     """What a channel needs of the manager that it belongs to."""
 
     affinity: LoopAffinity
-    security: Security
-
-    def nonce(self) -> bytes:
-        """32 random bytes."""
 
     def first_sequence(self) -> int:
         """Where the sequences of a new stream's requests begin, at random."""
@@ -86,8 +82,8 @@ class Channel(Session):
         self,
         mgr: ChannelOwner,
         token: int,
+        handshake: Handshake,
         *,
-        connector: bool,
         name: str,
         options: StreamOptions,
         subscribers: Subscribers,
@@ -96,9 +92,8 @@ class Channel(Session):
         self.connection = Connection(mgr, nodelay=options.nodelay, made=made)
         self.connection.drive(self)
         super().__init__(
-            token, self.connection, mgr.switch, connector=connector, secret=mgr.security.secret, nonce=mgr.nonce(),
-            first_sequence=mgr.first_sequence(), now=time.monotonic(), options=options, name=name,
-            receiver=subscribers.receiver, control_receiver=subscribers.control_receiver,
+            token, self.connection, mgr.switch, handshake, first_sequence=mgr.first_sequence(), now=time.monotonic(),
+            options=options, name=name, receiver=subscribers.receiver, control_receiver=subscribers.control_receiver,
         )  # fmt: skip
         self._mgr = mgr
         self.check_use: Callable[[], None] = mgr.affinity.check

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from luabus.errors import LuabusError, Overloaded, PeerLost
 from luabus.limits import STUCK_TIMEOUT_S
+from luabus.protocol.handshake import NOWHERE, Address
 from luabus.protocol.session import Session
 from luabus.routing.switch import Switch
 from luabus.transport.waiters import Waiters
@@ -94,9 +95,8 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK_TIMEOUT_S * 1000))
         self.set_nodelay(self._nodelay)
         self.set_water_marks()
-        address = transport.get_extra_info("peername")
-        peer = (str(address[0]), int(address[1])) if isinstance(address, tuple) else ("", 0)
-        self._session.start(time.monotonic(), peer)
+        peer, local = (_address(transport, end) for end in ("peername", "sockname"))
+        self._session.start(time.monotonic(), peer, local)
         self._made(self._session)
 
     def data_received(self, data: bytes) -> None:
@@ -289,6 +289,11 @@ class Connection(asyncio.Protocol):
         self._session.end(error, text, abort=True)
         if self.transport is None and not self.gone:
             self.connection_lost(None)
+
+
+def _address(transport: asyncio.Transport, end: str) -> Address:
+    address = transport.get_extra_info(end)
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else NOWHERE
 
 
 def shut_down(descriptor: int) -> None:

@@ -25,8 +25,8 @@ class ListenerOwner(Protocol):
     def has_place(self) -> bool:
         """Whether one more connection may be accepted."""
 
-    def new_stream(self, *, connector: bool, made: Callable[[Any], None]) -> Stream:
-        """A stream with the next token."""
+    def accepted_stream(self, made: Callable[[Any], None]) -> Stream:
+        """The stream of a connection that was accepted. `made(stream)` is called when it stands."""
 
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call a user's callback; what it raises is logged."""
@@ -63,7 +63,7 @@ class Listener:
         mgr = self._mgr
         if not mgr.has_place():
             return _Refuse()
-        return mgr.new_stream(connector=False, made=self._accepted).connection
+        return mgr.accepted_stream(self._accepted).connection
 
     def _accepted(self, stream: Stream) -> None:
         if self.on_accept is not None:

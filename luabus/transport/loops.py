@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
-from weakref import WeakSet
+from typing import Any, NoReturn, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from luabus import shutdown_signals, tasks
 from luabus.limits import MOMENT_S
@@ -87,3 +87,36 @@ async def _all_ended(threads: ThreadPoolExecutor) -> bool:
             break
         await asyncio.sleep(0.01)
     return not stuck
+
+
+_interrupted: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[BaseException], None]]] = (
+    WeakKeyDictionary()
+)
+
+
+def on_interrupt(function: Callable[[BaseException], None]) -> Callable[[], None]:
+    """From now on, when user code in the running loop raises `SystemExit` or `KeyboardInterrupt`, `function` is called with it,
+    and sees to an orderly end; returns what ends that."""
+    functions = _interrupted.setdefault(asyncio.get_running_loop(), [])
+    functions.append(function)
+    return lambda: functions.remove(function) if function in functions else None
+
+
+def interrupt(error: BaseException) -> None:
+    """User code wants this process to end: tell those who asked for it (`on_interrupt`), else raise it out of the loop's `run`.
+
+    In a callback of a transport uvloop would take it for an error of that connection; in one of the loop's own both loops let it
+    out.
+    """
+    loop = running_loop()
+    if loop is None:
+        raise error
+    functions = list(_interrupted.get(loop, ()))
+    for function in functions:
+        function(error)
+    if not functions:
+        loop.call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

@@ -11,17 +11,19 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from luabus import forks, tasks
 from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import MOMENT_S, STUCK_TIMEOUT_S
+from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.routing.switch import Switch
 from luabus.transport.affinity import LoopAffinity
+from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, running_loop
 from luabus.transport.security import NO_SECURITY, Security
@@ -37,9 +39,10 @@ def _ignore(stream: Stream) -> None:
 def create_socket_mgr(max_connections: int, *, secret: bytes | str | None = None) -> SocketMgr:
     """A manager of at most `max_connections` streams, accepted and connected ones together.
 
-    With a `secret` each stream begins with a mutual proof that both ends have it; without one there is no authentication.
+    With a `secret` each stream begins with a mutual proof that both ends have it; without one there is no authentication. Who
+    connects proves to be a client. Raises `ConfigError` for a secret of fewer than 16 bytes.
     """
-    return SocketMgr(max_connections, security=Security.of(secret))
+    return SocketMgr(max_connections, security=Security.of_stream(secret) or NO_SECURITY)
 
 
 class SocketMgr:
@@ -76,7 +79,6 @@ class SocketMgr:
         self._events = self._events_seen = 0
         self.is_waiting = self._stopping = False
         self._stop: asyncio.Handle | None = None
-        self._interrupt: BaseException | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
         forks.watch(self)
@@ -111,20 +113,24 @@ class SocketMgr:
         port: int,
         timeout_ms: int = 5000,
         *,
+        secret: bytes | str | None = None,
+        key: str | None = None,
         name: str = "",
         options: StreamOptions | None = None,
         subscribers: Subscribers | None = None,
     ) -> Stream:
         """Begin to connect; the stream's `on_connect` gets "ok" or the reason within `timeout_ms`.
 
-        `name`: what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
+        `secret`: of this stream, the manager's by default; or a `key` such as a key file has, `service:mail 9a0c...`. `name`:
+        what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
         """
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self.affinity.bind()
         stream = self.new_stream(
-            connector=True, name=name or f"{ip}:{port}", options=options, subscribers=subscribers
-        )
+            (Security.of_stream(secret, key) or self.security).connector(written(ip, port)),
+            name=name or f"{ip}:{port}", options=options, subscribers=subscribers,
+        )  # fmt: skip
         self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
         return stream
 
@@ -199,9 +205,6 @@ class SocketMgr:
                 if handle is not None:
                     handle.cancel()
             self._stop = None
-        if self._interrupt is not None:
-            interrupt, self._interrupt = self._interrupt, None
-            raise interrupt
         return self._events - before
 
     # --- for what is built on it ------------------------------------------------------------------------------
@@ -210,10 +213,6 @@ class SocketMgr:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop: the running one at first use, else one of its own which `wait` drives."""
         return self.affinity.loop
-
-    def nonce(self) -> bytes:
-        """32 random bytes for a handshake."""
-        return os.urandom(32)
 
     def first_sequence(self) -> int:
         """Where the sequences of a new stream's requests begin, at random."""
@@ -236,10 +235,14 @@ class SocketMgr:
             self._stopping = True
             self.loop.stop()
 
+    def accepted_stream(self, made: Callable[[Any], None]) -> Stream:
+        """The stream of a connection that was accepted. `made(stream)` is called when it stands."""
+        return self.new_stream(self.security.acceptor(), made=made)
+
     def new_stream(
         self,
+        handshake: Handshake,
         *,
-        connector: bool,
         made: Callable[[Any], None] = _ignore,
         name: str = "",
         options: StreamOptions | None = None,
@@ -250,7 +253,7 @@ class SocketMgr:
         while self._next_token in self.streams:
             self._next_token = self._next_token % 0xFF_FFFF + 1
         stream = Stream(
-            self, self._next_token, connector=connector, name=name, options=options or self._options,
+            self, self._next_token, handshake, name=name, options=options or self._options,
             subscribers=subscribers or self._subscribers, made=made,
         )  # fmt: skip
         self.streams[stream.token] = stream
@@ -287,20 +290,15 @@ class SocketMgr:
         return task
 
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
-        """Call a user's callback; what it raises is logged, and stops nothing. A coroutine is run as a task."""
+        """Call a user's callback; what it raises is logged, and stops nothing. An awaitable is run as a task."""
         self._happened()
         try:
             result = callback(*args)
-        except Exception:
-            log.exception("a callback failed: %r", callback)
-            return None
-        except BaseException as error:  # SystemExit and its like are for whoever drives the loop
-            if not self.is_waiting:
-                raise
-            self._interrupt = error
-            return None
-        if asyncio.iscoroutine(result):
-            self.spawn(_logged(result, callback))
+            if is_work(result):
+                self.spawn(_logged(result, callback))
+                return None
+        except BaseException as error:
+            callback_failed(callback, error, log)
             return None
         return result
 
@@ -378,11 +376,13 @@ class SocketMgr:
             forks.let_go(stream.connection.fileno())
 
 
-async def _logged(work: Coroutine[Any, Any, Any], callback: Callable[..., Any]) -> None:
+async def _logged(work: Awaitable[Any], callback: Callable[..., Any]) -> None:
     try:
         await work
-    except Exception:
-        log.exception("a callback failed: %r", callback)
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        callback_failed(callback, error, log)
 
 
 __all__ = ["Listener", "Reason", "SocketMgr", "Stream", "create_socket_mgr", "new_event_loop"]

@@ -3,29 +3,100 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
-from luabus.environment import Environment, read_secret
-from luabus.errors import ConfigError
+from luabus.environment import Environment, check_secret
+from luabus.protocol.handshake import NOBODY, NONCE_SIZE, AcceptorHandshake, ConnectorHandshake
+from luabus.protocol.keys import Credential, derive, parse_key
+from luabus.protocol.principal import ADMIN, CLIENT, Principal, Role
+from luabus.transport.secret_files import KeyFile, SecretFile
+
+
+class Keys(Protocol):
+    """Where the keys of hand-shakes come from. Asked anew at each."""
+
+    def credential(self, principal: Principal) -> Credential:
+        """What proves that this end is `principal`, or whom it can prove to be."""
+
+    def keys_of(self, claim: Principal) -> tuple[bytes, ...]:
+        """The keys that prove a claim of the other end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Of one who holds the cluster's secret, given or in a file: every key can be derived."""
+
+    source: bytes | SecretFile = field(repr=False)
+
+    def _accepted(self) -> tuple[bytes, ...]:
+        return (self.source,) if isinstance(self.source, bytes) else self.source.read()
+
+    def credential(self, principal: Principal) -> Credential:
+        return Credential(principal, derive(self._accepted()[0], principal))
+
+    def keys_of(self, claim: Principal) -> tuple[bytes, ...]:
+        return tuple(derive(secret, claim) for secret in self._accepted())
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """Of one who holds one key, given or in a file: it proves who has it, and knows nobody else's."""
+
+    source: Credential | KeyFile = field(repr=False)
+
+    def _own(self) -> Credential:
+        return self.source if isinstance(self.source, Credential) else self.source.read()
+
+    def credential(self, principal: Principal) -> Credential:
+        return self._own()
+
+    def keys_of(self, claim: Principal) -> tuple[bytes, ...]:
+        own = self._own()
+        return (own.key,) if own.key is not None and own.principal == claim else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """`secret`: both ends prove that they have it; None = no authentication. Raises `ConfigError` for an empty one."""
+    """`keys`: None = no authentication, whoever connects is believed. Files are read anew at each connection, so that a secret
+    that changes needs no restart.
 
-    secret: bytes | None = field(default=None, repr=False)
+    `principal`: who this end is, where its keys leave that open. `wanted`: who must be at the other end of a connection made
+    here; None = anybody. `advertised`: `HOST:PORT` by which others reach this end, beside the addresses of its own sockets (NAT,
+    a proxy in between); a connection made to any other is refused.
+    """
 
-    def __post_init__(self) -> None:
-        if self.secret is not None and not self.secret:
-            raise ConfigError(
-                "the secret is empty; give at least 16 bytes, or None for no authentication", key="secret"
-            )
+    keys: Keys | None = field(default=None, repr=False)
+    principal: Principal = ADMIN
+    wanted: Principal | None = None
+    advertised: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, secret: bytes | str | None) -> Security:
-        """With this secret, a text as UTF-8."""
-        return cls(secret.encode() if isinstance(secret, str) else secret)
+    def of(cls, secret: bytes | str | None, principal: Principal = ADMIN) -> Security:
+        """With this secret, a text as UTF-8. Raises `ConfigError` for fewer than 16 bytes."""
+        return cls(None if secret is None else Secret(check_secret(secret)), principal)
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str], principal: Principal = ADMIN) -> Security:
+        """With the secret in a file; what `secret.next` beside it holds is accepted, too. Raises `ConfigError`."""
+        return cls(Secret(SecretFile(path)), principal)
+
+    @classmethod
+    def of_key(cls, key: str) -> Security:
+        """With one key, in the words of a key file: `service:mail 9a0c...`. Raises `ConfigError`."""
+        return cls(OwnKey(parse_key(key)))
+
+    @classmethod
+    def of_key_file(cls, path: str | os.PathLike[str]) -> Security:
+        """With the key in a file. Raises `ConfigError`."""
+        return cls(OwnKey(KeyFile(path)))
+
+    @classmethod
+    def of_stream(cls, secret: bytes | str | None, key: str | None = None) -> Security | None:
+        """Of a plain stream: with a secret it is a client, with a key whose that is. None when neither is given."""
+        if key is not None:
+            return cls.of_key(key)
+        return None if secret is None else cls.of(secret, CLIENT)
 
     @classmethod
     def given(
@@ -33,12 +104,35 @@ class Security:
         environment: Environment,
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
     ) -> Security:
-        """The secret itself, or in a file; where neither is given, the environment's file. Raises `ConfigError`."""
-        path = secret_file or environment.secret_file
-        if secret is None and path:
-            secret = read_secret(str(path))
-        return cls.of(secret)
+        """What is given in code; else the environment's key file, else its secret file. Raises `ConfigError`."""
+        if secret is not None:
+            return cls.of(secret)
+        if secret_file:
+            return cls.of_file(secret_file)
+        if key_file := key_file or environment.key_file:
+            return cls.of_key_file(key_file)
+        if environment.secret_file:
+            return cls.of_file(environment.secret_file)
+        return cls()
+
+    def to(self, role: Role, name: str = "") -> Security:
+        """The same for connections to such a one alone; "" is any name."""
+        return replace(self, wanted=Principal(role, name))
+
+    def connector(self, dialed: str) -> ConnectorHandshake:
+        """The hand-shake of a connection that is made to `dialed`. Raises `ConfigError` for a key file that holds none."""
+        credential = NOBODY if self.keys is None else self.keys.credential(self.principal)
+        return ConnectorHandshake(os.urandom(NONCE_SIZE), credential, dialed=dialed, wanted=self.wanted)
+
+    def acceptor(self) -> AcceptorHandshake:
+        """The hand-shake of a connection that was accepted."""
+        principal = self.principal if self.principal.role in ("router", "launcher") else CLIENT
+        keys_of = None if self.keys is None else self.keys.keys_of
+        return AcceptorHandshake(
+            os.urandom(NONCE_SIZE), keys_of, principal=principal, advertised=self.advertised
+        )
 
 
 NO_SECURITY: Final = Security()

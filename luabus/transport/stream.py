@@ -8,27 +8,33 @@ the typed error in `.error`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from luabus.errors import (
     FrameTooLarge,
     LuabusError,
     ProtocolError,
-    RemoteError,
     RequestTimeout,
     UnknownMethod,
 )
+from luabus.exception_text import name_of, text_of
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.hashing import hash_key
 from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE
 from luabus.protocol.stream_options import StreamOptions, check_buffer
 from luabus.transport.channel import NO_SUBSCRIBERS, Channel, ChannelOwner, Reason, Subscribers
+from luabus.transport.guard import is_work, tell_failure, unsendable
+
+log = logging.getLogger("luabus.stream")
 
 _LONGEST_TIMEOUT_S = 2_000_000.0
 """The wire's milliseconds go round after 49 days."""
@@ -45,15 +51,15 @@ class Stream(Channel):
         self,
         mgr: ChannelOwner,
         token: int,
+        handshake: Handshake,
         *,
-        connector: bool,
         name: str = "",
         options: StreamOptions,
         subscribers: Subscribers,
         made: Callable[[Any], None],
     ) -> None:
         super().__init__(
-            mgr, token, connector=connector, name=name, options=options, subscribers=subscribers, made=made
+            mgr, token, handshake, name=name, options=options, subscribers=subscribers, made=made
         )
         self.on_call: Callable[..., Any] | None = None
 
@@ -188,7 +194,7 @@ class Stream(Channel):
     def reply_error(self, source: int, sequence: int, error: LuabusError) -> None:
         """Answer the request `sequence` of `source` with `error`; a router keeps it as the connection's last error."""
         if self._mgr.switch.routing:
-            self.note(f"{type(error).__name__}: {error}")
+            self.note(f"{name_of(type(error))}: {text_of(error)}")
         super().reply_error(source, sequence, error)
 
     def called(self, route: int, source: int, sequence: int, data: bytes, start: int, end: int) -> None:
@@ -199,10 +205,11 @@ class Stream(Channel):
         try:
             msg, *args = codec.unpack_call(self.body_of(route, data[start:end]))
         except (ProtocolError, FrameTooLarge) as error:
-            if route & 0xFF == Kind.CALL:
-                raise
-            if wanted:  # it came through a router: its sender is to blame, not the stream
+            # The frame is sound, so this message alone is lost.
+            if wanted:
                 self.reply_error(source, sequence, error)
+            else:
+                log.warning("a message from %s is dropped: %s", self.label, error)
             return
         if not wanted and route & 0xFF == Kind.CALL and msg.startswith(_CONTROL_PREFIX):
             return
@@ -215,29 +222,29 @@ class Stream(Channel):
             return
         try:
             result = self.on_call(msg, *args)
-        except Exception as error:
-            self.reply_error(source, sequence, _failure(error, msg))
-        else:
-            if asyncio.iscoroutine(result):
+            if is_work(result):
                 self._mgr.spawn(self._answer_later(result, msg, source, sequence))
             else:
-                self._answer_with(result, source, sequence)
+                self._answer_with(result, msg, source, sequence)
+        except BaseException as error:
+            self._answer_failure(error, msg, source, sequence)
 
-    async def _answer_later(
-        self, work: Coroutine[Any, Any, Any], msg: str, source: int, sequence: int
-    ) -> None:
+    async def _answer_later(self, work: Awaitable[Any], msg: str, source: int, sequence: int) -> None:
         try:
-            result = await work
-        except Exception as error:
-            self.reply_error(source, sequence, _failure(error, msg))
-        else:
-            self._answer_with(result, source, sequence)
+            self._answer_with(await work, msg, source, sequence)
+        except BaseException as error:
+            self._answer_failure(error, msg, source, sequence)
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
-    def _answer_with(self, result: Any, source: int, sequence: int) -> None:
+    def _answer_with(self, result: Any, msg: str, source: int, sequence: int) -> None:
         try:
             self.reply(make_route(Kind.REPLY, 0, 0, source), sequence, codec.pack_value(result))
         except LuabusError as error:
-            self.reply_error(source, sequence, error)
+            self.reply_error(source, sequence, unsendable(error, msg))
+
+    def _answer_failure(self, error: BaseException, msg: str, source: int, sequence: int) -> None:
+        tell_failure(error, msg, "this process", partial(self.reply_error, source, sequence))
 
 
 def deadline_in(timeout: float | None) -> float | None:
@@ -248,10 +255,6 @@ def deadline_in(timeout: float | None) -> float | None:
 def late(route: str, timeout: float | None) -> RequestTimeout:
     """The error for a request that nobody answered in time."""
     return RequestTimeout(f"no answer from {route} within {timeout:.4g} s", route=route, timeout_s=timeout)
-
-
-def _failure(error: Exception, msg: str) -> LuabusError:
-    return error if isinstance(error, LuabusError) else RemoteError.of(error, msg, "this process")
 
 
 __all__ = [

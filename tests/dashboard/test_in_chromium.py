@@ -193,7 +193,7 @@ async def test_html_in_names_logs_reasons_and_errors_is_text(
 
 async def test_a_peer_that_joins_with_html_for_a_name_stays_text(chromium: Browser, routed: Routed) -> None:
     routers, _, client = routed
-    manager = luabus.create_socket_mgr(2, secret=SECRET)
+    manager = luabus.SocketMgr(2, security=luabus.Security.of(SECRET))
     for router in routers:
         stream = manager.connect("127.0.0.1", router.port, 2000)
         await stream.connected()

@@ -12,6 +12,7 @@ FULL = {
     "LUABUS_RUN_DIR": "/tmp/run",
     "LUABUS_ROUTERS": "127.0.0.1:7070, 127.0.0.1:7071,",
     "LUABUS_SECRET_FILE": "/tmp/run/secret",
+    "LUABUS_KEY_FILE": "/tmp/run/keys/mail.key",
     "LUABUS_SERVICE": "mail",
     "LUABUS_GROUP": "2",
     "LUABUS_INSTANCE": "1",
@@ -35,6 +36,7 @@ def test_every_variable_of_the_design_page_is_read() -> None:
         run_dir="/tmp/run",
         routers=("127.0.0.1:7070", "127.0.0.1:7071"),
         secret_file="/tmp/run/secret",
+        key_file="/tmp/run/keys/mail.key",
         service="mail",
         group=2,
         instance=1,
@@ -75,8 +77,8 @@ def test_groups_that_are_no_map_of_numbers_are_named(text: str) -> None:
 
 def test_the_secret_is_read_without_the_white_space_around_it(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_bytes(b"\nthe secret \n")
-    assert read_secret(str(file)) == b"the secret"
+    file.write_bytes(b"\nthe cluster's secret \n")
+    assert read_secret(str(file)) == b"the cluster's secret"
 
 
 def test_a_secret_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
@@ -85,6 +87,10 @@ def test_a_secret_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b" \n")
     with pytest.raises(ConfigError, match="is empty"):
         read_secret(str(tmp_path / "empty"))
+    (tmp_path / "short").write_bytes(b"fifteen bytes.. \n")
+    with pytest.raises(ConfigError, match=r"short has 15 bytes; give at least 16 bytes") as caught:
+        read_secret(str(tmp_path / "short"))
+    assert "fifteen" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

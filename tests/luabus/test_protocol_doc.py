@@ -13,8 +13,10 @@ import pytest
 from luabus.errors import from_wire
 from luabus.protocol import codec, frames
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, split
-from luabus.protocol.handshake import Handshake
+from luabus.protocol.handshake import NONCE_SIZE, NOWHERE, AcceptorHandshake, ConnectorHandshake
 from luabus.protocol.hashing import hash_key
+from luabus.protocol.keys import Credential, parse_key
+from luabus.protocol.principal import Principal
 from luabus.router.server import Router
 from tests.support.imports import ROOT
 
@@ -51,6 +53,7 @@ def examples() -> list[Example]:
 
 
 EXAMPLES = examples()
+KEYS = re.findall(r"^\| `([a-z:.0-9]+)` \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE)
 by_title = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title[:40])
 
 
@@ -100,13 +103,17 @@ def test_the_body_holds_the_value_behind_the_hash(example: Example) -> None:
 
 
 def test_the_four_frames_of_the_handshake_are_one_handshake() -> None:
-    secret = re.search(r"the secret `([^`]+)`", PAGE)
-    assert secret is not None
-    key = secret[1].encode()
     hello_c, hello_a, auth, welcome = EXAMPLES[:4]
-    connector = Handshake(connector=True, secret=key, nonce=hello_c.body)
-    acceptor = Handshake(connector=False, secret=key, nonce=hello_a.body, given_id=0xFF00_0011)
-    assert connector.start() == hello_c.data
+    keys = {parse_key(f"{claim} {key}").principal: bytes.fromhex(key) for claim, key in KEYS}
+    role, name, (dialed, place) = codec.unpack_value(hello_c.body[NONCE_SIZE:])
+    mail = Principal(role, name)
+    router = Principal(*codec.unpack_value(hello_a.body[NONCE_SIZE:])[:2])
+    host, _, port = place.rpartition(":")
+    connector = ConnectorHandshake(hello_c.body[:NONCE_SIZE], Credential(mail, keys[mail]), dialed=dialed)
+    acceptor = AcceptorHandshake(hello_a.body[:NONCE_SIZE], lambda claim: (keys[claim],), principal=router)
+    acceptor.given_id = 0xFF00_0011
+    acceptor.start(NOWHERE, (host, int(port)))
+    assert connector.start((host, int(port))) == hello_c.data
     assert acceptor.receive(hello_c.data)[0] == hello_a.data
     assert connector.receive(hello_a.data)[0] == auth.data
     assert acceptor.receive(auth.data)[0] == welcome.data
@@ -115,8 +122,17 @@ def test_the_four_frames_of_the_handshake_are_one_handshake() -> None:
     assert acceptor.done
     assert connector.given_id == 0xFF00_0011
     # And without our code: what another language would compute.
-    assert auth.body == hmac.new(key, b"connector" + hello_c.body + hello_a.body, sha256).digest()
-    assert welcome.body == hmac.new(key, b"acceptor" + hello_a.body + hello_c.body, sha256).digest()
+    transcript = sha256(hello_c.data + hello_a.data).digest()
+    assert auth.body == hmac.new(keys[mail], b"luabus 2 connector" + transcript, sha256).digest()
+    assert welcome.body == hmac.new(keys[mail], b"luabus 2 acceptor" + transcript, sha256).digest()
+
+
+def test_the_keys_are_those_of_the_secret() -> None:
+    secret = re.search(r"Of the secret\n`([^`]+)`", PAGE)
+    assert secret is not None
+    assert len(KEYS) >= 5
+    for claim, key in KEYS:
+        assert hmac.new(secret[1].encode(), claim.encode(), sha256).hexdigest() == key
 
 
 def test_the_hash_vectors() -> None:

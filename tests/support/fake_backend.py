@@ -148,9 +148,13 @@ class FakeBusWatch:
         self.registered: dict[str, int] = {}
         self.open_connections: set[str] = set()
         self._on_change = on_change
+        self.document: Mapping[str, Any] = {}
 
     async def start(self) -> None:
         """There is nobody to connect to."""
+
+    async def configure(self, document: Mapping[str, Any]) -> None:
+        self.document = document
 
     async def close(self) -> None:
         """There is nobody to leave."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
+
+from luabus.router.server import Router
 
 
 class Proxy:
-    """Listens at `port` and carries bytes to and from `target_port`. `async with Proxy(router.port) as proxy`.
+    """Listens at `port` and carries bytes to and from a router, which advertises it. `async with Proxy(router) as proxy`.
 
     `stall()` holds everything back (the connections stay: a frozen peer, or a network that drops packets), `go_on()` lets it
     pass again; `cut()` breaks every connection now, `refuse()` new ones too. `change` may alter the bytes on their way there.
     """
 
-    def __init__(self, target_port: int, *, delay_s: float = 0.0) -> None:
+    def __init__(self, router: Router, *, delay_s: float = 0.0) -> None:
         self.port = 0
         self.connections = 0
         self.change: Callable[[bytes], bytes] | None = None
-        self._target_port = target_port
+        self._router = router
         self._delay_s = delay_s
         self._server: asyncio.Server
         self._flowing = asyncio.Event()
@@ -31,6 +34,8 @@ class Proxy:
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
+        mgr = self._router.mgr
+        mgr.security = replace(mgr.security, advertised=(f"127.0.0.1:{self.port}",))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -64,7 +69,7 @@ class Proxy:
             return
         self.connections += 1
         try:
-            back, forth = await asyncio.open_connection("127.0.0.1", self._target_port)
+            back, forth = await asyncio.open_connection("127.0.0.1", self._router.port)
         except OSError:
             writer.transport.abort()
             return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from typing import Any, Self
 
 from luabus.errors import LuabusError
 from luabus.limits import MAX_FRAME_LIMIT
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_REQUEST, Frame, Kind, encode, split
-from luabus.protocol.handshake import Handshake, decode_bye
+from luabus.protocol.handshake import ConnectorHandshake, decode_bye
+from luabus.transport.security import Security
 
 
 class RawPeer:
@@ -30,15 +30,22 @@ class RawPeer:
         return cls(*await asyncio.open_connection(host, port))
 
     @classmethod
-    async def open(cls, port: int, secret: bytes | None = None, host: str = "127.0.0.1") -> Self:
-        """Connected, and the handshake done."""
+    async def open(
+        cls,
+        port: int,
+        secret: bytes | None = None,
+        host: str = "127.0.0.1",
+        handshake: ConnectorHandshake | None = None,
+    ) -> Self:
+        """Connected, and the handshake done, as an administrator unless another `handshake` is given."""
         peer = await cls.dial(port, host)
-        await peer.shake(Handshake(connector=True, secret=secret, nonce=os.urandom(32)))
+        await peer.shake(handshake or Security.of(secret).connector(f"{host}:{port}"))
         return peer
 
-    async def shake(self, handshake: Handshake) -> None:
+    async def shake(self, handshake: ConnectorHandshake) -> None:
         """Do a handshake honestly."""
-        self.write(handshake.start())
+        peer, local = (self._writer.get_extra_info(end)[:2] for end in ("peername", "sockname"))
+        self.write(handshake.start(peer, local))
         while not handshake.done:
             data = await self._reader.read(65_536)
             if not data:

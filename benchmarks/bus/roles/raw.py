@@ -5,7 +5,6 @@ What remains is the router. A message that all receivers wait for ("mark") goes 
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import struct
@@ -18,7 +17,7 @@ from benchmarks.child import Control
 from benchmarks.progress import Progress
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_REQUEST, Frame, Kind, encode, split
-from luabus.protocol.handshake import Handshake
+from luabus.transport.security import Security
 
 GROUP = 2
 SENDER_GROUP = 3
@@ -53,8 +52,8 @@ class Luabus(_Connection):
     def __init__(self, port: int, secret: str, *, group: int = 0, instance: int = 0, slots: int = 1) -> None:
         super().__init__(port)
         self.source = 0
-        shake = Handshake(connector=True, secret=secret.encode(), nonce=os.urandom(32))
-        self.send(shake.start())
+        shake = Security.of(secret).connector(f"127.0.0.1:{port}")
+        self.send(shake.start(("127.0.0.1", port)))
         while not shake.done:
             self._rest += self._receive()
             send, taken = shake.receive(self._rest)

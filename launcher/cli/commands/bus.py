@@ -29,6 +29,7 @@ from luabus.cluster.entries import Held, Registration
 from luabus.cluster.state import ConnectionState, of_map
 from luabus.errors import AuthError, LuabusError, NotConnected
 from luabus.messages import Message
+from luabus.visible import visible, visible_json
 
 OTHERS_S: Final = 0.5
 """How long the other routers are waited for when one is connected."""
@@ -162,7 +163,11 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
             return done
 
     done = asyncio.run(work())
-    click.echo(json.dumps(done) if as_json else "\n".join(f"{name}: {what}" for name, what in done.items()))
+    click.echo(
+        json.dumps(done)
+        if as_json
+        else "\n".join(f"{visible(name)}: {visible(what)}" for name, what in done.items())
+    )
     return 0 if {*done.values()} <= {luabus.admin.DONE, luabus.admin.NOTHING} else 1
 
 
@@ -187,7 +192,7 @@ def promote(config: Path, name: str, as_json: bool) -> int:
 
     done, label = asyncio.run(work())
     verb = "is now" if done["changed"] else "is already"
-    click.echo(json.dumps(done) if as_json else f"{label} {verb} master (epoch {done['epoch']})")
+    click.echo(json.dumps(done) if as_json else f"{visible(label)} {verb} master (epoch {done['epoch']})")
     return 0
 
 
@@ -225,7 +230,7 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
             }, failed
 
     answer, failed = asyncio.run(work())
-    click.echo(json.dumps(_plain(answer), ensure_ascii=False))
+    click.echo(visible_json(_plain(answer)))
     return 1 if failed else 0
 
 

@@ -12,6 +12,7 @@ import click
 from launcher.cli.commands.shared import as_json, complete_names
 from launcher.cli.status import show_status
 from launcher.errors import ConfigError, LauncherError
+from luabus.visible import visible
 
 
 @click.command()
@@ -97,7 +98,7 @@ def check(config: Path, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"ok": True, "file": str(config), "problems": [], "processes": names}))
     else:
-        click.echo(f"{config} is right: {len(names)} processes: {', '.join(names)}")
+        click.echo(f"{visible(str(config))} is right: {len(names)} processes: {', '.join(names)}")
     return 0
 
 

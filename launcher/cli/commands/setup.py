@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from luabus.visible import visible
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -21,8 +23,8 @@ def init(folder: Path) -> int:
     from launcher.cli.scaffold import write_starter
 
     for file in write_starter(folder):
-        click.echo(f"wrote {file}")
-    where = "" if folder == Path() else f"cd {folder} && "
+        click.echo(f"wrote {visible(str(file))}")
+    where = "" if folder == Path() else f"cd {visible(str(folder))} && "
     click.echo(f"next: {where}luabus-cluster up")
     return 0
 

@@ -15,6 +15,7 @@ import click
 from launcher.cli.terminal import Style
 from launcher.errors import UsageError
 from luabus.errors import Refused, explain
+from luabus.visible import visible_values
 
 UNKNOWN: Final = frozenset(
     {"refusal.no-such-process", "refusal.no-such-service", "refusal.no-such-signal", "refusal.no-such-router"}
@@ -42,9 +43,9 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
         click.echo(json.dumps(reports[0] if len(reports) == 1 else reports))
         return 0 if ok else 1
     style = Style.of(sys.stdout)
-    for one in reports:
+    for one in visible_values(reports):
         if one["text"]:
-            text = style.clean(one["text"])
+            text = one["text"]
             click.echo(text if one["ok"] else style(text, "red"))
         for name, state in one["processes"].items():
             click.echo(f"{name} is {style.state(state)}" if state != "removed" else f"{name} is gone")

@@ -25,7 +25,7 @@ from launcher.cli.top.rates import (
     route_rows,
 )
 from launcher.cli.top.source import Source, require_launcher
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, told
 from luabus.errors import LuabusError
 
 LOG_LINES = 200
@@ -119,7 +119,7 @@ class Top(App[None]):
         try:
             await self._source.start()
         except (LauncherError, LuabusError) as error:
-            self.exit(message=str(error), return_code=getattr(error, "exit_code", 1))
+            self.exit(message=told(error), return_code=getattr(error, "exit_code", 1))
             return
         while True:
             look = await self._source.look()
@@ -187,13 +187,13 @@ class Top(App[None]):
             await self._close_log()
             return
         self._log_view.clear()
-        self._log_box.border_title = f"{name}  (l or Esc closes)"
+        self._log_box.border_title = f"{plain(name)}  (l or Esc closes)"
         self._log_box.add_class("shown")
         self._followed = name
         try:
             await self._source.follow(name, LOG_LINES, self._written)
         except (LauncherError, LuabusError) as error:
-            self._log_view.write_line(str(error))
+            self._log_view.write_line(told(error))
 
     async def action_close_panels(self) -> None:
         self.action_hide_help_panel()

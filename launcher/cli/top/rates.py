@@ -83,12 +83,12 @@ def head(look: Reading, rates: Rates) -> str:
     rows = status["processes"]
     up = sum(1 for row in rows if row["state"] == "running")
     first = (
-        f"[bold]{status['cluster']}[/] is {_painted(status['state'])}: {up} of {len(rows)} processes run, "
+        f"[bold]{plain(status['cluster'])}[/] is {_painted(status['state'])}: {up} of {len(rows)} processes run, "
         + (f"up {format_duration(status['uptime_s'])}")
     )
     routers = []
     for router in status["routers"]:
-        name = router["name"]
+        name = plain(router["name"])
         came, went = rates.of(("router", name, "in")), rates.of(("router", name, "out"))
         routers.append(
             f"{name} {came:,.0f} in, {went:,.0f} out /s"
@@ -96,7 +96,8 @@ def head(look: Reading, rates: Rates) -> str:
             else f"[bold red]{name} is lost[/]"
         )
     masters = ", ".join(
-        f"{name} {master or '[bold red]none[/]'}" for name, master in status["masters"].items()
+        f"{plain(name)} {plain(master) if master else '[bold red]none[/]'}"
+        for name, master in status["masters"].items()
     )
     lines = [first, f"routers: {'; '.join(routers)}", f"masters: {masters or 'none'}"]
     wrong = [*status["problems"], *([look.problem] if look.problem else [])]
@@ -114,7 +115,7 @@ def process_rows(look: Reading, rates: Rates) -> dict[str, tuple[str, ...]]:
         is_router = row["kind"] == "router"
         rate = rates.of(("router", row["name"], "in") if is_router else ("service", row["service_id"]))
         found[row["name"]] = (
-            row["name"],
+            plain(row["name"]),
             row["service_id"] or "-",
             _painted(shown_state(row)),
             ("[green]yes[/]" if row["ready"] else "[yellow]no[/]") if lives else "-",
@@ -146,10 +147,10 @@ def route_rows(look: Reading) -> dict[str, tuple[str, ...]]:
         where = "  ".join(_where(router["router"], said) for router in routers)
         number = "-" if slot["slot"] is None else str(slot["slot"])
         found[service_id] = (
-            f"{group['name']} ({group['group']})",
+            f"{plain(group['name'])} ({group['group']})",
             number,
             service_id,
-            slot["name"],
+            plain(slot["name"]),
             master,
             where,
         )
@@ -162,9 +163,10 @@ def plain(text: str) -> str:
 
 
 def _where(router: str, said: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str:
+    name = plain(router)
     if router not in said:
-        return f"[red]{router}: unknown[/]"
-    return f"{router}: live" if said[router][1]["token"] else f"[yellow]{router}: vacant[/]"
+        return f"[red]{name}: unknown[/]"
+    return f"{name}: live" if said[router][1]["token"] else f"[yellow]{name}: vacant[/]"
 
 
 def _painted(state: str) -> str:

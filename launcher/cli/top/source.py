@@ -13,11 +13,12 @@ import luabus.admin
 from launcher.cli.identity import who
 from launcher.cli.top.rates import Reading
 from launcher.config.load import load
-from launcher.errors import LauncherError, NotRunning
+from launcher.errors import LauncherError, NotRunning, told
 from launcher.plan.plan import make_plan
 from launcher.runtime.control_client import Control
 from launcher.runtime.run_dir import RunDir
 from luabus.errors import LuabusError, NotConnected
+from luabus.visible import visible, visible_values
 
 Lines = Callable[[list[dict[str, Any]]], None]
 
@@ -46,17 +47,17 @@ class Source:
     async def look(self) -> Reading:
         """Everything at this moment; what cannot be seen is left out, and `problem` says so."""
         try:
-            status = await (await self._connected()).request("status")
+            status = visible_values(await (await self._connected()).request("status"))
         except (LuabusError, LauncherError) as error:
             await self._drop()
             await self._leave_bus()
-            return Reading(time.monotonic(), problem=str(error))
+            return Reading(time.monotonic(), problem=told(error))
         if status["state"] == "stopping":
             await self._leave_bus()  # routers wait for their last clients
             return Reading(time.monotonic(), status)
         if self._bus is None:
             self._bus = luabus.Bus()
-            security = luabus.Security.of(self._run_dir.secret())
+            security = self._run_dir.security()
             await self._bus.start(self._plan.routers, groups=self._plan.groups, security=security)
         bus = self._bus
         try:
@@ -66,16 +67,17 @@ class Source:
         except NotConnected:
             return Reading(time.monotonic(), status)  # the status tells which routers are lost
         except LuabusError as error:
-            return Reading(time.monotonic(), status, problem=str(error))
-        return Reading(time.monotonic(), status, routes, tuple(stats), tuple(connections))
+            return Reading(time.monotonic(), status, problem=told(error))
+        seen = visible_values([routes, stats, connections])
+        return Reading(time.monotonic(), status, seen[0], tuple(seen[1]), tuple(seen[2]))
 
     async def ask(self, verb: str, *args: Any) -> str:
         """Has the launcher do something; what it says to that, or why it refuses."""
         try:
             answer = await (await self._connected()).request(verb, *args, who())
         except (LuabusError, LauncherError) as error:
-            return str(error)
-        return str(answer["text"])
+            return told(error)
+        return visible(str(answer["text"]))
 
     async def follow(self, name: str, lines: int, on_lines: Lines) -> None:
         """From now on what a process writes goes to `on_lines`, the last `lines` lines first. One process at a time."""

@@ -24,7 +24,7 @@ SECRET = "a secret of this test"
 async def control_channel(file: Path) -> AsyncIterator[list[tuple[Any, ...]]]:
     """What the launcher's end of the control channel is: an authenticated stream with RPC methods; yields what was asked."""
     requests: list[tuple[Any, ...]] = []
-    manager = luabus.create_socket_mgr(8, secret=SECRET)
+    manager = luabus.SocketMgr(8, security=luabus.Security.of(SECRET, luabus.Principal("launcher", "demo")))
     api = luabus.Dispatcher()
 
     def processes() -> list[dict[str, Any]]:
@@ -245,7 +245,7 @@ async def test_requests_go_to_every_route_and_tell_who_answered(
 async def test_a_log_is_followed_until_the_launcher_ends(
     routers: list[luabus.Router], tmp_path: Path
 ) -> None:
-    manager = luabus.create_socket_mgr(2, secret=SECRET)
+    manager = luabus.SocketMgr(2, security=luabus.Security.of(SECRET, luabus.Principal("launcher", "demo")))
     api = luabus.Dispatcher()
 
     async def follow(names: list[str], lines: int) -> list[dict[str, str]]:

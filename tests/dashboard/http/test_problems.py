@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_document() -> None:
     answer = response(ApiError(422, "bad", invalid=[{"at": "token", "message": "no"}]), "/api/v1/register")
     assert answer.content_type == "application/problem+json"
     assert json.loads(answer.text or "") == {
-        "title": "Unprocessable Entity",
+        "title": HTTPStatus(422).phrase,  # newer Pythons say it in the words of RFC 9110
         "status": 422,
         "detail": "bad",
         "instance": "/api/v1/register",

@@ -23,7 +23,7 @@ def test_presence() -> None:
 async def test_routers_and_services_come_and_go() -> None:
     port = free_ports()
     changes = asyncio.Event()
-    watch = BusWatch([f"127.0.0.1:{port}"], {"mail": 2}, SECRET, changes.set)
+    watch = BusWatch([f"127.0.0.1:{port}"], {"mail": 2}, luabus.Security.of(SECRET), changes.set)
     await watch.start()
     assert watch.presence(2, 1) == Presence(0, 0)
     assert await watch.counted() == ({}, ())
@@ -53,7 +53,7 @@ async def test_routers_and_services_come_and_go() -> None:
 
 def test_at_equal_epochs_the_router_that_names_a_master_is_believed() -> None:
     for order in ((None, "3.1"), ("3.1", None)):
-        watch = BusWatch([], {"director": 3}, SECRET, lambda: None)
+        watch = BusWatch([], {"director": 3}, luabus.Security.of(SECRET), lambda: None)
         for number, master in enumerate(order, 1):
             watch._router(f"router.{number}", True)
             watch._group(
@@ -66,7 +66,7 @@ def test_at_equal_epochs_the_router_that_names_a_master_is_believed() -> None:
 
 
 def test_since_when_a_master_is_missing() -> None:
-    watch = BusWatch(["a:1"], {"director": 3}, SECRET, lambda: None)
+    watch = BusWatch(["a:1"], {"director": 3}, luabus.Security.of(SECRET), lambda: None)
     watch._router("router.1", True)
     slots = [{"service_id": "3.1", "name": "director.1", "token": 5}]
     group = {"group": 3, "name": "director", "mode": "master", "elected": True, "epoch": 5, "slots": slots}

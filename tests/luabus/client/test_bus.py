@@ -143,7 +143,7 @@ async def test_with_no_router_left_everything_is_not_connected_at_once_and_says_
 
 
 async def test_a_router_that_freezes_is_lost_by_its_heartbeats() -> None:
-    async with Star(1) as star, Proxy(star.routers[0].port) as proxy:
+    async with Star(1) as star, Proxy(star.routers[0]) as proxy:
         bus = Bus()
         await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET), heartbeat_s=0.05)
         await bus.ready()

@@ -12,6 +12,7 @@ from luabus.client.failover import Failover
 from luabus.client.router_link import RouterLink
 from luabus.errors import NotConnected, Overloaded
 from luabus.transport.manager import SocketMgr
+from luabus.transport.security import NO_SECURITY
 from luabus.transport.stream import Stream
 from tests.support.waiting import until
 
@@ -49,7 +50,7 @@ class World:
 
     def up(self, *links: RouterLink) -> None:
         for link in links:
-            link.stream = self.mgr.new_stream(connector=True)
+            link.stream = self.mgr.new_stream(NO_SECURITY.connector(""))
             link.ready = True
             self.preference.up(link)
 

@@ -8,7 +8,8 @@ import pytest
 
 from luabus.client.bus import Bus
 from luabus.errors import RequestTimeout
-from luabus.transport.manager import create_socket_mgr
+from luabus.protocol.principal import Principal
+from luabus.transport.manager import SocketMgr
 from luabus.transport.security import Security
 from tests.support.bus import SECRET, Star, joined
 from tests.support.proxy import Proxy
@@ -16,7 +17,7 @@ from tests.support.waiting import until
 
 
 async def test_a_link_that_is_cut_connects_again_and_registers_again() -> None:
-    async with Star() as star, Proxy(star.routers[0].port) as proxy:
+    async with Star() as star, Proxy(star.routers[0]) as proxy:
         (mail,) = await star.mail(1, routers=[f"127.0.0.1:{proxy.port}"])
         router = star.routers[0]
         for _ in range(3):
@@ -48,7 +49,7 @@ async def test_the_snapshot_says_how_it_is() -> None:
 
 async def test_one_that_accepts_and_does_not_greet_is_no_router(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("luabus.client.router_link._CONNECT_TIMEOUT_MS", 100)
-    mgr = create_socket_mgr(10, secret=SECRET)
+    mgr = SocketMgr(10, security=Security.of(SECRET, Principal("router", "router.1")))
     listener = mgr.listen("127.0.0.1", 0)
     bus = Bus()
     await bus.start([f"127.0.0.1:{listener.port}"], security=Security.of(SECRET))
@@ -72,7 +73,7 @@ async def test_another_secret_is_tried_again_and_logged_once(caplog: pytest.LogC
 
 
 async def test_a_garbling_network_breaks_the_link_and_it_comes_back() -> None:
-    async with Star() as star, Proxy(star.routers[0].port) as proxy:
+    async with Star() as star, Proxy(star.routers[0]) as proxy:
         bus = Bus()
         await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET))
         await bus.ready()
@@ -86,7 +87,7 @@ async def test_a_garbling_network_breaks_the_link_and_it_comes_back() -> None:
 
 
 async def test_a_closed_bus_tries_no_more() -> None:
-    async with Star() as star, Proxy(star.routers[0].port) as proxy:
+    async with Star() as star, Proxy(star.routers[0]) as proxy:
         bus = Bus()
         await bus.start([f"127.0.0.1:{proxy.port}"], security=Security.of(SECRET))
         await bus.ready()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import luabus
 from luabus.cluster.control_client import ControlClient, ControlConnection, ask, read_address
 from luabus.errors import AuthError, LuabusError, NotConnected, Refused
 
-SECRET = b"a secret of this test"
+SECURITY = luabus.Security.of(b"a secret of this test")
 
 
 @contextlib.asynccontextmanager
 async def launcher(file: Path, pid: int = 7) -> AsyncIterator[list[luabus.Stream]]:
     """Writes `file` and answers; yields the streams that are open to it."""
     streams: list[luabus.Stream] = []
-    manager = luabus.create_socket_mgr(8, secret=SECRET)
+    manager = luabus.SocketMgr(8, security=replace(SECURITY, principal=luabus.Principal("launcher", "demo")))
     api = luabus.Dispatcher()
 
     def status() -> int:
@@ -79,26 +80,28 @@ async def test_one_question_without_an_event_loop(tmp_path: Path) -> None:
     file = tmp_path / "control.json"
     async with launcher(file):
         address = read_address(file)
-        assert await asyncio.to_thread(ask, address, SECRET, "status") == 7
+        assert await asyncio.to_thread(ask, address, SECURITY, "status") == 7
         with pytest.raises(Refused, match="not now"):
-            await asyncio.to_thread(ask, address, SECRET, "refuse")
+            await asyncio.to_thread(ask, address, SECURITY, "refuse")
 
         def unreachable(error: LuabusError) -> Exception:
             return RuntimeError(type(error).__name__)
 
         with pytest.raises(RuntimeError, match="AuthError"):
-            await asyncio.to_thread(ask, address, b"another", "status", unreachable=unreachable)
+            await asyncio.to_thread(
+                ask, address, luabus.Security.of(b"quite another secret"), "status", unreachable=unreachable
+            )
 
 
 async def test_a_connection_knows_whether_the_launcher_ended_in_order(tmp_path: Path) -> None:
     file = tmp_path / "control.json"
     async with launcher(file) as streams:
-        async with ControlConnection(read_address(file), SECRET) as control:
+        async with ControlConnection(read_address(file), SECURITY) as control:
             await control.request("stop")
             await control.closed()
             assert control.ended_in_order
             assert not control.is_open
-        async with ControlConnection(read_address(file), SECRET) as control:
+        async with ControlConnection(read_address(file), SECURITY) as control:
             assert await control.request("status") == 7
             streams[-1].close()
             await control.closed()
@@ -111,13 +114,13 @@ async def test_another_secret_is_told_and_leaves_nothing_open(tmp_path: Path) ->
     file = tmp_path / "control.json"
     async with launcher(file):
         with pytest.raises(AuthError):
-            async with ControlConnection(read_address(file), b"another"):
+            async with ControlConnection(read_address(file), luabus.Security.of(b"quite another secret")):
                 pass
 
 
 async def test_a_client_finds_a_launcher_that_was_started_anew(tmp_path: Path) -> None:
     file = tmp_path / "control.json"
-    client = ControlClient(file, SECRET)
+    client = ControlClient(file, SECURITY)
     with pytest.raises(NotConnected, match="no launcher runs"):
         await client.request("status")
     for pid in (7, 9):
@@ -129,13 +132,13 @@ async def test_a_client_finds_a_launcher_that_was_started_anew(tmp_path: Path) -
 
 async def test_without_a_path_there_is_no_launcher() -> None:
     with pytest.raises(NotConnected, match="LUABUS_CONTROL is not set"):
-        await ControlClient(None, SECRET).request("status")
+        await ControlClient(None, SECURITY).request("status")
 
 
 async def test_lines_are_followed_until_the_launcher_ends(tmp_path: Path) -> None:
     file = tmp_path / "control.json"
     async with launcher(file) as streams:
-        client = ControlClient(file, SECRET)
+        client = ControlClient(file, SECURITY)
         async with client.follow("mail.1", 7) as batches:
             assert await anext(batches) == [{"line": "mail.1 7"}]
             assert await anext(batches) == [{"line": "later"}]

@@ -32,7 +32,16 @@ from luabus.protocol.frames import (
     make_route,
     split,
 )
-from luabus.protocol.handshake import decode_bye
+from luabus.protocol.handshake import (
+    NOBODY,
+    AcceptorHandshake,
+    Address,
+    ConnectorHandshake,
+    Handshake,
+    decode_bye,
+)
+from luabus.protocol.keys import Credential, derive
+from luabus.protocol.principal import ADMIN, Principal
 from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE, Session
 from luabus.protocol.stream_options import StreamOptions
 
@@ -66,6 +75,19 @@ class Tape:
         return data
 
 
+PLACE = ("127.0.0.1", 7070)
+"""Where both ends believe the connection to lead."""
+ROUTER = Principal("router", "router.1")
+
+
+def handshake(connector: bool, secret: bytes | None = None) -> Handshake:
+    """Of an administrator, and of a router."""
+    if connector:
+        return ConnectorHandshake(b"c" * 32, Credential(ADMIN, derive(secret, ADMIN)) if secret else NOBODY)
+    keys_of = None if secret is None else lambda claim: (derive(secret, claim),)
+    return AcceptorHandshake(b"a" * 32, keys_of, principal=ROUTER)
+
+
 class Recorder(Session):
     """A session whose events are written down."""
 
@@ -77,9 +99,12 @@ class Recorder(Session):
         self.log: list[tuple[Any, ...]] = []
         self.tape = Tape()
         super().__init__(
-            7, self.tape, Delivery(), connector=connector, secret=secret, nonce=(b"c" if connector else b"a") * 32,
-            first_sequence=41, now=now, options=StreamOptions(**options), name="the other",
+            7, self.tape, Delivery(), handshake(connector, secret), first_sequence=41, now=now,
+            options=StreamOptions(**options), name="the other",
         )  # fmt: skip
+
+    def start(self, now: float, peer: Address = PLACE, local: Address = PLACE) -> None:
+        super().start(now, peer, local)
 
     def opened(self) -> None:
         self.log.append(("opened",))
@@ -139,7 +164,7 @@ def pair(secret: bytes | None = None, **options: Any) -> tuple[Recorder, Recorde
     left = Recorder(connector=True, secret=secret, **options)
     right = Recorder(connector=False, secret=secret, **options)
     for session in (left, right):
-        session.start(100.0, ("127.0.0.1", 7070))
+        session.start(100.0)
     exchange(left, right)
     assert left.is_open
     assert right.is_open
@@ -156,6 +181,7 @@ def test_both_ends_open_and_the_connector_learns_its_id(secret: bytes | None) ->
     left, right = pair(secret)
     assert left.source == right.id
     assert right.source == 0
+    assert (left.principal, right.principal) == (ROUTER, ADMIN)
     for session in (left, right):
         session.tick(100.0 + HANDSHAKE_TIMEOUT_S)
         assert session.is_open
@@ -422,11 +448,11 @@ def test_the_other_ends_own_calls_go_to_the_control_receiver() -> None:
     routed: list[Any] = []
     own: list[Any] = []
     session = Session(
-        1, Tape(), Delivery(), connector=False, secret=None, nonce=b"a" * 32, first_sequence=0, now=0.0,
-        options=StreamOptions(), receiver=Taker(routed), control_receiver=Taker(own),
+        1, Tape(), Delivery(), handshake(False), first_sequence=0, now=0.0, options=StreamOptions(),
+        receiver=Taker(routed), control_receiver=Taker(own),
     )  # fmt: skip
     session.start(0.0)
-    session.receive(hello(b"c" * 32, secured=False), 0.0)
+    session.receive(handshake(True).start(), 0.0)
     session.receive(encode(Frame(Kind.CALL, body=b"own")) + encode(Frame(Kind.TARGET, body=b"routed")), 0.0)
     session.receive(encode(Frame(Kind.CANCEL, sequence=3)), 0.0)
     session.end(None)

@@ -14,6 +14,7 @@ from luabus.protocol import codec
 from luabus.router import counters as luabus_records
 from luabus.router.counters import Counters
 from luabus.transport.manager import SocketMgr
+from luabus.transport.security import NO_SECURITY
 from luabus.transport.stream import Stream
 
 
@@ -25,7 +26,7 @@ async def mgr() -> AsyncIterator[SocketMgr]:
 
 
 def stream(mgr: SocketMgr, **counters: int) -> Stream:
-    made = mgr.new_stream(connector=False)
+    made = mgr.new_stream(NO_SECURITY.acceptor())
     for name, value in counters.items():
         setattr(made, name, value)
     return made

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luabus.errors import FrameTooLarge, NoMaster, NoRoute, Overloaded, PeerLost, ProtocolError, from_wire
+from luabus.errors import (
+    Forbidden,
+    FrameTooLarge,
+    NoMaster,
+    NoRoute,
+    Overloaded,
+    PeerLost,
+    ProtocolError,
+    from_wire,
+)
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
@@ -27,8 +36,10 @@ from luabus.protocol.frames import (
     split,
 )
 from luabus.protocol.port import Port
+from luabus.protocol.principal import Principal
 from luabus.routing import switch
-from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED
+from luabus.routing.access import Access
+from luabus.routing.sinks import CROWDED, FORBIDDEN, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED
 from luabus.routing.switch import Switch
 
 MAIL = 2
@@ -755,3 +766,86 @@ def test_frames_are_counted_at_both_ends() -> None:
     assert [port.frames_out for port in world.mail] == [3, 2, 1]
     world.send(world.mail[1], reply(world.client, 7))
     assert world.client.frames_out == 1
+
+
+# --- who may call whom ----------------------------------------------------------------------------------------
+
+
+def guarded(**callers: list[str]) -> tuple[World, list[tuple[str, str, int]]]:
+    """Group 2 is mail; what the switch tells of frames that went nowhere."""
+    world, told = World(), list[tuple[str, str, int]]()
+    world.switch.table.rename(MAIL, "mail", "")
+    world.switch.guard(Access.of({"callers": callers}))
+    world.switch.refused = lambda error, frames: told.append((error.caller, error.callee, frames))
+    return world, told
+
+
+def every_route(sequence: int = 0) -> list[Frame]:
+    groups = (Kind.HASH, Kind.RANDOM, Kind.MASTER, Kind.BROADCAST)
+    made = [target(1, sequence), *(to_group(kind, sequence) for kind in groups)]
+    return [frame._replace(sequence=sequence + n if sequence else 0) for n, frame in enumerate(made)]
+
+
+def test_a_group_is_not_reached_by_any_route_from_whom_it_does_not_let_in() -> None:
+    world, told = guarded(mail=["gateway"])
+    world.send(world.client, *every_route())
+    assert [port.take() for port in world.mail] == [[], [], []]
+    assert world.client.undeliverable == {FORBIDDEN: 5}
+    assert sum(frames for _, _, frames in told) == 5
+    assert {(caller, callee) for caller, callee, _ in told} == {("client", "mail")}
+    world.send(world.client, *every_route(10))
+    errors = [from_wire(codec.unpack_value(frame.body)) for frame in world.client.take()]
+    assert [type(error) for error in errors] == [Forbidden] * 5
+    assert [error.allowed for error in errors if isinstance(error, Forbidden)] == [["gateway"]] * 5
+    assert not world.client.outstanding
+    assert world.client.undeliverable == {FORBIDDEN: 10}
+
+
+def test_who_asks_how_many_a_broadcast_reached_is_told_why_none() -> None:
+    world, _ = guarded(mail=[])
+    world.send(world.client, to_group(Kind.BROADCAST, 7, flags=FLAG_COUNT))
+    (answer,) = world.client.take()
+    assert (answer.kind, answer.sequence) == (Kind.ERROR, 7)
+
+
+def test_classes_of_callers_have_plans_of_their_own() -> None:
+    world, _ = guarded(mail=["gateway"])
+    gateway, ops = world.port(200), world.port(201)
+    gateway.principal = Principal("service", "gateway")
+    ops.principal = Principal("service", "ops")
+    joined = world.port(202)
+    world.join(joined, ServiceId.of(1, 1))
+    world.switch.table.rename(1, "gateway", "")
+    for sender, reaches in (
+        (world.client, 0),
+        (gateway, 1),
+        (ops, 0),
+        (joined, 1),
+        (world.mail[1], 1),
+        (gateway, 1),
+    ):
+        world.send(sender, target(1), target(1))
+        assert len(world.mail[0].take()) == 2 * reaches, sender.token
+
+
+def test_rules_may_change_while_it_runs() -> None:
+    world, _ = guarded(mail=["gateway"])
+    world.send(world.client, target(1))
+    world.switch.guard(Access.of({"callers": {"mail": ["client"]}}))
+    world.send(world.client, target(1))
+    assert len(world.mail[0].take()) == 1
+    world.switch.guard(Access.of({"default": "deny"}))
+    world.send(world.client, target(1))
+    world.switch.guard(Access())
+    world.send(world.client, target(1))
+    assert len(world.mail[0].take()) == 1
+    assert world.client.undeliverable == {FORBIDDEN: 2}
+
+
+def test_one_who_joins_in_the_middle_of_a_chunk_is_another_caller_from_then_on() -> None:
+    world, _ = guarded(mail=["mail"])
+    other = world.port(300)
+    other.on_deliver = lambda _: world.join(other, ServiceId.of(MAIL, 9))
+    call = Frame(Kind.CALL, body=b"join")
+    world.send(other, target(1, body=b"before"), call, target(1, body=b"after"))
+    assert [frame.body for frame in world.mail[0].take()] == [b"after"]

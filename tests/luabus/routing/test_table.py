@@ -405,12 +405,10 @@ def test_the_order_of_registrations_does_not_matter(live: list[ServiceId], order
     assert seen(one) == seen(other)
 
 
-def test_names_and_modes_are_kept_when_told_and_are_news_once() -> None:
+def test_a_name_and_a_mode_are_news_once() -> None:
     made = table(M1)
-    assert made.describe(MAIL, name="mail", mode="hash")
-    assert not made.describe(MAIL, name="mail", mode="hash")
-    assert not made.describe(MAIL)
-    assert not made.describe(MAIL, name="mail")
+    assert made.rename(MAIL, "mail", "hash")
+    assert not made.rename(MAIL, "mail", "hash")
     assert (made.group(MAIL).name, made.group(MAIL).mode) == ("mail", "hash")
 
 

@@ -1,0 +1,99 @@
+"""Files that are nobody else's: a folder and what lies in it are believed only when they belong to this user.
+
+A folder that another user made, or a file or link that he put into one of ours, would let him choose our secrets and read what we
+write, or have us overwrite files of our own. So nothing is opened through a link, and what is there already must be ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+IGNORE: Final = "*\n"
+"""`.gitignore` of a private folder: secrets and logs belong into no repository."""
+
+_NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class NotOurs(PermissionError):
+    """What is there belongs to somebody else, or is a link or no file; `strerror` says which, `filename` where."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        super().__init__(errno.EPERM, why, os.fspath(path))
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """As `os.open`, mode 0600, of a file that is this user's own and was reached by no link. Raises OSError, such as `NotOurs`.
+
+    With `os.O_TRUNC` it is emptied after that is known.
+    """
+    try:
+        descriptor = os.open(path, (flags & ~os.O_TRUNC) | _NO_LINKS, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO) and os.path.lexists(path):
+            raise NotOurs(path, "it is a link or no regular file; remove it") from None
+        raise
+    try:
+        _check_file(path, os.fstat(descriptor))
+        if flags & os.O_TRUNC:
+            os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_private(path: str | os.PathLike[str]) -> bytes:
+    """The whole of a file, opened by `open_private`."""
+    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
+    """Puts a new file (0600) in the place of what is there, in one step. Raises OSError."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def private_folder(path: Path) -> None:
+    """Makes the folder (0700), or checks that the one there is ours and closes it to others. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_owner(path, path.lstat())  # a link that somebody else made leads where he likes
+    check_owner(path, path.stat())
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Writes its `.gitignore`, unless there is one. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        descriptor = open_private(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(IGNORE)
+
+
+def check_owner(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    """Raises `NotOurs` when it is another user's."""
+    if os.name == "posix" and found.st_uid != os.geteuid():
+        raise NotOurs(
+            path, f"it belongs to another user (uid {found.st_uid}, this is {os.geteuid()}); remove it"
+        )
+
+
+def _check_file(path: str | os.PathLike[str], found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotOurs(path, "it is no regular file; remove it")
+    check_owner(path, found)

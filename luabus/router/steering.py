@@ -1,0 +1,255 @@
+"""What is done by hand at a router, and who may: administrators, by the key that a connection proved.
+
+`configure` tells it the cluster's groups and permissions; `promote` and `ask` reach a service on its own stream, where it takes
+such words from routers alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+from luabus.errors import ConfigError, Forbidden, NoMaster, NoRoute, Refused
+from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
+from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.messages import Message
+from luabus.protocol.principal import Principal
+from luabus.router.announcer import Announcer
+from luabus.router.counters import Counters
+from luabus.routing.access import CLIENT_CLASS, class_of
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
+from luabus.routing.ownership import Ownership
+from luabus.rpc.context import caller
+from luabus.transport.manager import SocketMgr
+from luabus.transport.stream import Stream
+
+log = logging.getLogger("luabus.router")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ASKED: Final = ("methods", "lease", "ping")
+"""What an administrator may ask of a service: it answers without touching what the service does."""
+HAND_OVER_S: Final = 15.0
+"""Seconds that a master may take to give its lease up."""
+FORBIDDEN_LEAST: Final = 10
+"""So many refusals of one caller by one callee within a minute are an alarm."""
+
+
+class Steering:
+    """The words of one router that only administrators may use, and the rules for all others."""
+
+    def __init__(self, router: str, mgr: SocketMgr, announcer: Announcer, counters: Counters) -> None:
+        self.groups = Ownership(mgr.switch.table)
+        self._router = router
+        self._mgr = mgr
+        self._announcer = announcer
+        self._counters = counters
+        mgr.switch.refused = self._refused
+
+    # --- who may ----------------------------------------------------------------------------------------------
+
+    def admins_only(self, word: Callable[P, R]) -> Callable[P, R]:
+        """`word`, for callers who may steer; others get `Forbidden`."""
+
+        @wraps(word)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            access = self.groups.document.access
+            principal = caller().stream.principal
+            if not access.may_steer(principal):
+                allowed = ["admin", *sorted(access.admin)]
+                method = f"luabus.{word.__name__}"
+                told = Message(
+                    "refusal.only-admins", caller=str(principal), method=method, router=self._router,
+                    allowed=", ".join(allowed),
+                )  # fmt: skip
+                raise Forbidden.coded(
+                    told, caller=str(principal), callee=self._router, method=method, allowed=allowed
+                )
+            return word(*args, **kwargs)
+
+        return guarded
+
+    def check_join(self, principal: Principal, target: ServiceId, name: str, mode: str) -> str:
+        """The name by which a connection with this principal joins as `target`. Raises `Forbidden` for one that its key does not
+        let be that, `Refused` for a group that is another's, or that nobody knows."""
+        if principal.role not in ("admin", "launcher", "service"):
+            raise self._not_as(principal, target, [])
+        if principal.role == "service":
+            known = self.groups.names.get(target.group, "")
+            if (name or principal.name) != principal.name or (known and known != principal.name):
+                raise self._not_as(principal, target, [known or name])
+            name = principal.name
+            if not known:
+                raise Refused.coded(
+                    Message("refusal.unknown-group", name=name, group=target.group, router=self._router)
+                )
+        clash = self.groups.clash(target.group, name, mode)
+        if clash is not None:
+            who = name or str(principal)
+            alarm = Message("alarm.join-refused", name=f"{who}.{target.instance}", why=clash)
+            if self._counters.repeated(alarm, "group"):
+                log.error("%s: ALARM: %s", self._router, alarm)
+            raise Refused.coded(clash)
+        return name
+
+    def _not_as(self, principal: Principal, target: ServiceId, allowed: list[str]) -> Forbidden:
+        label = target.named(self.groups.names)
+        told = Message("refusal.may-not-join-as", caller=str(principal), name=label)
+        return Forbidden.coded(
+            told,
+            caller=str(principal),
+            callee=label,
+            method="luabus.join",
+            allowed=[name for name in allowed if name],
+        )
+
+    def _refused(self, error: Forbidden, frames: int) -> None:
+        """The switch let frames go nowhere."""
+        message = Message("alarm.forbidden", caller=error.caller, callee=error.callee)
+        if self._counters.repeated(message, "forbidden", times=frames, least=FORBIDDEN_LEAST):
+            log.warning("%s: ALARM: %s", self._router, message)
+
+    # --- what the cluster is ----------------------------------------------------------------------------------
+
+    def begin(self, cluster: ClusterDocument | None, slots: Mapping[str, GroupFacts]) -> None:
+        """What is known at the start: a document, or what somebody gave by hand. The slots of that are vacant ones to begin with,
+        which the group's first member may change; without slots it is a name to call the group by until somebody comes."""
+        if cluster is not None:
+            self.groups.configure(cluster)
+            self._mgr.switch.guard(cluster.access)
+            return
+        table = self._mgr.switch.table
+        owned = {name: GroupFacts(facts.number) for name, facts in slots.items() if facts.slots}
+        self.groups.configure(ClusterDocument(owned))
+        for name, facts in slots.items():
+            if facts.slots:
+                table.configure_slots(facts.number, facts.slots)
+            else:
+                table.rename(facts.number, name, "")
+
+    def configure(self, document: Any) -> None:
+        """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as in the file that routers read
+        at their start. Raises `Refused` for one that cannot be: nothing is changed then."""
+        try:
+            facts = ClusterDocument.of(document)
+        except ConfigError as error:
+            raise Refused.coded(
+                Message("refusal.no-cluster-document", why=Message.verbatim(str(error)))
+            ) from None
+        if facts == self.groups.document:
+            return
+        self.groups.configure(facts)
+        self._mgr.switch.guard(facts.access)
+        for stream in self._members():
+            self.tell_access(stream, stream.id)
+        self._announcer.changed()
+        log.info("%s: told of %d groups", self._router, len(facts.groups))
+
+    # --- methods: each member enforces its own ----------------------------------------------------------------
+
+    def tell_access(self, stream: Stream, service_id: int) -> None:
+        """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
+        way."""
+        names = self.groups.names
+        rules = self.groups.document.access.methods.get(names.get(service_id >> 16, ""), {})
+        listed = frozenset[str]().union(*rules.values())
+        told = {
+            "methods": {method: sorted(allowed) for method, allowed in rules.items()},
+            "groups": names if rules else {},
+            "clients": {known: name for known, name in self._named_clients() if name in listed},
+        }
+        self._announcer.tell(stream, "luabus.access", told)
+
+    def opened(self, stream: Stream) -> None:
+        """A connection stands: members that let its service use a method must know it, should it call without an id."""
+        self._tell_caller(stream, class_of(stream.principal))
+
+    def gone(self, stream: Stream) -> None:
+        """A connection has ended: another may be given its id."""
+        self._tell_caller(stream, "")
+
+    def _tell_caller(self, stream: Stream, name: str) -> None:
+        known = class_of(stream.principal)
+        if known != CLIENT_CLASS:
+            for member in self._judges_of(known):
+                self._announcer.tell(member, "luabus.caller", CLIENT_BASE | stream.token, name)
+
+    def renamed(self) -> None:
+        """A group has another name: those who judge by names must know it."""
+        for member in self._judges_of(None):
+            self.tell_access(member, member.id)
+
+    def _judges_of(self, caller: str | None) -> Iterator[Stream]:
+        """The members whose methods this class of callers may use where others may not; None is any."""
+        table = self._mgr.switch.table
+        for name, rules in self.groups.document.access.methods.items():
+            facts = self.groups.document.groups.get(name)
+            if facts is not None and any(caller is None or caller in allowed for allowed in rules.values()):
+                for member in table.group(facts.number).members:
+                    if isinstance(member, Stream) and member.is_open:
+                        yield member
+
+    def _named_clients(self) -> Iterator[tuple[int, str]]:
+        """Connections without an id that are of another class than `client`."""
+        for stream in self._mgr.streams.values():
+            if (
+                stream.is_open
+                and stream.id >= CLIENT_BASE
+                and (name := class_of(stream.principal)) != CLIENT_CLASS
+            ):
+                yield CLIENT_BASE | stream.token, name
+
+    def _members(self) -> list[Stream]:
+        return [stream for stream in self._mgr.streams.values() if stream.is_open and stream.id < CLIENT_BASE]
+
+    # --- words to a service -----------------------------------------------------------------------------------
+
+    async def promote(self, service_id: int | str, by: str = "") -> None:
+        """Have the master of the instance's group hand its lease over to it.
+
+        Raises `NoRoute` when the instance is not there, `NoMaster` when nobody holds the lease, `Refused` when the group elects
+        no master.
+        """
+        target, heir = self._there(service_id)
+        group = self._mgr.switch.table.group(target.group)
+        master = group.master_at()
+        if not group.elected:
+            label = target.named(self.groups.names)
+            raise Refused.coded(Message("refusal.group-elects-no-master", group=group.label, name=label))
+        if not isinstance(master, Stream):
+            raise NoMaster(f"group {group.label} has no master that could hand over", group=target.group)
+        if group.master == target:
+            return
+        await heir.request("luabus.ping")
+        log.info(
+            "%s: %s is asked to hand over to %s%s",
+            self._router,
+            master.name,
+            target,
+            f" for {by}" if by else "",
+        )
+        await master.request("luabus.hand_over", int(target), by, timeout=HAND_OVER_S)
+
+    async def ask(self, service_id: int | str, word: str, timeout: float = REQUEST_TIMEOUT_S) -> Any:
+        """What an instance says of itself: its `methods`, its `lease`, or a `ping`. Raises `NoRoute` when it is not there."""
+        if word not in ASKED:
+            raise Refused.coded(
+                Message("refusal.no-such-word", word=repr(word)[:100], known=", ".join(ASKED))
+            )
+        _, stream = self._there(service_id)
+        seconds = (
+            timeout if type(timeout) in (int, float) and 0 < timeout <= HAND_OVER_S else REQUEST_TIMEOUT_S
+        )
+        return await stream.request(f"luabus.{word}", timeout=seconds)
+
+    def _there(self, service_id: int | str) -> tuple[ServiceId, Stream]:
+        groups = {name: number for number, name in self.groups.names.items()}
+        target = ServiceId.parse_service(service_id, groups)
+        where = self._mgr.switch.table.where(target) if target.group != ROUTER_GROUP else None
+        if not isinstance(where, Stream):
+            label = target.named(self.groups.names)
+            raise NoRoute(f"nobody is there for target {label}", route=f"target:{label}")
+        return target, where

@@ -1,0 +1,112 @@
+"""What a cluster's owner says once for all routers: which groups there are, and who may call whom. Pure.
+
+`{"groups": {name: [number, slots, mode]}, "access": {...}}`: the launcher writes it to a file that routers read when they start,
+and tells it to those that run (`luabus.configure`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from luabus.errors import ConfigError
+from luabus.ids import MAX_GROUP, MAX_INSTANCE
+from luabus.routing.access import Access
+
+MODES: Final = ("", "hash", "master", "random", "broadcast")
+"""How callers usually reach a group; "" where nobody says."""
+
+_LONGEST_NAME: Final = 100
+
+
+class GroupFacts(NamedTuple):
+    """A group's number, how many hash slots are fixed (0: none), and its usual route."""
+
+    number: int
+    slots: int = 0
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDocument:
+    """`groups` by name: no two have one number."""
+
+    groups: Mapping[str, GroupFacts] = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
+
+    @classmethod
+    def of(cls, given: Any) -> ClusterDocument:
+        """From a plain map. Raises `ConfigError` with the key of what is wrong."""
+        if not isinstance(given, Mapping) or not {"groups", "access"} >= set(given):
+            raise ConfigError(
+                'a cluster document is a map {"groups": {...}, "access": {...}}', key="document"
+            )
+        return cls(groups_of(given.get("groups", {}), "groups"), Access.of(given.get("access", {})))
+
+    @classmethod
+    def parse(cls, text: str) -> ClusterDocument:
+        """From JSON. Raises `ConfigError`."""
+        return cls.of(_json(text, "document"))
+
+    def as_map(self) -> dict[str, Any]:
+        """What `of` takes."""
+        return {
+            "groups": {name: list(facts) for name, facts in self.groups.items()},
+            "access": self.access.as_map(),
+        }
+
+
+def parse_slots(text: str) -> dict[str, tuple[int, int]]:
+    """`{"mail": [2, 3]}`: name to (group, number of hash slots). Raises `ConfigError`."""
+    given = _json(text, "--slots")
+    if not isinstance(given, dict):
+        raise ConfigError(f'--slots {text!r:.200} is not JSON such as {{"mail": [2, 3]}}', key="slots")
+    groups = groups_of(given, "--slots", least=2, most=2)
+    return {name: (facts.number, facts.slots) for name, facts in groups.items()}
+
+
+def groups_of(given: Any, key: str, *, least: int = 1, most: int = 3) -> dict[str, GroupFacts]:
+    """Groups by name from `{name: [number, slots, mode]}`, of which `least` to `most` are given. Raises `ConfigError`."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f'{key} is not a map such as {{"mail": [2, 3]}}', key=key)
+    groups: dict[str, GroupFacts] = {}
+    owners: dict[int, str] = {}
+    for name, facts in given.items():
+        if type(name) is not str or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise ConfigError(f"{key}: {name!r:.100} is no group's name", key=key)
+        at = f"{key}.{name}"
+        if not isinstance(facts, list | tuple) or not least <= len(facts) <= most:
+            raise ConfigError(f"{at} is not a list such as [2, 3]: a group's number and its slots", key=at)
+        group = GroupFacts(*facts)
+        if type(group.number) is not int or not 1 <= group.number <= MAX_GROUP:
+            raise ConfigError(
+                f"{at}: found the group {group.number!r:.50}; allowed: 1 to {MAX_GROUP}", key=at
+            )
+        if type(group.slots) is not int or not 0 <= group.slots <= MAX_INSTANCE:
+            raise ConfigError(f"{at}: found {group.slots!r:.50} slots; allowed: 0 to {MAX_INSTANCE}", key=at)
+        if group.mode not in MODES:
+            raise ConfigError(
+                f"{at}: found the route {group.mode!r:.50}; allowed: {', '.join(MODES[1:])}", key=at
+            )
+        other = owners.setdefault(group.number, name)
+        if other != name:
+            raise ConfigError(f"{at}: group {group.number} is {key}.{other} already", key=at)
+        groups[name] = group
+    return groups
+
+
+def _json(text: str, key: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigError(f"{key}: {twice!r:.100} stands there twice", key=key)
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise ConfigError(f'{key} {text!r:.200} is not JSON such as {{"mail": [2, 3]}}', key=key) from None

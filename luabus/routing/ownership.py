@@ -1,0 +1,103 @@
+"""Whose a group's number, name, usual route and slots are: the cluster document's, else whoever's came first. Pure.
+
+What is in the document stays as the document says. A group that is not in it belongs to its live members: the first of them says
+what it is called, and who comes later must say the same; when they are gone another may have the number, or the name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luabus.messages import Message
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
+from luabus.routing.table import Group, Table
+
+
+class Ownership:
+    """Guards the groups of one table. `document`: what holds now; `configure` gives another."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.document = ClusterDocument()
+        self._table = table
+        self._documented: dict[int, tuple[str, GroupFacts]] = {}
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Group numbers to names."""
+        return {number: group.name for number, group in self._table.groups.items() if group.name}
+
+    def knows(self, number: int) -> bool:
+        """Whether the document or the table has this group."""
+        group = self._table.groups.get(number)
+        return number in self._documented or (group is not None and bool(group.name or group.entries))
+
+    def configure(self, document: ClusterDocument) -> None:
+        """From now on `document` says which groups there are. What it does not have any more belongs to its live members."""
+        table, before = self._table, self._documented
+        self.document = document
+        self._documented = {facts.number: (name, facts) for name, facts in document.groups.items()}
+        for number, group in list(table.groups.items()):
+            if number in self._documented:
+                continue
+            if group.name in document.groups:
+                table.rename(number, "", group.mode)
+            if number in before and not group.members:
+                table.rename(number, "", "")
+                table.release_slots(number)
+        for number, (name, facts) in self._documented.items():
+            table.describe(number, name=name, mode=facts.mode)
+            if facts.slots:
+                table.configure_slots(number, facts.slots)
+            elif number in before and before[number][1].slots:
+                table.release_slots(number)
+
+    def clash(self, number: int, name: str, mode: str) -> Message | None:
+        """Why nobody may join group `number` as one of `name` whose usual route is `mode`; "" says nothing of either."""
+        owner = self._owner_of(number)
+        if owner is not None:
+            owned, usual = owner
+            if name and owned and name != owned:
+                return Message("refusal.group-clash", given=name, number=number, name=owned, group=number)
+            if mode and usual and mode != usual:
+                return Message(
+                    "refusal.mode-clash", name=owned or str(number), group=number, mode=usual, given=mode
+                )
+        if name:
+            facts = self.document.groups.get(name)
+            holders = [g.number for g in self._table.groups.values() if g.name == name and g.members]
+            for other in [facts.number] if facts is not None else holders:
+                if other != number:
+                    return Message("refusal.group-clash", given=name, number=number, name=name, group=other)
+        return None
+
+    def joined(self, number: int, name: str, mode: str, slots: int | None, where: object) -> bool:
+        """Note what a member, connected by `where`, says of its group, as far as it may; True when that was news for all."""
+        group = self._table.group(number)
+        owner = self._owner_of(number, but=where)
+        if owner is None:  # it is the first: what was said by those before is over
+            for other in list(self._table.groups.values()):
+                if name and other.number != number and other.name == name:
+                    self._table.rename(other.number, "", other.mode)
+            if name and group.name and group.name != name:
+                self._table.release_slots(number)
+            news = self._table.describe(number, name=name, mode=mode)
+        else:
+            news = self._table.rename(number, group.name or name, group.mode or mode)
+        _, facts = self._documented.get(number, ("", GroupFacts(number)))
+        alone = not _lives(group, but=where)
+        if slots is not None and not facts.slots and (alone or group.configured is None):
+            self._table.configure_slots(number, slots)
+        return news
+
+    def _owner_of(self, number: int, but: object = None) -> tuple[str, str] | None:
+        """The name and the usual route that are not anybody's to change; None when whoever joins may say."""
+        group = self._table.groups.get(number)
+        lives = group is not None and _lives(group, but)
+        if number in self._documented:
+            name, facts = self._documented[number]
+            return name, facts.mode or (group.mode if group is not None and lives else "")
+        return (group.name, group.mode) if group is not None and lives else None
+
+
+def _lives(group: Group[Any], but: object) -> bool:
+    return any(member is not but for member in group.members)

@@ -1,0 +1,66 @@
+"""What user code raises, kept to the one call that it concerns.
+
+A handler, its errors' `__str__`, a hook may raise anything. It is logged, the caller (if one waits) is told, and everything
+else goes on. `SystemExit` and `KeyboardInterrupt` end the process, in order (`loops.interrupt`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final
+
+from luabus.errors import LuabusError, RemoteError, failure_of
+from luabus.exception_text import FATAL, log_failure, name_of, repr_of
+from luabus.transport.loops import interrupt
+
+_VALUES: Final = frozenset((type(None), bool, int, float, str, bytes, list, dict))
+"""What handlers mostly return."""
+
+
+def tell_failure(
+    error: BaseException,
+    method: str,
+    where: str,
+    answer: Callable[[LuabusError], None] | None,
+    log: Callable[[], None] | None = None,
+) -> None:
+    """`method` at `where` raised `error`: call `log`, and `answer` with what the caller is told. Raises nothing."""
+    try:
+        if log is not None:
+            log()
+        if answer is not None:
+            answer(failure_of(error, method, where))
+    except FATAL as another:  # of its text, which was asked for
+        error = another
+        if answer is not None:
+            text = name_of(type(error))
+            answer(RemoteError(f"{method} at {where} raised {text}", type=text, method=method))
+    if isinstance(error, FATAL):
+        interrupt(error)
+
+
+def unsendable(error: LuabusError, method: str) -> RemoteError:
+    """What the caller is told where the result of `method` cannot be sent for `error`."""
+    kind, text = name_of(type(error)), str(error)
+    return RemoteError(f"{method} returned what cannot be sent: {text}", type=kind, text=text, method=method)
+
+
+def is_work(result: Any) -> bool:
+    """Whether what user code returned is to be awaited. Raises `TypeError` for what somebody else would have to run."""
+    if type(result) in _VALUES:  # looking closer is slow
+        return False
+    if isinstance(result, AsyncGenerator):
+        raise TypeError("an async generator cannot be sent; collect what it yields, and return the list")
+    return inspect.isawaitable(result)
+
+
+def callback_failed(callback: Callable[..., Any], error: BaseException, log: logging.Logger) -> None:
+    """A callback raised `error`, and nobody waits for an answer. Raises nothing."""
+
+    def say() -> None:
+        if not isinstance(error, FATAL):
+            log_failure(log, "a callback failed: %s", repr_of(callback), error=error)
+
+    tell_failure(error, "a callback", "this process", None, say)

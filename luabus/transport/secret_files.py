@@ -1,0 +1,118 @@
+"""Files with a secret or a key, read anew when they have changed: nobody need be restarted for a new one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from luabus.environment import check_secret, read_secret
+from luabus.errors import ConfigError
+from luabus.protocol.keys import Credential, parse_key
+
+log = logging.getLogger("luabus.security")
+
+NEXT: Final = ".next"
+"""Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""
+
+_SETTLED_NS: Final = 1_000_000_000
+"""A file that was written so shortly before it was read may be written again without its stamp saying so."""
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int, int] | None
+
+
+class WatchedFiles(Generic[T]):
+    """What some files hold together. A look costs a `stat` of each.
+
+    Raises `ConfigError` at first for what cannot be read. Later the last good value holds: the log says once what is wrong.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._complained = ""
+        self._stamps = self._look()
+        self._value = self._load()
+
+    def read(self) -> T:
+        """What the files hold now."""
+        stamps = self._look()
+        while stamps != self._stamps or self._is_fresh(stamps):
+            try:
+                value = self._load()
+            except ConfigError as error:
+                if str(error) != self._complained:
+                    log.error("%s; what it held before is used", error)
+                self._complained = str(error)
+                return self._value
+            before, stamps = stamps, self._look()
+            if before == stamps:  # else one was replaced while another was read
+                self._stamps, self._value, self._complained = stamps, value, ""
+                break
+        return self._value
+
+    def _load(self) -> T:
+        raise NotImplementedError
+
+    def _look(self) -> tuple[Stamp, ...]:
+        return tuple(_stamp(path) for path in self._paths)
+
+    @staticmethod
+    def _is_fresh(stamps: tuple[Stamp, ...]) -> bool:
+        now = time.time_ns()
+        return any(stamp is not None and now - stamp[2] < _SETTLED_NS for stamp in stamps)
+
+
+class SecretFile(WatchedFiles[tuple[bytes, ...]]):
+    """The cluster's secret, and behind it those that are accepted as well: what `secret.next` beside it holds."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._next = self._path.with_name(self._path.name + NEXT)
+        super().__init__(self._path, self._next)
+
+    def _load(self) -> tuple[bytes, ...]:
+        return tuple(dict.fromkeys((read_secret(str(self._path)), *read_next(self._next))))
+
+
+class KeyFile(WatchedFiles[Credential]):
+    """A key and whose it is, in one line: `service:mail 9a0c...`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        super().__init__(self._path)
+
+    def _load(self) -> Credential:
+        try:
+            line = self._path.read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"the key file {self._path} cannot be read: {error.strerror}", key="key_file"
+            ) from None
+        except UnicodeDecodeError:
+            line = ""
+        return parse_key(line, f"what the key file {self._path} holds")
+
+
+def read_next(path: Path) -> tuple[bytes, ...]:
+    """The secrets in a `secret.next`; none where there is no such file. Raises `ConfigError`."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise ConfigError(
+            f"the secret file {path} cannot be read: {error.strerror}", key="secret_file"
+        ) from None
+    secrets = [line.strip() for line in lines if line.strip()]
+    return tuple(check_secret(secret, f"a secret in {path}", key="secret_file") for secret in secrets)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
