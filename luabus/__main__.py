@@ -124,11 +124,10 @@ def router(
     environment = _logging()
     try:
         host, port = parse_address(listen)
-        options: dict[str, Any] = {
-            "frame_limit": frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT
-        }
-        if buffer is not None:
-            options["buffer"] = buffer
+        options: dict[str, Any] = {"frame_limit": frame_limit, "buffer": buffer}
+        if frame_limit is None:
+            options["frame_limit"] = environment.frame_limit
+        options = {key: value for key, value in options.items() if value is not None}
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=parse_slots(slots or "{}"),
             cluster=_document(cluster, slots), allow_plaintext=allow_plaintext,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from luabus import tasks
+from luabus import option_checks, tasks
 from luabus.client.addresses import Addresses
 from luabus.client.announcements import Announcements
 from luabus.client.failover import Failover
@@ -115,7 +115,7 @@ class Bus(Addresses):
         as soon as every one has refused our secret; and at once when the bus is closed."""
         self.check_use()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(option_checks.time_limit(timeout)):
                 while not any(link.ready for link in self._links):
                     if self._mgr is None or self._closing:
                         raise self.failover.not_connected()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
+from luabus import option_checks
 from luabus.client.bus import Bus
 from luabus.environment import Environment
 from luabus.errors import Refused
@@ -46,6 +47,8 @@ class BusConnection:
         timeout: float | None,
         frame_limit: int | None,
     ) -> None:
+        option_checks.check(frame_limit=frame_limit)
+        timeout = option_checks.time_limit(timeout)
         self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
         self._groups = groups
         self._secret = secret
@@ -66,7 +69,8 @@ class BusConnection:
             groups=environment.groups if self._groups is None else self._groups,
             security=security,
             options=StreamOptions.of_bus(
-                self._frame_limit or environment.frame_limit, compress_above=environment.compress_above
+                environment.frame_limit if self._frame_limit is None else self._frame_limit,
+                compress_above=environment.compress_above,
             ),
         )
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from luabus import option_checks
 from luabus.errors import ConfigError, LuabusError, PeerLost, Refused
 from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
@@ -81,6 +82,9 @@ class Router:
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
+        option_checks.check_name("name", name)
+        option_checks.check_name("host", host)
+        option_checks.check(port=port, max_connections=max_connections, heartbeat_s=heartbeat_s)
         if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"

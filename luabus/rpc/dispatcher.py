@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from luabus import option_checks
 from luabus.errors import (
     FrameTooLarge,
     LuabusError,
@@ -55,6 +56,7 @@ class Dispatcher(Receiver):
         check_types: bool = False,
         gate: Callable[[int, CallContext], LuabusError | None] | None = None,
     ) -> None:
+        option_checks.check(max_concurrency=max_concurrency)
         self.name = name
         self.max_concurrency = max_concurrency
         self.check_types = check_types

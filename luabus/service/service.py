@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luabus import shutdown_signals, tasks
+from luabus import option_checks, shutdown_signals, tasks
 from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
@@ -72,6 +72,7 @@ class Service:
         check_types: bool = False,
         drain_timeout: float = DRAIN_TIMEOUT_S,
     ) -> None:
+        option_checks.check(max_concurrency=max_concurrency, drain_timeout=drain_timeout)
         self.name = name
         self.service_id: ServiceId | None = None
         self._settings = Settings(

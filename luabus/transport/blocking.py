@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from luabus import forks
+from luabus import forks, option_checks
 from luabus.errors import LuabusError, NotConnected, Refused, RequestTimeout
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
@@ -88,6 +88,8 @@ class Conversation:
         timeout: float = 5.0,
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
+        option_checks.check(port=port, limit=limit)
+        option_checks.time_limit(timeout)
         self._peer = f"{host}:{port}"
         self._pid = os.getpid()
         self._state = ""
@@ -139,6 +141,7 @@ class Conversation:
             raise Refused(f"this conversation is {self._state}: make a new one here")
         if self._state == "closed":
             raise NotConnected(f"this conversation with {self._peer} is closed", routers=[self._peer])
+        timeout = option_checks.time_limit(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         answers: list[Any] = []
         sequence = self._session.start_call(answers, REQUEST_ROUTE, 0, pack_call(msg, args), None)

@@ -14,8 +14,8 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from luabus import forks, tasks
-from luabus.errors import ConfigError, NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus import forks, option_checks, tasks
+from luabus.errors import NotConnected, ProtocolError, Refused, RequestTimeout
 from luabus.ids import ServiceId
 from luabus.limits import MOMENT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake, written
@@ -61,10 +61,7 @@ class SocketMgr:
         subscribers: Subscribers = NO_SUBSCRIBERS,
         routing: bool = False,
     ) -> None:
-        if max_connections < 1:
-            raise ConfigError(
-                f"max_connections is {max_connections}; at least 1 is needed", key="max_connections"
-            )
+        option_checks.check(max_connections=max_connections)
         self.max_connections = max_connections
         self.security = security
         self.switch = Switch(random.random, routing=routing)
@@ -87,6 +84,7 @@ class SocketMgr:
 
     def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
+        option_checks.check(port=port, backlog=backlog)
         self.affinity.bind()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -99,9 +97,6 @@ class SocketMgr:
         except OSError as error:
             sock.close()
             raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
-        except OverflowError:
-            sock.close()
-            raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
         self.spawn(listener.start(backlog))
@@ -124,6 +119,7 @@ class SocketMgr:
         `secret`: of this stream, the manager's by default; or a `key` such as a key file has, `service:mail 9a0c...`. `name`:
         what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
         """
+        option_checks.check(port=port, timeout_ms=timeout_ms)
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self.affinity.bind()

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from luabus import option_checks
 from luabus.errors import (
     FrameTooLarge,
     LuabusError,
@@ -23,7 +24,7 @@ from luabus.errors import (
 )
 from luabus.exception_text import name_of, text_of
 from luabus.ids import ServiceId, parse_group
-from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, REQUEST_TIMEOUT_S
+from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, LONGEST_TIMEOUT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
@@ -36,8 +37,6 @@ from luabus.transport.guard import is_work, tell_failure, unsendable
 
 log = logging.getLogger("luabus.stream")
 
-_LONGEST_TIMEOUT_S = 2_000_000.0
-"""The wire's milliseconds go round after 49 days."""
 _CONTROL_PREFIX = "luabus."
 """How the names begin of what a router says to everybody; a plain stream's `on_call` has no use for it."""
 
@@ -248,8 +247,21 @@ class Stream(Channel):
 
 
 def deadline_in(timeout: float | None) -> float | None:
-    """When a time-out of so many seconds from now is over (monotonic seconds); None for one that never is."""
-    return None if timeout is None or timeout > _LONGEST_TIMEOUT_S else time.monotonic() + timeout
+    """When a time-out of so many seconds from now is over (monotonic seconds); None for one that never is.
+
+    Raises `RequestTimeout` when no time is left, and `ConfigError` for what is no number.
+    """
+    if timeout is None:
+        return None
+    try:
+        if 0 < timeout <= LONGEST_TIMEOUT_S:
+            return time.monotonic() + timeout
+    except TypeError:
+        pass
+    limit = option_checks.time_limit(timeout)
+    if limit is not None:
+        raise RequestTimeout(f"nothing was sent: a time-out of {limit:g} s leaves no time", timeout_s=limit)
+    return None
 
 
 def late(route: str, timeout: float | None) -> RequestTimeout:
