@@ -19,10 +19,13 @@ from dashboard.app import make_app
 from dashboard.collector.cluster_source import ClusterSource
 from dashboard.collector.journal import Journal
 from dashboard.collector.poller import Poller
+from dashboard.http.connections import IDLE_S, Connections
 from dashboard.http.context import Context, Options
+from dashboard.http.ended_sessions import EndedSessions
 from dashboard.http.proxies import Network, networks
-from dashboard.http.tokens import Tokens, read_tokens
-from luabus import shutdown_signals
+from dashboard.http.tokens import TokenFiles, Tokens
+from luabus import descriptors, shutdown_signals
+from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
 from luabus.host_addresses import is_loopback
 from luabus.log_setup import setup_logging
@@ -94,7 +97,7 @@ def check(options: argparse.Namespace) -> tuple[Network, ...]:
 def listen(host: str, port: int) -> socket.socket:
     """Bind a listening socket. Raises `ConfigError` that names the process which holds the port."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = ListeningSocket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,13 +134,16 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.tls_cert, options.tls_key)
     run_dir = Path(options.run_dir)
-    tokens = Tokens(read_tokens(run_dir))
+    tokens = Tokens({})
+    token_files = TokenFiles(run_dir, tokens)
     source = ClusterSource(environ)
     bound = listen(options.host, options.port)
     port = int(bound.getsockname()[1])
     context = Context(
         poller=Poller(source),
         tokens=tokens,
+        token_files=token_files,
+        ended=EndedSessions(run_dir / "dashboard.sessions.json"),
         journal=Journal(run_dir / "dashboard.events.jsonl", time.time),
         options=Options(
             port=port,
@@ -148,30 +154,39 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
     )
     runner = web.AppRunner(
         make_app(context),
-        access_log=None,
         shutdown_timeout=SHUTDOWN_S,
         handle_signals=False,
         # A reader that goes away ends its stream at once, not with the next thing that would be sent to it.
         handler_cancellation=True,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    connections = Connections(
+        runner.server,
+        tls=tls,
+        access_log=None,
+        keepalive_timeout=IDLE_S,
         # A compressed body is refused: unpacked it may be a thousand times as large.
         auto_decompress=False,
     )
-    await runner.setup()
     stop = asyncio.Event()
     with shutdown_signals.hearing(stop.set, limit_s=LAST_S):
         try:
-            await web.SockSite(runner, bound, ssl_context=tls).start()
+            connections.start(bound)
             scheme = "https" if tls else "http"
             shown = f"[{options.host}]" if ":" in options.host else options.host
             sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
             sys.stdout.flush()
             await stop.wait()
         finally:
+            await connections.stop()
+            bound.close()
             await runner.cleanup()
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    descriptors.raise_limit()
     try:
         setup_logging(os.environ.get("LUABUS_LOG_LEVEL") or "INFO", supervised=True)
         asyncio.run(serve(options, dict(os.environ)))

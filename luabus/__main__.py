@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from luabus import shutdown_signals
+from luabus import descriptors, shutdown_signals
 from luabus.environment import Environment, parse_address
 from luabus.errors import ConfigError, LuabusError
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
+        "--waiting-limit", type=int, metavar="BYTES",
+        help="kept for all connections together that do not read (default: 256 MiB)",
+    )  # fmt: skip
+    router_parser.add_argument(
         "--allow-plaintext", action="store_true", help="listen beyond loopback although nothing is encrypted"
     )
     run_parser = commands.add_parser(
@@ -113,6 +117,7 @@ def router(
     advertise: str,
     frame_limit: int | None,
     buffer: int | None,
+    waiting_limit: int | None,
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
@@ -124,16 +129,21 @@ def router(
     environment = _logging()
     try:
         host, port = parse_address(listen)
-        options: dict[str, Any] = {"frame_limit": frame_limit, "buffer": buffer}
+        options: dict[str, Any] = {
+            "frame_limit": frame_limit,
+            "buffer": buffer,
+            "waiting_limit": waiting_limit,
+        }
         if frame_limit is None:
             options["frame_limit"] = environment.frame_limit
         options = {key: value for key, value in options.items() if value is not None}
         server = Router(
-            name, host=host, port=port, secret_file=secret_file or environment.secret_file, slots=parse_slots(slots or "{}"),
-            cluster=_document(cluster, slots), allow_plaintext=allow_plaintext,
+            name, host=host, port=port, secret_file=secret_file or environment.secret_file,
+            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
             advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
-            **options,
+            allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
+        descriptors.raise_limit()
         run_program(_serve(server))
     except ConfigError as error:
         _die(str(error), EXIT_USAGE)

@@ -9,6 +9,7 @@ from typing import Any
 from luabus.client.bus import Bus
 from luabus.errors import (
     ConnectionLost,
+    Forbidden,
     LuabusError,
     NoMaster,
     NoRoute,
@@ -198,9 +199,12 @@ async def _ask_all(bus: Bus, method: str) -> list[Any]:
 
 
 def _answers(bus: Bus, answers: list[Any]) -> list[Any]:
-    """Those that came. Raises `NotConnected` when none did."""
+    """Those that came. Raises `NotConnected` when none did, `Forbidden` when that is why."""
     good = [answer for answer in answers if not isinstance(answer, BaseException)]
     if not good:
+        for answer in answers:
+            if isinstance(answer, Forbidden):
+                raise answer
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected'}" for link in bus.routers)
         raise NotConnected(f"no router answers ({reasons})", routers=[link.address for link in bus.routers])
     return good

@@ -17,8 +17,10 @@ FATAL: Final = (SystemExit, KeyboardInterrupt)
 """What ends a process: whoever else catches everything lets these go on, or hands them on."""
 LONGEST_TRACEBACK: Final = 8192
 """Characters of a traceback that travels or is logged: those at its end, where it was raised."""
-_LONGEST_CHAIN: Final = 100
-"""Exceptions of a chain that are looked at: each may be short."""
+_LONGEST_CHAIN: Final = 64
+"""Exceptions of a chain that are looked at."""
+_MOST_FRAMES: Final = 20
+"""Frames of each."""
 _CAUSED: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _ERROR: Final = 40
 """`logging.ERROR`."""
@@ -50,36 +52,61 @@ def _spoken(value: object, speak: Callable[[object], str]) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback of an exception and of those that led to it: the last 8,192 characters, and no more work than for those."""
-    parts: list[str] = []
-    size = 0
-    seen: set[int] = set()
+    """The traceback of an exception and of those that led to it: the last 8,192 characters, for little more work."""
     try:
-        link: BaseException | None = error
-        while link is not None and size < LONGEST_TRACEBACK and len(seen) < _LONGEST_CHAIN:
-            seen.add(id(link))
-            parts.append(_one_traceback(link))
-            size += len(parts[-1])
-            cause = link.__cause__
-            earlier = cause if cause is not None or link.__suppress_context__ else link.__context__
-            link = earlier if isinstance(earlier, BaseException) and id(earlier) not in seen else None
-            if link is not None:
-                parts.append(_CAUSED if cause is not None else _DURING)
+        if _is_small(error):
+            text = "".join(traceback.format_exception(error)).encode(errors="replace").decode()
+            return text[-LONGEST_TRACEBACK:]
     except FATAL:
         raise
-    except BaseException as another:
-        parts.append(f"(what led to it cannot be had: {name_of(type(another))})\n")
+    except BaseException:  # something in it does not answer: then one after the other
+        pass
+    parts: list[str] = []
+    size = 0
+    link: BaseException | None = error
+    while link is not None and size < LONGEST_TRACEBACK and len(parts) < _LONGEST_CHAIN:
+        part = f"{_frames(link)}{name_of(type(link))}: {text_of(link)}\n"
+        link, how = _led_to(link)
+        parts.append(how + part)
+        size += len(part)
     return "".join(reversed(parts))[-LONGEST_TRACEBACK:]
 
 
-def _one_traceback(error: BaseException) -> str:
+def _is_small(error: BaseException) -> bool:
+    """Whether few exceptions hang together with this one: `traceback` looks at all of them, however few are shown."""
+    left, seen = [error], set[int]()
+    while left:
+        link = left.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        if len(seen) + len(left) > _LONGEST_CHAIN:
+            return False
+        left += [other for other in (link.__cause__, link.__context__) if other is not None]
+        left += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
+    return True
+
+
+def _led_to(error: BaseException) -> tuple[BaseException | None, str]:
+    """The exception before this one in its chain, and what is said between the two."""
+    cause = _attribute(error, "__cause__")
+    if cause is not None:
+        return cause, _CAUSED
+    context = None if _attribute(error, "__suppress_context__") else _attribute(error, "__context__")
+    return context, _DURING if context is not None else ""
+
+
+def _frames(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error, chain=False)).encode(errors="replace").decode()
-    except FATAL:
-        raise
-    except BaseException:
-        frames = "".join(traceback.format_tb(BaseException.__dict__["__traceback__"].__get__(error)))
-        return f"{frames}{name_of(type(error))}: {text_of(error)}\n"
+        lines = traceback.format_tb(_attribute(error, "__traceback__"), -_MOST_FRAMES)
+        return "Traceback (most recent call last):\n" + "".join(lines)
+    except Exception:  # a module's loader does not give its lines
+        return ""
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    """An exception's own attribute, whatever its class has in its place."""
+    return BaseException.__dict__[name].__get__(error)
 
 
 def log_failure(

@@ -30,6 +30,8 @@ DEFAULT_STREAM_BUFFER: Final = 64 * 1024
 """Bytes: send and receive buffer of a plain stream, unless `set_send_buffer_size` says otherwise."""
 DEFAULT_BUS_BUFFER: Final = 8 << 20
 """Bytes a router keeps for one connection that does not read, and a service for its router."""
+DEFAULT_WAITING_LIMIT: Final = 256 << 20
+"""Bytes that wait for all slow receivers of a process together; beyond, each of them may keep less than its buffer."""
 MAX_OUTSTANDING: Final = 65_536
 """Requests in flight per connection; the next one gets `Overloaded`."""
 MAX_PLANS: Final = 65_536

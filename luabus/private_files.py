@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +28,10 @@ class NotOurs(PermissionError):
         super().__init__(errno.EPERM, why, os.fspath(path))
 
 
-def open_private(path: str | os.PathLike[str], flags: int) -> int:
-    """As `os.open`, mode 0600, of a file that is this user's own and was reached by no link. Raises OSError, such as `NotOurs`.
+def open_private(path: str | os.PathLike[str], flags: int, owners: Collection[int] = ()) -> int:
+    """As `os.open`, mode 0600, of a file that is this user's own (or one of `owners`', uids) and was reached by no link.
 
-    With `os.O_TRUNC` it is emptied after that is known.
+    With `os.O_TRUNC` it is emptied after that is known. Raises OSError, such as `NotOurs`.
     """
     try:
         descriptor = os.open(path, (flags & ~os.O_TRUNC) | _NO_LINKS, 0o600)
@@ -39,7 +40,10 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
             raise NotOurs(path, "it is a link or no regular file; remove it") from None
         raise
     try:
-        _check_file(path, os.fstat(descriptor))
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotOurs(path, "it is no regular file; remove it")
+        check_owner(path, found, owners)
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
     except BaseException:
@@ -48,9 +52,9 @@ def open_private(path: str | os.PathLike[str], flags: int) -> int:
     return descriptor
 
 
-def read_private(path: str | os.PathLike[str]) -> bytes:
+def read_private(path: str | os.PathLike[str], owners: Collection[int] = ()) -> bytes:
     """The whole of a file, opened by `open_private`."""
-    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_private(path, os.O_RDONLY, owners), "rb") as file:
         return file.read()
 
 
@@ -85,15 +89,9 @@ def keep_out_of_git(folder: Path) -> None:
             file.write(IGNORE)
 
 
-def check_owner(path: str | os.PathLike[str], found: os.stat_result) -> None:
+def check_owner(path: str | os.PathLike[str], found: os.stat_result, owners: Collection[int] = ()) -> None:
     """Raises `NotOurs` when it is another user's."""
-    if os.name == "posix" and found.st_uid != os.geteuid():
+    if os.name == "posix" and found.st_uid != os.geteuid() and found.st_uid not in owners:
         raise NotOurs(
             path, f"it belongs to another user (uid {found.st_uid}, this is {os.geteuid()}); remove it"
         )
-
-
-def _check_file(path: str | os.PathLike[str], found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise NotOurs(path, "it is no regular file; remove it")
-    check_owner(path, found)

@@ -15,10 +15,10 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import Field, TypeAdapter, field_validator
 
-from dashboard.collector.poller import Poller
 from dashboard.http.context import Context
 from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError
+from dashboard.http.sessions import may_still
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid
 from dashboard.model.requests import RequestModel
@@ -96,19 +96,25 @@ async def stream(call: Call) -> web.StreamResponse:
     # A reader that disconnects is no error.
     with poller.watching(), suppress(ConnectionResetError):
         await response.write(b"retry: 1000\n\n")
-        await _follow(response, poller, topics, send, heartbeat_s)
+        await _follow(response, call, topics, send, heartbeat_s)
     return response
 
 
 async def _follow(
-    response: web.StreamResponse, poller: Poller, topics: Sequence[str], send: Sender, heartbeat_s: float
+    response: web.StreamResponse, call: Call, topics: Sequence[str], send: Sender, heartbeat_s: float
 ) -> None:
+    poller = call.context.poller
     seen: dict[str, int] = {}
     while not poller.stopping:
+        snapshot: Snapshot | None = None
         try:
             async with asyncio.timeout(heartbeat_s):
                 snapshot = await poller.changed(seen, topics)
         except TimeoutError:
+            pass  # it is time for a sign of life
+        if not may_still(call.context, call.caller):
+            return
+        if snapshot is None:
             await response.write(message("alive", {}))
             continue
         for part in send(snapshot, seen):

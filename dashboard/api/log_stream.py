@@ -14,6 +14,7 @@ from dashboard.api import verbs
 from dashboard.api.event_stream import HEARTBEAT_S, message
 from dashboard.http.endpoints import Call, endpoint
 from dashboard.http.problems import ApiError, not_found
+from dashboard.http.sessions import may_still
 from dashboard.http.tokens import Role
 from dashboard.model.requests import RequestModel
 from luabus.errors import LuabusError
@@ -103,7 +104,7 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
                     done, _ = await asyncio.wait(
                         waited, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED
                     )
-                    if stopped.done():
+                    if stopped.done() or not may_still(context, call.caller):
                         break
                     if not done:
                         await response.write(message("alive", {}))

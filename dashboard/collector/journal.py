@@ -10,7 +10,6 @@ for it, no other event gets that number.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import deque
@@ -25,6 +24,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from dashboard.model.answers import Event
 from luabus.cluster.state import Level
 from luabus.messages import Message, of_map
+from luabus.private_files import open_private, replace_private
+from luabus.visible import visible_json
 
 log = logging.getLogger("dashboard.journal")
 
@@ -180,7 +181,7 @@ class Journal:
         if self._path is not None:
             # Where this is not possible, the written events have their numbers as well.
             with suppress(OSError):
-                file = os.open(_claims(self._path), os.O_WRONLY | os.O_CREAT, 0o600)
+                file = open_private(_claims(self._path), os.O_WRONLY | os.O_CREAT)
                 try:
                     os.write(file, b"%0*d\n" % (_DIGITS, number))
                 finally:
@@ -193,10 +194,7 @@ class Journal:
         self._owed.append(event)
         try:
             if self._lines + len(self._owed) > 2 * self._kept:
-                fresh = self._path.with_suffix(".new")
-                with open(fresh, "wb", opener=_private) as file:
-                    file.writelines(_line(event) for event in self._events)
-                fresh.replace(self._path)
+                replace_private(self._path, b"".join(_line(event) for event in self._events))
                 self._lines = len(self._events)
             else:
                 self._append(self._path)
@@ -233,7 +231,7 @@ def _claims(path: Path) -> Path:
 
 def _private(path: str, flags: int) -> int:
     """Open for the owner alone: who did what, and what services report, is not for every user of the machine."""
-    number = os.open(path, flags, 0o600)
+    number = open_private(path, flags)
     if os.name == "posix":
         os.fchmod(number, 0o600)  # one that an earlier version made
     return number
@@ -245,9 +243,8 @@ def time_text(at: float) -> str:
 
 
 def _line(event: Entry) -> bytes:
-    # In JSON a line feed is written as an escape; other breaks, such as U+2028, are not, and end no line of ours.
     message = {"said": event.message.as_map()} if event.message is not None else {}
-    return json.dumps(event.model_dump() | message, ensure_ascii=False).encode() + b"\n"
+    return visible_json(event.model_dump() | message).encode() + b"\n"
 
 
 def _sayable(text: str) -> str:

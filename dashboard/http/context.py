@@ -15,8 +15,9 @@ from dashboard.collector.journal import Journal
 from dashboard.collector.method_cache import MethodCache
 from dashboard.collector.poller import Poller
 from dashboard.collector.time_series import History
+from dashboard.http.ended_sessions import EndedSessions
 from dashboard.http.proxies import Network, client_address, scheme_of
-from dashboard.http.tokens import GuessLimit, Role, Tokens
+from dashboard.http.tokens import Claims, GuessLimit, Role, TokenFiles, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Context:
     jobs: Jobs = field(default_factory=lambda: Jobs(time.time))
     tails: Count = field(default_factory=Count)
     limit: GuessLimit = field(default_factory=GuessLimit)
+    ended: EndedSessions = field(default_factory=EndedSessions)
+    token_files: TokenFiles | None = None
     now: Callable[[], float] = time.time
     method_cache: MethodCache = field(init=False)
 
@@ -68,12 +71,14 @@ CONTEXT: Final = web.AppKey("context", Context)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Authenticated caller: its role, how that was proved (`bearer` or `session`), address, and language for texts."""
+    """Authenticated caller: its role, how that was proved (`bearer` or `session`), address, language for texts, and what it shows
+    for that: its token or its session."""
 
     role: Role
     by: str
     address: str
     language: str = "en"
+    proof: str | Claims = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.role.name} by {self.by}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -21,6 +23,8 @@ from luabus.messages import Message, known_codes
 
 MOST_BODY_BYTES: Final = 64 * 1024
 """Limit of a body: the largest request is one `call` with its arguments."""
+BODY_S: Final = 10.0
+"""Seconds for a body to come."""
 
 Model = TypeVar("Model", bound=RequestModel)
 
@@ -169,13 +173,24 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Any:
         return None
     raw = await read_body(request, "application/json")
     try:
-        return endpoint.body.model_validate_json(raw)
+        body = endpoint.body.model_validate_json(raw)
     except ValidationError as error:
         raise invalid(faults(error)) from None
+    json.loads(raw, object_pairs_hook=_once_each)
+    return body
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that is given twice means one thing here and another to whoever reads along: refused, as in a query."""
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise bad_input(twice, Message("word.given-twice"))
+    return given
 
 
 async def read_body(request: web.Request, content_type: str) -> bytes:
-    """Read the raw body. Raises 415 for another type or a compressed body, 413 for one too large."""
+    """Read the raw body. Raises 415 for another type or a compressed body, 413 for one too large, 408 for one too slow."""
     if request.content_type != content_type:
         message = Message("problem.send-not", wanted=content_type, found=repr(request.content_type))
         raise ApiError(415, message)
@@ -192,9 +207,14 @@ async def read_body(request: web.Request, content_type: str) -> bytes:
                 most=MOST_BODY_BYTES,
             ),
         )
-    raw = await request.content.read(MOST_BODY_BYTES + 1)
-    while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
-        raw += await request.content.read(MOST_BODY_BYTES + 1)
+    raw = b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            while not request.content.at_eof() and len(raw) <= MOST_BODY_BYTES:
+                raw += await request.content.read(MOST_BODY_BYTES + 1)
+    except TimeoutError:
+        message = Message("problem.the-body-did-not-come", seconds=f"{BODY_S:g}")
+        raise ApiError(408, message, headers={"Connection": "close"}) from None
     if len(raw) > MOST_BODY_BYTES:
         message = Message("problem.the-body-is-larger", most=MOST_BODY_BYTES)
         raise ApiError(413, message)

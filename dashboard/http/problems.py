@@ -21,6 +21,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 # The first match counts: subclasses stand before their bases.
 STATUSES: Final[tuple[tuple[type[errors.LuabusError], int], ...]] = (
     (errors.Refused, 409),
+    (errors.Forbidden, 403),
     (errors.IdInUse, 409),
     (errors.StaleEpoch, 409),
     (errors.NotConnected, 503),

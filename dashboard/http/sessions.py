@@ -8,7 +8,7 @@ from aiohttp import web
 
 from dashboard.http.context import CALLER, CONTEXT, Caller, Context, address_of, seen_scheme
 from dashboard.http.problems import ApiError
-from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Role
+from dashboard.http.tokens import RENEW_AFTER_S, SESSION_S, Claims, Role
 from dashboard.i18n import choose_language
 from luabus.messages import Message
 
@@ -22,7 +22,9 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
     address = address_of(request)
     header = request.headers.get("Authorization")
     language = choose_language(request.headers.get("Accept-Language", ""))
-    renew: Role | None = None
+    renew: Claims | None = None
+    if context.token_files is not None:
+        context.token_files.look(context.now())
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
@@ -34,17 +36,35 @@ async def identify(request: web.Request, handler: Next) -> web.StreamResponse:
                 ),
                 headers={"WWW-Authenticate": 'Bearer realm="luabus"'},
             )
-        request[CALLER] = Caller(check_token(context, token.strip(), address), "bearer", address, language)
-    elif cookie := request.cookies.get(cookie_name(context)):
-        session = context.tokens.role_of_session(cookie, context.now())
-        if session is not None:
-            role, left = session
-            request[CALLER] = Caller(role, "session", address, language)
-            renew = role if left < SESSION_S - RENEW_AFTER_S else None
+        token = token.strip()
+        request[CALLER] = Caller(check_token(context, token, address), "bearer", address, language, token)
+    elif (session := session_of(request)) is not None:
+        request[CALLER] = Caller(session.role, "session", address, language, session)
+        renew = session if session.left_s < SESSION_S - RENEW_AFTER_S else None
     result = await handler(request)
     if renew is not None and not result.prepared and cookie_name(context) not in result.cookies:
-        give_session(request, result, renew)
+        give_session(request, result, renew.role, renew)
     return result
+
+
+def session_of(request: web.Request) -> Claims | None:
+    """The session of a request, if it has not ended."""
+    context = request.app[CONTEXT]
+    cookie = request.cookies.get(cookie_name(context))
+    session = context.tokens.session_of(cookie, context.now()) if cookie else None
+    return None if session is None or session in context.ended else session
+
+
+def may_still(context: Context, caller: Caller | None) -> bool:
+    """Whether what the caller showed still counts, for answers that go on: a token may have been replaced meanwhile, a session
+    have ended."""
+    if caller is None:
+        return True
+    if context.token_files is not None:
+        context.token_files.look(context.now())
+    if isinstance(caller.proof, str):
+        return context.tokens.role_of(caller.proof) == caller.role
+    return caller.proof not in context.ended and context.now() < caller.proof.ends_at
 
 
 def check_token(context: Context, token: str, address: str) -> Role:
@@ -82,11 +102,22 @@ def cookie_name(context: Context) -> str:
     return f"luabus_session_{context.options.port}"
 
 
-def give_session(request: web.Request, result: web.StreamResponse, role: Role) -> None:
+def end_session(request: web.Request) -> None:
+    """Ends the caller's session, wherever its cookie has been copied to."""
+    context = request.app[CONTEXT]
+    session = session_of(request)
+    if session is not None:
+        context.ended.add(session, context.now())
+
+
+def give_session(
+    request: web.Request, result: web.StreamResponse, role: Role, of: Claims | None = None
+) -> None:
+    """Begins a session, or renews one."""
     context = request.app[CONTEXT]
     result.set_cookie(
         cookie_name(context),
-        context.tokens.session(role, context.now()),
+        context.tokens.session(role, context.now(), of),
         max_age=SESSION_S,
         path=context.options.prefix or "/",
         httponly=True,

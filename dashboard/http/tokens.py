@@ -1,25 +1,33 @@
 """Tokens, roles, session cookies and the limit on guesses. Pure but for the token files.
 
-Each role has a token of its own in the run directory (0600). A session cookie carries the role and when it ends, signed with a
-key made from that role's token: a token that is replaced ends its sessions, and the dashboard keeps no list of them.
+Each role has a token of its own in the run directory (0600). A session cookie carries the role, when the session began and when
+the cookie ends, and the session's name, signed with a key made from that role's token: so a token that is replaced ends its
+sessions, without a restart, and only the names of those that somebody logged out are kept (`ended_sessions.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 from luabus.errors import ConfigError
+from luabus.private_files import keep_out_of_git, open_private, private_folder, read_private
+
+log = logging.getLogger("dashboard.tokens")
 
 SESSION_S: Final = 12 * 3600
 """Lifetime of a session since it was last renewed."""
+LONGEST_SESSION_S: Final = 7 * 24 * 3600
+"""Lifetime of a session since the login, however often it was renewed."""
 RENEW_AFTER_S: Final = 3600
 TOKEN_BYTES: Final = 32
 LEAST_TOKEN: Final = 16
@@ -28,6 +36,8 @@ reach of guessing."""
 GUESSES: Final = 10
 """Number of different wrong tokens that one address may try in a row; then one per GUESS_EVERY_S."""
 GUESS_EVERY_S: Final = 6.0
+LOOK_EVERY_S: Final = 1.0
+"""How often the token files are looked at."""
 ADDRESSES: Final = 4096
 """Number of addresses remembered; the one that guessed longest ago is forgotten first."""
 
@@ -51,7 +61,8 @@ TOKEN_FILES: Final[Mapping[Role, str]] = {
 def read_tokens(run_dir: Path) -> dict[Role, str]:
     """Read the tokens in `run_dir`; missing ones are created (0600). Raises `ConfigError` when that is not possible."""
     try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(run_dir)
+        keep_out_of_git(run_dir)
         return {role: _read_or_make(run_dir / name) for role, name in TOKEN_FILES.items()}
     except OSError as error:
         raise ConfigError(
@@ -61,17 +72,36 @@ def read_tokens(run_dir: Path) -> dict[Role, str]:
 
 def _read_or_make(path: Path) -> str:
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
-        token = path.read_text("utf-8").strip()
-        if len(token) >= LEAST_TOKEN:
-            return token
-        fault = f"has {len(token)} characters, at least {LEAST_TOKEN} are needed" if token else "is empty"
-        raise ConfigError(f"{path} {fault}: remove it, and a new token is made", key=str(path)) from None
+        return _read(path)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token + "\n")
     return token
+
+
+def _read(path: Path) -> str:
+    token = read_private(path).decode("utf-8", "replace").strip()
+    if len(token) >= LEAST_TOKEN:
+        return token
+    fault = f"has {len(token)} characters, at least {LEAST_TOKEN} are needed" if token else "is empty"
+    raise ConfigError(f"{path} {fault}: remove it, and a new token is made", key=str(path)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a cookie says, checked: whose rights, which session, when that began, and the seconds until the cookie ends."""
+
+    role: Role
+    name: str
+    began: int
+    left_s: float
+
+    @property
+    def ends_at(self) -> int:
+        """The absolute end."""
+        return self.began + LONGEST_SESSION_S
 
 
 class Tokens:
@@ -90,33 +120,75 @@ class Tokens:
                 highest = role
         return highest
 
-    def session(self, role: Role, now: float) -> str:
-        """Value of a session cookie: role, end, a random part, and the signature over them."""
-        claims = f"{role.name}.{int(now + SESSION_S)}.{secrets.token_urlsafe(9)}"
+    def replace(self, tokens: Mapping[Role, str]) -> None:
+        """From now on these are right, and sessions of others have ended."""
+        self._tokens = {role: token.encode() for role, token in tokens.items()}
+
+    def session(self, role: Role, now: float, of: Claims | None = None) -> str:
+        """Value of a session cookie: role, begin, end, name, and the signature over them. `of` is the session that is renewed."""
+        began, name = (int(now), secrets.token_urlsafe(9)) if of is None else (of.began, of.name)
+        ends = min(int(now) + SESSION_S, began + LONGEST_SESSION_S)
+        claims = f"{role.name}.{began}.{ends}.{name}"
         return f"{claims}.{self._sign(role, claims)}"
 
-    def role_of_session(self, cookie: str, now: float) -> tuple[Role, float] | None:
-        """Role of a session and the seconds it has left; None when it has expired or its signature is wrong."""
+    def session_of(self, cookie: str, now: float) -> Claims | None:
+        """The session of a cookie; None when it has expired or its signature is wrong."""
         claims, _, signature = cookie.rpartition(".")
-        parts = claims.split(".")
-        if (
-            len(parts) != 3
-            or parts[0] not in Role.__members__
-            or not parts[1].isascii()
-            or not parts[1].isdigit()
-        ):
+        role, *rest = claims.split(".")
+        if role not in Role.__members__ or len(rest) != 3:
             return None
-        role = Role[parts[0]]
+        began, ends, name = rest
         if not hmac.compare_digest(
-            signature.encode("utf-8", "surrogatepass"), self._sign(role, claims).encode()
+            signature.encode("utf-8", "surrogatepass"), self._sign(Role[role], claims).encode()
         ):
             return None
-        left = int(parts[1]) - now
-        return (role, left) if left > 0 else None
+        left_s = int(ends) - now
+        return Claims(Role[role], name, int(began), left_s) if left_s > 0 else None
 
     def _sign(self, role: Role, claims: str) -> str:
         key = hashlib.sha256(b"luabus dashboard session\0" + self._tokens[role]).digest()
-        return hmac.new(key, claims.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(key, claims.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+class TokenFiles:
+    """The token files of a run directory, looked at again and again: whoever replaces one has the new one count at once."""
+
+    def __init__(self, run_dir: Path, tokens: Tokens) -> None:
+        self._paths = {role: run_dir / name for role, name in TOKEN_FILES.items()}
+        self._tokens = tokens
+        self._current = read_tokens(run_dir)
+        self._looked_at = float("-inf")
+        self._seen = self._marks()
+        tokens.replace(self._current)
+
+    def look(self, now: float) -> None:
+        """Reads what has changed, at most once in `LOOK_EVERY_S`. What cannot be used, or is gone, leaves the token as it was."""
+        if 0 <= now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        marks = self._marks()
+        if marks == self._seen:
+            return
+        self._seen = marks
+        for role, path in self._paths.items():
+            try:
+                self._current[role] = _read(path)
+            except FileNotFoundError:
+                continue
+            except (OSError, ConfigError) as error:
+                log.error("the token of before stays valid: %s", error)
+        self._tokens.replace(self._current)
+
+    def _marks(self) -> list[tuple[int, int, int] | None]:
+        return [_mark(path) for path in self._paths.values()]
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class GuessLimit:

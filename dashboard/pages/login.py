@@ -10,7 +10,7 @@ from aiohttp import web
 from dashboard.http.context import Context, address_of, caller_of
 from dashboard.http.endpoints import read_body
 from dashboard.http.problems import ApiError
-from dashboard.http.sessions import check_token, cookie_name, give_session
+from dashboard.http.sessions import check_token, cookie_name, end_session, give_session
 from dashboard.pages.templating import render
 from luabus.messages import Message
 
@@ -66,7 +66,9 @@ class Login:
         return web.Response(text=html, status=status, content_type="text/html")
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
+        """End the session at the server, and with it every copy of its cookie."""
         result = web.Response(status=303, headers={"Location": f"{self._context.options.prefix}/login"})
+        end_session(request)
         result.del_cookie(cookie_name(self._context), path=self._context.options.prefix or "/")
         return result
 

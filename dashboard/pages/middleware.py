@@ -9,7 +9,9 @@ from typing import Final
 
 from aiohttp import web
 
+from dashboard.http.connections import attended
 from dashboard.http.context import CONTEXT, seen_scheme
+from dashboard.http.headers import HEADERS
 from dashboard.http.problems import ApiError, response
 from dashboard.http.proxies import host_name, same_origin
 from dashboard.http.sessions import Next, identify
@@ -20,23 +22,6 @@ from luabus.messages import Message
 log = logging.getLogger("dashboard.http")
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-# No inline script or style anywhere, so what a service writes into its name or log cannot become code.
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # Not no-referrer: with it a form's POST would carry `Origin: null`, and the origin is what we check.
-    "Referrer-Policy": "same-origin",
-    # No Cross-Origin-Opener-Policy: another site's page that opens ours gets the login page (the session's cookie is strict),
-    # and a browser would start another process for the first page: 50 ms more than its 180.
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
 
 
 @web.middleware
@@ -157,4 +142,4 @@ async def own_origin(request: web.Request, handler: Next) -> web.StreamResponse:
     return await handler(request)
 
 
-MIDDLEWARES: Final = (answers, own_host, own_origin, identify)
+MIDDLEWARES: Final = (attended, answers, own_host, own_origin, identify)

@@ -28,6 +28,7 @@ SECTIONS: Final = {
     "Steering a running cluster": ("operate", STEERING),
     "Over the bus": ("bus", ("routes", "call", "register", "promote")),
     "Setting up": ("setup", ("init", "completion")),
+    "Keys": ("secret", ("secret",)),
 }
 """Heading -> the module in `launcher.commands` that has these verbs."""
 

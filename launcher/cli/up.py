@@ -16,6 +16,7 @@ from launcher.errors import LauncherError, RunDirError
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
+from luabus.private_files import open_private
 from luabus.visible import visible
 
 
@@ -66,7 +67,9 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
     run_dir.prepare()
     stderr_file = run_dir.log_dir / "launcher.stderr"
     try:
-        stderr_to = stderr_file.open("wb")
+        # Emptied only where no launcher writes into it: one that runs keeps its last words.
+        keeps = 0 if run_dir.holder() else os.O_TRUNC
+        stderr_to = os.fdopen(open_private(stderr_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | keeps), "wb")
     except OSError as error:
         raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
     patience = [] if timeout_s is None else ["--timeout", str(timeout_s)]

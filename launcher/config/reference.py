@@ -82,6 +82,7 @@ def _allow_sizes(value: dict[str, Any]) -> None:
         ("Logs", "max_size"),
         ("Service", "max_rss"),
         ("Bus", "frame_limit"),
+        ("Routers", "waiting_limit"),
         ("Bus", "compress_above"),
     ):
         field = value["$defs"][model]["properties"][key]

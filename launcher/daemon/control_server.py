@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 import luabus
 from launcher.daemon.status_view import StatusView
@@ -21,8 +22,11 @@ from launcher.supervision.reports import Report
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.cluster.verbs import Takes, Verb, launchers
-from luabus.errors import LuabusError, Refused
+from luabus.errors import Forbidden, LuabusError, Refused
 from luabus.messages import Message, of_map
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
@@ -42,12 +46,12 @@ class ControlServer:
         itself = luabus.Principal("launcher", supervisor.plan.name)
         self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
-        self._api = luabus.Dispatcher()
+        self._api = luabus.Dispatcher("the launcher")
         views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
         for method in (*views, self.note):
-            self._api.rpc(method)
+            self._api.rpc(self._admins_only(method))
         for verb in launchers():
-            self._api.rpc(self._method(verb), name=verb.name)
+            self._api.rpc(self._admins_only(self._method(verb)), name=verb.name)
 
     def open(self) -> None:
         """Listens on a free loopback port. Raises OSError when control.json cannot be written."""
@@ -55,13 +59,15 @@ class ControlServer:
         listener.on_accept = self._serve
         run_dir = self._supervisor.run_dir
         guard = os.getppid() if hasattr(os, "fork") else None
-        value = {"pid": os.getpid(), "guard": guard, "host": "127.0.0.1", "port": listener.port}
-        run_dir.write(run_dir.control_file, json.dumps(value))
+        run_dir.write_record(
+            run_dir.control_file, {"guard": guard, "host": "127.0.0.1", "port": listener.port}
+        )
 
     async def close(self) -> None:
         """Ends every connection, each with a last word: without it the launcher was killed."""
         with contextlib.suppress(OSError):
-            self._supervisor.run_dir.control_file.unlink()
+            run_dir = self._supervisor.run_dir
+            run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
                 stream.call("stopped")
@@ -77,6 +83,21 @@ class ControlServer:
         with contextlib.suppress(LuabusError):
             await stream.closed()
         self._streams.discard(stream)
+
+    def _admins_only(self, method: Callable[P, R]) -> Callable[P, R]:
+        """`method`, for whoever holds the cluster's secret and the services of `access.admin`: `Forbidden` for others."""
+
+        @wraps(method)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            principal = luabus.caller().stream.principal
+            services = self._supervisor.plan.config.access.admin
+            if principal.role == "admin" or (principal.role == "service" and principal.name in services):
+                return method(*args, **kwargs)
+            allowed = ["admin", *services]
+            told = Message("refusal.launcher-admins-only", caller=str(principal), allowed=", ".join(allowed))
+            raise Forbidden.coded(told, caller=str(principal), callee="launcher", allowed=allowed)
+
+        return guarded
 
     # -- views ------------------------------------------------------------------------------------------------
 

@@ -22,11 +22,14 @@ from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
-from launcher.runtime.run_dir import Lock, RunDir
+from launcher.runtime.run_dir import RunDir
+from launcher.runtime.run_dir_keeper import LOOK_EVERY_S, RunDirKeeper
+from launcher.runtime.run_dir_lock import Held, Lock
 from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
+from luabus import descriptors
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -75,11 +78,17 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: 
     run_dir.prepare()
     lock = _lock(run_dir)
     try:
+        descriptors.raise_limit()
+        if (alive := run_dir.writer()) is not None:
+            raise AlreadyRunning(
+                f"the launcher (pid {alive}) that wrote into {run_dir.path} is alive; `luabus-cluster down` stops it",
+                alive,
+            )
         backend = LocalBackend()
         ended = backend.leftovers(run_dir)
         check_ports(plan)
         reporter.prepared(plan, ended)
-        return asyncio.run(_serve(plan, run_dir, backend, reporter, lifeline, timeout_s))
+        return asyncio.run(_serve(plan, run_dir, lock, backend, reporter, lifeline, timeout_s))
     finally:
         lock.release()
 
@@ -90,7 +99,7 @@ def _lock(run_dir: RunDir) -> Lock:
         try:
             return run_dir.lock()
         except AlreadyRunning as error:
-            if time.monotonic() >= deadline or error.pid is None or _lives(error.pid):
+            if time.monotonic() >= deadline or (error.pid is not None and _lives(error.pid)):
                 raise
             time.sleep(0.05)
 
@@ -104,6 +113,7 @@ def _lives(pid: int) -> bool:
 async def _serve(
     plan: Plan,
     run_dir: RunDir,
+    lock: Lock,
     backend: Backend,
     reporter: Reporter,
     lifeline: int | None,
@@ -122,6 +132,7 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
+    supervisor.run_task(_keep_run_dir(supervisor, lock), "run_dir")
     _hear_signals(loop, supervisor, verbs, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
@@ -141,6 +152,30 @@ async def _serve(
             loop.remove_reader(lifeline)
     reporter.stopped(code)
     return code
+
+
+async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
+    """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
+    run_dir = supervisor.run_dir
+    keeper = RunDirKeeper(run_dir, lock)
+    trouble = ""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            anew = keeper.look()
+        except (OSError, Held) as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                supervisor.events.add(
+                    "cluster", "", Message("run.files-cannot-be-kept", folder=str(run_dir.path), why=trouble)
+                )
+            continue
+        trouble = ""
+        if anew:
+            supervisor.events.add(
+                "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
+            )
+        supervisor.logs.reopen()
 
 
 class _OwnLog(logging.Handler):

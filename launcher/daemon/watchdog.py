@@ -92,7 +92,7 @@ def _watch(child: int, lifeline: int, find_run_dir: Callable[[], Path | None]) -
         signal.signal(getattr(signal, name), forward)
     code = _wait_for(child)
     if code < 0:
-        _clean_up(find_run_dir())
+        _clean_up(find_run_dir(), child)
         sys.stderr.write(
             f"luabus-cluster: the launcher was ended by signal {-code}; its processes were ended\n"
         )
@@ -107,7 +107,8 @@ def _wait_for(child: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _clean_up(run_dir: Path | None) -> None:
+def _clean_up(path: Path | None, launcher: int) -> None:
+    """Ends what is left of the launcher with this pid, which is dead, and removes what it wrote; nothing of another's."""
     # Imported only now: the guard lives as long as the cluster, and should stay small.
     from launcher.processes import orphans, process_tree
     from launcher.runtime.run_dir import RunDir
@@ -121,10 +122,11 @@ def _clean_up(run_dir: Path | None) -> None:
         _reap()
         time.sleep(0.01)
     _reap()
-    if run_dir is not None:
-        orphans.end(RunDir(run_dir), PATIENCE_S)
-        for name in ("control.json", "processes.json"):
-            (run_dir / name).unlink(missing_ok=True)
+    if path is not None:
+        run_dir = RunDir(path)
+        orphans.end(run_dir, PATIENCE_S, launcher)
+        for file in (run_dir.control_file, run_dir.processes_file):
+            run_dir.remove_record(file, launcher)
 
 
 def _reap() -> None:

@@ -18,7 +18,9 @@ from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Ser
 from launcher.plan.cluster_file import cluster_document, slots_of
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
+from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
+from luabus.limits import DEFAULT_WAITING_LIMIT
 
 ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
@@ -78,15 +80,21 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
         "cluster.name": config.cluster.name,
         "cluster.log_level": config.cluster.log_level,
         "cluster.env": dict(config.cluster.env),
-        **{f"routers.{key}": value for key, value in config.routers.model_dump().items()},
+        **{
+            f"routers.{key}": value
+            for key, value in config.routers.model_dump(exclude={"waiting_limit"}).items()
+        },
         **{f"lease.{key}": value for key, value in config.lease.model_dump().items()},
         **_bus_settings(config),
     }
     # A PYTHONPATH in the file is for the user's programs, not for ours.
     own = {name: value for name, value in common.items() if name != "PYTHONPATH"}
-    specs = [_router(config, number, base, run_dir, own) for number in range(1, config.routers.count + 1)]
+    of_router = {**own, "LUABUS_SECRET_FILE": str(run_dir / "secret")}
+    specs = [
+        _router(config, number, base, run_dir, of_router) for number in range(1, config.routers.count + 1)
+    ]
     if config.dashboard.enabled:
-        specs.append(_dashboard(config, base, own, shared))
+        specs.append(_dashboard(config, base, run_dir, own, shared))
     for name in start_order(config):
         service = config.services[name]
         count = (scaled or {}).get(name, service.instances)
@@ -96,7 +104,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
             else {}
         )
         specs.extend(
-            _instance(name, service, instance, base, common, env_file, shared)
+            _instance(name, service, instance, base, run_dir, common, env_file, shared)
             for instance in range(1, count + 1)
         )
     return Plan(config.cluster.name, file, base, run_dir, config, tuple(specs), groups, routers)
@@ -154,7 +162,6 @@ def _common_env(
         "LUABUS_CLUSTER": config.cluster.name,
         "LUABUS_RUN_DIR": str(run_dir),
         "LUABUS_ROUTERS": ",".join(routers),
-        "LUABUS_SECRET_FILE": str(run_dir / "secret"),
         "LUABUS_CONTROL": str(run_dir / "control.json"),
         "LUABUS_GROUPS": json.dumps(groups),
         "LUABUS_LEASE": lease_url(config.lease.store, run_dir, base),
@@ -164,6 +171,11 @@ def _common_env(
         "LUABUS_FRAME_LIMIT": str(config.bus.frame_limit),
         **({} if compress_above is None else {"LUABUS_COMPRESS_ABOVE": str(compress_above)}),
     }
+
+
+def _known_as(service: str, run_dir: Path) -> dict[str, str]:
+    """Its name, and the key that proves it. Not the secret, with which it could be anybody."""
+    return {"LUABUS_SERVICE": service, "LUABUS_KEY_FILE": str(key_file(run_dir, service))}
 
 
 def _bus_settings(config: ClusterConfig) -> dict[str, Any]:
@@ -178,6 +190,8 @@ def _router(
     argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", netloc(host, port)]
     if config.routers.allow_plaintext:
         argv.append("--allow-plaintext")
+    if config.routers.waiting_limit != DEFAULT_WAITING_LIMIT:
+        argv += ["--waiting-limit", str(config.routers.waiting_limit)]
     return ProcessSpec(
         name=name,
         service="router",
@@ -197,13 +211,14 @@ def _router(
             "routers.host": host,
             "routers.port": config.routers.port,
             "routers.allow_plaintext": config.routers.allow_plaintext,
+            "routers.waiting_limit": config.routers.waiting_limit,
             "bus.frame_limit": config.bus.frame_limit,
         },
     )
 
 
 def _dashboard(
-    config: ClusterConfig, base: Path, common: Mapping[str, str], shared: Mapping[str, Any]
+    config: ClusterConfig, base: Path, run_dir: Path, common: Mapping[str, str], shared: Mapping[str, Any]
 ) -> ProcessSpec:
     section = config.dashboard
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)
@@ -227,7 +242,7 @@ def _dashboard(
         service="dashboard",
         kind=Kind.DASHBOARD,
         argv=tuple(argv),
-        env={**common, "LUABUS_SERVICE": "dashboard"},
+        env={**common, **_known_as("dashboard", run_dir)},
         cwd=str(base),
         rules=LifecycleSettings(restart=RestartPolicy(policy="always"), stop_timeout=5.0),
         ready_by=ReadyBy.PROBE,
@@ -242,6 +257,7 @@ def _instance(
     service: Service,
     instance: int,
     base: Path,
+    run_dir: Path,
     common: Mapping[str, str],
     env_file: Mapping[str, str],
     shared: Mapping[str, Any],
@@ -251,7 +267,7 @@ def _instance(
         argv: tuple[str, ...] = (*PYTHON, "luabus", "run", "--folder", str(base), service.run)
     else:
         argv = tuple(service.command or ())
-    own = {"LUABUS_SERVICE": name, "LUABUS_INSTANCE": str(instance), "LUABUS_ROUTE": service.route}
+    own = {**_known_as(name, run_dir), "LUABUS_INSTANCE": str(instance), "LUABUS_ROUTE": service.route}
     if service.group is not None:
         own |= {"LUABUS_GROUP": str(service.group), "LUABUS_SLOTS": str(slots_of(service))}
     if service.log_level is not None:

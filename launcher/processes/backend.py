@@ -20,7 +20,8 @@ class SpawnError(Exception):
 
 @dataclass(frozen=True)
 class SpawnRequest:
-    """What to start. `env` is complete: nothing is inherited beside it, and the backend adds only what marks its owner."""
+    """What to start. `env` is complete: nothing is inherited beside it, and the backend adds only what marks its owner, and for
+    each variable of `opened` the path by which the process reads that file, which is opened for it before it becomes `user`."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -32,6 +33,7 @@ class SpawnRequest:
     """`<run>/<name>`: on whose behalf it runs. By this its descendants are found again, also by a later launcher."""
     helper: bool = False
     """It runs beside the owner's process (a probe): what it leaves behind is the owner's."""
+    opened: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ PATIENCE_S = 2.0
 """After SIGTERM, before SIGKILL: nobody waits for their work any more."""
 
 
-def find(run_dir: RunDir) -> set[int]:
-    """Living processes of the last run recorded in run_dir."""
-    run, recorded = run_dir.read_processes()
+def find(run_dir: RunDir, writer: int | None = None) -> set[int]:
+    """Living processes of the last run recorded in run_dir; of that of the launcher with the pid `writer`, if that is given."""
+    run, recorded = run_dir.read_processes(writer)
     if not run and not recorded:
         return set()
     processes: set[int] = set()
@@ -26,9 +26,9 @@ def find(run_dir: RunDir) -> set[int]:
     return processes
 
 
-def end(run_dir: RunDir, patience_s: float = PATIENCE_S) -> int:
+def end(run_dir: RunDir, patience_s: float = PATIENCE_S, writer: int | None = None) -> int:
     """Ends them all (SIGTERM, then SIGKILL), and returns how many there were. Blocks until none is left."""
-    remaining = find(run_dir)
+    remaining = find(run_dir, writer)
     count = len(remaining)
     process_tree.send(remaining, signal.SIGTERM)
     if hasattr(signal, "SIGCONT"):
@@ -36,7 +36,7 @@ def end(run_dir: RunDir, patience_s: float = PATIENCE_S) -> int:
     deadline = time.monotonic() + patience_s
     while remaining:
         time.sleep(0.02)
-        remaining = find(run_dir)
+        remaining = find(run_dir, writer)
         if time.monotonic() >= deadline:
             process_tree.send(remaining, process_tree.KILL)
     return count

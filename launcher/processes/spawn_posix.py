@@ -19,6 +19,7 @@ from launcher.processes import linux, process_tag, users
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.pipes import READ_SIZE, OutputPipe
+from luabus import descriptors
 
 
 class ChildListener(Protocol):
@@ -67,21 +68,25 @@ class PosixSpawner:
         prepare = _preparation(request)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        opened: dict[str, int] = {}
         try:
             try:
+                for variable, path in request.opened.items():
+                    opened[variable] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 process = subprocess.Popen(
                     request.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=out_write,
                     stderr=err_write,
                     cwd=request.cwd,
-                    env=request.env,
+                    env={**request.env, **{name: f"/dev/fd/{number}" for name, number in opened.items()}},
+                    pass_fds=tuple(opened.values()),
                     start_new_session=True,
                     preexec_fn=prepare,
                 )
             finally:
-                os.close(out_write)
-                os.close(err_write)
+                for descriptor in (out_write, err_write, *opened.values()):
+                    os.close(descriptor)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             complaint = os.read(err_read, READ_SIZE).decode(errors="replace")
             os.close(out_read)
@@ -166,7 +171,12 @@ def _preparation(request: SpawnRequest) -> Callable[[], None]:
     """
     import resource
 
-    steps: list[tuple[str, Callable[[], None]]] = [
+    steps: list[tuple[str, Callable[[], None]]] = []
+    if (
+        own := descriptors.inherited()
+    ) is not None:  # it shall not get the limit that was raised for the launcher
+        steps.append(("its limit of open files", partial(resource.setrlimit, resource.RLIMIT_NOFILE, own)))
+    steps += [
         (f"rlimits: {name} = {list(limit)}", partial(resource.setrlimit, _limit_number(name), limit))
         for name, limit in request.rlimits.items()
     ]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from launcher.errors import AlreadyRunning, ConfigError, LauncherError, NoAnswer, NotRunning, Problem
+from launcher.errors import ConfigError, LauncherError, NoAnswer, NotRunning, Problem
 from launcher.runtime.run_dir import RunDir
 from luabus.cluster import control_client
 from luabus.cluster.control_client import ControlAddress, ControlConnection, Lines
+from luabus.cluster.run_record import lives, process_mark
 from luabus.errors import AuthError, LuabusError, RequestTimeout
 
 CONNECT_TIMEOUT_S = 5.0
+
+REWRITTEN_S = 3.0
+"""So long a launcher may take to write control.json anew; it looks every second."""
 
 DEFAULT_RUN_DIR = ".luabus"
 
@@ -67,22 +71,57 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
     Raises as `Control` does, and what the launcher refuses.
     """
     run_dir = find_run_dir(config_file)
-    address = _address(run_dir)
-    return control_client.ask(
-        address,
-        run_dir.security(),
-        method,
-        *args,
-        timeout=timeout,
-        connect_timeout_s=CONNECT_TIMEOUT_S,
-        unreachable=lambda error: _no_connection(run_dir, address.pid, error),
-    )
+    wrong: ControlAddress | None = None
+    while True:
+        address = find_launcher(run_dir, wrong)
+        try:
+            return control_client.ask(
+                address,
+                run_dir.security(),
+                method,
+                *args,
+                timeout=timeout,
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+                unreachable=_Unreachable,
+            )
+        except _Unreachable as unreachable:
+            if not _is_anothers(run_dir, address):
+                raise _no_connection(run_dir, address.pid, unreachable.error) from None
+            wrong = address
 
 
-def _address(run_dir: RunDir) -> ControlAddress:
-    address = run_dir.read_control()
-    if address is None:
-        raise NotRunning(_not_running(run_dir))
+class _Unreachable(Exception):
+    """There is no connection; `error` is why."""
+
+    def __init__(self, error: LuabusError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _is_anothers(run_dir: RunDir, address: ControlAddress) -> bool:
+    """Whether somebody else than the launcher that holds the lock wrote the address, so that it will be written anew."""
+    held = run_dir.holder()
+    return held is not None and held.pid != address.pid
+
+
+def find_launcher(run_dir: RunDir, wrong: ControlAddress | None = None) -> ControlAddress:
+    """Where the launcher of this folder listens; not at `wrong`.
+
+    Raises `NotRunning` when there is none. One that holds the lock while control.json tells nothing of it is about to write it:
+    it begins just now, or the file was removed or damaged. Should it not, `LauncherError` names its pid.
+    """
+    deadline = time.monotonic() + REWRITTEN_S
+    while (address := run_dir.read_control()) in (None, wrong):
+        held = run_dir.holder()
+        if held is None:
+            raise NotRunning(_not_running(run_dir))
+        if time.monotonic() >= deadline:
+            raise LauncherError(
+                f"the launcher (pid {held.pid or 'unknown'}) runs for {run_dir.path} and {run_dir.control_file.name} does not say"
+                f" where it listens; it is stopped, hangs or ends. `kill -CONT {held.pid or 'PID'}` continues a stopped one"
+            )
+        time.sleep(0.05)
+    assert address is not None
     return address
 
 
@@ -96,17 +135,9 @@ def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherErr
         return LauncherError(
             f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced? ({error})"
         )
-    if isinstance(error, RequestTimeout) and _lives(run_dir):
+    if isinstance(error, RequestTimeout) and run_dir.holder() is not None:
         return NoAnswer(pid, CONNECT_TIMEOUT_S)
     return NotRunning(_not_running(run_dir))
-
-
-def _lives(run_dir: RunDir) -> bool:
-    try:
-        run_dir.lock().release()
-    except AlreadyRunning:
-        return True
-    return False
 
 
 class Control:
@@ -116,15 +147,24 @@ class Control:
         self._run_dir = run_dir
         self._on_log = on_log
         self._connection: ControlConnection | None = None
+        self._guard_mark = ""
 
     async def __aenter__(self) -> Self:
         """Raises `NotRunning` when there is no launcher, `NoAnswer` when it is stopped or hangs."""
-        address = _address(self._run_dir)
-        connection = ControlConnection(address, self._run_dir.security(), self._on_log, CONNECT_TIMEOUT_S)
-        try:
-            self._connection = await connection.__aenter__()
-        except LuabusError as error:
-            raise _no_connection(self._run_dir, address.pid, error) from None
+        import asyncio
+
+        wrong: ControlAddress | None = None
+        while self._connection is None:
+            address = await asyncio.to_thread(find_launcher, self._run_dir, wrong)
+            connection = ControlConnection(address, self._run_dir.security(), self._on_log, CONNECT_TIMEOUT_S)
+            try:
+                self._connection = await connection.__aenter__()
+            except LuabusError as error:
+                if not _is_anothers(self._run_dir, address):
+                    raise _no_connection(self._run_dir, address.pid, error) from None
+                wrong = address
+        guard = self._connection.address.guard
+        self._guard_mark = process_mark(guard) if guard else ""
         return self
 
     async def __aexit__(
@@ -152,13 +192,10 @@ class Control:
         """
         import asyncio
 
-        import psutil
-
-        for pid in (self.pid, self._open.address.guard):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(pid)
-                while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no event
-                    await asyncio.sleep(0.02)
+        guard = self._open.address.guard
+        for pid, mark in ((self.pid, self._open.address.mark), (guard or 0, self._guard_mark)):
+            while lives(pid, mark):  # noqa: ASYNC110 - nothing tells when somebody else's child is gone
+                await asyncio.sleep(0.02)
         if not self._open.ended_in_order:
             raise LauncherError(f"the launcher (pid {self.pid}) was killed, and the cluster ended with it")
 

@@ -144,7 +144,6 @@ class RotatingFile:
                 if os.path.samestat(opened, os.lstat(self.path)):
                     return opened.st_size
             self.close()
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
         self._descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return os.fstat(self._descriptor).st_size
 

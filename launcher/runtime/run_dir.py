@@ -1,6 +1,11 @@
-"""run_dir: the folder with everything a running cluster keeps on disk, and the lock that only one launcher holds.
+"""run_dir: the folder with everything a running cluster keeps on disk.
 
-secret, dashboard.token   0600, made on first use
+Nothing in it is believed for lying there: it belongs to this user (`private_files`), control.json and processes.json to this very
+folder and to a launcher that is told from a later owner of its pid (`run_record`); and a launcher removes only what it wrote.
+
+.gitignore                *
+secret, dashboard.token   0600, made on first use; secret.next beside it while the secret is changed
+keys/                     0700: the key of each service, which is all that it gets of the secret
 control.json              0600, while a launcher runs: where its control channel listens
 cluster.json              0600: the groups and permissions that routers read when they start
 lock                      held by the launcher; its pid as text
@@ -14,15 +19,25 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from launcher.errors import AlreadyRunning, RunDirError
+from launcher.runtime.run_dir_lock import FileLock, Held, Lock, holder
 from luabus.cluster.control_client import ControlAddress, read_address
+from luabus.cluster.run_record import is_of, lives, signature
 from luabus.errors import NotConnected
 from luabus.limits import MIN_SECRET_BYTES
+from luabus.private_files import (
+    NotOurs,
+    keep_out_of_git,
+    open_private,
+    private_folder,
+    read_private,
+    replace_private,
+)
 
 if TYPE_CHECKING:
     from luabus import Principal, Security
@@ -44,15 +59,24 @@ class RunDir:
         self.processes_file = path / "processes.json"
         self.events_file = path / "events.jsonl"
         self.log_dir = path / "logs"
+        self.keys_dir = path / "keys"
+        self.next_secret_file = path / "secret.next"
         self.launcher_log = self.log_dir / "launcher.log"
+        self.kept: dict[Path, str] = {}
+        """What was written last into each file."""
+        self.records: dict[Path, Mapping[str, Any]] = {}
+        """Of those that carry who wrote them, the rest."""
 
     def prepare(self) -> None:
         """Makes the folder (0700), the secret and the dashboard's token (0600). Raises `RunDirError`."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.name == "posix" and self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o700)
-            self.log_dir.mkdir(mode=0o700, exist_ok=True)
+            for folder in (self.path, self.log_dir):
+                private_folder(folder)
+            keep_out_of_git(self.path)
+        except NotOurs as error:
+            raise RunDirError(
+                f"run_dir {self.path} cannot be used: {error.filename}: {error.strerror}, or choose another cluster.run_dir"
+            ) from None
         except OSError as error:
             raise RunDirError(
                 f"run_dir {self.path} cannot be made: {error.strerror}; allowed: a folder this user may write"
@@ -90,26 +114,43 @@ class RunDir:
 
     def write(self, file: Path, text: str) -> None:
         """Replaces the file in one step, mode 0600. Raises OSError."""
-        temporary = file.with_name(f".{file.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        replace_private(file, text.encode())
+        self.kept[file] = text
+
+    def write_record(self, file: Path, values: Mapping[str, Any]) -> None:
+        """Writes control.json or processes.json, with who wrote it. Raises OSError."""
+        self.write(file, json.dumps({**signature(self.path), **values}))
+        self.records[file] = values
+
+    def remove_record(self, file: Path, pid: int) -> None:
+        """Removes it, if the launcher with this pid wrote it."""
+        self.kept.pop(file, None)
+        self.records.pop(file, None)
+        if self._record(file).get("pid") == pid:
+            file.unlink(missing_ok=True)
+
+    def is_mine(self, file: Path) -> bool:
+        """Whether it is as `write_record` wrote it last, into this very folder."""
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                out.write(text)
-            temporary.replace(file)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+            return file.read_text("utf-8") == self.kept.get(file) and is_of(_read_json(file), self.path)
+        except (OSError, UnicodeDecodeError):
+            return False
 
     def read_control(self) -> ControlAddress | None:
-        """Where the launcher listens, or None when none wrote it (or it is damaged)."""
+        """Where the launcher listens, or None when no living one wrote that into this folder (or it is damaged)."""
         try:
             return read_address(self.control_file)
         except NotConnected:
             return None
 
-    def read_processes(self) -> tuple[str, list[tuple[int, float]]]:
-        """What the last launcher recorded: its run id, and pid and start time of each process. Empty for none, or damaged."""
-        value = _read_json(self.processes_file)
+    def read_processes(self, writer: int | None = None) -> tuple[str, list[tuple[int, float]]]:
+        """What the last launcher (or only the one with this pid) recorded: its run id, and pid and start time of each process.
+
+        Empty for none, or damaged.
+        """
+        value = self._record(self.processes_file)
+        if writer is not None and value.get("pid") != writer:
+            return "", []
         run, entries = value.get("run"), value.get("processes")
         found = []
         for entry in entries if isinstance(entries, list) else ():
@@ -120,27 +161,50 @@ class RunDir:
                 found.append((pid, float(started)))
         return run if isinstance(run, str) else "", found
 
+    def lock_rotation(self) -> FileLock:
+        """Only one changes the secret at a time. Raises `RunDirError`."""
+        file = self.path / "secret.lock"
+        try:
+            return FileLock(file)
+        except Held:
+            raise RunDirError(f"another `secret rotate` is at work in {self.path}") from None
+        except OSError as error:
+            raise RunDirError(f"{file} cannot be opened: {error.strerror}") from None
+
+    def writer(self) -> int | None:
+        """The pid of the launcher that wrote into this folder and lives, this one excepted.
+
+        Of one whose lock was removed only this tells.
+        """
+        for file in (self.control_file, self.processes_file):
+            record = self._record(file)
+            pid, mark = record.get("pid"), record.get("started")
+            if isinstance(pid, int) and pid != os.getpid() and isinstance(mark, str) and lives(pid, mark):
+                return pid
+        return None
+
+    def holder(self) -> Held | None:
+        """Who holds the lock; None when nobody does. Writes nothing."""
+        held = holder(self.path)
+        return Held(self.writer()) if held is not None and held.pid is None else held
+
     def lock(self) -> Lock:
         """Takes the lock. Raises `AlreadyRunning`, with the pid of the launcher that holds it, or `RunDirError`."""
         try:
-            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise RunDirError(f"{self.lock_file} cannot be opened: {error.strerror}") from None
-        if not _try_lock(descriptor):
-            text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            pid = int(text) if text.isdigit() else None
+            return Lock(self.path)
+        except Held as held:
+            pid = self.writer() if held.pid is None else held.pid
             raise AlreadyRunning(
-                f"a launcher runs already for {self.path}: pid {text or 'unknown'}; `luabus-cluster down` stops it",
+                f"a launcher runs already for {self.path}: pid {pid or 'unknown'}; `luabus-cluster down` stops it",
                 pid,
-            )
-        try:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+            ) from None
         except OSError as error:
-            os.close(descriptor)
-            raise RunDirError(f"{self.lock_file} cannot be written: {error.strerror}") from None
-        return Lock(descriptor)
+            raise RunDirError(f"{self.lock_file} cannot be opened or written: {error.strerror}") from None
+
+    def _record(self, file: Path) -> Mapping[str, Any]:
+        """What a launcher of this folder wrote; {} when it is another's, or damaged."""
+        record = _read_json(file)
+        return record if is_of(record, self.path) else {}
 
     def _make_secret(self, file: Path) -> None:
         """Makes it if it is absent, or empty, as a disk that was full leaves it; never under a launcher that runs.
@@ -167,12 +231,17 @@ class RunDir:
 
     def _has(self, file: Path) -> bool:
         try:
-            found = file.stat()
+            descriptor = open_private(file, os.O_RDONLY)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise RunDirError(f"{file} cannot be read: {error.strerror}") from None
-        self._check_private(file, found.st_mode)
+        found = os.fstat(descriptor)
+        os.close(descriptor)
+        if os.name == "posix" and found.st_mode & 0o077:
+            raise RunDirError(
+                f"{file} can be read by others; make it private (chmod 600), or delete it for a new one"
+            )
         return found.st_size > 0
 
     def _write_secret(self, file: Path) -> None:
@@ -184,15 +253,9 @@ class RunDir:
                 " (cluster.run_dir in cluster.toml)"
             ) from None
 
-    def _check_private(self, file: Path, mode: int) -> None:
-        if os.name == "posix" and mode & 0o077:
-            raise RunDirError(
-                f"{file} can be read by others; make it private (chmod 600), or delete it for a new one"
-            )
-
     def _read(self, file: Path) -> str:
         try:
-            text = file.read_text("ascii").strip()
+            text = read_private(file, self._owners()).decode("ascii").strip()
         except OSError as error:
             raise RunDirError(f"{file} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -203,42 +266,9 @@ class RunDir:
             raise RunDirError(f"{file} is empty; delete it, and `luabus-cluster up` makes a new one")
         return text
 
-
-class Lock:
-    """A held lock; it is released with the process at the latest."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Lets the next launcher in."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        # Beyond the pid's text, so that others can read that while it is locked.
-        os.lseek(descriptor, 1024, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+    def _owners(self) -> tuple[int, ...]:
+        """Whose files may be read: one's own; and root, who helps others, may ask their clusters."""
+        return (os.geteuid(), self.path.stat().st_uid) if os.name == "posix" and os.geteuid() == 0 else ()
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final
 from launcher.runtime.log_files import RotatingFile, utc_now
 from launcher.runtime.run_dir import RunDir
 from luabus.messages import Message
+from luabus.visible import visible_json
 
 KEPT: Final = 2000
 """Events kept in memory."""
@@ -53,7 +53,7 @@ class EventLog:
             **more,
         }
         self._events.append(event)
-        self._file.write(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n", 1)
+        self._file.write(visible_json(event).encode() + b"\n", 1)
         for listener in list(self._listeners):
             listener(event)
 

@@ -7,27 +7,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from launcher.errors import LauncherError
 from launcher.plan.spec import Kind, ProcessSpec
-from launcher.processes.backend import SpawnRequest
-from launcher.processes.users import login_variables
+from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.processes.users import UserError, identity, login_variables
 from launcher.runtime.isolation import isolated
+from launcher.runtime.service_keys import ServiceKeys
 
 OWN_VARIABLES: Final = frozenset(
-    f"LUABUS_{name}" for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED")
+    f"LUABUS_{name}"
+    for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED", "SECRET_FILE", "KEY_FILE")
 )
-"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service."""
+"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service; and what an
+administrator has in his environment is not theirs."""
+
+KEY_FILE: Final = "LUABUS_KEY_FILE"
 
 
 class SpawnRequests:
-    """For the launcher with this run id. `environ` is what it was given itself, `base` the folder of its cluster.toml."""
+    """For the launcher with this run id. `environ` is what it was given itself, `base` the folder of its cluster.toml, `keys`
+    makes the files with the services' keys."""
 
-    def __init__(self, run_id: str, base: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, run_id: str, base: Path, keys: ServiceKeys, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._run_id = run_id
         self._base = str(base)
+        self._keys = keys
         self._inherited = {key: value for key, value in environ.items() if key not in OWN_VARIABLES}
 
     def of(self, spec: ProcessSpec) -> SpawnRequest:
-        """The launcher's own environment, then the user's, then what the spec says."""
+        """The launcher's own environment, then the user's, then what the spec says, and the service's key: by path, or opened
+        where it runs as a user who does not get into the folder. Raises `SpawnError` when there is no key to be had."""
         environment = {
             **self._inherited,
             **(login_variables(spec.user) if spec.user is not None else {}),
@@ -35,5 +46,21 @@ class SpawnRequests:
         }
         if spec.kind in (Kind.ROUTER, Kind.DASHBOARD):
             environment = isolated(environment, self._base)
+        opened = {}
+        if spec.kind is not Kind.ROUTER:
+            key_file = self._key_file(spec)
+            environment[KEY_FILE] = key_file
+            if spec.user is not None:
+                opened[KEY_FILE] = environment.pop(KEY_FILE)
         owner = f"{self._run_id}/{spec.name}"
-        return SpawnRequest(spec.argv, environment, spec.cwd, spec.user, spec.nice, spec.rlimits, owner)
+        return SpawnRequest(
+            spec.argv, environment, spec.cwd, spec.user, spec.nice, spec.rlimits, owner, opened=opened
+        )
+
+    def _key_file(self, spec: ProcessSpec) -> str:
+        try:
+            user = identity(spec.user) if spec.user is not None else None
+            return str(self._keys.ensure(spec.service, user.uid if user is not None else None))
+        except (OSError, LauncherError, UserError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SpawnError(f"the key of {spec.service} cannot be written: {reason}") from None

@@ -21,6 +21,7 @@ from launcher.plan.spec import Kind, ReadyBy
 from launcher.processes.backend import Backend
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
+from launcher.runtime.service_keys import ServiceKeys
 from launcher.supervision.bus_presence import BusWatch
 from launcher.supervision.event_log import EventLog
 from launcher.supervision.instance import Instance
@@ -62,7 +63,7 @@ class Supervisor:
         self.started_at = self._loop.time()
         self.backend = backend
         self.backend.open()
-        self.requests = SpawnRequests(self.run_id, plan.base)
+        self.requests = SpawnRequests(self.run_id, plan.base, ServiceKeys(run_dir))
         self._watch_bus = watch_bus
         self.instances: dict[str, Instance] = {}
         self.stopping = False
@@ -133,7 +134,7 @@ class Supervisor:
         self.logs.close()
         self.events.close()
         with contextlib.suppress(OSError):
-            self.run_dir.processes_file.unlink()
+            self.run_dir.remove_record(self.run_dir.processes_file, os.getpid())
 
     def run_task(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Runs a coroutine that ends with the supervisor at the latest."""
@@ -231,9 +232,8 @@ class Supervisor:
             for instance in self.instances.values()
             if (run := instance.run) is not None and run.alive
         ]
-        value = {"launcher": os.getpid(), "run": self.run_id, "processes": entries}
         with contextlib.suppress(OSError):
-            self.run_dir.write(self.run_dir.processes_file, json.dumps(value))
+            self.run_dir.write_record(self.run_dir.processes_file, {"run": self.run_id, "processes": entries})
 
     def changed(self, instance: Instance, before: State) -> None:
         """An instance is not what it was."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from luabus.client.news import News, Observers
+from luabus.client.news import News
 from luabus.client.router_link import RouterLink
 from luabus.rpc.context import current
 from luabus.rpc.dispatcher import Dispatcher
@@ -18,26 +18,30 @@ class Announcements:
     """Handles the calls that routers make themselves, and keeps what they told.
 
     `groups`: names to numbers; `masters`: group to (id, epoch), id 0 where there is none; `epochs`: the highest per group.
-    `names` are told each group that a router tells about; `table(router, group)` is called with each that a router we watch has
-    changed, `draining(link)` for a router that stops.
+    `named(group)` is called with each group that a router tells about; `table(router, group)` with each that a router we watch
+    has changed, `draining(link)` for a router that stops.
     """
 
     def __init__(
-        self, news: News, draining: Callable[[RouterLink], None], table: Callable[[str, dict[str, Any]], None]
+        self,
+        news: News,
+        draining: Callable[[RouterLink], None],
+        table: Callable[[str, dict[str, Any]], None],
+        named: Callable[[dict[str, Any]], None],
     ) -> None:
         self.groups: dict[str, int] = {}
         self.masters: dict[int, tuple[int, int]] = {}
         self.epochs: dict[int, int] = {}
-        self.names = Observers[[dict[str, Any]]]()
         self.receiver = Dispatcher("this bus")
         self._told: dict[RouterLink | None, dict[int, str]] = {}
         self._news = news
         self._draining = draining
+        self._named = named
         self._links: Sequence[RouterLink] = ()
         for method, handler in (
             ("welcome", self._welcome), ("names", self._names), ("group", table), ("draining", self._drains),
         ):  # fmt: skip
-            self.receiver.rpc(handler, name=f"luabus.{method}")
+            self.receiver.word(handler, f"luabus.{method}")
 
     def start(self, links: Sequence[RouterLink]) -> None:
         """From now on `links` are the routers'."""
@@ -45,7 +49,7 @@ class Announcements:
 
     def hear(self, word: str, handler: Callable[..., Any]) -> None:
         """Let `handler` answer when a router itself says `word`; what is routed here never reaches it."""
-        self.receiver.rpc(handler, name=word)
+        self.receiver.word(handler, word)
 
     def forget(self, link: RouterLink) -> None:
         """A router is gone: what it said of names keeps them from nobody any more."""
@@ -71,7 +75,7 @@ class Announcements:
         if group["epoch"] >= self.epochs.get(number, 0):
             self.epochs[number] = group["epoch"]
             self.masters[number] = (group["master"], group["epoch"])
-        self.names.tell(group)
+        self._named(group)
         self._news.notify()
 
     def _called(self, told: dict[int, str], number: int, name: str) -> None:

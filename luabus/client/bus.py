@@ -23,6 +23,7 @@ from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
 from luabus.routing.table_digests import differences
 from luabus.rpc.dispatcher import Dispatcher
+from luabus.rpc.loop_monitor import LoopMonitor
 from luabus.transport.manager import SocketMgr
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import Stream
@@ -57,19 +58,21 @@ class Bus(Addresses):
         self.flow = FlowControl()
         self.failover = Failover(self.news.notify)
         self.epoch_source: Callable[[], int] | None = None
-        self._announcements = Announcements(self.news, self.failover.draining, self._table)
+        self._announcements = Announcements(self.news, self.failover.draining, self._table, self._named)
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
-        self.membership = Membership(self.epochs, self._epoch, refused)
+        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
         self._options = BUS_STREAM
         self._closing = False
+        self._monitor: LoopMonitor | None = None
         self._routers = Observers[[str, bool]]()
         self._tables = Observers[[str, dict[str, Any]]]()
+        self._names = Observers[[dict[str, Any]]]()
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -92,6 +95,7 @@ class Bus(Addresses):
         self.groups.update(groups or {})
         self._options = options
         self._closing = False
+        self._monitor = self._monitor or LoopMonitor.acquire()
         # An old stream may still be closing.
         self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
         self._mgr.affinity.bind()
@@ -99,7 +103,7 @@ class Bus(Addresses):
             RouterLink(
                 self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,
                 greet=self.membership.greet, up=self._up, down=self._down, news=self._link_news,
-                heartbeat_body=self._disagreements, heartbeat_s=heartbeat_s,
+                heartbeat_body=self._disagreements, was_blocked=self._monitor.was_blocked, heartbeat_s=heartbeat_s,
             )
             for host, port in addresses
         ]  # fmt: skip
@@ -131,6 +135,9 @@ class Bus(Addresses):
         """Close all links, when the routers have taken what was sent, or after `timeout_s` seconds."""
         self.check_use()
         self._closing = True
+        if self._monitor is not None:
+            monitor, self._monitor = self._monitor, None
+            monitor.release()
         await self.failover.close()
         self.news.notify()
         for link in self._links:
@@ -192,7 +199,7 @@ class Bus(Addresses):
 
     def on_names(self, function: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
         """Call `function(group)` when a router tells a group's name, master and epoch; returns what ends that."""
-        return self._announcements.names.subscribe(function)
+        return self._names.subscribe(function)
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
@@ -251,6 +258,9 @@ class Bus(Addresses):
 
     def _table(self, router: str, group: dict[str, Any]) -> None:
         self._event(self._tables, router, group)
+
+    def _named(self, group: dict[str, Any]) -> None:
+        self._event(self._names, group)
 
     def _link_news(self) -> None:
         self.failover.review()

@@ -8,7 +8,7 @@ from typing import Any
 
 from luabus import option_checks
 from luabus.client.bus import Bus
-from luabus.environment import Environment
+from luabus.environment import Environment, check_secret
 from luabus.errors import Refused
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.security import Security
@@ -29,7 +29,7 @@ def connect(
     With the cluster's secret it is an administrator's, with a `key_file` (`service:mail 9a0c...`, `client 77d1...`) whose key
     that is. What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at
     most `timeout` seconds (`NotConnected`). What is returned is one bus at a time: entering it again before it is left is
-    `Refused`.
+    `Refused`. Raises `ConfigError` for a secret of fewer than 16 bytes.
     """
     return BusConnection(routers, groups, secret, secret_file, key_file, timeout, frame_limit)
 
@@ -51,7 +51,7 @@ class BusConnection:
         timeout = option_checks.time_limit(timeout)
         self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
         self._groups = groups
-        self._secret = secret
+        self._secret = None if secret is None else check_secret(secret)
         self._secret_file = secret_file
         self._key_file = key_file
         self._timeout = timeout

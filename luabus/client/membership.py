@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from luabus.client.router_link import RouterLink
-from luabus.errors import IdInUse, LuabusError, StaleEpoch
+from luabus.errors import ConnectionLost, IdInUse, LuabusError, NotConnected, RequestTimeout, StaleEpoch
 from luabus.ids import ServiceId
 from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
 from luabus.messages import Message
 
 log = logging.getLogger("luabus.bus")
 
+JOIN_TIMEOUT_S = 10.0
+_LOST = (ConnectionLost, NotConnected, RequestTimeout)
+"""A link that dies and comes again: what was to be said is said then."""
 _TELL_TIMEOUT_S = HEARTBEAT_S / 2
 """For what is said again with the next heartbeat."""
 
@@ -36,7 +39,7 @@ class Membership:
     """Joins every router, those that come later too, and tells all of them what they must know.
 
     `epochs`: the highest that is known per group; `epoch()`: under which this process is master now, 0 when it is not. `refused`
-    is called with the error when a router that comes later refuses us.
+    is called with the error when a router that comes later refuses us; `next_change()` waits until a link is another.
     """
 
     def __init__(
@@ -44,11 +47,14 @@ class Membership:
         epochs: dict[int, int],
         epoch: Callable[[], int],
         refused: Callable[[LuabusError], None] | None,
+        next_change: Callable[[], Awaitable[None]],
     ) -> None:
         self.identity: Identity | None = None
         self._epochs = epochs
         self._epoch = epoch
         self._refused = refused
+        self._next_change = next_change
+        self._refusal: LuabusError | None = None
         self._links: Sequence[RouterLink] = ()
         self._watching = False
 
@@ -64,17 +70,21 @@ class Membership:
             try:
                 await self._join(link, self.identity)
             except LuabusError as error:
+                if not isinstance(error, _LOST):
+                    self._refusal = error
                 if self._refused is not None:
                     self._refused(error)
                 raise
 
-    async def join(self, identity: Identity) -> None:
-        """Register with every router, those that come later too.
+    async def join(self, identity: Identity, timeout: float | None = JOIN_TIMEOUT_S) -> None:
+        """Register with every router, those that come later too; returns when one has taken us.
 
         Raises `IdInUse` when one refuses, and the last router's error when none takes us: one that is stopping or has just died
-        does not keep us from the others.
+        does not keep us from the others. Links that are down or die meanwhile are waited for, `timeout` seconds at most (None:
+        for ever): they join when they are up again.
         """
         self.identity = identity
+        self._refusal = None
         failure: LuabusError | None = None
         for link in [link for link in self._links if link.ready]:
             try:
@@ -84,8 +94,22 @@ class Membership:
             except LuabusError as error:
                 log.warning("%s: not joined: %s", link.name, error)
                 failure = error
-        if failure is not None and not any(link.joined for link in self._links):
+        if failure is not None and not isinstance(failure, _LOST) and not self._has_joined():
             raise failure
+        try:
+            async with asyncio.timeout(timeout):
+                while self._links and not self._has_joined():
+                    if self._refusal is not None:
+                        raise self._refusal
+                    await self._next_change()
+        except TimeoutError:
+            routers = [link.address for link in self._links]
+            raise failure or NotConnected(
+                "no router is connected to register with", routers=routers
+            ) from None
+
+    def _has_joined(self) -> bool:
+        return any(link.joined for link in self._links)
 
     async def leave(self) -> None:
         """Ask all routers to send no more; when this returns, everything sent before has arrived."""

@@ -27,11 +27,6 @@ class Observers(Generic[P]):
         self._functions.append(function)
         return lambda: self._functions.remove(function) if function in self._functions else None
 
-    def tell(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call them all."""
-        for function in self:
-            function(*args, **kwargs)
-
 
 class News:
     """`revision` counts what routers have said about groups, and how often one came or went."""

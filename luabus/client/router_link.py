@@ -29,7 +29,8 @@ class RouterLink:
 
     `receiver` takes the calls that are routed here, `control_receiver` the router's own. `greet(link)` is awaited when the stream
     is open, and may join; then `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG;
-    `heartbeat_body(link)` makes what a PING carries. Connecting again waits 50 ms, doubling to 1 s, +-25 %.
+    `heartbeat_body(link)` makes what a PING carries; `was_blocked()` tells whether it is this process that was not there.
+    Connecting again waits 50 ms, doubling to 1 s, +-25 %.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class RouterLink:
         down: Callable[[RouterLink], None],
         news: Callable[[], None],
         heartbeat_body: Callable[[RouterLink], bytes],
+        was_blocked: Callable[[], bool],
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.address = f"{host}:{port}"
@@ -62,6 +64,7 @@ class RouterLink:
         self._welcome = asyncio.Event()
         self._mgr = mgr
         self._greet, self._up, self._down, self._news = greet, up, down, news
+        self._was_blocked = was_blocked
         self._heartbeat_s = heartbeat_s
         self._subscribers = Subscribers(
             receiver=receiver, control_receiver=control_receiver, closed=self._stream_closed, pong=self._heard,
@@ -163,7 +166,9 @@ class RouterLink:
         if error is not None and was_ready:  # else `_failed` sees to it
             self.last_error = error
         if was_ready:
-            if error is not None:
+            if error is not None and self._was_blocked():
+                log.info("%s has given us up while the event loop was blocked: %s", self.name, error)
+            elif error is not None:
                 log.log(logging.INFO if expected else logging.WARNING, "%s is lost: %s", self.name, error)
             self._down(self)
 

@@ -54,3 +54,8 @@ def promoted(name: str, epoch: int) -> Message:
 def closed(name: str, router: str) -> Message:
     """The end of a connection."""
     return Message("audit.close-the-connection", name=name, router=router)
+
+
+def secret_changed() -> Message:
+    """A change of the cluster's secret."""
+    return Message("audit.secret")

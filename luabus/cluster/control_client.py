@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from luabus.cluster.run_record import is_of, lives
 from luabus.errors import LuabusError, NotConnected
 from luabus.messages import Message
 
@@ -39,22 +40,31 @@ Lines = list[dict[str, Any]]
 
 
 class ControlAddress(NamedTuple):
-    """What control.json says of a launcher; `guard` is the pid of its watchdog, if it has one."""
+    """What control.json says of a launcher; `guard` is the pid of its watchdog, if it has one, `mark` its `process_mark`."""
 
     pid: int
     guard: int | None
     host: str
     port: int
+    mark: str = ""
 
 
 def read_address(path: Path) -> ControlAddress:
-    """Raises `NotConnected` when no launcher wrote it, or when it is damaged."""
+    """Raises `NotConnected` when no launcher wrote it into this folder, that launcher has ended, or it is damaged."""
     try:
         written = json.loads(path.read_text("utf-8"))
-        pid, port, guard = written["pid"], written["port"], written.get("guard")
-        if not (isinstance(pid, int) and isinstance(port, int)):
-            raise TypeError("pid and port are numbers")
-        return ControlAddress(pid, guard if isinstance(guard, int) else None, str(written["host"]), port)
+        pid, port, guard, mark = (
+            written["pid"],
+            written["port"],
+            written.get("guard"),
+            written.get("started", ""),
+        )
+        if not (isinstance(pid, int) and isinstance(port, int) and isinstance(mark, str)):
+            raise TypeError("pid and port are numbers, started is text")
+        if not is_of(written, path.parent) or lives(pid, mark) is False:
+            raise FileNotFoundError(path)
+        guard = guard if isinstance(guard, int) else None
+        return ControlAddress(pid, guard, str(written["host"]), port, mark)
     except FileNotFoundError:
         raise NotConnected.coded(Message("problem.does-not-exist-no-launcher-runs", path=str(path))) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

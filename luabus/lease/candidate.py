@@ -34,6 +34,7 @@ from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.limits import MOMENT_S
 from luabus.messages import Message
+from luabus.transport.guard import callback_failed
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
@@ -345,8 +346,8 @@ class Candidate:
     def _call(self, callback: Callable[..., Awaitable[None] | None], *arguments: int) -> None:
         try:
             result = callback(*arguments)
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except BaseException as error:
+            callback_failed(callback, error, logger)
             return
         if inspect.isawaitable(result):
             self._reaction = tasks.start(self._react(self._reaction, callback, result))
@@ -360,5 +361,7 @@ class Candidate:
             await asyncio.wait((earlier,))
         try:
             await result
-        except Exception:
-            logger.exception("group %d: %r failed", self.group, callback)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            callback_failed(callback, error, logger)

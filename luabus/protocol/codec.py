@@ -124,6 +124,22 @@ def unpack_call(body: bytes | memoryview) -> list[Any]:
     return call
 
 
+def is_call(body: bytes | memoryview) -> bool:
+    """Whether a body that could not be unpacked is msgpack `[method, ...]` all the same: then something in it is what Python
+    cannot hold (a time beyond the year 9999, a text that is no Unicode, a map for a key), and only this message is at fault."""
+    try:
+        unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(body)), unicode_errors="replace")
+        unpacker.feed(body)
+        unpacker.skip()
+        if unpacker.tell() != len(body):
+            return False
+        unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(body)), unicode_errors="replace")
+        unpacker.feed(body)
+        return unpacker.read_array_header() > 0 and type(unpacker.unpack()) is str
+    except Exception:
+        return False
+
+
 def _shape(value: Any) -> str:
     """What a body is, in a word: printing what a stranger sent can take all the stack there is."""
     first = f" that begins with {type(value[0]).__name__}" if type(value) is list and value else ""

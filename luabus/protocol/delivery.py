@@ -5,16 +5,20 @@ from __future__ import annotations
 from luabus.limits import MAX_PLANS
 from luabus.protocol.frames import FLAG_META, HEADER, HEADER_SIZE, META_SIZE, check_header
 from luabus.protocol.port import Port
+from luabus.protocol.waiting import Waiting
 
 _META = FLAG_META << 8
 
 
 class Delivery:
-    """Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`)."""
+    """What the connections of a process have in common; `waiting`: for those that do not read.
+
+    Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`)."""
 
     def __init__(self) -> None:
         self.routing = False
         self._checked: set[int] = set()
+        self.waiting = Waiting()
 
     def receive(self, port: Port, data: bytes) -> int:
         """Deliver every complete frame at the start of `data`; returns the offset behind the last. Ends early when a call that it

@@ -16,23 +16,24 @@ where every microsecond counts, and put into words (`routing.last_error`) when s
 class Port:
     """The state of a connection that the per-frame loop reads and writes.
 
-    `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`: the longest
-    frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also without
-    credit, up to `send_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that will
-    answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever has
-    neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters are
-    totals.
+    `send_limit`: bytes kept for it when it does not read, `kept_limit`: those of them that may be kept now, while others do not
+    read either; `out`: bytes to be written, `credit`: bytes that may still be appended (renewed at each flush), `frame_limit`:
+    the longest frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also
+    without credit, up to `kept_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that
+    will answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever
+    has neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters
+    are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id",
+        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id", "kept_limit",
         "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
     def __init__(self, token: int, send_limit: int, frame_limit: int = DEFAULT_FRAME_LIMIT) -> None:
         self.token = token
         self.id = CLIENT_BASE | token
-        self.credit = self.send_limit = send_limit
+        self.credit = self.send_limit = self.kept_limit = send_limit
         self.reserved = 0
         self.frame_limit = frame_limit
         self.out: list[bytes] = []

@@ -20,6 +20,7 @@ from luabus.protocol.frames import (
 )
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import StreamOptions, check_buffer
+from luabus.protocol.waiting import Waiting
 
 PORTION = 32
 """So many requests, or answers, are written without waiting for the end of the loop's turn. Where many are in flight, the next
@@ -54,14 +55,19 @@ class SendBuffer(Port):
     """
 
     __slots__ = (
-        "_flush_below", "_opened", "_shell", "body_limit", "compress_above", "is_closed", "name", "peer", "source",
+        "_counted", "_flush_below", "_opened", "_shell", "_waiting", "body_limit", "compress_above", "is_closed", "name",
+        "peer", "source",
     )  # fmt: skip
 
-    def __init__(self, token: int, shell: Shell, options: StreamOptions, name: str = "") -> None:
+    def __init__(
+        self, token: int, shell: Shell, options: StreamOptions, name: str = "", waiting: Waiting | None = None
+    ) -> None:
         super().__init__(token, DEFAULT_STREAM_BUFFER, options.frame_limit)
         self._shell = shell
         self._opened = False
         self._flush_below = 0
+        self._waiting = Waiting() if waiting is None else waiting
+        self._counted = 0  # of its total
         self.body_limit = options.body_limit
         self.compress_above = options.compress_above
         self.is_closed = False
@@ -144,10 +150,10 @@ class SendBuffer(Port):
             raise self.too_large(size, self.send_limit)
         self.flush()
         if size > self.credit:
-            used = self.send_limit - self.credit
+            used = self.kept_limit - self.credit
             raise Overloaded(
-                f"{used} of {self.send_limit} bytes wait for {self.label} already; this message has {size}",
-                what="bytes in the send buffer", limit=self.send_limit, current=used,
+                f"{used} of {self.kept_limit} bytes wait for {self.label} already; this message has {size}",
+                what="bytes in the send buffer", limit=self.kept_limit, current=used,
             )  # fmt: skip
 
     # --- bodies -----------------------------------------------------------------------------------------------
@@ -183,15 +189,17 @@ class SendBuffer(Port):
         waiting = self._shell.write(data)
         if not waiting:
             self.reserved = 0
-        self.credit = credit = self.send_limit - waiting
+        if waiting or self._counted:
+            self.count_waiting(waiting)
+        self.credit = credit = self.kept_limit - waiting
         self._flush_below = credit - GATHER if credit > GATHER else 0
 
     # --- credit -----------------------------------------------------------------------------------------------
 
     def limit_send_buffer(self, size: int) -> None:
         """Keep at most `size` bytes for a peer that does not read. Raises `Refused`."""
-        self.credit += check_buffer(size) - self.send_limit
-        self.send_limit = size
+        self.credit += check_buffer(size) - self.kept_limit
+        self.send_limit = self.kept_limit = size
         self._flush_below = max(0, self.credit - GATHER)
 
     def peer_takes(self, frame_limit: int) -> None:
@@ -210,5 +218,12 @@ class SendBuffer(Port):
     def taken(self, waiting: int) -> None:
         """The peer has taken most of what was written; `waiting` bytes are left."""
         self.reserved = 0
+        self.count_waiting(waiting)
         if not self.out:
-            self.credit = self.send_limit - waiting
+            self.credit = self.kept_limit - waiting
+
+    def count_waiting(self, waiting: int) -> None:
+        """So many bytes wait for the peer now: count them in the total, and see what may."""
+        self._waiting.changed(waiting - self._counted)
+        self._counted = waiting
+        self.kept_limit = self._waiting.allowed(waiting, self.send_limit)

@@ -10,7 +10,7 @@ Life of a session: shaking hands -> open -> closed. A shell around a socket (`tr
     eof(), end(...)          the peer says no more; close
 
 The frames that came go through the frame loop, a `Delivery` or a `Switch`, which routes them or hands them to `deliver`.
-Events are methods: a subclass overrides those of `SessionEvents` that concern it.
+Events are methods: a subclass overrides those of `SessionEvents` that concern it. One file because they share one state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Final
 
-from luabus.errors import FrameTooLarge, LuabusError, Overloaded, ProtocolError, RequestTimeout, from_wire
+from luabus.errors import FrameTooLarge, LuabusError, Overloaded, ProtocolError, from_wire
 from luabus.ids import ServiceId
 from luabus.limits import HANDSHAKE_TIMEOUT_S, HEARTBEAT_S, HEARTBEATS_MISSED, MAX_OUTSTANDING
 from luabus.protocol import codec
@@ -38,6 +38,7 @@ from luabus.protocol.peer_clock import PeerClock
 from luabus.protocol.pending_requests import PendingCalls
 from luabus.protocol.reassembly import Reassembly
 from luabus.protocol.send_buffer import PORTION, SendBuffer, Shell
+from luabus.protocol.silence import LATE_S, Silence
 from luabus.protocol.stream_options import StreamOptions, check_timeout
 
 CALL_ROUTE: Final = make_route(Kind.CALL)
@@ -60,7 +61,7 @@ class Session(SendBuffer, SessionEvents):
 
     __slots__ = (
         "_calls", "_frame_loop", "_handshake", "_heartbeat_at", "_heartbeat_s", "_pong_stamp",
-        "_reading_paused", "_reassembly", "_shake_by", "_silence_s", "answers", "clock", "connected_at", "connector",
+        "_reading_paused", "_reassembly", "_shake_by", "_silence", "_speak_at", "answers", "clock", "connected_at", "connector",
         "control_receiver", "due_at", "last_received", "receiver", "reported_rtt_us",
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ class Session(SendBuffer, SessionEvents):
         receiver: Receiver | None = None,
         control_receiver: Receiver | None = None,
     ) -> None:
-        super().__init__(token, shell, options, name)
+        super().__init__(token, shell, options, name, frame_loop.waiting)
         self._frame_loop = frame_loop
         self.connector = handshake.connector
         if not handshake.connector:
@@ -96,9 +97,9 @@ class Session(SendBuffer, SessionEvents):
         self.reported_rtt_us = 0
         """The round trip in us that the peer measured last."""
         self._pong_stamp: int | None = None
-        self._silence_s = options.timeout_ms / 1000 or inf
+        self._silence = Silence(options.timeout_ms / 1000 or inf)
         self._heartbeat_s = 0.0
-        self._heartbeat_at = self._shake_by = inf
+        self._heartbeat_at = self._shake_by = self._speak_at = inf
         self.due_at = inf
         """When `tick` is to be called (monotonic seconds)."""
 
@@ -110,14 +111,9 @@ class Session(SendBuffer, SessionEvents):
         return self._opened and not self.is_closed
 
     @property
-    def is_stranger(self) -> bool:
-        """Accepted, and nothing is known of who it is."""
-        return not self._opened and not self.connector and not self.is_closed
-
-    @property
     def has_timeout(self) -> bool:
         """Silence of the peer breaks the session."""
-        return self._silence_s < inf
+        return self._silence.limit_s < inf
 
     # --- receiving --------------------------------------------------------------------------------------------
 
@@ -152,6 +148,9 @@ class Session(SendBuffer, SessionEvents):
                 return
             if taken < len(part) and not self.is_closed:
                 self._reassembly.keep(part, taken)
+                if not self.connector and self._speak_at == inf:
+                    self._speak_at = now + HEARTBEAT_S
+                    self._reckon()
 
     def _shake(self, handshake: Handshake, data: bytes) -> bytes:
         send, taken = handshake.receive(data)
@@ -287,7 +286,7 @@ class Session(SendBuffer, SessionEvents):
 
     def limit_silence(self, ms: int, now: float) -> None:
         """End with "timeout" when nothing arrives for `ms` milliseconds from now on; 0 = never. Raises `Refused`."""
-        self._silence_s = check_timeout(ms) / 1000 or inf
+        self._silence.limit_s = check_timeout(ms) / 1000 or inf
         self.last_received = now
         self._reckon()
 
@@ -311,6 +310,10 @@ class Session(SendBuffer, SessionEvents):
         """The peer has answered the PING with this stamp or a later one."""
         return self._pong_stamp is not None and not self._pong_stamp - stamp & 0x8000_0000
 
+    def progressed(self, now: float) -> None:
+        """The peer takes what we write, so it lives: what it would answer to may wait behind that."""
+        self._silence.excuse(now)
+
     def pause_reading(self, paused: bool, now: float) -> None:
         """While we do not read, the peer's silence is not its own."""
         self._reading_paused = paused
@@ -320,22 +323,29 @@ class Session(SendBuffer, SessionEvents):
         """Do what is due."""
         if self.is_closed:
             return
-        if now >= self._shake_by:
+        if now >= self._shake_by + LATE_S:
+            self._shake_by = now + HANDSHAKE_TIMEOUT_S  # it is we who were late, see `Silence`
+        elif now >= self._shake_by:
             self.end(ProtocolError(f"no handshake within {HANDSHAKE_TIMEOUT_S:g} s"), abort=True)
             return
-        if now >= self.last_received + self._silence_s:
-            if not self._reading_paused:
-                silence_ms = int(self._silence_s * 1000)
-                text = f"nothing was received for {silence_ms} ms"
-                self.end(RequestTimeout(text, timeout_s=self._silence_s), "timeout", abort=True)
-                return
-            self.last_received = now
+        if self._reading_paused:
+            self._silence.excuse(now)
+        elif self._silence.is_broken(self.last_received, now):
+            self.end(self._silence.error(), "timeout", abort=True)
+            return
         for sequence, waiter in self._calls.expire(now):
             self.send_reserved(_CANCEL_ROUTE, 0, sequence)
             self.expired(waiter)
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._heartbeat_s
             self.send_ping(now)
+        if now >= self._speak_at:
+            self._speak_at = inf
+            if (
+                self._reassembly.have
+            ):  # over a slow line its PINGs wait behind it, and it hears nothing from us
+                self._speak_at = now + HEARTBEAT_S
+                self.send_ping(now)
         self._reckon()
 
     def _reckon(self) -> None:
@@ -345,8 +355,9 @@ class Session(SendBuffer, SessionEvents):
         calls = self._calls.next_deadline()
         self.due_at = min(
             self._shake_by,
-            self.last_received + self._silence_s,
+            self._silence.due_at(self.last_received),
             self._heartbeat_at,
+            self._speak_at,
             inf if calls is None else calls,
         )
         self._shell.due_changed()

@@ -26,8 +26,8 @@ class Announcer:
         self._announcing = False
 
     def changed(self) -> None:
-        """The table changed: tell everybody, once per loop iteration."""
-        if not self._announcing:
+        """The table changed: tell everybody, once per loop iteration. Before there is anybody a router may have no loop yet."""
+        if not self._announcing and self._mgr.streams:
             self._announcing = True
             self._mgr.loop.call_soon(self._announce)
 
@@ -72,10 +72,10 @@ class Announcer:
     @staticmethod
     def _send(stream: Stream, body: bytes) -> None:
         """Announcements pass also when forwarded messages fill the buffer; one that owes us so much reading is cut off."""
-        if stream.reserved > stream.send_limit:
+        if stream.reserved > stream.kept_limit:
             text = f"{stream.reserved} bytes of answers and announcements wait for it"
             stream.dismiss(
-                Overloaded(text, what="bytes owed", limit=stream.send_limit, current=stream.reserved)
+                Overloaded(text, what="bytes owed", limit=stream.kept_limit, current=stream.reserved)
             )
         else:
             stream.send_reserved(CALL_ROUTE, body=body)

@@ -71,7 +71,7 @@ class Counters:
         if known is None:
             if len(self._alarms) >= _ALARMS_KEPT:
                 del self._alarms[next(iter(self._alarms))]
-            self._alarms[message] = _alarm(kind, message, time.time())
+            self._alarms[message] = alarm_row(kind, message, time.time())
         else:
             known["count"] += 1
 
@@ -116,18 +116,19 @@ class Counters:
             group = names.get(found["group"], str(found["group"]))
             message = Message("alarm.tables-differ", one=one, other=other, group=group)
             since = time.time() - found["for_s"]
-            known = differing.setdefault(message, _alarm("tables differ", message, since))
+            known = differing.setdefault(message, alarm_row("tables differ", message, since))
             known["since"] = min(known["since"], since)
-        troubled = [_alarm("service", message, since) for message, since in self._problems.values()]
+        troubled = [alarm_row("service", message, since) for message, since in self._problems.values()]
         now, wall = time.monotonic(), time.time()
         repeated = [
-            {**_alarm(run.kind, run.message, wall - (now - run.since)), "count": run.count}
+            {**alarm_row(run.kind, run.message, wall - (now - run.since)), "count": run.count}
             for run in self._repetitions.lasting(now)
         ]
         return [*self._alarms.values(), *differing.values(), *troubled, *repeated]
 
 
-def _alarm(kind: str, message: Message, since: float) -> dict[str, Any]:
+def alarm_row(kind: str, message: Message, since: float) -> dict[str, Any]:
+    """A row of `alarms`."""
     return {"kind": kind, **message.as_map(), "text": str(message), "since": since, "count": 1}
 
 

@@ -111,6 +111,7 @@ class Registry:
     def leave(self) -> None:
         """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
         self._table.lost(caller().stream, keep_slots=False)
+        self._groups.tidy()
         self._announcer.changed()
 
     def master(self, epoch: int) -> None:

@@ -16,22 +16,25 @@ from dataclasses import replace
 from typing import Any
 
 from luabus import option_checks
-from luabus.errors import ConfigError, LuabusError, PeerLost, Refused
+from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
 from luabus.host_addresses import is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,
     DEFAULT_PORT,
+    DEFAULT_WAITING_LIMIT,
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
     MOMENT_S,
 )
+from luabus.messages import Message
 from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
 from luabus.router.announcer import Announcer
-from luabus.router.counters import Counters
+from luabus.router.counters import Counters, alarm_row
+from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.router.steering import Steering
 from luabus.routing.cluster_document import ClusterDocument, groups_of
@@ -41,6 +44,7 @@ from luabus.rpc.context import caller
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.transport.listener import Listener
 from luabus.transport.manager import SocketMgr
+from luabus.transport.places import SAY_AGAIN_S
 from luabus.transport.security import Security
 from luabus.transport.stream import Stream, Subscribers
 from luabus.version import VERSION
@@ -51,6 +55,8 @@ _PAGE = 250
 """Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""
 _ROW_BYTES = 2048
 """Bytes of a row at most, packed."""
+_MOST_AWAITED = 256
+"""Answers of this router that one connection may await at once: others have questions, too."""
 _DRAIN_LOOK_S = 0.02
 """Requests in flight are kept by the per-frame loop, which must not pay for an event: so a drain looks instead."""
 
@@ -61,7 +67,8 @@ class Router:
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
-    `frame_limit` and `buffer` in bytes: the longest message, and what is kept for one connection that does not read.
+    In bytes: `frame_limit`, the longest message; `buffer`, what is kept for one connection that does not read; `waiting_limit`,
+    what is kept for all of them together.
     Raises `ConfigError` for a host beyond loopback unless `allow_plaintext`: there is no TLS, so everybody on the way could read.
     """
 
@@ -79,6 +86,7 @@ class Router:
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
         buffer: int = DEFAULT_BUS_BUFFER,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
@@ -91,6 +99,10 @@ class Router:
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
             )
+        if waiting_limit < 0:
+            raise ConfigError(
+                f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
+            )
         security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
         self.host = host
@@ -102,9 +114,14 @@ class Router:
             security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
-                receiver=self.api, opened=self._opened, closed=self._gone, ping=self._heard_ping
+                receiver=self.api,
+                opened=self._opened,
+                closed=self._gone,
+                ping=self._heard_ping,
+                pong=self._heard_pong,
             ),
             routing=True,
+            waiting_limit=waiting_limit,
         )
         self.draining = False
         self._heartbeat_s = heartbeat_s
@@ -112,6 +129,7 @@ class Router:
         self._incarnation = time.time_ns()
         self._listener: Listener | None = None
         self._preferring: set[Stream] = set()  # those that forward through us
+        self._flushes = FlushRounds(lambda: self.mgr.loop, self._open_streams)
         self._counters = Counters(name)
         self._announcer = Announcer(name, self.mgr, self._open_streams)
         self._steering = steering = Steering(name, self.mgr, self._announcer, self._counters)
@@ -126,14 +144,14 @@ class Router:
         )
         for method in (
             registry.join, registry.leave, registry.master, registry.resign, registry.report, self.prefer, self.flush,
-            self.room, self.watch, self.routes, self.stats,
+            self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
-            self.api.rpc(method, name=f"luabus.{method.__name__}")
+            self.api.word(method)
         by_hand: tuple[Callable[..., Any], ...] = (
             registry.register, registry.close, self.connections, steering.configure, steering.promote, steering.ask,
         )  # fmt: skip
         for word in by_hand:
-            self.api.rpc(steering.admins_only(word), name=f"luabus.{word.__name__}")
+            self.api.word(steering.admins_only(word), f"luabus.{word.__name__}")
         steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -205,15 +223,16 @@ class Router:
         One who does not answer within a second does not hold it up: it is about to be lost.
         """
         changing = caller().stream
-        receivers = [s for s in self._open_streams() if s is not changing and s.frames_out]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.gather(*[stream.heard(stream.ping()) for stream in receivers])
+        await self._flushes.confirm(changing)
         self._preferring.discard(changing)
 
     async def room(self, route: int, key: int) -> None:
         """Answer when those whom a message on this route would reach have taken most of what waits for them; not later for one
-        that takes nothing. For senders that await (`flow_control`)."""
+        that takes nothing. For senders that await (`flow_control`). Raises `Overloaded` when the caller awaits too many."""
+        asked = self.api.running_for(caller().stream)
+        if asked >= _MOST_AWAITED:
+            text = f"{asked} answers are awaited by this connection already"
+            raise Overloaded(text, what="answers awaited", limit=_MOST_AWAITED, current=asked)
         for stream in self.mgr.switch.receivers(route, key):
             while isinstance(stream, Stream) and not self.draining and await stream.wait_writable():
                 pass
@@ -248,7 +267,7 @@ class Router:
             "peer": f"{stream.ip}:{stream.peer[1]}",
             "rtt_ms": stream.reported_rtt_us / 1000,
             "idle_s": round(now - stream.last_received, 3),
-            "pending_bytes": max(0, stream.send_limit - stream.credit),
+            "pending_bytes": max(0, stream.kept_limit - stream.credit),
             "messages_in": stream.frames_in,
             "messages_out": stream.frames_out,
             "bytes_in": stream.bytes_in,
@@ -272,14 +291,23 @@ class Router:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "cpu_s": round(time.process_time(), 3),
             "connections": len(streams),
-            "refused": self.mgr.refused,
+            "refused": self.mgr.places.refused,
             **self._counters.totals(streams),
             "requests_in_flight": sum(len(stream.outstanding) for stream in streams),
             "draining": self.draining,
             "digest": f"{self.mgr.switch.table.digest():08x}",
-            "alarms": self._counters.alarms(self._registry.names),
+            "alarms": [*self._counters.alarms(self._registry.names), *self._flood()],
             "closed": list(self._counters.closed),
         }
+
+    def _flood(self) -> list[dict[str, Any]]:
+        """An alarm while connections are turned away, and for a minute afterwards."""
+        places = self.mgr.places
+        ago_s = time.monotonic() - places.refused_at
+        if ago_s > SAY_AGAIN_S:
+            return []
+        full = Message("alarm.connections-turned-away", router=self.name, places=places.most)
+        return [alarm_row("connections", full, time.time() - ago_s)]
 
     # --- streams ----------------------------------------------------------------------------------------------
 
@@ -302,6 +330,9 @@ class Router:
         if body:
             self._counters.differences(body, self.mgr.switch.table.digests())
 
+    def _heard_pong(self, stream: Stream, body: bytes) -> None:
+        self._flushes.heard(stream)
+
     def _expect_heartbeats(self, stream: Stream) -> None:
         """Who joins or says PING has heartbeats, and is lost when they stop. A plain stream may be silent for ever."""
         if not stream.has_timeout:
@@ -311,12 +342,14 @@ class Router:
         self._preferring.discard(stream)
         self._announcer.forget(stream)
         self._steering.gone(stream)
+        self._flushes.forget(stream)
         self._counters.gone(stream)
         if error is not None:
             self._counters.note_closed(stream, (isinstance(error, PeerLost) and error.reason) or str(error))
             if stream.id < CLIENT_BASE:
                 log.info("%s: %s is gone: %s", self.name, self._registry.label(stream), error)
         if self.mgr.switch.table.lost(stream):
+            self._steering.groups.tidy()
             self._announcer.changed()
 
     def _open_streams(self) -> list[Stream]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from luabus.errors import ConfigError, Forbidden, NoMaster, NoRoute, Refused
+from luabus.errors import BadArguments, ConfigError, Forbidden, NoMaster, NoRoute, Refused
 from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.messages import Message
@@ -108,8 +108,10 @@ class Steering:
 
     def _refused(self, error: Forbidden, frames: int) -> None:
         """The switch let frames go nowhere."""
-        message = Message("alarm.forbidden", caller=error.caller, callee=error.callee)
-        if self._counters.repeated(message, "forbidden", times=frames, least=FORBIDDEN_LEAST):
+        self._alarm(Message("alarm.forbidden", caller=error.caller, callee=error.callee), frames)
+
+    def _alarm(self, message: Message, times: int) -> None:
+        if self._counters.repeated(message, "forbidden", times=times, least=FORBIDDEN_LEAST):
             log.warning("%s: ALARM: %s", self._router, message)
 
     # --- what the cluster is ----------------------------------------------------------------------------------
@@ -153,14 +155,15 @@ class Steering:
     def tell_access(self, stream: Stream, service_id: int) -> None:
         """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
         way."""
-        names = self.groups.names
-        rules = self.groups.document.access.methods.get(names.get(service_id >> 16, ""), {})
-        listed = frozenset[str]().union(*rules.values())
-        told = {
-            "methods": {method: sorted(allowed) for method, allowed in rules.items()},
-            "groups": names if rules else {},
-            "clients": {known: name for known, name in self._named_clients() if name in listed},
-        }
+        names, access = self.groups.names, self.groups.document.access
+        own = names.get(service_id >> 16, "")
+        rules = access.methods.get(own, {})
+        told: dict[str, Any] = {"methods": {}, "groups": {}, "clients": {}}
+        if rules:
+            named = access.named_by(own)
+            told["methods"] = {method: sorted(allowed) for method, allowed in rules.items()}
+            told["groups"] = names
+            told["clients"] = {known: name for known, name in self._named_clients() if name in named}
         self._announcer.tell(stream, "luabus.access", told)
 
     def opened(self, stream: Stream) -> None:
@@ -183,11 +186,11 @@ class Steering:
             self.tell_access(member, member.id)
 
     def _judges_of(self, caller: str | None) -> Iterator[Stream]:
-        """The members whose methods this class of callers may use where others may not; None is any."""
-        table = self._mgr.switch.table
-        for name, rules in self.groups.document.access.methods.items():
-            facts = self.groups.document.groups.get(name)
-            if facts is not None and any(caller is None or caller in allowed for allowed in rules.values()):
+        """The members of groups that name this class of callers, and have methods which not all may use; None is any."""
+        table, document = self._mgr.switch.table, self.groups.document
+        for name in document.access.methods:
+            facts = document.groups.get(name)
+            if facts is not None and (caller is None or caller in document.access.named_by(name)):
                 for member in table.group(facts.number).members:
                     if isinstance(member, Stream) and member.is_open:
                         yield member
@@ -204,6 +207,19 @@ class Steering:
 
     def _members(self) -> list[Stream]:
         return [stream for stream in self._mgr.streams.values() if stream.is_open and stream.id < CLIENT_BASE]
+
+    def forbade(self, known: str, method: str, times: int) -> None:
+        """The calling member has refused so many calls of a method by a class of callers, by the rules that it was told."""
+        stream = caller().stream
+        texts = all(
+            type(text) is str and 0 < len(text) <= 100 and text.isprintable() for text in (known, method)
+        )
+        if stream.id >= CLIENT_BASE or not texts or type(times) is not int or not 1 <= times <= 0xFFFF_FFFF:
+            raise BadArguments(
+                "a member tells a caller's class, a method's name and how often", method="luabus.forbade"
+            )
+        callee = self.groups.names.get(stream.id >> 16, str(stream.id >> 16))
+        self._alarm(Message("alarm.forbidden", caller=known, callee=f"{callee}'s {method}"), times)
 
     # --- words to a service -----------------------------------------------------------------------------------
 

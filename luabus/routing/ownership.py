@@ -20,6 +20,7 @@ class Ownership:
         self.document = ClusterDocument()
         self._table = table
         self._documented: dict[int, tuple[str, GroupFacts]] = {}
+        self._retired: set[int] = set()
 
     @property
     def names(self) -> dict[int, str]:
@@ -41,15 +42,25 @@ class Ownership:
                 continue
             if group.name in document.groups:
                 table.rename(number, "", group.mode)
-            if number in before and not group.members:
-                table.rename(number, "", "")
-                table.release_slots(number)
+            if number in before:
+                self._retired.add(number)
+        self.tidy()
         for number, (name, facts) in self._documented.items():
             table.describe(number, name=name, mode=facts.mode)
             if facts.slots:
                 table.configure_slots(number, facts.slots)
             elif number in before and before[number][1].slots:
                 table.release_slots(number)
+
+    def tidy(self) -> None:
+        """Groups that the document has no more are forgotten when their last member is gone."""
+        for number in list(self._retired):
+            if number in self._documented:
+                self._retired.discard(number)
+            elif not self._table.group(number).members:
+                self._retired.discard(number)
+                self._table.rename(number, "", "")
+                self._table.release_slots(number)
 
     def clash(self, number: int, name: str, mode: str) -> Message | None:
         """Why nobody may join group `number` as one of `name` whose usual route is `mode`; "" says nothing of either."""

@@ -182,8 +182,10 @@ class Switch(Delivery):
         """
         pos = 0 if self.routing else Delivery.receive(self, port, data)
         plans = self._plans
-        if self._plans_version != self.table.version or self.access is not None:
+        if self._plans_version != self.table.version:
             plans = self._current_plans(port)
+        elif self.access is not None:
+            plans = self._plans_for.get(port) or self._current_plans(port)
         unpack = HEADER.unpack_from
         limit = port.frame_limit
         me = port.id
@@ -470,10 +472,10 @@ class Switch(Delivery):
             port.count_lost(LATE, route)
             return
         # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
-        if caller.reserved + len(frame) > caller.send_limit:
+        if caller.reserved + len(frame) > caller.kept_limit:
             text = f"{ServiceId(caller.id)} does not read: {caller.reserved} bytes of answers wait for it already"
             error = Overloaded(
-                text, what="bytes of answers", limit=caller.send_limit, current=caller.reserved
+                text, what="bytes of answers", limit=caller.kept_limit, current=caller.reserved
             )
             self.refuse(caller, sequence, error, source=port.id)
             return

@@ -10,6 +10,8 @@ from typing import Any, TypeVar, overload
 
 from luabus import option_checks
 from luabus.errors import (
+    ConfigError,
+    Forbidden,
     FrameTooLarge,
     LuabusError,
     Overloaded,
@@ -24,7 +26,7 @@ from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, MET
 from luabus.rpc.context import CallContext, Meta, current
 from luabus.rpc.executor import Executor
 from luabus.rpc.method_access import MethodAccess
-from luabus.rpc.signatures import Method, unknown_method
+from luabus.rpc.signatures import OWN_PREFIX, Method, handler_name, unknown_method
 from luabus.transport.guard import callback_failed, tell_failure, unsendable
 from luabus.transport.stream import Receiver, Stream
 
@@ -62,6 +64,8 @@ class Dispatcher(Receiver):
         self.check_types = check_types
         self.methods: dict[str, Method] = {}
         self.access = MethodAccess(self.methods)
+        self.refused: Callable[[Forbidden], None] = lambda error: None
+        """Called with each refusal by these rules."""
         self.group = 0
         """The number of this process' own group, whose members may call each other's methods; 0 for a process in none."""
         self.dropped: dict[str, int] = {}
@@ -72,22 +76,34 @@ class Dispatcher(Receiver):
     def rpc(self, fn: F) -> F: ...
     @overload
     def rpc(
-        self, fn: None = None, *, name: str = "", check_types: bool | None = None
+        self, fn: None = None, *, name: str | None = None, check_types: bool | None = None
     ) -> Callable[[F], F]: ...
     @overload
     def rpc(self, fn: F, *, name: str, check_types: bool | None = None) -> F: ...
-    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+    def rpc(self, fn: Any = None, *, name: str | None = None, check_types: bool | None = None) -> Any:
         """Register a handler, `async def` or plain `def`, under its own name or `name`. A decorator, with or without arguments.
 
-        Raises `ConfigError` for a handler whose arguments cannot travel.
+        Any callable will do: a bound method, a `functools.partial`, an object with `__call__` (its class' name is its name), a
+        builtin. Raises `ConfigError` for one whose arguments cannot travel, for a name that is in use, begins with `luabus.` or
+        is not of 1 to 200 printable characters.
         """
         if fn is None:
-            return lambda given: self.rpc(given, name=name or given.__name__, check_types=check_types)
+            return lambda given: self.rpc(given, name=name, check_types=check_types)
         check = self.check_types if check_types is None else check_types
-        method = Method(name or fn.__name__, fn, check_types=check)
+        method = Method(handler_name(fn, name), fn, check_types=check)
+        if method.name in self.methods:
+            text = f"two handlers are called {method.name!r}; give one another name"
+            raise ConfigError(text, key=method.name)
+        self._add(method)
+        return fn
+
+    def word(self, fn: Callable[..., Any], name: str = "") -> None:
+        """Register one of the bus' own methods: `luabus.NAME`, by default with the function's name. It takes another's place."""
+        self._add(Method(name or f"{OWN_PREFIX}{fn.__name__}", fn))
+
+    def _add(self, method: Method) -> None:
         method.guarded = self.access.guards(method.name)
         self.methods[method.name] = method
-        return fn
 
     def serve(self, stream: Stream) -> None:
         """Answer what arrives on `stream`; fits a listener's `on_accept`."""
@@ -113,8 +129,8 @@ class Dispatcher(Receiver):
             meta = (epoch, trace, remaining_s)
             doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
         wanted = route & _REQUEST != 0
+        body: bytes | memoryview = b""
         try:
-            body: bytes | memoryview
             if route & _COMPRESSED:
                 body = stream.body_of(route, data[start:end])
             elif end - start < _LARGE:
@@ -123,7 +139,9 @@ class Dispatcher(Receiver):
                 body = memoryview(data)[start:end]
             args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
-            # The frame is sound: its sender is to blame, not the stream.
+            if kind == Kind.CALL and not codec.is_call(body):
+                raise
+            # It came through a router, or one value in it is at fault: not the stream.
             self._refuse(stream, source, sequence, wanted, error, "undecodable")
             return
         name = args.pop(0)
@@ -153,6 +171,7 @@ class Dispatcher(Receiver):
                 call.stream.token, call.source, method.name, self.group, self.name
             )
             if forbidden is not None:
+                self.refused(forbidden)
                 return forbidden
         if self._workers.running >= self.max_concurrency:
             return Overloaded(
@@ -171,14 +190,13 @@ class Dispatcher(Receiver):
         return method.misfit(args)
 
     def cancel(self, stream: Stream, source: int, sequence: int) -> None:
-        call = self._workers.awaited.get((stream.token, source, sequence))
+        call = self._workers.awaited.get(stream, {}).get((source, sequence))
         if call is not None:
             self._cancel(call)
 
     def stream_closed(self, stream: Stream) -> None:
-        for call in list(self._workers.awaited.values()):
-            if call.stream is stream:
-                self._cancel(call)
+        for call in self._workers.awaited.pop(stream, {}).values():
+            self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
         # A handler may close the very stream that its call came on; it goes on.
@@ -200,6 +218,10 @@ class Dispatcher(Receiver):
     def calls(self) -> list[CallContext]:
         """Those calls."""
         return self._workers.calls()
+
+    def running_for(self, stream: Stream) -> int:
+        """How many of those this caller awaits."""
+        return len(self._workers.awaited.get(stream, ()))
 
     async def idle(self, besides: Collection[CallContext] = ()) -> None:
         """Wait until no call is running, but the one that asks and `besides`."""

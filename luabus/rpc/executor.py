@@ -23,6 +23,7 @@ from luabus import tasks
 from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
 from luabus.transport.guard import is_work
+from luabus.transport.stream import Stream
 
 _Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
 """A handler that waits, what it yielded in its first step, the context of its steps, and its call."""
@@ -31,12 +32,13 @@ _Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
 class _Worker:
     """A task that is a handler's own, or (`job` is None) a spare one that lends its name."""
 
-    __slots__ = ("job", "loop", "park", "task")
+    __slots__ = ("is_used", "job", "loop", "park", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.job: _Job | None = None
-        self.park: asyncio.Future[None] = loop.create_future()
+        self.park: asyncio.Future[None] | None = None
+        self.is_used = False
         self.task: asyncio.Task[None]
 
     @property
@@ -50,7 +52,8 @@ class _Worker:
 
     def go_on(self) -> None:
         """Take the job, or end without one."""
-        if not self.park.done():
+        self.is_used = True
+        if self.park is not None and not self.park.done():
             self.park.set_result(None)
 
 
@@ -58,8 +61,8 @@ class Executor:
     """The handlers of one dispatcher that run. `succeeded(call, value)` or `failed(call, error)` is called once for each, also
     where a handler is cancelled; neither may raise anything.
 
-    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, by the caller's stream token,
-    service id and sequence.
+    `running`: how many wait for something; `awaited`: those of them whose answer somebody awaits, for each stream by
+    the caller's service id and sequence.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Executor:
         failed: Callable[[CallContext, BaseException], None],
     ) -> None:
         self.running = 0
-        self.awaited: dict[tuple[int, int, int], CallContext] = {}
+        self.awaited: dict[Stream, dict[tuple[int, int], CallContext]] = {}
         self._succeeded = succeeded
         self._failed = failed
         self._spare: _Worker | None = None
@@ -114,13 +117,15 @@ class Executor:
         context = copy_context()
         try:
             result = context.run(_begin, call, args)
-            kind = type(result)
-            if kind is not types.CoroutineType and not is_work(result):
+            if type(result) is types.CoroutineType:
+                coro: Coroutine[Any, Any, Any] = result
+            elif is_work(result):
+                coro = result if isinstance(result, Coroutine) else _awaited(result)
+            else:
                 self._succeeded(call, result)
                 return
-            coro = result if isinstance(result, Coroutine) else _awaited(result)
-            worker, self._spare = self._spare, None
             loop = asyncio.get_running_loop()
+            worker, self._spare = self._spare, None
             if worker is None or worker.loop is not loop:
                 worker = self._new_worker(loop)
         except BaseException as error:
@@ -165,7 +170,10 @@ class Executor:
         call.method.stats.running += 1
         call.worker = worker
         if call.wanted:
-            self.awaited[(call.stream.token, call.source, call.sequence)] = call
+            calls = self.awaited.get(call.stream)
+            if calls is None:
+                calls = self.awaited[call.stream] = {}
+            calls[(call.source, call.sequence)] = call
         worker.job = job
         worker.go_on()
 
@@ -174,7 +182,9 @@ class Executor:
         try:
             try:
                 await _begun()
-                await worker.park
+                if not worker.is_used:
+                    worker.park = worker.loop.create_future()
+                    await worker.park
             except asyncio.CancelledError as error:
                 cancelled = error
             if worker.job is not None:
@@ -205,9 +215,12 @@ class Executor:
         self.running -= 1
         call.method.stats.running -= 1
         call.worker = None
-        key = (call.stream.token, call.source, call.sequence)
-        if self.awaited.get(key) is call:
-            del self.awaited[key]
+        calls = self.awaited.get(call.stream)
+        if calls is not None:
+            if calls.get((call.source, call.sequence)) is call:
+                del calls[(call.source, call.sequence)]
+            if call.stream.is_closed and not calls:
+                del self.awaited[call.stream]
         if self._idle_waiters:
             for waiter in self._idle_waiters:
                 if not waiter.done():

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
 from luabus.errors import BadArguments, ConfigError, UnknownMethod
+from luabus.exception_text import repr_of, text_of
 from luabus.rpc.method_stats import MethodStats
 
 _NAME_LENGTH = 100
+"""Characters of a stranger's name that are repeated."""
+_LONGEST_NAME = 200
+"""Characters of a handler's name."""
+OWN_PREFIX = "luabus."
+"""How the names of the bus' own methods begin."""
 
 
 class Method:
@@ -21,7 +28,7 @@ class Method:
 
     def __init__(self, name: str, fn: Callable[..., Any], *, check_types: bool = False) -> None:
         self.name = name
-        self.signature = inspect.signature(fn)
+        self.signature = _signature(name, fn)
         self.stats = MethodStats()
         self.check_types = check_types
         self.guarded = False
@@ -62,11 +69,48 @@ class Method:
         """Name, signature and docstring, for those who want to call it."""
         return {
             "name": self.name,
-            "signature": str(self.signature),
+            "signature": text_of(self.signature),
             "parameters": self.parameters,
             "required": self.least,
-            "doc": inspect.getdoc(self.fn) or "",
+            "doc": _doc(self.fn),
         }
+
+
+def handler_name(fn: Any, name: Any = None) -> str:
+    """The name under which `fn` is to be called: `name`, or its own. Raises `ConfigError` for one that nobody could use."""
+    if name is None:
+        inner = fn
+        while isinstance(inner, partial):
+            inner = inner.func
+        name = getattr(inner, "__name__", None) or type(inner).__name__
+    if type(name) is not str:
+        raise ConfigError(f"a handler's name is a str, not {repr_of(name):.60}", key="name")
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        text = f"{name!r:.80} is no name for a handler: it has 1 to {_LONGEST_NAME} printable characters"
+        raise ConfigError(text, key="name")
+    if name.startswith(OWN_PREFIX):
+        raise ConfigError(f"{name!r}: names that begin with {OWN_PREFIX!r} are the bus' own", key=name)
+    return name
+
+
+def _signature(name: str, fn: Any) -> inspect.Signature:
+    if not callable(fn):
+        raise ConfigError(f"{name}: {repr_of(fn):.80} cannot be called", key=name)
+    try:
+        return inspect.signature(fn)
+    except (TypeError, ValueError):  # some builtins do not tell
+        return inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+
+
+def _doc(fn: Any) -> str:
+    """A handler's own docstring."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    try:
+        doc = inspect.getdoc(fn)
+    except Exception:  # a property of its class
+        doc = None
+    return doc if isinstance(doc, str) else ""
 
 
 def _typed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,8 +147,8 @@ def _typed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
 def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:
     """The error for a method nobody registered, with the closest name."""
     name = name[:_NAME_LENGTH]  # a stranger's; looking for what is close to it takes time
-    if not name.startswith("luabus."):
-        known = [name for name in known if not name.startswith("luabus.")]
+    if not name.startswith(OWN_PREFIX):
+        known = [name for name in known if not name.startswith(OWN_PREFIX)]
     from difflib import get_close_matches  # slow to import, and only for errors
 
     close = get_close_matches(name, known, n=1)

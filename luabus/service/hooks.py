@@ -11,7 +11,10 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from luabus import tasks
+from luabus.exception_text import FATAL
 from luabus.limits import MOMENT_S
+from luabus.rpc.loop_monitor import Activity
+from luabus.transport.loops import interrupt
 
 log = logging.getLogger("luabus.service")
 
@@ -47,7 +50,10 @@ async def within(deadline: Deadline, work: Awaitable[Any], what: str) -> None:
 
 
 async def _awaited(work: Awaitable[Any]) -> None:
-    await work
+    try:
+        await work
+    except FATAL as error:  # would leave the loop in the midst of the end
+        interrupt(error)
 
 
 class Hooks:
@@ -73,8 +79,15 @@ class Hooks:
         """Run those of a stage, one after the other; all together by the deadline, if there is one. Raises what they raise."""
         for function in self._functions[stage]:
             name = f"{getattr(function, '__qualname__', None) or repr(function)} (on_{stage})"
+            _doing = Activity(f"on_{stage}")  # for the loop monitor
             with self._noted(name):
-                result = function()
+                try:
+                    result = function()
+                except FATAL as error:
+                    if deadline is None:
+                        raise
+                    interrupt(error)
+                    continue
                 if inspect.isawaitable(result):
                     if deadline is None:
                         await result

@@ -14,6 +14,7 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected, Refused
+from luabus.exception_text import name_of
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
@@ -22,6 +23,7 @@ from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
 from luabus.service.finish import Finish
 from luabus.service.hooks import Deadline, Hooks, within
+from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.loops import on_interrupt, run_program
 
@@ -91,20 +93,22 @@ class Service:
         self._running = False
         self._stopping: asyncio.Task[None] | None = None
         self._finish = Finish()
-        self.handlers.rpc(self._poll_now, name="luabus.look")
+        self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
             (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
         ):  # fmt: skip
-            self.handlers.rpc(handler, name=word)
+            self.handlers.word(handler, word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
+        self._refusals = Refusals(self.bus)
+        self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
         self.bus.on_router(self._router_changed)
 
     # --- decorators -------------------------------------------------------------------------------------------
 
-    def rpc(self, fn: Any = None, *, name: str = "", check_types: bool | None = None) -> Any:
+    def rpc(self, fn: Any = None, *, name: str | None = None, check_types: bool | None = None) -> Any:
         """Make a function callable over the bus under its own name, or `name`. `async def` or plain `def`."""
         if fn is None:
             return self.handlers.rpc(None, name=name, check_types=check_types)
@@ -169,7 +173,7 @@ class Service:
             await _first_router(self.bus, self.handlers.name, timeout)
             await self._hooks.run("start")
             self._check_not_stopped()
-            await self.bus.membership.join(identity)
+            await self.bus.membership.join(identity, timeout)
             self._check_not_stopped()
             await self._stand(identity, environment)
         except BaseException:
@@ -249,16 +253,22 @@ class Service:
     async def serve(self) -> None:
         """Start, and run until a signal, `finish()`, `stop()`, or a newer process with this id; then stop.
 
-        Several may be served in one process: a signal ends all of them. The program's own signal handlers are back afterwards.
+        Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop. Several
+        may be served in one process: a signal ends all of them. The program's own signal handlers are back afterwards.
         """
         await self._serve(None)
 
     async def _serve(self, limit_s: float | None) -> None:
         finish = self._finish
         finish.begin()
-        unsubscribe = on_interrupt(
-            finish.ask
-        )  # by SystemExit or KeyboardInterrupt, which goes on when all has ended
+
+        def interrupted(error: BaseException) -> None:
+            """By SystemExit or KeyboardInterrupt, which is raised when all has ended."""
+            if finish.error is None:
+                log.warning("%s stops: %s was raised", self.handlers.name, name_of(type(error)))
+            finish.ask(error)
+
+        unsubscribe = on_interrupt(interrupted)
         with shutdown_signals.hearing(finish.ask, limit_s=limit_s):
             starting = asyncio.create_task(self.start(timeout=None))
             finishing = asyncio.create_task(finish.asked())
@@ -306,6 +316,7 @@ class Service:
         if self.mastership is not None:
             await within(deadline, self.mastership.stop(), "giving the lease up")
         await self._drain.close()
+        self._refusals.stop()
         await self.bus.close(MOMENT_S)
         self.mastership = None
         self._running = False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from luabus import option_checks
 from luabus.client.membership import Identity
-from luabus.environment import Environment
+from luabus.environment import Environment, check_secret
 from luabus.errors import ConfigError
 from luabus.ids import ServiceId
 from luabus.protocol.stream_options import StreamOptions
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is given in code; None and "" leave it to the environment. `Service` says what each means."""
+    """What is given in code; None and "" leave it to the environment. `Service` says what each means. Raises `ConfigError` for a
+    secret of fewer than 16 bytes."""
 
     name: str = ""
     group: int | None = None
@@ -48,6 +49,8 @@ class Settings:
             slots=self.slots, lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
             compress_above=self.compress_above,
         )  # fmt: skip
+        if self.secret is not None:
+            check_secret(self.secret)
 
     def known_groups(self, environment: Environment) -> dict[str, int]:
         """Groups by name."""

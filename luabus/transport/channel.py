@@ -66,6 +66,9 @@ class ChannelOwner(ConnectionOwner, Protocol):
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine and keep it until it is done."""
 
+    def known(self, stream: Channel) -> None:
+        """The handshake is done."""
+
     def event(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Call a user's callback; what it raises is logged."""
 
@@ -151,6 +154,7 @@ class Channel(Session):
         self.last_error_at = time.time()
 
     def opened(self) -> None:
+        self._mgr.known(self)
         self._mgr.switch.attach(self)
         if self._subscribers.opened is not None:
             self._subscribers.opened(self)

@@ -14,13 +14,17 @@ from math import inf
 from typing import Any, Protocol, cast
 
 from luabus.errors import LuabusError, Overloaded, PeerLost
-from luabus.limits import STUCK_TIMEOUT_S
+from luabus.limits import HEARTBEAT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import NOWHERE, Address
 from luabus.protocol.session import Session
+from luabus.protocol.silence import LATE_S
 from luabus.routing.switch import Switch
+from luabus.transport.send_queue import unacknowledged
 from luabus.transport.waiters import Waiters
 
 _HIGH_WATER = 64 * 1024
+_WATCH_S = HEARTBEAT_S / 2
+"""How often it is looked whether a large message makes progress."""
 _PATIENCE_S = 1.0
 """A peer that takes nothing for so long is not waited for."""
 
@@ -53,8 +57,9 @@ class Connection(asyncio.Protocol):
     """Drives one session. `made(session)` is called when the connection stands, before anything is received."""
 
     __slots__ = (
-        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_stuck_mark",
-        "_stuck_timer", "_timer", "_timer_at", "_writable_waiters", "gone", "gone_waiters", "is_paused", "transport",
+        "_choked", "_flushing", "_loop", "_made", "_nodelay", "_owner", "_session", "_stalled_mark", "_taken_at",
+        "_taken_mark", "_timer", "_timer_at", "_watch", "_watch_at", "_writable_waiters", "gone", "gone_waiters", "is_paused",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, *, nodelay: bool, made: Callable[[Any], None]) -> None:
@@ -64,8 +69,9 @@ class Connection(asyncio.Protocol):
         self._made = made
         self._flushing = self._choked = False
         self._stalled_mark = -1
-        self._stuck_mark = 0
-        self._stuck_timer: asyncio.TimerHandle | None = None
+        self._taken_at = self._watch_at = 0.0
+        self._taken_mark = 0
+        self._watch: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._writable_waiters = Waiters()
@@ -116,7 +122,7 @@ class Connection(asyncio.Protocol):
         if session.answers != answers:
             # Behind those who now go on and may ask again: what they send is written in the same turn of the loop.
             self.write_soon()
-        if session.reserved > session.send_limit:
+        if session.reserved > session.kept_limit:
             self._choke()
 
     def eof_received(self) -> bool:
@@ -130,7 +136,8 @@ class Connection(asyncio.Protocol):
             PeerLost(f"the connection to {session.label} ended: {reason}", peer=session.label, reason=reason),
             reason,
         )
-        shut_down(self.fileno())
+        session.count_waiting(0)
+        shut_down(descriptor_of(self))
         transport, self.transport = self.transport, None
         self.gone = True
         self._owner.gone(session.token, transport)
@@ -138,14 +145,10 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_paused = True
-        self._stuck_mark = self._taken()
-        self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
+        self._begin_watch()
 
     def resume_writing(self) -> None:
         self.is_paused = False
-        if self._stuck_timer is not None:
-            self._stuck_timer.cancel()
-            self._stuck_timer = None
         if self.transport is not None:
             if self._choked:
                 self._choked = False
@@ -173,6 +176,8 @@ class Connection(asyncio.Protocol):
             return 0
         if data:
             transport.write(data)
+            if len(data) > _HIGH_WATER and self._watch is None:
+                self._begin_watch()
         return transport.get_write_buffer_size()
 
     async def drained(self) -> None:
@@ -198,16 +203,41 @@ class Connection(asyncio.Protocol):
         waiting = self.transport.get_write_buffer_size() if self.transport is not None else 0
         return self._session.bytes_out - waiting
 
-    def _check_stuck(self) -> None:
-        """Writing has been paused for a while: cut the peer off unless it took something since."""
-        if self.transport is None:
+    def _begin_watch(self) -> None:
+        """See from now on whether the peer takes what is written, as long as much of that is under way."""
+        self._taken_at = time.monotonic()
+        if self._watch is None:
+            self._taken_mark = self._acknowledged()
+            self._watch_again()
+
+    def _watch_again(self) -> None:
+        self._watch_at = time.monotonic() + _WATCH_S
+        self._watch = self._loop.call_later(_WATCH_S, self._watch_writing)
+
+    def _acknowledged(self) -> int:
+        """Bytes that the peer's machine has taken, as far as ours tells."""
+        sock = self.sock()
+        return self._taken() - (unacknowledged(sock) if sock is not None else 0)
+
+    def _watch_writing(self) -> None:
+        """A peer that takes something lives; one that takes nothing for a while is cut off."""
+        self._watch = None
+        if self.transport is None or self._session.is_closed:
             return
-        taken = self._taken()
-        if taken > self._stuck_mark:
-            self._stuck_mark = taken
-            self._stuck_timer = self._loop.call_later(STUCK_TIMEOUT_S, self._check_stuck)
-            return
-        session, waiting = self._session, self.transport.get_write_buffer_size()
+        self._session.count_waiting(self.transport.get_write_buffer_size())
+        now, taken = time.monotonic(), self._acknowledged()
+        if taken > self._taken_mark:
+            self._taken_mark, self._taken_at = taken, now
+            self._session.progressed(now)
+        elif now > self._watch_at + LATE_S:
+            self._taken_at = now  # this process stood still, and perhaps the peer with it
+        if self.is_paused and now - self._taken_at >= STUCK_TIMEOUT_S:
+            self._cut_off(self.transport.get_write_buffer_size())
+        elif self.is_paused or self._session.bytes_out - taken > _HIGH_WATER:
+            self._watch_again()
+
+    def _cut_off(self, waiting: int) -> None:
+        session = self._session
         error = Overloaded(
             f"the peer read nothing for {STUCK_TIMEOUT_S:g} s while {waiting} bytes waited for it",
             what="bytes in the send buffer", limit=session.send_limit, current=waiting,
@@ -219,7 +249,7 @@ class Connection(asyncio.Protocol):
         session = self._session
         session.flush()
         if (
-            session.reserved > session.send_limit
+            session.reserved > session.kept_limit
             and self.is_paused and not self._choked and self.transport is not None
         ):  # fmt: skip
             self._choked = True
@@ -248,11 +278,6 @@ class Connection(asyncio.Protocol):
             return None
         return cast("socket.socket | None", self.transport.get_extra_info("socket"))
 
-    def fileno(self) -> int:
-        """Its descriptor; -1 without a connection."""
-        sock = self.sock()
-        return -1 if sock is None else sock.fileno()
-
     # --- time and end -----------------------------------------------------------------------------------------
 
     def due_changed(self) -> None:
@@ -279,7 +304,7 @@ class Connection(asyncio.Protocol):
                 transport.close()
                 if transport.get_write_buffer_size():
                     self._owner.abort_later(transport)
-        for timer in (self._timer, self._stuck_timer):
+        for timer in (self._timer, self._watch):
             if timer is not None:
                 timer.cancel()
         self._writable_waiters.release()
@@ -294,6 +319,12 @@ class Connection(asyncio.Protocol):
 def _address(transport: asyncio.Transport, end: str) -> Address:
     address = transport.get_extra_info(end)
     return (str(address[0]), int(address[1])) if isinstance(address, tuple) else NOWHERE
+
+
+def descriptor_of(connection: Connection) -> int:
+    """The socket's; -1 without one."""
+    sock = connection.sock()
+    return -1 if sock is None else sock.fileno()
 
 
 def shut_down(descriptor: int) -> None:

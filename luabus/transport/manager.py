@@ -15,21 +15,29 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from luabus import forks, option_checks, tasks
-from luabus.errors import NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus.descriptors import ListeningSocket
+from luabus.errors import NotConnected, Refused, RequestTimeout
 from luabus.ids import ServiceId
-from luabus.limits import MOMENT_S, STUCK_TIMEOUT_S
+from luabus.limits import DEFAULT_WAITING_LIMIT, MOMENT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake, written
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
+from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
 from luabus.transport.affinity import LoopAffinity
+from luabus.transport.channel import Channel
+from luabus.transport.connection import descriptor_of
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, running_loop
+from luabus.transport.memory import give_back
+from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
 log = logging.getLogger("luabus.socket_mgr")
+
+_FREE_S = 1.0
 
 
 def _ignore(stream: Stream) -> None:
@@ -49,7 +57,7 @@ class SocketMgr:
     """The streams of one process, their tokens, and the routing table between them.
 
     `options` and `subscribers` are those of each stream that is accepted, and the default of those that connect. `routing`: a
-    router from the start, not from the first `register` on.
+    router from the start, not from the first `register` on. `waiting_limit`: bytes that wait for all who do not read together.
     """
 
     def __init__(
@@ -60,14 +68,17 @@ class SocketMgr:
         options: StreamOptions = PLAIN_STREAM,
         subscribers: Subscribers = NO_SUBSCRIBERS,
         routing: bool = False,
+        waiting_limit: int = DEFAULT_WAITING_LIMIT,
     ) -> None:
         option_checks.check(max_connections=max_connections)
         self.max_connections = max_connections
+        self.places = Places(max_connections)
         self.security = security
         self.switch = Switch(random.random, routing=routing)
+        self.switch.waiting = Waiting(waiting_limit)
+        self.switch.waiting.shrunk = self._shrunk
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
-        self.refused = 0
         self._options = options
         self._subscribers = subscribers
         self.affinity = LoopAffinity()
@@ -87,7 +98,7 @@ class SocketMgr:
         option_checks.check(port=port, backlog=backlog)
         self.affinity.bind()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = ListeningSocket(family, socket.SOCK_STREAM)
         try:
             if os.name == "posix":  # on Windows SO_REUSEADDR would let two processes listen at one port
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,6 +110,7 @@ class SocketMgr:
             raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
+        self.places.limit()
         self.spawn(listener.start(backlog))
         return listener
 
@@ -253,30 +265,26 @@ class SocketMgr:
             subscribers=subscribers or self._subscribers, made=made,
         )  # fmt: skip
         self.streams[stream.token] = stream
+        if not handshake.connector:
+            self.places.accepted(stream)
         return stream
+
+    @property
+    def refused(self) -> int:
+        """Connections that were turned away, at once or for newer ones."""
+        return self.places.refused
 
     def has_place(self) -> bool:
         """Whether one more connection may be accepted, be it in the place of a stranger's."""
-        if len(self.streams) < self.max_connections or self.push_out_stranger():
-            return True
-        self.refused += 1
-        log.warning("connection refused: all %d of this manager are in use", self.max_connections)
-        return False
+        return self.places.has_one(len(self.streams))
 
     def stopped_listening(self, listener: Listener) -> None:
         """A listener is closed: forget it."""
         self.listeners.discard(listener)
 
-    def push_out_stranger(self) -> bool:
-        """End the oldest accepted stream that has not shown yet who it is; False when there is none.
-
-        Strangers who connect and say nothing must not keep members out.
-        """
-        for stream in self.streams.values():
-            if stream.is_stranger:
-                stream.end(ProtocolError("pushed out by newer connections before the handshake"), abort=True)
-                return True
-        return False
+    def known(self, stream: Channel) -> None:
+        """The handshake is done: a stranger no longer."""
+        self.places.known(stream.token)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine on the manager's loop and keep it until it is done."""
@@ -301,6 +309,7 @@ class SocketMgr:
     def gone(self, token: int, transport: asyncio.Transport | None) -> None:
         """A stream's connection is gone: forget it."""
         self.streams.pop(token, None)
+        self.places.known(token)
         if transport is not None and transport in self._aborts:
             self._aborts.pop(transport).cancel()
         if not self.streams:
@@ -319,6 +328,10 @@ class SocketMgr:
     def abort_later(self, transport: asyncio.Transport) -> None:
         """A closed stream may take its time to write what is left, but not for ever."""
         self._aborts[transport] = self.loop.call_later(STUCK_TIMEOUT_S, transport.abort)
+
+    def _shrunk(self) -> None:
+        """Those have gone for whom much was kept: what was theirs is free in a moment."""
+        self.loop.call_later(_FREE_S, give_back)
 
     async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
         """Close every listener and stream, and wait until peers have taken what was sent, `timeout_s` seconds at most. A callback
@@ -369,7 +382,7 @@ class SocketMgr:
             forks.let_go(listener.fileno())
         for stream in self.streams.values():
             stream.is_closed = True
-            forks.let_go(stream.connection.fileno())
+            forks.let_go(descriptor_of(stream.connection))
 
 
 async def _logged(work: Awaitable[Any], callback: Callable[..., Any]) -> None:

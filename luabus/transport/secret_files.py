@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from luabus.environment import check_secret, read_secret
 from luabus.errors import ConfigError
@@ -17,6 +17,8 @@ log = logging.getLogger("luabus.security")
 NEXT: Final = ".next"
 """Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""
 
+_MOST_BYTES: Final = 4096
+"""Of a key file."""
 _SETTLED_NS: Final = 1_000_000_000
 """A file that was written so shortly before it was read may be written again without its stamp saying so."""
 
@@ -65,16 +67,32 @@ class WatchedFiles(Generic[T]):
         return any(stamp is not None and now - stamp[2] < _SETTLED_NS for stamp in stamps)
 
 
-class SecretFile(WatchedFiles[tuple[bytes, ...]]):
-    """The cluster's secret, and behind it those that are accepted as well: what `secret.next` beside it holds."""
+class Secrets(NamedTuple):
+    """What the files of the cluster's secret hold: the secret, and those that are accepted as well while it changes, that which
+    it becomes first."""
+
+    current: bytes
+    next: tuple[bytes, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[bytes, ...]:
+        return tuple(dict.fromkeys((self.current, *self.next)))
+
+    @property
+    def newest(self) -> bytes:
+        return self.next[0] if self.next else self.current
+
+
+class SecretFile(WatchedFiles[Secrets]):
+    """The cluster's secret, and what `secret.next` beside it holds."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._next = self._path.with_name(self._path.name + NEXT)
         super().__init__(self._path, self._next)
 
-    def _load(self) -> tuple[bytes, ...]:
-        return tuple(dict.fromkeys((read_secret(str(self._path)), *read_next(self._next))))
+    def _load(self) -> Secrets:
+        return Secrets(read_secret(str(self._path)), read_next(self._next))
 
 
 class KeyFile(WatchedFiles[Credential]):
@@ -86,7 +104,7 @@ class KeyFile(WatchedFiles[Credential]):
 
     def _load(self) -> Credential:
         try:
-            line = self._path.read_text("utf-8")
+            line = _read_at_once(self._path).decode()
         except OSError as error:
             raise ConfigError(
                 f"the key file {self._path} cannot be read: {error.strerror}", key="key_file"
@@ -108,6 +126,17 @@ def read_next(path: Path) -> tuple[bytes, ...]:
         ) from None
     secrets = [line.strip() for line in lines if line.strip()]
     return tuple(check_secret(secret, f"a secret in {path}", key="secret_file") for secret in secrets)
+
+
+def _read_at_once(path: Path) -> bytes:
+    """From the beginning, also where the path is an inherited descriptor that others read through, too."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return (
+            os.pread(descriptor, _MOST_BYTES, 0) if hasattr(os, "pread") else os.read(descriptor, _MOST_BYTES)
+        )
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(path: Path) -> Stamp:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from luabus.environment import Environment, check_secret
+from luabus.errors import ConfigError
 from luabus.protocol.handshake import NOBODY, NONCE_SIZE, AcceptorHandshake, ConnectorHandshake
-from luabus.protocol.keys import Credential, derive, parse_key
+from luabus.protocol.keys import Credential, derive, format_key, parse_key
 from luabus.protocol.principal import ADMIN, CLIENT, Principal, Role
-from luabus.transport.secret_files import KeyFile, SecretFile
+from luabus.transport.secret_files import KeyFile, SecretFile, Secrets
 
 
 class Keys(Protocol):
@@ -27,16 +28,24 @@ class Keys(Protocol):
 class Secret:
     """Of one who holds the cluster's secret, given or in a file: every key can be derived."""
 
-    source: bytes | SecretFile = field(repr=False)
+    source: Secrets | SecretFile = field(repr=False)
 
-    def _accepted(self) -> tuple[bytes, ...]:
-        return (self.source,) if isinstance(self.source, bytes) else self.source.read()
+    def _secrets(self) -> Secrets:
+        return self.source if isinstance(self.source, Secrets) else self.source.read()
 
     def credential(self, principal: Principal) -> Credential:
-        return Credential(principal, derive(self._accepted()[0], principal))
+        return Credential(principal, derive(self._secrets().current, principal))
+
+    def newest(self, principal: Principal) -> Credential:
+        """As `credential`, by the secret to which the cluster is changing, if it is."""
+        return Credential(principal, derive(self._secrets().newest, principal))
+
+    def coming(self) -> tuple[bytes, ...]:
+        """The secrets to which the cluster is changing, that which it becomes first."""
+        return self._secrets().next
 
     def keys_of(self, claim: Principal) -> tuple[bytes, ...]:
-        return tuple(derive(secret, claim) for secret in self._accepted())
+        return tuple(derive(secret, claim) for secret in self._secrets().accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class Security:
     @classmethod
     def of(cls, secret: bytes | str | None, principal: Principal = ADMIN) -> Security:
         """With this secret, a text as UTF-8. Raises `ConfigError` for fewer than 16 bytes."""
-        return cls(None if secret is None else Secret(check_secret(secret)), principal)
+        return cls(None if secret is None else Secret(Secrets(check_secret(secret))), principal)
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str], principal: Principal = ADMIN) -> Security:
@@ -116,6 +125,20 @@ class Security:
         if environment.secret_file:
             return cls.of_file(environment.secret_file)
         return cls()
+
+    def coming(self) -> tuple[bytes, ...]:
+        """What `secret.next` beside the secret's file holds. Raises `ConfigError`."""
+        return self.keys.coming() if isinstance(self.keys, Secret) else ()
+
+    def key_line(self, principal: Principal) -> str:
+        """What the key file of `principal` holds. Raises `ConfigError` without the secret, from which all keys are made."""
+        if not isinstance(self.keys, Secret):
+            raise ConfigError(
+                f"the key of {principal} is made from the cluster's secret, which is not here", key="secret"
+            )
+        credential = self.keys.newest(principal)
+        assert credential.key is not None
+        return format_key(principal, credential.key)
 
     def to(self, role: Role, name: str = "") -> Security:
         """The same for connections to such a one alone; "" is any name."""

@@ -33,7 +33,7 @@ from luabus.protocol.hashing import hash_key
 from luabus.protocol.session import CALL_ROUTE, REQUEST_ROUTE
 from luabus.protocol.stream_options import StreamOptions, check_buffer
 from luabus.transport.channel import NO_SUBSCRIBERS, Channel, ChannelOwner, Reason, Subscribers
-from luabus.transport.guard import is_work, tell_failure, unsendable
+from luabus.transport.guard import is_work, tell_failure
 
 log = logging.getLogger("luabus.stream")
 
@@ -201,10 +201,14 @@ class Stream(Channel):
         if flags & FLAG_META:
             start += META_SIZE
         wanted = flags & FLAG_REQUEST
+        body = b""
         try:
-            msg, *args = codec.unpack_call(self.body_of(route, data[start:end]))
+            body = self.body_of(route, data[start:end])
+            msg, *args = codec.unpack_call(body)
         except (ProtocolError, FrameTooLarge) as error:
-            # The frame is sound, so this message alone is lost.
+            if route & 0xFF == Kind.CALL and not codec.is_call(body):
+                raise
+            # It came through a router, or one value in it is at fault: not the stream.
             if wanted:
                 self.reply_error(source, sequence, error)
             else:
@@ -224,23 +228,23 @@ class Stream(Channel):
             if is_work(result):
                 self._mgr.spawn(self._answer_later(result, msg, source, sequence))
             else:
-                self._answer_with(result, msg, source, sequence)
+                self._answer_with(result, source, sequence)
         except BaseException as error:
             self._answer_failure(error, msg, source, sequence)
 
     async def _answer_later(self, work: Awaitable[Any], msg: str, source: int, sequence: int) -> None:
         try:
-            self._answer_with(await work, msg, source, sequence)
+            self._answer_with(await work, source, sequence)
         except BaseException as error:
             self._answer_failure(error, msg, source, sequence)
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    def _answer_with(self, result: Any, msg: str, source: int, sequence: int) -> None:
+    def _answer_with(self, result: Any, source: int, sequence: int) -> None:
         try:
             self.reply(make_route(Kind.REPLY, 0, 0, source), sequence, codec.pack_value(result))
         except LuabusError as error:
-            self.reply_error(source, sequence, unsendable(error, msg))
+            self.reply_error(source, sequence, error)
 
     def _answer_failure(self, error: BaseException, msg: str, source: int, sequence: int) -> None:
         tell_failure(error, msg, "this process", partial(self.reply_error, source, sequence))

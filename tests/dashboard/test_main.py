@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from dashboard.__main__ import check, listen, main, parse
@@ -84,3 +85,47 @@ async def test_it_says_where_it_listens_serves_and_ends_at_sigterm(tmp_path: Pat
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(5):
                 assert await process.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors have no limit there")
+async def test_a_flood_of_strangers_keeps_nobody_from_the_pages(tmp_path: Path) -> None:
+    """300 connections that are idle, or stop in a header or a body, at 256 descriptors."""
+    import resource
+
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "LUABUS_RUN_DIR": str(tmp_path),
+        "LUABUS_ROUTERS": "127.0.0.1:9",
+    }
+    log = tmp_path / "said"
+    with log.open("wb") as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "dashboard", "--port", "0", env=environ, stdout=asyncio.subprocess.PIPE, stderr=said,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+        )  # fmt: skip
+    assert process.stdout is not None
+    url = (await process.stdout.readline()).decode().split()[-1]
+    port = int(url.split(":")[2].rstrip("/"))
+    token = (tmp_path / "dashboard.token").read_text().strip()
+    body = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n"
+    writers = []
+    try:
+        for number in range(300):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write((b"", b"GET / HTTP/1.1\r\nHost: ", body)[number % 3])
+            writers.append(writer)
+        before = psutil.Process(process.pid).cpu_times()
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            for path in ("healthz", "login", f"login?token={token}", "healthz"):
+                async with asyncio.timeout(2), session.get(f"{url}{path}") as answer:
+                    assert answer.status < 400
+        await asyncio.sleep(1)
+        after = psutil.Process(process.pid).cpu_times()
+        assert after.user + after.system - before.user - before.system < 1.0
+        assert len(log.read_bytes().splitlines()) < 30
+    finally:
+        for writer in writers:
+            writer.transport.abort()
+        process.terminate()
+        await process.wait()

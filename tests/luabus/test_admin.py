@@ -107,18 +107,18 @@ async def test_register_tells_which_routers_did_not_answer() -> None:
         await star.mail(1)
         bus = await star.client()
         hang = asyncio.Event()
-        star.routers[0].api.rpc(lambda *args: hang.wait(), name="luabus.register")
+        star.routers[0].api.word(lambda *args: hang.wait(), "luabus.register")
         done = await admin.register(bus, "mail.1", 0, timeout=0.2)
         assert done == {"router.1": admin.LATE, "router.2": admin.DONE}
         with pytest.raises(RequestTimeout):
             await admin.register(bus, "mail.1", 0, router="router.1", timeout=0.2)
-        star.routers[1].api.rpc(refuse, name="luabus.register")
+        star.routers[1].api.word(refuse, "luabus.register")
         with pytest.raises(Refused, match=r"not today|router\.1"):
             await admin.register(bus, "mail.1", 0, timeout=0.2)
         hang.set()
         await star.routers[0].stop(0.0)
         await until(lambda: not bus.routers[0].ready)
-        star.routers[1].api.rpc(lambda *args: None, name="luabus.register")
+        star.routers[1].api.word(lambda *args: None, "luabus.register")
         done = await admin.register(bus, "mail.1", 0)
         assert done == {"router.1": admin.AWAY, "router.2": admin.DONE}
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import copy
 import pickle
+import sys
+import types
 from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 import pytest
 
 import luabus
 from luabus import errors
-from luabus.errors import LuabusError, from_wire
+from luabus.errors import LuabusError, from_wire, wire_form
 from luabus.protocol import codec
+from tests.support.hostile import ERRORS, NoField
 
 ALL = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LuabusError)),
@@ -128,3 +133,123 @@ def test_pickled_and_back() -> None:
     error = pickle.loads(pickle.dumps(luabus.NoRoute("nobody", route="target 2.1")))
     assert type(error) is luabus.NoRoute
     assert (str(error), error.route) == ("nobody", "target 2.1")
+
+
+class Quota(LuabusError):
+    def __init__(self, user: str, limit: int) -> None:
+        super().__init__(f"{user} is over {limit}")
+        self.user = user
+        self.limit = limit
+        self.note = "kept here"
+
+
+COPIES = pytest.mark.parametrize(
+    "again",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
+
+
+@COPIES
+def test_an_error_with_an_init_of_its_own_stays_what_it_is(again: Any) -> None:
+    error = again(Quota("ann", 5))
+    assert type(error) is Quota
+    assert (str(error), error.user, error.limit, error.note) == ("ann is over 5", "ann", 5, "kept here")
+    assert error.fields() == {"user": "ann", "limit": 5}
+
+
+@COPIES
+def test_a_class_that_nobody_can_import_stays_too(again: Any) -> None:
+    class Local(LuabusError):
+        limit: tuple[int, ...] = ()
+
+        def __str__(self) -> str:
+            return f"at most {self.limit}"
+
+    error = again(Local("x", limit=(1, 2)))
+    assert type(error) is Local
+    assert (str(error), error.limit) == ("at most (1, 2)", (1, 2))
+
+
+def test_an_init_of_its_own_gives_fields_and_is_not_called_where_it_arrives() -> None:
+    arrived = from_wire(wire_form(Quota("ann", 5)), 0x20001)
+    assert type(arrived) is Quota
+    assert (str(arrived), arrived.user, arrived.limit, arrived.answered_by) == (
+        "ann is over 5",
+        "ann",
+        5,
+        0x20001,
+    )
+    assert not hasattr(arrived, "note")
+
+
+def _class(module: str, name: str) -> type[LuabusError]:
+    return type(name, (LuabusError,), {"__module__": module})
+
+
+def test_users_classes_take_nobodys_place() -> None:
+    login = _class("login", "AuthError")
+    assert type(from_wire(luabus.AuthError("no").to_wire())) is luabus.AuthError
+    assert type(from_wire(["AuthError", "from another language", {}])) is luabus.AuthError
+    assert type(from_wire(login("no").to_wire())) is login
+    assert type(from_wire(_class("luabus.errors", "NoRoute")("x").to_wire())) is not luabus.NoRoute
+    assert type(from_wire(luabus.NoRoute("x").to_wire())) is luabus.NoRoute
+    main = _class("__main__", "Refused")
+    assert type(from_wire(main("x").to_wire())) is main
+
+
+def test_two_modules_classes_of_one_name_are_two() -> None:
+    shop, mail = _class("shop", "NotThere"), _class("mail.errors", "NotThere")
+    for kind in (shop, mail):
+        assert kind("x").to_wire()[0] == f"{kind.__module__}.NotThere"
+        assert type(from_wire(kind("x").to_wire())) is kind
+    for name in ("NotThere", "__main__.NotThere", "other.NotThere"):
+        unknown = from_wire([name, "x", {}], 0x20001)
+        assert type(unknown) is luabus.RemoteError
+        assert (unknown.type, unknown.text, unknown.answered_by) == ("NotThere", "x", 0x20001)
+
+
+def test_a_bare_name_is_the_class_that_alone_has_it() -> None:
+    alone = _class("some.where", "OnlyOneHasIt")
+    for name in ("OnlyOneHasIt", "__main__.OnlyOneHasIt"):
+        assert type(from_wire([name, "x", {}])) is alone
+    assert type(from_wire(["another.OnlyOneHasIt", "x", {}])) is luabus.RemoteError
+
+
+def test_a_pickle_finds_its_class_by_module() -> None:
+    module = types.ModuleType("a_module_of_errors")
+    sys.modules[module.__name__] = module
+    try:
+        module.Gone = kind = _class(module.__name__, "Gone")  # type: ignore[attr-defined]
+        assert type(pickle.loads(pickle.dumps(kind("x")))) is kind
+    finally:
+        del sys.modules[module.__name__]
+
+
+@pytest.mark.parametrize("what", [name for name in ERRORS if issubclass(type(ERRORS[name]()), LuabusError)])
+def test_whatever_an_errors_class_does_it_arrives(what: str) -> None:
+    error = ERRORS[what]()
+    assert isinstance(error, LuabusError)
+    body = codec.pack_value(wire_form(error))
+    arrived = from_wire(codec.unpack_value(body))
+    assert isinstance(arrived, luabus.RemoteError | type(error))
+    assert isinstance(str(arrived), str)
+
+
+def test_a_field_that_is_not_set_is_left_out() -> None:
+    assert NoField("x").fields() == {}
+    arrived = from_wire(wire_form(NoField("x", user="ann")))
+    assert isinstance(arrived, NoField)
+    assert arrived.user == "ann"
+
+
+def test_names_that_every_error_has_are_no_fields() -> None:
+    class Odd(LuabusError):
+        args: str = ""  # type: ignore[assignment]
+        message: str = ""  # type: ignore[assignment]
+        limit: ClassVar[int] = 3
+        size: int = 0
+
+    assert Odd("x").fields() == {"size": 0}
+    arrived = from_wire([f"{Odd.__module__}.{Odd.__qualname__}", "x", {"args": 1, "__class__": 2, "size": 3}])
+    assert (str(arrived), arrived.fields()) == ("x", {"size": 3})

@@ -28,9 +28,10 @@ async def test_every_buffer_and_queue_has_its_limit_by_default() -> None:
         (ours,) = (link.stream for link in mail.bus.routers)
         assert ours is not None
         for stream in (ours, *star.routers[0].mgr.streams.values()):
-            assert stream.send_limit == 8 << 20
+            assert stream.send_limit == stream.kept_limit == 8 << 20
             assert stream.frame_limit == 1 << 20
         assert mail.service.handlers.max_concurrency == 4096
+        assert star.routers[0].mgr.switch.waiting.limit == 256 << 20
 
 
 def test_every_limit_is_used() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from luabus.errors import ConfigError
-from luabus.log_setup import FORMAT, TraceFilter, setup_logging
+from luabus.log_setup import FORMAT, CleanFormatter, TraceFilter, setup_logging
 from luabus.rpc.dispatcher import Dispatcher
 from tests.support.streams import Pair
 
@@ -75,3 +76,60 @@ async def test_what_a_handler_logs_carries_the_trace_id_of_its_message() -> None
     assert "tests.logs [0000000000000abc]: traced" in lines[0]
     assert "tests.logs: untraced" in lines[1]
     assert "tests.logs: outside" in lines[2]
+
+
+EVIL = "zz\nERROR   luabus.router: ALARM\r\x1b[2J\u202e\x9b31m\u2028\x85"
+
+
+def logged(log: Callable[[logging.Logger], None]) -> str:
+    """What a program that sets up logging with `setup_logging` writes."""
+    out = io.StringIO()
+    with bare_root() as root:
+        setup_logging(supervised=True)
+        root.handlers[0].setStream(out)  # type: ignore[attr-defined]
+        log(logging.getLogger("luabus.router"))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        lambda log: log.warning("%s came", EVIL),
+        lambda log: log.warning(EVIL),
+        lambda log: log.getChild(EVIL).warning("x"),
+    ],
+    ids=["a value", "the text", "the name"],
+)
+def test_a_record_is_one_line_whatever_it_tells(log: Callable[[logging.Logger], None]) -> None:
+    text = logged(log)
+    assert len(text.splitlines()) == 1
+    assert text.removesuffix("\n").isprintable()
+    assert text.startswith("WARNING")
+
+
+def test_no_line_of_a_traceback_passes_for_a_record() -> None:
+    def log(log: logging.Logger) -> None:
+        try:
+            raise ValueError(EVIL)
+        except ValueError:
+            log.exception("failed")
+        log.warning("with its stack", stack_info=True)
+
+    lines = logged(log).splitlines()
+    assert [line for line in lines if not line.startswith("    ")] == [
+        "ERROR   luabus.router: failed",
+        "WARNING luabus.router: with its stack",
+    ]
+    assert all(line.isprintable() for line in lines)
+    assert "    Traceback (most recent call last):" in lines
+
+
+def test_what_another_formatter_made_of_a_traceback_is_not_taken() -> None:
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+    theirs = logging.Formatter().format(record)
+    assert "\nERROR" in theirs
+    assert "\nERROR" not in CleanFormatter().format(record)
+    assert logging.Formatter().format(record) == theirs

@@ -189,3 +189,26 @@ async def test_a_second_process_with_the_same_id_ends_the_first_which_says_why(t
         assert "IdInUse: 2.1 " in first.text
         bus = await cluster.client()
         assert await bus.target("mail.1").request("pid") == second.pid
+
+
+async def test_a_short_secret_is_bad_configuration(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a\n")
+    for words in (
+        ["router", "--listen", "127.0.0.1:0", "--secret-file", str(tmp_path / "secret")],
+        ["run", CALLED],
+    ):
+        program = await Program.start(
+            *words,
+            LUABUS_ROUTERS="127.0.0.1:1",
+            LUABUS_GROUP="2",
+            LUABUS_SECRET_FILE=str(tmp_path / "secret"),
+        )
+        assert await program.code() == 2
+        assert "secret has 1 byte; give at least 16 bytes" in program.text
+        assert "Traceback" not in program.text
+
+
+async def test_what_a_router_advertises_is_checked(tmp_path: Path) -> None:
+    program = await Program.start("router", "--listen", "127.0.0.1:0", "--advertise", "bus.example:7070,a:b")
+    assert await program.code() == 2
+    assert "'a:b' is not an address" in program.text

@@ -15,6 +15,7 @@ from luabus.limits import (
     DEFAULT_BUS_BUFFER,
     DEFAULT_FRAME_LIMIT,
     DEFAULT_STREAM_BUFFER,
+    DEFAULT_WAITING_LIMIT,
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
@@ -115,15 +116,15 @@ FIGURES = {
     10: [f"{CALL_TICK_S * 1000:g} ms"],
     18: [
         size(DEFAULT_STREAM_BUFFER), size(DEFAULT_BUS_BUFFER), size(DEFAULT_STREAM_BUFFER), size(DEFAULT_FRAME_LIMIT),
-        f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
+        size(DEFAULT_WAITING_LIMIT), f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
     ],
     19: [size(2 * flow_control.WINDOW), size(DEFAULT_BUS_BUFFER)],
     21: [
         f"{STUCK_TIMEOUT_S:g} s", size(connection._HIGH_WATER), f"{2 * STUCK_TIMEOUT_S:g} s",
-        f"{(HEARTBEATS_MISSED + 0.5) * HEARTBEAT_S:g} s",
+        *[f"{(HEARTBEATS_MISSED + 0.5) * HEARTBEAT_S:g} s"] * 2,
     ],
     25: [f"{DRAIN_TIMEOUT_S:g} s"],
-    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{failover._AGREE_TIMEOUT_S:g} s"],
+    26: [f"{DRAIN_TIMEOUT_S:g} s", f"{failover._AGREE_TIMEOUT_S:g} s", "1,000"],
     32: [f"{MAX_DEPTH} levels"],
 }  # fmt: skip
 """Every figure with a unit, in the order of each sentence."""

@@ -97,6 +97,11 @@ class Instance:
     def bus(self) -> Bus:
         return self.service.bus
 
+    def replace(self, handler: Callable[..., Any], name: str) -> None:
+        """Another handler in the place of the one that is called so."""
+        del self.service.handlers.methods[name]
+        self.service.rpc(handler, name=name)
+
     def who(self) -> str:
         return self.name
 

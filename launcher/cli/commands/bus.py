@@ -20,14 +20,15 @@ import luabus.admin
 from launcher.cli.commands.shared import as_json, complete_names, unknown_is_usage
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
+from launcher.config.access_checks import CLIENT
 from launcher.config.load import load
-from launcher.errors import LauncherError, NotRunning, UsageError
+from launcher.errors import LauncherError, NotRunning, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
 from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
 from luabus.cluster.entries import Held, Registration
 from luabus.cluster.state import ConnectionState, of_map
-from luabus.errors import AuthError, LuabusError, NotConnected
+from luabus.errors import AuthError, Forbidden, LuabusError, NotConnected
 from luabus.messages import Message
 from luabus.visible import visible, visible_json
 
@@ -41,8 +42,9 @@ logging.getLogger("luabus").addHandler(logging.NullHandler())  # what matters co
 
 
 @asynccontextmanager
-async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
-    """A client of the cluster's routers. Raises `NotRunning` when none answers."""
+async def _bus(config: Path, caller: str | None = None) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
+    """A client of the cluster's routers: an administrator, or with the key of the service `caller`. Raises `NotRunning` when none
+    answers, `UsageError` when there is no such service."""
     plan = make_plan(load(config), config)
     if not plan.secret_file.exists():
         raise NotRunning(f"no cluster has run in {plan.run_dir}; `luabus-cluster up` starts it")
@@ -50,19 +52,33 @@ async def _bus(config: Path) -> AsyncIterator[tuple[luabus.Bus, Plan]]:
         raise NotRunning(
             f"no router answers at {', '.join(plan.routers)}, and there is no launcher; `luabus-cluster up` starts it"
         )
+    bus = luabus.Bus()
     try:
-        async with luabus.connect(
-            list(plan.routers), groups=dict(plan.groups), secret_file=str(plan.secret_file)
-        ) as bus:
-            await _others(bus)
-            yield bus, plan
-    except AuthError:
+        security = RunDir(plan.run_dir).security(_principal(plan, caller))
+        await bus.start(plan.routers, groups=plan.groups, security=security)
+        await bus.ready()
+        await _others(bus)
+        yield bus, plan
+    except AuthError as error:
         raise LauncherError(
             f"the routers at {', '.join(plan.routers)} have another secret than {plan.secret_file}; "
-            "do they belong to another cluster?"
+            f"do they belong to another cluster? ({error})"
         ) from None
     except NotConnected as error:
         raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+    finally:
+        await bus.close()
+
+
+def _principal(plan: Plan, caller: str | None) -> luabus.Principal:
+    if caller is None:
+        return luabus.Principal("admin")
+    if caller == "client":
+        return luabus.Principal("client")
+    names = [*plan.config.services, "dashboard"]
+    if caller not in names:
+        raise UsageError(f'there is no service "{caller}"; {suggest(caller, ["client", *names], limit=40)}')
+    return luabus.Principal("service", caller)
 
 
 @contextmanager
@@ -203,8 +219,14 @@ def promote(config: Path, name: str, as_json: bool) -> int:
 @click.option(
     "-t", "--timeout", default=5.0, show_default=True, type=click.FloatRange(0.001), help="Seconds to wait."
 )
+@click.option(
+    "--as", "caller", metavar="SERVICE", shell_complete=complete_names,
+    help='Call as this service, for a callee that lets in only some; without it as "client".',
+)  # fmt: skip
 @click.pass_obj
-def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: float) -> int:
+def call(
+    config: Path, route: str, msg: str, args: tuple[str, ...], timeout: float, caller: str | None
+) -> int:
     """Call a handler of a service and print its reply as JSON.
 
     ROUTE is target:mail.2, hash:mail:alice, random:mail, broadcast:gateway (all replies) or master:director. Each argument is
@@ -217,7 +239,7 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
     values = [_value(text) for text in args]
 
     async def work() -> tuple[Any, bool]:
-        async with _bus(config) as (bus, _):
+        async with _bus(config, caller) as (bus, _):
             with _usage():
                 target = bus.route(route)
             if not route.startswith("broadcast:"):
@@ -229,9 +251,20 @@ def call(config: Path, route: str, msg: str, args: tuple[str, ...], timeout: flo
                 for sender, reply in replies.items()
             }, failed
 
-    answer, failed = asyncio.run(work())
+    try:
+        answer, failed = asyncio.run(work())
+    except Forbidden as error:
+        raise _with_way_in(error) from None
     click.echo(visible_json(_plain(answer)))
     return 1 if failed else 0
+
+
+def _with_way_in(error: Forbidden) -> Forbidden:
+    """The same, and as whom it would go."""
+    services = [name for name in error.allowed if name not in (CLIENT, error.caller)]
+    if not services:
+        return error
+    return Forbidden(f"{error}; `--as {services[0]}` calls as that service", **error.fields())
 
 
 async def _note(plan: Plan, verb: str, name: str, message: Message) -> None:

@@ -171,7 +171,7 @@ def _where(router: str, said: Mapping[str, tuple[Mapping[str, Any], Mapping[str,
 
 def _painted(state: str) -> str:
     colour = _COLOURS.get(state)
-    return f"[{colour}]{state}[/]" if colour else state
+    return f"[{colour}]{plain(state)}[/]" if colour else plain(state)
 
 
 def _numbers(service_id: str) -> tuple[int, ...]:

@@ -13,9 +13,9 @@ import luabus.admin
 from launcher.cli.identity import who
 from launcher.cli.top.rates import Reading
 from launcher.config.load import load
-from launcher.errors import LauncherError, NotRunning, told
+from launcher.errors import LauncherError, told
 from launcher.plan.plan import make_plan
-from launcher.runtime.control_client import Control
+from launcher.runtime.control_client import Control, find_launcher
 from launcher.runtime.run_dir import RunDir
 from luabus.errors import LuabusError, NotConnected
 from luabus.visible import visible, visible_values
@@ -114,6 +114,4 @@ class Source:
 
 def require_launcher(source: Path) -> None:
     """Raises `NotRunning` at once instead of showing an empty screen."""
-    run_dir = make_plan(load(source), source).run_dir
-    if RunDir(run_dir).read_control() is None:
-        raise NotRunning(f"no cluster runs for {run_dir}; `luabus-cluster up` starts it")
+    find_launcher(RunDir(make_plan(load(source), source).run_dir))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from dashboard.http.endpoints import MOST_BODY_BYTES, TABLE
@@ -50,6 +52,30 @@ async def test_what_is_no_json_object_is_422(dash: Dash, body: bytes) -> None:
     headers = bearer(Role.admin) | {"Content-Type": "application/json"}
     answer = await dash.client.post("/api/v1/kill", data=body, headers=headers)
     assert answer.status == 422, await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "at"),
+    [
+        ("kill", '{"name": "mail.1", "name": "mail.2"}', "name"),
+        ("kill", '{"name": "mail.1", "signal": "SIGTERM", "signal": "SIGKILL"}', "signal"),
+        ("call", '{"route": "target:mail.1", "method": "m", "args": [{"a": {"b": 1, "b": 2}}]}', "b"),
+    ],
+)
+async def test_a_key_that_is_given_twice_is_422(dash: Dash, path: str, body: str, at: str) -> None:
+    headers = bearer(Role.admin) | {"Content-Type": "application/json"}
+    answer = await dash.client.post(f"/api/v1/{path}", data=body, headers=headers)
+    assert answer.status == 422, await answer.text()
+    assert [one["at"] for one in (await answer.json())["errors"]] == [at]
+
+
+async def test_a_body_that_does_not_come_is_408(dash: Dash, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.http.endpoints.BODY_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", dash.client.port)
+    head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    writer.write(f"{head}Content-Length: 10\r\n\r\ntok".encode())
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
+    writer.close()
 
 
 async def test_another_content_type_is_415(dash: Dash) -> None:

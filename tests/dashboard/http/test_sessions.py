@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from dashboard.http.proxies import networks
-from dashboard.http.tokens import GUESSES, RENEW_AFTER_S, SESSION_S, Role
+from dashboard.http.tokens import GUESSES, LONGEST_SESSION_S, RENEW_AFTER_S, SESSION_S, Role
 from tests.dashboard.conftest import PAGE, TOKENS, Dash, Make
 
 
@@ -71,3 +75,49 @@ async def test_a_session_is_renewed_while_it_is_used_and_ends_when_not(dash: Das
     assert "luabus_session_8070" in (await dash.get("/api/v1/session", None)).cookies
     dash.clock.at += SESSION_S + 1
     assert (await (await dash.get("/api/v1/session", None)).json())["role"] is None
+
+
+COOKIE = "luabus_session_8070"
+
+
+async def test_logging_out_ends_every_copy_of_the_session_and_no_other(dash: Dash) -> None:
+    entered = [await dash.get(f"/login?token={TOKENS[Role.admin]}", None) for _ in range(2)]
+    mine, another = (answer.cookies[COOKIE].value for answer in entered)
+    dash.client.session.cookie_jar.clear()
+
+    async def role(cookie: str) -> str | None:
+        answer = await dash.get("/api/v1/session", None, Cookie=f"{COOKIE}={cookie}")
+        told: str | None = (await answer.json())["role"]
+        return told
+
+    dash.clock.at += RENEW_AFTER_S + 10
+    renewed = (await dash.get("/api/v1/session", None, Cookie=f"{COOKIE}={mine}")).cookies[COOKIE].value
+    dash.client.session.cookie_jar.clear()
+    assert [await role(cookie) for cookie in (mine, renewed, another)] == ["admin"] * 3
+    out = await dash.client.post("/logout", headers={"Cookie": f"{COOKIE}={renewed}"}, allow_redirects=False)
+    assert out.status == 303
+    dash.client.session.cookie_jar.clear()
+    assert [await role(cookie) for cookie in (mine, renewed, another)] == [None, None, "admin"]
+    dash.client.session.cookie_jar.clear()
+    assert (await dash.get("/api/v1/status", None, Cookie=f"{COOKIE}={mine}")).status == 401
+
+
+async def test_a_stream_ends_with_its_session(dash: Dash, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.api.event_stream.NOTICE_HEARTBEAT_S", 0.05)
+    await dash.get(f"/login?token={TOKENS[Role.viewer]}", None)
+    async with dash.client.get("/api/v1/events?notices=true") as stream:
+        assert stream.status == 200
+        await stream.content.readline()
+        await dash.client.post("/logout", headers=PAGE, allow_redirects=False)
+        async with asyncio.timeout(5):
+            await stream.content.read()
+    assert stream.content.at_eof()
+
+
+async def test_a_session_ends_however_often_it_was_used(dash: Dash) -> None:
+    await dash.get(f"/login?token={TOKENS[Role.viewer]}", None)
+    used_s = 0
+    while (await (await dash.get("/api/v1/session", None)).json())["role"] is not None:
+        dash.clock.at += SESSION_S / 2
+        used_s += SESSION_S // 2
+    assert used_s == LONGEST_SESSION_S

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.http.tokens import GUESS_EVERY_S, SESSION_S, TOKEN_FILES, GuessLimit, Role, Tokens, read_tokens
+from dashboard.http.tokens import (
+    GUESS_EVERY_S,
+    LONGEST_SESSION_S,
+    SESSION_S,
+    TOKEN_FILES,
+    GuessLimit,
+    Role,
+    TokenFiles,
+    Tokens,
+    read_tokens,
+)
 from luabus.errors import ConfigError
 
 NOW = 1_800_000_000.0
@@ -52,8 +62,62 @@ def test_each_token_is_its_role() -> None:
 def test_a_session_lasts_as_long_as_it_says() -> None:
     keys = Tokens(TOKENS)
     cookie = keys.session(Role.operator, NOW)
-    assert keys.role_of_session(cookie, NOW) == (Role.operator, SESSION_S)
-    assert keys.role_of_session(cookie, NOW + SESSION_S + 1) is None
+    session = keys.session_of(cookie, NOW)
+    assert session is not None
+    assert (session.role, session.began, session.left_s) == (Role.operator, NOW, SESSION_S)
+    assert keys.session_of(cookie, NOW + SESSION_S + 1) is None
+
+
+def test_a_session_that_is_renewed_stays_the_same_and_has_an_end_all_the_same() -> None:
+    keys = Tokens(TOKENS)
+    at = NOW
+    session = first = keys.session_of(keys.session(Role.viewer, NOW), NOW)
+    assert first is not None
+    while session is not None:
+        assert (session.name, session.began) == (first.name, NOW)
+        at += SESSION_S - 10
+        session = keys.session_of(keys.session(Role.viewer, at, session), at)
+    assert LONGEST_SESSION_S <= at - NOW < LONGEST_SESSION_S + SESSION_S
+
+
+def test_a_token_that_is_replaced_counts_at_once_and_ends_its_sessions(tmp_path: Path) -> None:
+    tokens = Tokens({})
+    files = TokenFiles(tmp_path, tokens)
+    old = (tmp_path / "dashboard.token").read_text().strip()
+    admin, viewer = (tokens.session(role, NOW) for role in (Role.admin, Role.viewer))
+    files.look(NOW)
+    assert tokens.session_of(admin, NOW) is not None
+    (tmp_path / "dashboard.token").write_text("another-token-of-a-person")
+    files.look(NOW + 0.1)
+    assert tokens.role_of(old) is Role.admin  # it is not looked at each time
+    files.look(NOW + 2)
+    assert tokens.role_of("another-token-of-a-person") is Role.admin
+    assert tokens.role_of(old) is None
+    assert tokens.session_of(admin, NOW) is None
+    assert tokens.session_of(viewer, NOW) is not None
+
+
+@pytest.mark.parametrize("damage", ["", "short", None])
+def test_a_token_that_cannot_be_used_leaves_the_one_of_before(tmp_path: Path, damage: str | None) -> None:
+    tokens = Tokens({})
+    files = TokenFiles(tmp_path, tokens)
+    path = tmp_path / "dashboard.token"
+    old = path.read_text().strip()
+    path.unlink()
+    if damage is not None:
+        path.write_text(damage)
+    files.look(NOW)
+    assert tokens.role_of(old) is Role.admin
+    assert tokens.role_of("") is None
+
+
+def test_tokens_are_neither_read_nor_made_through_links(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("a" * 40)
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "dashboard.token").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link or no regular file"):
+        read_tokens(run_dir)
 
 
 def test_a_session_that_was_touched_is_none() -> None:
@@ -75,13 +139,13 @@ def test_a_session_that_was_touched_is_none() -> None:
     ]
     for one in changed:
         if one != cookie:
-            assert keys.role_of_session(one, NOW) is None, one
+            assert keys.session_of(one, NOW) is None, one
 
 
 def test_another_token_ends_the_sessions_of_its_role_only() -> None:
     before, after = Tokens(TOKENS), Tokens(TOKENS | {Role.viewer: "new"})
-    assert after.role_of_session(before.session(Role.viewer, NOW), NOW) is None
-    assert after.role_of_session(before.session(Role.admin, NOW), NOW) is not None
+    assert after.session_of(before.session(Role.viewer, NOW), NOW) is None
+    assert after.session_of(before.session(Role.admin, NOW), NOW) is not None
 
 
 def test_guesses_run_out_and_come_back() -> None:

@@ -7,7 +7,9 @@ import stat
 
 import pytest
 
-from luabus.errors import BadArguments, Refused, UnknownMethod
+import luabus
+from luabus.cluster.control_client import ask
+from luabus.errors import BadArguments, Forbidden, Refused, UnknownMethod
 from luabus.messages import Message
 from tests.launcher.harness import ClusterRun
 
@@ -15,7 +17,7 @@ from tests.launcher.harness import ClusterRun
 def test_where_it_listens_is_written_for_the_owner_only(steady: ClusterRun) -> None:
     file = steady.run_dir.control_file
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert set(json.loads(file.read_text())) == {"pid", "guard", "host", "port"}
+    assert set(json.loads(file.read_text())) == {"pid", "started", "folder", "guard", "host", "port"}
     assert json.loads(file.read_text())["host"] == "127.0.0.1"
 
 
@@ -70,3 +72,32 @@ def test_what_it_does_not_know(steady: ClusterRun) -> None:
 def test_begun_or_done(steady: ClusterRun) -> None:
     assert steady.request("start", "web", {"wait": True})["text"] == ""
     assert steady.request("start", "web", {})["text"] == "begun"
+
+
+@pytest.mark.parametrize(
+    ("principal", "may"),
+    [
+        (luabus.Principal("admin"), True),
+        (luabus.Principal("service", "dashboard"), True),
+        (luabus.Principal("service", "web"), False),
+        (luabus.Principal("client"), False),
+        (luabus.Principal("router", "router.1"), False),
+    ],
+    ids=str,
+)
+def test_it_takes_orders_from_administrators_and_the_services_that_may_steer(
+    steady: ClusterRun, principal: luabus.Principal, may: bool
+) -> None:
+    address = steady.run_dir.read_control()
+    assert address is not None
+    security = steady.run_dir.security(principal)
+    if may:
+        assert ask(address, security, "processes")
+        return
+    for method, args in (("processes", ()), ("kill", ("web.1",)), ("logs", ()), ("no-such-method", ())):
+        with pytest.raises((Forbidden, UnknownMethod)) as caught:
+            ask(address, security, method, *args)
+        if isinstance(caught.value, Forbidden):
+            assert caught.value.caller == str(principal)
+            assert caught.value.allowed == ["admin", "dashboard"]
+    assert steady.status()["state"] == "healthy"

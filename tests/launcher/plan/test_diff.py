@@ -21,6 +21,7 @@ from tests.launcher.plan.test_plan import BASE, changed, plan
         (("dashboard", "port"), 9000, {"dashboard"}),
         (("logs", "keep"), 1, set()),
         (("bus", "frame_limit"), 2048, {"router.1", "router.2", "dashboard", "mail.1", "mail.2"}),
+        (("routers", "waiting_limit"), 2 << 20, {"router.1", "router.2"}),
         (("lease", "ttl"), 5.0, {"dashboard", "mail.1", "mail.2"}),
         (("cluster", "log_level"), "DEBUG", {"router.1", "router.2", "dashboard", "mail.1", "mail.2"}),
         (("cluster", "env"), {"X": "1"}, {"dashboard", "db.1", "mail.1", "mail.2"}),

@@ -48,7 +48,7 @@ def test_environments_follow_the_contract(tmp_path: Path) -> None:
         "LUABUS_CLUSTER": "cluster",
         "LUABUS_RUN_DIR": str(tmp_path / ".luabus"),
         "LUABUS_ROUTERS": "127.0.0.1:7070,127.0.0.1:7071",
-        "LUABUS_SECRET_FILE": str(tmp_path / ".luabus/secret"),
+        "LUABUS_KEY_FILE": str(tmp_path / ".luabus/keys/mail.key"),
         "LUABUS_SERVICE": "mail",
         "LUABUS_GROUP": "2",
         "LUABUS_INSTANCE": "2",
@@ -78,10 +78,25 @@ def test_no_secret_is_in_any_argument_or_setting(tmp_path: Path) -> None:
     assert plan(tmp_path, config).by_name()["mail.1"].env["PASSWORD"] == "hunter2"
 
 
+def test_routers_get_the_secret_and_everybody_else_a_key(tmp_path: Path) -> None:
+    secret, keys = str(tmp_path / ".luabus/secret"), tmp_path / ".luabus/keys"
+    for spec in plan(tmp_path).specs:
+        given = {name: spec.env.get(name) for name in ("LUABUS_SECRET_FILE", "LUABUS_KEY_FILE")}
+        of_service = {"LUABUS_SECRET_FILE": None, "LUABUS_KEY_FILE": str(keys / f"{spec.service}.key")}
+        of_router = {"LUABUS_SECRET_FILE": secret, "LUABUS_KEY_FILE": None}
+        assert given == (of_router if spec.service == "router" else of_service)
+
+
 def test_routers_listen_beyond_loopback_only_when_the_file_says_so(tmp_path: Path) -> None:
     assert "--allow-plaintext" not in plan(tmp_path).specs[0].argv
     config = {"routers": {"host": "0.0.0.0", "allow_plaintext": True}}
     assert "--allow-plaintext" in plan(tmp_path, config).specs[0].argv
+
+
+def test_routers_are_told_how_much_may_wait(tmp_path: Path) -> None:
+    assert "--waiting-limit" not in plan(tmp_path).specs[0].argv
+    argv = plan(tmp_path, {"routers": {"waiting_limit": "64MB"}}).specs[0].argv
+    assert argv[argv.index("--waiting-limit") + 1] == str(64 << 20)
 
 
 def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:

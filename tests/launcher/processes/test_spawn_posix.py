@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from launcher.processes.local import Spawner
 from launcher.processes.pipes import OUTPUT_RATE
 from launcher.processes.spawn_posix import PosixSpawner
 from launcher.processes.spawn_threads import ThreadSpawner
+from luabus import descriptors
 from tests.launcher.harness import CHILD, child
 
 
@@ -163,3 +166,43 @@ async def test_a_flood_is_slowed_and_does_not_starve_the_loop() -> None:
     # The median: what other programs take of the machine shows in some of them.
     assert sorted(pauses)[len(pauses) // 2] < 0.2, pauses
     assert len(heard.text["out"]) <= (took + 2) * OUTPUT_RATE  # a second's worth at the start, one at the end
+
+
+async def test_it_gets_the_limit_of_open_files_that_the_launcher_was_started_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    monkeypatch.setattr(descriptors, "_inherited", (222, hard))
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        for rlimits, soft in (({}, 222), ({"nofile": (111, hard)}, 111)):
+            heard, _ = await run(spawner, order("rlimit=nofile", "exit=0", rlimits=rlimits))
+            assert heard.lines == [f"nofile ({soft}, {hard})"]
+    finally:
+        spawner.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+async def test_a_file_is_opened_for_a_user_who_could_not(tmp_path: Path) -> None:
+    """He reads it by the path in the variable, also what was written into it later; but in no other way."""
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    key = folder / "mail.key"
+    key.write_text("the key\n")
+    key.chmod(0o600)
+    os.chown(key, 65534, -1)
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        script = f'cat "$KEY"; cat "$KEY"; cat {key} 2>/dev/null || echo no; id -u'
+        what = SpawnRequest(
+            ("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}, "/", user="nobody", opened={"KEY": str(key)}
+        )
+        heard, status = await run(spawner, what)
+        assert heard.lines == ["the key", "the key", "no", "65534"]
+        assert status.success
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(SpawnError):
+            spawner.spawn(replace(what, opened={"KEY": str(folder / "absent")}), Heard())
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        spawner.close()

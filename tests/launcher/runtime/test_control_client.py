@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from launcher.errors import ConfigError, LauncherError, NotRunning
 from launcher.runtime.control_client import Control, find_run_dir
 from launcher.runtime.run_dir import RunDir
+from luabus.cluster.run_record import folder_mark
 from tests.launcher.harness import ClusterRun, until
 
 
@@ -77,7 +79,8 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 async def test_another_secret_is_told(steady: ClusterRun, tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path)
     run_dir.prepare()
-    run_dir.control_file.write_text(steady.run_dir.control_file.read_text())
+    address = json.loads(steady.run_dir.control_file.read_text())
+    run_dir.control_file.write_text(json.dumps({**address, "folder": folder_mark(tmp_path)}))
     with pytest.raises(LauncherError, match="has another secret than"):
         async with Control(run_dir):
             pass

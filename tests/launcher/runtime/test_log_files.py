@@ -124,13 +124,59 @@ def test_what_cannot_be_written_is_counted_and_told_afterwards(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_counted(tmp_path: Path) -> None:
-    (tmp_path / "a.log").symlink_to("/dev/full")
+def test_a_full_disk_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "launcher.runtime.log_files.open_private", lambda path, flags: os.open("/dev/full", os.O_WRONLY)
+    )
     file = RotatingFile(tmp_path / "a.log", max_size=10**6, keep=1)
     write_lines(file, 0, 5)
     file.close()
     assert file.lost_lines == 5
     assert file.problem == "No space left on device"
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced", "truncated"])
+def test_a_file_that_somebody_takes_away_is_begun_anew(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.log"
+    file = RotatingFile(path, max_size=500, keep=1)
+    write_lines(file, 0, 3)
+    if how == "removed":
+        path.unlink()
+    elif how == "renamed":
+        path.rename(tmp_path / "elsewhere")
+    elif how == "replaced":
+        (tmp_path / "new").write_bytes(b"")
+        (tmp_path / "new").replace(path)
+    else:
+        os.truncate(path, 0)
+    write_lines(file, 3, 2)
+    file.close()
+    assert [line.text for line in tail(path, "a", 10)] == ["line 3", "line 4"]
+    assert (file.lost_lines, file.problem) == (0, "")
+    if how == "renamed":
+        assert len((tmp_path / "elsewhere").read_bytes().splitlines()) == 3
+
+
+def test_a_log_that_was_removed_is_there_again_before_the_next_line(tmp_path: Path) -> None:
+    file = RotatingFile(tmp_path / "a.log", max_size=500, keep=1)
+    file.reopen()
+    assert not file.path.exists()  # nothing was written, so nothing is missing
+    write_lines(file, 0, 1)
+    file.path.unlink()
+    file.reopen()
+    assert file.path.stat().st_size == 0
+    file.close()
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "a.log").symlink_to(tmp_path / "precious")
+    file = RotatingFile(tmp_path / "a.log", max_size=500, keep=1)
+    write_lines(file, 0, 2)
+    file.close()
+    assert file.lost_lines == 2
+    assert file.problem == "it is a link or no regular file; remove it"
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 5, 1000])

@@ -14,6 +14,8 @@ from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, 
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
 from launcher.runtime.log_store import LogStore
+from launcher.runtime.run_dir import RunDir
+from launcher.runtime.service_keys import ServiceKeys
 from launcher.supervision.instance import Instance
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
@@ -30,7 +32,9 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.backend: Backend = LocalBackend(adopt=False)
         self.backend.open()
-        self.requests = SpawnRequests(f"test{os.getpid()}", folder)
+        run_dir = RunDir(folder / ".luabus")
+        run_dir.prepare()
+        self.requests = SpawnRequests(f"test{os.getpid()}", folder, ServiceKeys(run_dir))
         self.logs = LogStore(folder, 10**6, 1)
         self.states: list[str] = []
         self.pids: list[int] = []

@@ -14,6 +14,7 @@ from luabus.errors import ConfigError, NoRoute, NotConnected, Overloaded, Reques
 from luabus.transport.security import Security
 from tests.support.bus import GROUPS, SECRET, Star, prefers
 from tests.support.fast_time import run_fast
+from tests.support.hostile import Abort
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -268,7 +269,7 @@ async def begin_to_change(star: Star, bus: Bus, flushed: asyncio.Event) -> async
         await flushed.wait()
         await old.flush()
 
-    old.api.rpc(flush, name="luabus.flush")
+    old.api.word(flush, "luabus.flush")
     stopping = asyncio.create_task(old.stop())
     await until(lambda: bus.preferred is None)
     return stopping
@@ -436,3 +437,22 @@ async def test_closing_twice_and_closing_what_was_never_started() -> None:
         await bus.close()
         await bus.close()
     await luabus.Bus().close()
+
+
+async def test_a_subscriber_that_raises_keeps_nothing_from_the_others() -> None:
+    async with Star() as star:
+        bus = await star.client()
+        told: list[str] = []
+
+        def abort(*args: Any) -> None:
+            raise Abort
+
+        for subscribe, name in ((bus.on_names, "names"), (bus.on_router, "router"), (bus.on_group, "group")):
+            subscribe(abort)
+            subscribe(lambda *args, name=name: told.append(name))
+        await bus.watch()
+        await star.mail(1)
+        await until(lambda: {"names", "group"} <= set(told))
+        assert await bus.target("mail.1").request("who") == "mail.1"
+        await star.routers[0].stop(0.0)
+        await until(lambda: "router" in told)

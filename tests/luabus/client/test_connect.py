@@ -10,6 +10,7 @@ import pytest
 import luabus
 from luabus.errors import AuthError, ConfigError, NotConnected
 from tests.support.bus import GROUPS, SECRET, Star
+from tests.support.waiting import until
 
 
 async def test_entered_or_awaited() -> None:
@@ -73,3 +74,56 @@ async def test_no_routers_anywhere_is_a_configuration_error() -> None:
 async def test_a_router_that_is_no_address_is_a_configuration_error(address: str) -> None:
     with pytest.raises(ConfigError, match="is not an address; write HOST:PORT"):
         await luabus.connect([address])
+
+
+def key_file(folder: Path, principal: luabus.Principal) -> Path:
+    path = folder / f"{principal}.key"
+    path.write_text(luabus.Security.of(SECRET).key_line(principal) + "\n")
+    return path
+
+
+async def test_with_a_key_file_it_is_whose_key_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Star() as star:
+        (router,) = star.routers
+        for principal in (luabus.Principal("client"), luabus.Principal("service", "mail")):
+            path = key_file(tmp_path, principal)
+            async with luabus.connect(star.addresses, key_file=path):
+                assert [stream.principal for stream in router.mgr.streams.values()] == [principal]
+            await until(lambda: not router.mgr.streams)
+            monkeypatch.setenv("LUABUS_KEY_FILE", str(path))
+            monkeypatch.setenv("LUABUS_SECRET_FILE", "/not/read")
+            async with luabus.connect(star.addresses):
+                assert [stream.principal for stream in router.mgr.streams.values()] == [principal]
+            await until(lambda: not router.mgr.streams)
+
+
+async def test_a_key_file_is_read_at_each_connection(tmp_path: Path) -> None:
+    async with Star() as star:
+        (tmp_path / "service:mail.key").write_text(f"service:mail {'00' * 32}\n")
+        with pytest.raises(
+            AuthError, match="the peer's secret is not ours: this is no proof for service:mail"
+        ):
+            await luabus.connect(star.addresses, key_file=tmp_path / "service:mail.key")
+        bus = luabus.Bus()
+        await bus.start(star.addresses, security=luabus.Security.of_key_file(tmp_path / "service:mail.key"))
+        key_file(tmp_path, luabus.Principal("service", "mail"))
+        await bus.ready()
+        await bus.close()
+
+
+@pytest.mark.parametrize("secret", ["", b"x", "fifteen bytes.."])
+def test_a_short_secret_is_refused_before_anything_is_done(secret: bytes | str) -> None:
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        luabus.connect(["127.0.0.1:7070"], secret=secret)
+
+
+async def test_a_launcher_is_no_router_and_learns_nothing() -> None:
+    mgr = luabus.SocketMgr(9, security=luabus.Security.of(SECRET, luabus.Principal("launcher", "demo")))
+    listener = mgr.listen("127.0.0.1", 0)
+    with pytest.raises(
+        AuthError, match=f"router is wanted at 127.0.0.1:{listener.port}, and there is launcher:demo"
+    ):
+        await luabus.connect([f"127.0.0.1:{listener.port}"], secret=SECRET)
+    await mgr.close()

@@ -42,6 +42,7 @@ class World:
             receiver=nothing,
             control_receiver=nothing,
             heartbeat_body=nothing,
+            was_blocked=nothing,
             greet=greet,
             up=nothing,
             down=nothing,

@@ -41,7 +41,7 @@ async def test_the_answer_is_awaited_with_the_next_question_not_with_its_own() -
         assert stream is not None
         flow = FlowControl()
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        star.routers[0].api.rpc(lambda route, key: _later(answer), name="luabus.room")
+        star.routers[0].api.word(lambda route, key: _later(answer), "luabus.room")
         await flow.credit(stream, ROUTE, 0)
         second = asyncio.create_task(flow.credit(stream, ROUTE, 0))
         third = asyncio.create_task(flow.credit(stream, ROUTE, 0))
@@ -70,7 +70,7 @@ async def test_who_gets_no_answer_goes_on(how: str) -> None:
             await flow.credit(stream, ROUTE, 0)
             return
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        star.routers[0].api.rpc(lambda route, key: _later(answer), name="luabus.room")
+        star.routers[0].api.word(lambda route, key: _later(answer), "luabus.room")
         await flow.credit(stream, ROUTE, 0)
         waiting = asyncio.create_task(flow.credit(stream, ROUTE, 0))
         await until(lambda: star.routers[0].api.running == 2)

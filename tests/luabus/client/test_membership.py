@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
 from luabus.client.membership import Identity, Membership
+from luabus.client.news import News
 from luabus.client.router_link import RouterLink
-from luabus.errors import IdInUse, LuabusError, Refused, StaleEpoch
+from luabus.errors import IdInUse, LuabusError, NotConnected, Refused, RouterLost, StaleEpoch
 from luabus.ids import ServiceId
 
 MAIL = Identity(ServiceId.of(2, 1), "mail", 1, None, "")
+
+
+NOTHING_NEW = News()
 
 
 class Router:
@@ -35,12 +40,23 @@ class Router:
     def speak_as(self, source: int) -> None:
         self.source = source
 
+    @property
+    def address(self) -> str:
+        return "127.0.0.1:1"
+
     def has_joined(self, token: int) -> None:
         self.joined = token == 9
 
 
-def member(*routers: Router, epoch: int = 0, refusals: list[LuabusError] | None = None) -> Membership:
-    membership = Membership({2: 5, 3: 0}, lambda: epoch, None if refusals is None else refusals.append)
+def member(
+    *routers: Router,
+    epoch: int = 0,
+    refusals: list[LuabusError] | None = None,
+    news: News = NOTHING_NEW,
+) -> Membership:
+    membership = Membership(
+        {2: 5, 3: 0}, lambda: epoch, None if refusals is None else refusals.append, news.next_change
+    )
     membership.start(cast("list[RouterLink]", list(routers)))
     return membership
 
@@ -70,6 +86,47 @@ async def test_a_newer_process_with_this_id_is_the_end_at_once() -> None:
     with pytest.raises(IdInUse):
         await member(Router("router.1", IdInUse("newer")), good).join(MAIL)
     assert good.calls == []
+
+
+async def test_a_link_that_dies_during_the_join_is_waited_for() -> None:
+    news = News()
+    dying = Router("router.1", RouterLost("nothing was received for 3500 ms"))
+    membership = member(dying, news=news)
+    joining = asyncio.create_task(membership.join(MAIL))
+    await asyncio.sleep(0)
+    news.notify()
+    await asyncio.sleep(0)
+    assert not joining.done()
+    dying.error = None
+    await membership.greet(cast(RouterLink, dying))  # as the link does when it is up again
+    news.notify()
+    await joining
+    assert dying.joined
+
+
+async def test_a_link_that_is_down_when_it_begins_to_join_is_waited_for() -> None:
+    news = News()
+    down = Router("router.1")
+    down.ready = False
+    with pytest.raises(NotConnected, match="no router is connected"):
+        await member(down, news=news).join(MAIL, 0.01)
+    lost = Router("router.1", RouterLost("gone"))
+    with pytest.raises(RouterLost):
+        await member(lost, news=news).join(MAIL, 0.01)
+
+
+async def test_a_refusal_of_a_link_that_comes_again_ends_the_join() -> None:
+    news = News()
+    router = Router("router.1", RouterLost("gone"))
+    membership = member(router, news=news)
+    joining = asyncio.create_task(membership.join(MAIL, None))
+    await asyncio.sleep(0)
+    router.error = IdInUse("newer")
+    with pytest.raises(IdInUse):
+        await membership.greet(cast(RouterLink, router))
+    news.notify()
+    with pytest.raises(IdInUse):
+        await joining
 
 
 async def test_a_router_that_comes_later_is_joined_and_watched_and_its_refusal_told() -> None:

@@ -10,15 +10,20 @@ from luabus.client.news import News, Observers
 from luabus.errors import RequestTimeout
 
 
+def tell(observers: Observers[...], *args: object) -> None:
+    for function in observers:
+        function(*args)
+
+
 def test_observers_are_told_in_their_order_until_they_end_it() -> None:
     observers = Observers[[int]]()
     told: list[tuple[str, int]] = []
     end = observers.subscribe(lambda number: told.append(("first", number)))
     observers.subscribe(lambda number: told.append(("second", number)))
-    observers.tell(1)
+    tell(observers, 1)
     end()
     end()
-    observers.tell(2)
+    tell(observers, 2)
     assert told == [("first", 1), ("second", 1), ("second", 2)]
 
 
@@ -32,8 +37,8 @@ def test_an_observer_may_end_its_subscription_while_it_is_told() -> None:
 
     end = observers.subscribe(once)
     observers.subscribe(lambda: told.append("always"))
-    observers.tell()
-    observers.tell()
+    tell(observers)
+    tell(observers)
     assert told == ["once", "always", "always"]
 
 

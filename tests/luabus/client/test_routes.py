@@ -325,6 +325,26 @@ async def test_the_deadline_travels_and_a_nested_request_passes_the_trace_on() -
         assert traces[0] == traces[1] != 0
 
 
+async def test_an_error_tells_who_answered_with_it() -> None:
+    """Nobody, where nobody was reached: a retry may tell the two apart."""
+    async with Star() as star:
+        (mail,) = await star.mail(1)
+        mail.service.rpc(lambda: mail.bus.target("mail.2").request("who"), name="nested")
+        bus = await star.client()
+        for route, method, by in (
+            ("target:mail.1", "nested", 0x0002_0001), ("target:mail.1", "fail", 0x0002_0001),
+            ("target:mail.1", "nothing", 0x0002_0001), ("target:mail.2", "who", None), ("master:mail", "who", None),
+        ):  # fmt: skip
+            with pytest.raises(luabus.LuabusError) as raised:
+                await bus.route(route).request(method)
+            assert raised.value.answered_by == by
+            with pytest.raises(luabus.LuabusError) as raised:
+                await bus.route(route).answered(method)
+            assert raised.value.answered_by == by
+        failed = (await bus.broadcast("mail").gather("fail")).popitem()[1]
+        assert failed.answered_by == 0x0002_0001
+
+
 async def test_the_callee_knows_who_calls_as_the_router_vouched_for_it() -> None:
     async with Star() as star:
         (mail, other) = await star.mail(1, 2)
@@ -378,7 +398,7 @@ async def test_the_default_limit_is_1_mib() -> None:
 async def test_gather_names_everyone_with_value_or_exception() -> None:
     async with Star() as star:
         mail = await star.mail()
-        mail[1].service.rpc(lambda: 1 / 0, name="who")
+        mail[1].replace(lambda: 1 / 0, "who")
         bus = await star.client()
         found = await bus.broadcast("mail").gather("who")
         assert list(found) == [ServiceId.of(2, 1), ServiceId.of(2, 2), ServiceId.of(2, 3)]
@@ -390,7 +410,7 @@ async def test_gather_names_everyone_with_value_or_exception() -> None:
 async def test_gather_with_a_silent_member_names_it_when_the_time_is_over() -> None:
     async with Star() as star:
         mail = await star.mail()
-        mail[2].service.rpc(mail[2].wait, name="who")
+        mail[2].replace(mail[2].wait, "who")
         bus = await star.client()
         found = await bus.broadcast("mail").gather("who", timeout=0.1)
         assert isinstance(found.pop(ServiceId.of(2, 3)), RequestTimeout)
@@ -401,7 +421,7 @@ async def test_gather_with_a_silent_member_names_it_when_the_time_is_over() -> N
 async def test_gather_with_a_member_that_dies_names_it_at_once() -> None:
     async with Star() as star:
         mail = await star.mail()
-        mail[2].service.rpc(mail[2].wait, name="who")
+        mail[2].replace(mail[2].wait, "who")
         bus = await star.client()
         task = asyncio.create_task(bus.broadcast("mail").gather("who", timeout=60.0))
         assert await mail[2].events.get() == "started"
@@ -414,8 +434,8 @@ async def test_gather_with_a_member_that_dies_names_it_at_once() -> None:
 async def test_gather_has_an_entry_for_each_who_got_it_however_it_ended() -> None:
     async with Star() as star:
         mail = await star.mail(1, 2, 3, 4)
-        mail[1].service.rpc(lambda: 1 / 0, name="wait")
-        mail[3].service.rpc(lambda: "mail.4", name="wait")
+        mail[1].replace(lambda: 1 / 0, "wait")
+        mail[3].replace(lambda: "mail.4", "wait")
         bus = await star.client()
         task = asyncio.create_task(bus.broadcast("mail").gather("wait", timeout=0.5))
         for one in (mail[0], mail[2]):

@@ -69,7 +69,7 @@ def test_where_a_launcher_listens(tmp_path: Path) -> None:
     with pytest.raises(NotConnected, match="no launcher runs"):
         read_address(file)
     file.write_text('{"pid": 1, "host": "h", "port": 2}')
-    assert read_address(file) == (1, None, "h", 2)
+    assert read_address(file) == (1, None, "h", 2, "")
     for text in ("", "{", "[]", "5", '{"pid": "x", "port": 1, "host": "h"}', '{"pid": 1}'):
         file.write_text(text)
         with pytest.raises(NotConnected, match="cannot be read"):
@@ -144,3 +144,19 @@ async def test_lines_are_followed_until_the_launcher_ends(tmp_path: Path) -> Non
             assert await anext(batches) == [{"line": "later"}]
             streams[-1].close()
             assert [batch async for batch in batches] == []
+
+
+async def test_who_is_no_launcher_gets_no_proof(tmp_path: Path) -> None:
+    """A router, or a relay to one, in the place of a launcher."""
+    manager = luabus.SocketMgr(
+        8, security=replace(SECURITY, principal=luabus.Principal("router", "router.1"))
+    )
+    port = manager.listen("127.0.0.1", 0).port
+    file = tmp_path / "control.json"
+    file.write_text(json.dumps({"pid": 1, "guard": None, "host": "127.0.0.1", "port": port}))
+    wanted = f"launcher is wanted at 127.0.0.1:{port}, and there is router:router.1"
+    with pytest.raises(AuthError, match=wanted):
+        await asyncio.to_thread(ask, read_address(file), SECURITY, "status")
+    with pytest.raises(AuthError, match=wanted):
+        await ControlClient(file, SECURITY).request("status")
+    await manager.close()

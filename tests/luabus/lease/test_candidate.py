@@ -19,6 +19,7 @@ from luabus.lease import LeaseStore, LeaseStoreError, open_store
 from luabus.lease.candidate import Candidate, lease_clock
 from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, LeaseRow
+from tests.support.hostile import Abort
 from tests.support.lease_servers import SqliteFile
 
 TTL, RENEW = 1.0, 0.1
@@ -239,6 +240,23 @@ async def test_a_callback_that_fails_does_not_end_the_candidature(
         assert one.candidate.is_master()
     assert "another bug" in caplog.text
     assert not one.candidate.is_master()
+
+
+async def test_a_callback_that_raises_no_exception_keeps_none_that_follows_from_its_turn(
+    file: SqliteFile,
+) -> None:
+    async def fails(epoch: int) -> None:
+        await asyncio.sleep(0)
+        raise Abort
+
+    slave = asyncio.Event()
+
+    async def on_slave() -> None:
+        slave.set()
+
+    async with running(file.url, on_master=fails, on_slave=on_slave) as one:
+        await eventually(lambda: one.candidate.is_master())
+    await asyncio.wait_for(slave.wait(), 5)
 
 
 class TestStoreThatFails:

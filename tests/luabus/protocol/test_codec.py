@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import tracemalloc
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import msgpack
@@ -16,6 +16,7 @@ from luabus import ServiceId
 from luabus.errors import BadArguments, ProtocolError
 from luabus.limits import MAX_DEPTH, SMALL_ITEMS
 from luabus.protocol import codec
+from tests.support.hostile import RESULTS
 
 scalars = (
     st.none()
@@ -255,3 +256,65 @@ def test_what_small_items_unfold_to_is_in_proportion_to_the_body() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 80 * len(body)
+
+
+@pytest.mark.parametrize("offset_h", [0, -5, 5])
+def test_datetimes_at_the_ends_of_time_are_exact_or_refused(offset_h: int) -> None:
+    zone = timezone(timedelta(hours=offset_h))
+    for when in (
+        datetime.min,
+        datetime.min + timedelta(hours=5),
+        datetime.max - timedelta(hours=5),
+        datetime.max,
+    ):
+        value = when.replace(tzinfo=zone)
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            with pytest.raises(BadArguments, match="outside of the years 1 to 9999 in UTC") as refused:
+                codec.pack_call("m", (1, [value]))
+            assert refused.value.path == "args[1][0]"
+        else:
+            assert codec.unpack_value(codec.pack_value(value)) == value
+
+
+@pytest.mark.parametrize("what", RESULTS)
+def test_what_cannot_be_sent_is_bad_arguments_with_its_place(what: str) -> None:
+    with pytest.raises(BadArguments) as refused:
+        codec.pack_value({"it": RESULTS[what]})
+    assert refused.value.path.startswith("result['it']")
+
+
+def test_a_time_zone_may_pack_something_itself() -> None:
+    class Nosy(tzinfo):
+        def utcoffset(self, when: datetime | None) -> timedelta:
+            codec.pack_value([1] * 1000)
+            return timedelta(hours=1)
+
+    value = [1, datetime(2020, 1, 1, tzinfo=Nosy()), "end"]
+    assert codec.unpack_value(codec.pack_value(value)) == [1, datetime(2019, 12, 31, 23, tzinfo=UTC), "end"]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_call"),
+    [
+        (b"\x92\xa1m\xd7\xff" + b"\xff" * 8, True),  # a time with more than a second of nanoseconds
+        (b"\x92\xa1m\xc7\x0c\xff" + bytes(4) + b"\x7f" + b"\xff" * 7, True),  # far beyond the year 9999
+        (b"\x92\xa1m\x81\x90\x01", True),  # a list for a key
+        (b"\x92\xa1m\xa1\xff", True),  # a text that is no UTF-8
+        (b"\x92\xa1m\xd4\x05\x00", True),  # an extension type that is not used here
+        (b"\xdc\xff\xff" * 1000, False),
+        (b"\x92\xa1m", False),
+        (b"\x91\xa1m\x01", False),
+        (b"\x01", False),
+        (b"\x90", False),
+        (b"\x92\x01\xa1m", False),
+        (b"", False),
+    ],
+)
+def test_a_call_in_which_one_value_cannot_be_had_is_told_from_what_is_none(
+    body: bytes, is_call: bool
+) -> None:
+    with pytest.raises(ProtocolError):
+        codec.unpack_call(body)
+    assert codec.is_call(body) is is_call

@@ -217,7 +217,7 @@ def test_ends_without_a_common_secret_both_end_with_auth_error(
 def test_a_handshake_must_be_done_in_time() -> None:
     session = Recorder(connector=False)
     session.start(100.0)
-    assert session.is_stranger
+    assert not session.is_open
     assert session.due_at == 100.0 + HANDSHAKE_TIMEOUT_S
     session.tick(104.9)
     assert not session.is_closed
@@ -531,6 +531,63 @@ def test_the_peers_silence_is_not_its_own_while_we_do_not_read() -> None:
     assert not left.is_closed
     left.tick(111.0)
     assert left.is_closed
+
+
+def test_a_timer_that_fires_late_gives_the_peer_another_interval() -> None:
+    left, right = pair()
+    left.beat(200.0, 1.0, 3)
+    right.limit_silence(3500, 200.0)
+    for session in (left, right):  # both ends stood still for six seconds
+        session.tick(206.0)
+        assert session.is_open
+    left.flush()
+    right.receive(left.tape.take(), 206.1)
+    right.tick(209.5)
+    assert right.is_open
+    left.tick(209.4)
+    assert left.is_open
+    left.tick(209.5)
+    assert left.is_closed
+
+
+def test_a_handshake_during_which_we_stood_still_gets_its_time_again() -> None:
+    session = Recorder(connector=False)
+    session.start(100.0)
+    session.tick(100.0 + HANDSHAKE_TIMEOUT_S + 60)
+    assert not session.is_closed
+    session.tick(session.due_at)
+    assert session.is_closed
+
+
+def test_a_peer_that_takes_what_is_written_lives() -> None:
+    left, _ = pair()
+    left.beat(200.0, 1.0, 3)
+    left.progressed(203.0)
+    left.tick(203.5)
+    left.tick(206.4)
+    assert left.is_open
+    left.tick(206.5)
+    assert left.is_closed
+
+
+def test_who_takes_a_frame_that_comes_slowly_speaks_meanwhile() -> None:
+    left, right = pair()
+    large = encode(Frame(Kind.CALL, body=codec.pack_call("m", (bytes(1000),))))
+    for tenth in range(30):
+        right.receive(large[tenth * 10 : tenth * 10 + 10], 200.0 + tenth / 10)
+        if right.due_at <= 200.0 + tenth / 10:
+            right.tick(200.0 + tenth / 10)
+    right.flush()
+    assert [frame.kind for frame in frames(right.tape.take())] == [Kind.PING, Kind.PING]
+    right.receive(large[300:], 203.0)
+    right.tick(203.05)
+    right.flush()
+    assert right.tape.take() == b""
+    assert right.due_at == inf
+    left.receive(large[:500], 200.0)  # from the connector heartbeats speak, if anything is to
+    left.tick(202.0)
+    left.flush()
+    assert left.tape.take() == b""
 
 
 def test_a_limit_of_zero_is_none_and_below_it_refused() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import luabus
 from luabus import admin
 from luabus.errors import (
+    AuthError,
     ConfigError,
     FrameTooLarge,
     LuabusError,
@@ -22,8 +25,10 @@ from luabus.errors import (
 )
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Frame, Kind, encode
+from luabus.protocol.handshake import decode_bye
 from luabus.router.server import Router
 from luabus.transport.manager import create_socket_mgr
+from luabus.transport.security import Security
 from tests.support.bus import SECRET, Star
 from tests.support.fast_time import run_fast
 from tests.support.raw import RawPeer
@@ -338,3 +343,55 @@ async def test_stop_waits_for_requests_in_flight_but_not_longer_than_it_was_told
         assert 0.19 <= time.monotonic() - started < 2.0
         with pytest.raises(LuabusError, match="was lost while the request was in flight"):
             await task
+
+
+async def test_it_takes_connections_to_its_own_address_and_to_those_it_advertises() -> None:
+    async with Star(1, advertise=("127.0.0.1:1", "Bus.example:7070")) as star:
+        (router,) = star.routers
+        for dialed, there, may in (
+            ("anything:1", router.port, True),
+            (f"127.0.0.1:{router.port}", 2, False),
+            ("bus.example:7070", 2, True),
+            ("127.0.0.1:1", 2, True),
+            ("127.0.0.1:2", 1, True),
+            ("bus.example:7071", 2, False),
+        ):
+            handshake = Security.of(SECRET).connector(dialed)
+            peer = await RawPeer.dial(router.port)
+            peer.write(handshake.start(("127.0.0.1", there)))
+            frame = await peer.frame()
+            assert (frame.kind is Kind.HELLO) == may, dialed
+            if not may:
+                error = decode_bye(frame.body)
+                assert isinstance(error, AuthError)
+                assert f"made to {dialed} = 127.0.0.1:{there} and has come to 127.0.0.1:{router.port}" in str(
+                    error
+                )
+            await peer.close()
+
+
+async def test_its_secret_file_is_read_at_each_connection(tmp_path: Path) -> None:
+    old, new = b"the secret of old times", b"the secret of new times"
+    file = tmp_path / "secret"
+    file.write_bytes(old)
+    async with Router("router.1", port=0, secret_file=file) as router:
+
+        async def gets_in(secret: bytes) -> bool:
+            try:
+                async with luabus.connect([f"127.0.0.1:{router.port}"], secret=secret):
+                    return True
+            except AuthError:
+                return False
+
+        assert [await gets_in(old), await gets_in(new)] == [True, False]
+        file.with_name("secret.next").write_bytes(new)
+        assert [await gets_in(old), await gets_in(new)] == [True, True]
+        file.write_bytes(new)
+        file.with_name("secret.next").unlink()
+        assert [await gets_in(old), await gets_in(new)] == [False, True]
+
+
+@pytest.mark.parametrize("secret", ["", b"x", "fifteen bytes.."])
+def test_a_short_secret_is_refused(secret: bytes | str) -> None:
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        Router("router.1", secret=secret)

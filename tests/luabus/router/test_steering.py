@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luabus import admin
-from luabus.errors import Forbidden, NoRoute, Refused, UnknownMethod
+from luabus.errors import BadArguments, Forbidden, NoRoute, Refused, UnknownMethod
 from luabus.ids import ServiceId
 from luabus.protocol.frames import Kind
+from luabus.protocol.keys import derive, format_key
 from luabus.protocol.principal import ADMIN, CLIENT, Principal
 from luabus.router.server import Router
 from luabus.routing.cluster_document import ClusterDocument
@@ -111,7 +113,7 @@ async def test_a_clash_is_refused_with_both_names_an_alarm_and_changes_nothing(
 
 # --- by hand --------------------------------------------------------------------------------------------------
 
-BY_HAND = [
+BY_HAND: list[tuple[str, tuple[Any, ...]]] = [
     ("luabus.register", (M1, 0)), ("luabus.register", (M1, None)), ("luabus.register", (M1, "own")), ("luabus.register", (M1, 1)),
     ("luabus.register", (M1, True)), ("luabus.register", (M2, 2, True)), ("luabus.register", ("mail.1", 0)),
     ("luabus.close", (1,)), ("luabus.connections", ()), ("luabus.configure", ({},)), ("luabus.configure", (None,)),
@@ -171,7 +173,15 @@ async def test_a_connection_that_was_registered_by_hand_calls_as_what_it_is() ->
 async def test_a_document_that_cannot_be_changes_nothing() -> None:
     async with Star() as star, await peer(star) as hand:
         before = table(star), star.routers[0].mgr.switch.access
-        for given in (None, 1, [], {"groups": {"a": [2], "b": [2]}}, {"access": {"default": "no"}}, {"x": 1}):
+        wrong: tuple[Any, ...] = (
+            None,
+            1,
+            [],
+            {"groups": {"a": [2], "b": [2]}},
+            {"access": {"default": "no"}},
+            {"x": 1},
+        )
+        for given in wrong:
             refused = await hand.request("luabus.configure", given)
             assert isinstance(refused, Refused)
             assert (table(star), star.routers[0].mgr.switch.access) == before
@@ -348,3 +358,73 @@ async def test_a_router_begins_with_its_document() -> None:
         made = Instance("mail", 1, {"routers": [f"127.0.0.1:{router.port}"], "secret": None, "group": 9})
         with pytest.raises(Refused, match="mail cannot be group 9: mail is group 2"):
             await made.service.start()
+
+
+async def test_refusals_of_methods_that_repeat_are_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luabus.service.refusals.TELL_S", 0.01)
+    async with Star() as star:
+        await star.mail(1)
+        bus = await star.client()
+        rules = document(methods={"mail": {"note": ["gateway"]}})
+        await bus.router("router.1").request("luabus.configure", rules)
+        for _ in range(30):
+            bus.target("mail.1").send("note", 1)
+        await until(lambda: star.routers[0].stats()["alarms"])
+        (alarm,) = star.routers[0].stats()["alarms"]
+        assert alarm["values"] == {"caller": "client", "callee": "mail's note"}
+        assert alarm["count"] == 30
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("", "x", 1), ("a\n", "x", 1), ("a", "x" * 101, 1), ("a", "x", 0), ("a", "x", True), ("a", "x", 1e300), (1, "x", 1),
+        ("a", None, 1), ("a", "x", 1 << 40), ("a",), (),
+    ],
+)  # fmt: skip
+async def test_a_word_about_refusals_is_checked(arguments: tuple[Any, ...]) -> None:
+    async with Star() as star, await peer(star) as one:
+        assert isinstance(await one.request("luabus.forbade", "a", "x", 1), BadArguments), "no member"
+        await one.request("luabus.join", M1, "mail", 1, None, "")
+        assert isinstance(await one.request("luabus.forbade", *arguments), BadArguments)
+        assert star.routers[0].stats()["alarms"] == []
+
+
+# --- with real keys -------------------------------------------------------------------------------------------
+
+
+def key_of(folder: Path, principal: Principal) -> str:
+    """A file with this principal's key."""
+    path = folder / str(principal).replace(":", "-")
+    path.write_text(format_key(principal, derive(SECRET, principal)) + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+async def test_keys_make_services_clients_and_nothing_more(tmp_path: Path) -> None:
+    async with Star() as star:
+        hand = await star.client()
+        rules = document(callers={"mail": ["gateway", "ops"]}, methods={"mail": {"note": ["ops"]}})
+        await hand.router("router.1").request("luabus.configure", rules)
+        mail = await star.service("mail", secret=None, key_file=key_of(tmp_path, MAIL))
+        gateway = await star.service("gateway", secret=None, key_file=key_of(tmp_path, GATEWAY))
+        ops = await star.client(secret=None, key_file=key_of(tmp_path, OPS))
+        client = await star.client(secret=None, key_file=key_of(tmp_path, CLIENT))
+        assert await gateway.bus.random("mail").request("who") == "mail.1"
+        assert await ops.random("mail").request("note", 1) is None
+        with pytest.raises(Forbidden, match=r"gateway may not call mail\.1's note; allowed: ops"):
+            await gateway.bus.random("mail").request("note", 2)
+        with pytest.raises(Forbidden, match="client may not call mail; allowed: gateway, ops"):
+            await client.random("mail").request("who")
+        assert mail.notes == [1]
+        for bus in (client, ops, gateway.bus, mail.bus):
+            for token in (0, None, "own"):
+                with pytest.raises(Forbidden, match=r"may not use luabus\.register"):
+                    await admin.register(bus, "mail.1", token)
+            with pytest.raises(Forbidden, match=r"may not use luabus\.connections"):
+                await admin.connections(bus)
+        thief = Instance(
+            "director", 1, {"routers": star.addresses, "secret": None, "key_file": key_of(tmp_path, MAIL)}
+        )
+        with pytest.raises(Forbidden, match=r"service:mail may not join as director\.1"):
+            await thief.service.start()

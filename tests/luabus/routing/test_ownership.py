@@ -107,4 +107,7 @@ def test_a_group_that_left_the_document_belongs_to_its_members_until_they_go() -
     assert world.table.group(3).entries == {}
     assert world.join("box.2@2") == "box cannot be group 2: mail is group 2"
     world.table.lost("mail.1@2")
+    world.groups.tidy()
+    assert (world.groups.names, world.table.group(2).entries) == ({}, {})
+    assert not world.groups.knows(2)
     assert world.join("box.2@2") == ""

@@ -672,6 +672,48 @@ def test_a_callee_that_dies_is_peer_lost_for_its_callers_at_once() -> None:
     assert list(world.client.outstanding) == [8]
 
 
+class Untouched(dict[Any, Any]):
+    """What others have in flight, which nobody may walk over."""
+
+    def items(self) -> Any:
+        raise AssertionError("a walk over the requests of somebody else")
+
+
+@pytest.mark.parametrize(
+    "kind", ["a stranger", "a client", "a caller", "a callee", "a service without calls"]
+)
+def test_a_connection_that_ends_costs_what_it_had(kind: str) -> None:
+    world = World()
+    world.send(world.client, target(1, 7), to_group(Kind.BROADCAST, 8))
+    ending = FakePort(200) if kind == "a stranger" else world.port(200)
+    if kind in ("a callee", "a service without calls"):
+        world.join(ending, ServiceId.of(9, 1))
+    if kind == "a caller":
+        world.send(ending, target(2, 5))
+    if kind == "a callee":
+        other = world.port(201)
+        world.send(other, Frame(Kind.TARGET, FLAG_REQUEST, 0, ServiceId.of(9, 1), sequence=3))
+    world.client.outstanding = Untouched(world.client.outstanding)
+    plans = dict(world.switch._plans)
+    world.switch.detach(ending)
+    assert plans.items() <= world.switch._plans.items() or kind == "a callee"
+    assert not ending.callees
+    assert not ending.callers
+    assert all(ending not in port.callers | port.callees for port in (*world.mail, world.client))
+
+
+def test_an_answer_to_an_id_that_comes_back_finds_its_new_connection() -> None:
+    world = World()
+    late = reply(world.client, 5)
+    world.send(world.mail[0], late)  # its way is known from now on
+    world.switch.detach(world.client)
+    world.send(world.mail[0], late)
+    world.client = world.port(100)
+    world.send(world.client, target(1, 5))
+    world.send(world.mail[0], late)
+    assert [frame.sequence for frame in world.client.take()] == [5]
+
+
 def test_a_member_that_dies_during_a_gather_is_named_and_the_others_still_answer() -> None:
     world = World()
     world.send(world.client, to_group(Kind.BROADCAST, 5))

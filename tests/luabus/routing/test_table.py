@@ -40,6 +40,35 @@ def homes(made: Table[str], keys: int = 12) -> list[str]:
     return [by_slot[key % len(by_slot)] for key in range(keys)] if by_slot else []
 
 
+def test_a_connection_that_is_lost_costs_its_own_entries() -> None:
+    made = table(M1, M2, slots=3)
+    made.put(ServiceId.of(3, 1), at(M2))
+    made.configure_slots(4, 65_535)
+
+    class Untouched(dict[Any, Any]):
+        def items(self) -> Any:
+            raise AssertionError("a walk over all entries")
+
+    for group in made.groups.values():
+        group.entries = Untouched(group.entries)
+    version = made.version
+    assert made.lost("a stranger") == []
+    assert made.version == version
+    assert made.lost(at(M2)) == [M2, ServiceId.of(3, 1)]
+    assert made.lost(at(M2)) == []
+    assert made._ids == {at(M1): {M1}}
+
+
+def test_many_changes_derive_a_group_once() -> None:
+    made = table(*(ServiceId.of(MAIL, instance) for instance in range(1, 200)))
+    group = made.group(MAIL)
+    derived = group._derived
+    for instance in range(1, 100):
+        made.remove(ServiceId.of(MAIL, instance))
+    assert group._derived is derived
+    assert len(group.members) == 100
+
+
 # --- hash: sorted, vacancies, coming home ---------------------------------------------------------------------
 
 

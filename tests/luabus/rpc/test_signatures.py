@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from functools import partial
+from math import inf
 from typing import Annotated, Any
 
 import pydantic
 import pytest
 
+import luabus
 from luabus.errors import BadArguments, ConfigError
+from luabus.rpc.dispatcher import Dispatcher
 from luabus.rpc.signatures import Method, unknown_method
 
 
@@ -140,3 +144,67 @@ def test_the_handlers_of_an_object_are_checked_too() -> None:
     assert method.fn("3") == 3
     with pytest.raises(BadArguments, match="put: count"):
         method.fn([])
+
+
+class Counter:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __call__(self, by: int = 1) -> int:
+        self.value += by
+        return self.value
+
+    def method(self, a: int) -> int:
+        return a
+
+    @staticmethod
+    def static(a: int) -> int:
+        return a
+
+
+@pytest.mark.parametrize(
+    ("fn", "name", "least", "most"),
+    [
+        (partial(Counter().method, 1), "method", 0, 0),
+        (partial(partial(pow, 2)), "pow", 1, 2),
+        (Counter(), "Counter", 0, 1),
+        (Counter().method, "method", 1, 1),
+        (Counter.static, "static", 1, 1),
+        (Counter.__dict__["static"], "static", 1, 1),
+        (len, "len", 1, 1),
+        (max, "max", 0, inf),
+    ],
+)
+def test_every_callable_can_be_a_handler(fn: Any, name: str, least: int, most: float) -> None:
+    handlers = Dispatcher()
+    assert handlers.rpc(fn) is fn
+    method = handlers.methods[name]
+    assert (method.least, method.most) == (least, most)
+    assert isinstance(method.describe()["doc"], str)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", 5, b"x", "luabus.methods", "luabus.", "x" * 201, "a\nb", "a\x1b[2J", "\u202e", "\ud800", ["x"]],
+)
+def test_a_name_that_nobody_could_use_is_refused(name: Any) -> None:
+    for dispatcher in (Dispatcher(), luabus.Service("mail")):
+        with pytest.raises(ConfigError):
+            dispatcher.rpc(lambda: None, name=name)
+        with pytest.raises(ConfigError):
+            dispatcher.rpc(name=name)(lambda: None)
+
+
+def test_a_name_is_given_once() -> None:
+    handlers = Dispatcher()
+
+    def work() -> None: ...
+
+    handlers.rpc(work)
+    with pytest.raises(ConfigError, match="two handlers are called 'work'"):
+        handlers.rpc(lambda: None, name="work")
+    assert handlers.methods["work"].fn is work
+    with pytest.raises(ConfigError, match="5 cannot be called"):
+        handlers.rpc(5, name="five")  # type: ignore[type-var]

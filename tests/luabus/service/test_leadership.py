@@ -12,7 +12,7 @@ import pytest
 import luabus
 from luabus import admin
 from luabus.client.routes import Route
-from luabus.errors import NoMaster, Refused, RequestTimeout, StaleEpoch
+from luabus.errors import NoMaster, NoRoute, Refused, RequestTimeout, StaleEpoch, UnknownMethod
 from luabus.ids import ServiceId
 from luabus.lease.candidate import lease_clock
 from luabus.protocol import codec
@@ -165,8 +165,8 @@ async def test_a_router_that_hangs_holds_nobody_up(cluster: Cluster) -> None:
     async def hang(epoch: int) -> None:
         await never.wait()
 
-    cluster.routers[1].api.rpc(hang, name="luabus.master")
-    cluster.routers[1].api.rpc(hang, name="luabus.resign")
+    cluster.routers[1].api.word(hang, "luabus.master")
+    cluster.routers[1].api.word(hang, "luabus.resign")
     node = await cluster.chief()
     started_at = lease_clock()
     await node.master()
@@ -195,19 +195,27 @@ async def test_the_next_one_looks_when_the_lease_is_free_and_not_at_its_time(clu
     assert lease_clock() - stopped_at < 1.0
 
 
-async def test_hand_over_is_the_masters_alone(cluster: Cluster) -> None:
+async def test_hand_over_is_a_routers_word_and_promote_an_admins(cluster: Cluster) -> None:
     first = await cluster.chief(1)
-    await first.master()
+    epoch = await first.master()
     await cluster.chief(2)
     await cluster.recorder()
-    ask = cluster.bus.target("chief.2").request("luabus.hand_over", int(ServiceId.of(CHIEF, 2)), "ann")
-    with pytest.raises(NoMaster, match=r"chief\.2 is not master"):
-        await ask
-    with pytest.raises(NoMaster, match="stands for no election"):
-        await cluster.bus.target("recorder.1").request("luabus.hand_over", int(ServiceId.of(CHIEF, 2)))
-    with pytest.raises(Refused, match="no member of group 1"):
-        await cluster.bus.target("chief.1").request("luabus.hand_over", int(ServiceId.of(RECORDER, 1)))
+    second = int(ServiceId.of(CHIEF, 2))
+    for name in ("chief.1", "chief.2", "recorder.1"):
+        with pytest.raises(UnknownMethod, match=r"has no method 'luabus\.hand_over'"):
+            await cluster.bus.target(name).request("luabus.hand_over", second, "ann")
+    with pytest.raises(UnknownMethod):
+        await cluster.bus.master("chief").request("luabus.hand_over", second)
+    router = cluster.bus.router(cluster.routers[0].name)
+    with pytest.raises(Refused, match="elects no master"):
+        await router.request("luabus.promote", int(ServiceId.of(RECORDER, 1)), "ann")
+    with pytest.raises(NoRoute):
+        await router.request("luabus.promote", int(ServiceId.of(CHIEF, 7)), "ann")
+    assert await router.request("luabus.promote", int(ServiceId.of(CHIEF, 1)), "ann") is None
     assert first.service.is_master()
+    assert first.service.epoch() == epoch
+    await router.request("luabus.promote", second, "ann")
+    await until(lambda: cluster.bus.masters[CHIEF][0] == second)
 
 
 # --- without a master -------------------------------------------------------------------------------------------

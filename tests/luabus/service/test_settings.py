@@ -42,3 +42,9 @@ async def test_a_master_without_a_lease_store_is_a_configuration_error() -> None
         with pytest.raises(ConfigError, match="no lease store is given"):
             await service(star, mode="master").start()
         await until(lambda: not star.routers[0].connections())
+
+
+@pytest.mark.parametrize("secret", ["", b"x", "fifteen bytes.."])
+def test_a_short_secret_is_refused_at_once(secret: bytes | str) -> None:
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        Service("mail", secret=secret)

@@ -10,10 +10,20 @@ from typing import Any
 
 import pytest
 
-from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, Refused, RequestTimeout
+from luabus.errors import (
+    AuthError,
+    ConfigError,
+    LuabusError,
+    NotConnected,
+    ProtocolError,
+    Refused,
+    RequestTimeout,
+)
+from luabus.protocol.principal import Principal
 from luabus.transport.blocking import Conversation
-from luabus.transport.manager import create_socket_mgr
-from luabus.transport.stream import Stream
+from luabus.transport.manager import SocketMgr, create_socket_mgr
+from luabus.transport.security import Security
+from luabus.transport.stream import Stream, Subscribers
 
 SECRET = b"a secret of sixteen bytes"
 
@@ -117,3 +127,55 @@ def test_somebody_else_there(said: bytes | None, error: type[LuabusError]) -> No
             Conversation("127.0.0.1", server.getsockname()[1], timeout=0.2 if said is None else 5.0)
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("secret", ["", b"x", b"fifteen bytes.."])
+def test_a_short_secret_is_refused_before_it_connects(secret: bytes | str) -> None:
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        Conversation("127.0.0.1", 1, secret)
+
+
+async def test_it_says_who_it_is_and_takes_whom_it_wants() -> None:
+    seen: list[Principal] = []
+    mgr = SocketMgr(
+        9,
+        security=Security.of(SECRET, Principal("launcher", "demo")),
+        subscribers=Subscribers(opened=lambda stream: seen.append(stream.principal)),
+    )
+    port = mgr.listen("127.0.0.1", 0).port
+    key = Security.of_key(Security.of(SECRET).key_line(Principal("service", "dashboard")))
+    await asyncio.to_thread(lambda: Conversation("127.0.0.1", port, SECRET).__exit__(None, None, None))
+    for security in (Security.of(SECRET).to("launcher"), key.to("launcher", "demo")):
+        await asyncio.to_thread(
+            lambda security=security: Conversation("127.0.0.1", port, security=security).__exit__(
+                None, None, None
+            )
+        )
+    assert seen == [Principal("admin"), Principal("admin"), Principal("service", "dashboard")]
+    with pytest.raises(AuthError, match=f"router is wanted at 127.0.0.1:{port}, and there is launcher:demo"):
+        await asyncio.to_thread(Conversation, "127.0.0.1", port, security=Security.of(SECRET).to("router"))
+    await mgr.close()
+
+
+async def test_through_a_relay_it_gets_nowhere() -> None:
+    mgr = SocketMgr(9, security=Security.of(SECRET, Principal("router", "router.1")))
+    port = mgr.listen("127.0.0.1", 0).port
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        forth.write(await reader.read(4096))
+        writer.write(await back.read(4096))
+        await back.read()
+        for end in (writer, forth):
+            end.close()
+            await end.wait_closed()
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    at = server.sockets[0].getsockname()[1]
+    with pytest.raises(
+        AuthError, match=f"made to 127.0.0.1:{at} and has come to 127.0.0.1:{port}: somebody passes it on"
+    ):
+        await asyncio.to_thread(Conversation, "127.0.0.1", at, SECRET)
+    server.close()
+    await server.wait_closed()
+    await mgr.close()

@@ -13,8 +13,11 @@ import time
 
 import pytest
 
-from luabus.errors import ConfigError, NotConnected, Refused, RequestTimeout
-from luabus.transport.manager import create_socket_mgr, new_event_loop
+from luabus.errors import AuthError, ConfigError, NotConnected, Refused, RequestTimeout
+from luabus.protocol.principal import CLIENT, Principal
+from luabus.transport.manager import SocketMgr, create_socket_mgr, new_event_loop
+from luabus.transport.security import Security
+from luabus.transport.stream import Subscribers
 from tests.support.fast_time import run_fast
 from tests.support.game import Game
 from tests.support.imports import ROOT
@@ -241,10 +244,36 @@ def test_a_manager_of_no_connections_is_refused(number: int) -> None:
         create_socket_mgr(number)
 
 
-def test_an_empty_secret_is_refused() -> None:
-    for secret in ("", b""):
-        with pytest.raises(ConfigError, match="the secret is empty"):
-            create_socket_mgr(1, secret=secret)
+@pytest.mark.parametrize("secret", ["", b"", "x", b"fifteen bytes.."])
+async def test_a_short_secret_is_refused(secret: bytes | str) -> None:
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        create_socket_mgr(1, secret=secret)
+    mgr = create_socket_mgr(1)
+    with pytest.raises(ConfigError, match="give at least 16 bytes"):
+        mgr.connect("127.0.0.1", 1, secret=secret)
+    assert not mgr.streams
+    await mgr.close()
+
+
+async def test_a_stream_proves_what_it_is_given_and_else_what_the_manager_has() -> None:
+    secret, other = b"the secret of this manager", b"the secret of another one"
+    mail = Principal("service", "mail")
+    seen: list[Principal] = []
+    subscribers = Subscribers(opened=lambda stream: seen.append(stream.principal))
+    theirs = SocketMgr(9, security=Security.of(other), subscribers=subscribers)
+    ours = create_socket_mgr(9, secret=secret)
+    at_home, abroad = ours.listen("127.0.0.1", 0).port, theirs.listen("127.0.0.1", 0).port
+    await ours.connect("127.0.0.1", at_home).connected()
+    await ours.connect("127.0.0.1", abroad, secret=other).connected()
+    await ours.connect("127.0.0.1", abroad, key=Security.of(other).key_line(mail)).connected()
+    assert seen == [CLIENT, mail]
+    for options in ({}, {"secret": secret}, {"key": Security.of(secret).key_line(mail)}):
+        with pytest.raises(AuthError):
+            await ours.connect("127.0.0.1", abroad, **options).connected()
+    with pytest.raises(ConfigError, match="the key is not one line such as"):
+        ours.connect("127.0.0.1", abroad, key="service:mail")
+    for mgr in (ours, theirs):
+        await mgr.close()
 
 
 # --- tokens and closing ---------------------------------------------------------------------------------------

@@ -35,31 +35,41 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_next_secret_is_accepted_as_well_while_it_is_there(path: Path) -> None:
     file, after = SecretFile(path), path.with_name("secret.next")
-    assert file.read() == (OLD,)
+    assert file.read().accepted == (OLD,)
     replace(after, NEW)
-    assert file.read() == (OLD, NEW)
+    assert file.read().accepted == (OLD, NEW)
     replace(after, NEW + b"\n" + OLD + b"\n")
-    assert file.read() == (OLD, NEW)
+    assert file.read().accepted == (OLD, NEW)
     replace(path, NEW)
-    assert file.read() == (NEW, OLD)
+    assert file.read().accepted == (NEW, OLD)
     after.unlink()
-    assert file.read() == (NEW,)
+    assert file.read().accepted == (NEW,)
+
+
+def test_the_newest_is_that_to_which_it_changes(path: Path) -> None:
+    file, after = SecretFile(path), path.with_name("secret.next")
+    assert file.read().newest == OLD
+    for content in (NEW, NEW + b"\n" + OLD):
+        replace(after, content)
+        assert file.read().newest == NEW
+    replace(path, NEW)
+    assert (file.read().current, file.read().newest) == (NEW, NEW)
 
 
 def test_a_file_that_is_written_in_place_at_the_same_moment_with_the_same_size_is_seen(path: Path) -> None:
     path.write_bytes(OLD)
     file = SecretFile(path)
     stamp = path.stat().st_mtime_ns
-    assert file.read() == (OLD,)
+    assert file.read().accepted == (OLD,)
     path.write_bytes(NEW)
     os.utime(path, ns=(stamp, stamp))
-    assert file.read() == (NEW,)
+    assert file.read().accepted == (NEW,)
 
 
 def test_what_has_not_changed_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = SecretFile(path)
     monkeypatch.setattr(secret_files, "read_secret", lambda path: pytest.fail("read again"))
-    assert file.read() == (OLD,)
+    assert file.read().accepted == (OLD,)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", None])
@@ -72,11 +82,11 @@ def test_what_becomes_no_secret_changes_nothing_and_is_told_once(
     else:
         replace(path, content)
     with caplog.at_level(logging.ERROR, "luabus.security"):
-        assert [file.read() for _ in range(3)] == [(OLD,)] * 3
+        assert [file.read().accepted for _ in range(3)] == [(OLD,)] * 3
     assert len(caplog.records) == 1
     assert "what it held before is used" in caplog.text
     replace(path, NEW)
-    assert file.read() == (NEW,)
+    assert file.read().accepted == (NEW,)
 
 
 @pytest.mark.parametrize("content", [b"", b"   \n", b"fifteen bytes.."])
@@ -108,7 +118,7 @@ def test_two_files_that_change_while_they_are_read_are_read_again(
 
     original = secret_files.read_next
     monkeypatch.setattr(secret_files, "read_next", read_next)
-    assert file.read() == (NEW, OLD)
+    assert file.read().accepted == (NEW, OLD)
     assert len(reads) == 2
 
 

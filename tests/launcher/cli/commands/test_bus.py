@@ -222,3 +222,13 @@ def test_what_cannot_be_registered(cluster: ClusterRun, words: list[str], code: 
     done = cluster("register", *words)
     assert (done.code, said in done.err) == (code, True), done
     assert "Traceback" not in done.err
+
+
+def test_a_call_as_a_service_has_its_key(cluster: ClusterRun) -> None:
+    assert (
+        json.loads(cluster.ok("call", "random:mail", "hello", "bob", "--as", "director").out) == "hello bob"
+    )
+    assert json.loads(cluster.ok("call", "random:mail", "hello", "bob", "--as", "client").out) == "hello bob"
+    done = cluster("call", "random:mail", "hello", "bob", "--as", "directer")
+    assert done.code == 2
+    assert 'there is no service "directer"; did you mean "director"?' in done.err
