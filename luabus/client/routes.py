@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
@@ -122,7 +123,8 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
-        stream.check_use()
+        if _get_running_loop() is not stream.loop:  # a call less than `check_use` for each message
+            stream.check_use()
         body = codec.pack_call(msg, args)
         stream.post(self._route, self._key, body, trace, epoch)
         if bus.flow.sent(HEADER_SIZE + len(body)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from asyncio import get_running_loop
 
 from luabus.errors import Refused
 from luabus.transport.loops import new_event_loop, own_loops, running_loop
@@ -49,7 +50,7 @@ class LoopAffinity:
     def check(self) -> None:
         """Raises `Refused` anywhere but in that loop, or, while it does not run, in its thread. Cheap in the loop."""
         try:
-            if asyncio.get_running_loop() is self._loop:
+            if get_running_loop() is self._loop:
                 return
         except RuntimeError:
             pass

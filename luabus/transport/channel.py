@@ -78,7 +78,7 @@ class Channel(Session):
 
     __slots__ = (
         "__weakref__", "_mgr", "_open_waiters", "_pong_waiters", "_subscribers", "check_use", "connection", "last_error_at",
-        "on_connect", "on_error",
+        "loop", "on_connect", "on_error",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,7 @@ class Channel(Session):
             options=options, name=name, receiver=subscribers.receiver, control_receiver=subscribers.control_receiver,
         )  # fmt: skip
         self._mgr = mgr
+        self.loop = mgr.loop
         self.check_use: Callable[[], None] = mgr.affinity.check
         """Raises `Refused` in another event loop, thread or process than the manager's."""
         self._subscribers = subscribers
