@@ -27,7 +27,7 @@ from dashboard.http.tokens import TokenFiles, Tokens
 from luabus import descriptors, shutdown_signals
 from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
-from luabus.host_addresses import is_loopback
+from luabus.host_addresses import format_address, is_loopback
 from luabus.log_setup import setup_logging
 from luabus.visible import visible
 
@@ -110,7 +110,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} is in use{_holder(port)}; choose another with --port", key="--port"
             ) from None
         raise ConfigError(
-            f"cannot listen at {host}:{port}: {error.strerror or error}", key="--host"
+            f"cannot listen at {format_address(host, port)}: {error.strerror or error}", key="--host"
         ) from None
     return bound
 
@@ -174,8 +174,9 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         try:
             connections.start(bound)
             scheme = "https" if tls else "http"
-            shown = f"[{options.host}]" if ":" in options.host else options.host
-            sys.stdout.write(f"dashboard listens at {scheme}://{shown}:{port}{options.prefix}/\n")
+            sys.stdout.write(
+                f"dashboard listens at {scheme}://{format_address(options.host, port)}{options.prefix}/\n"
+            )
             sys.stdout.flush()
             await stop.wait()
         finally:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from luabus import descriptors, shutdown_signals
-from luabus.environment import Environment, parse_address
+from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
+from luabus.host_addresses import format_address, parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
 from luabus.visible import visible
@@ -121,7 +122,6 @@ def router(
     allow_plaintext: bool,
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
-    from luabus.protocol.handshake import written
     from luabus.router.server import Router
     from luabus.routing.cluster_document import parse_slots
     from luabus.transport.loops import run_program
@@ -140,7 +140,7 @@ def router(
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
-            advertise=[written(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            advertise=[format_address(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()

@@ -36,8 +36,8 @@ async def routes(bus: Bus) -> dict[str, Any]:
 
 async def connections(bus: Bus) -> list[dict[str, Any]]:
     """One row per connection at every reachable router."""
-    links = [link.name for link in bus.routers if link.connected]
-    found = await asyncio.gather(*(_connections_of(bus, name) for name in links), return_exceptions=True)
+    links = [link.address for link in bus.routers if link.connected]
+    found = await asyncio.gather(*(_connections_of(bus, at) for at in links), return_exceptions=True)
     return [row for rows in _answers(bus, found) for row in rows]
 
 
@@ -193,7 +193,7 @@ async def _connections_of(bus: Bus, router: str) -> list[dict[str, Any]]:
 async def _ask_all(bus: Bus, method: str) -> list[Any]:
     links = [link for link in bus.routers if link.connected]
     answers = await asyncio.gather(
-        *(bus.router(link.name).request(method) for link in links), return_exceptions=True
+        *(bus.router(link.address).request(method) for link in links), return_exceptions=True
     )
     return _answers(bus, answers)
 

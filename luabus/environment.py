@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from luabus.errors import ConfigError
-from luabus.limits import DEFAULT_PORT, MIN_SECRET_BYTES
+from luabus.limits import MIN_SECRET_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +111,3 @@ def check_secret(secret: bytes | str, what: str = "the secret", *, key: str = "s
             f"{what} {size}; give at least {MIN_SECRET_BYTES} bytes, or None for no authentication", key=key
         )
     return data
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """`host:port`, `host` (the default port) or `[::1]:7070`. Raises `ConfigError`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(DEFAULT_PORT)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ConfigError(
-            f"{text!r} is not an address; write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT}", key="routers"
-        )
-    return host, int(port)

@@ -28,13 +28,17 @@ in a router or in a service is the same type at the caller. A program's own erro
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from types import FunctionType
 from typing import Any, ClassVar, Final, Self
 
+from luabus.error_classes import (
+    MAX_DEPTH,
+    annotated,
+    builtin_of,
+    init_arguments,
+    is_importable,
+    may_arrive,
+    plain,
+)
 from luabus.exception_text import FATAL, name_of, text_of, traceback_of
 from luabus.messages import Message, of_map
 
@@ -69,25 +73,12 @@ _own: Final[dict[str, type[LuabusError]]] = {}
 """luabus' own classes by name."""
 _users: Final[dict[str, type[LuabusError]]] = {}
 """A program's own classes by qualified name, the last one where a name was used again."""
-_MAX_DEPTH: Final = 8
 _REPORTED: Final = "reported"
 _MAIN: Final = "__main__."
 """The module of a program's classes has this name wherever it was started, which says nothing elsewhere."""
 _LONGEST_NAME: Final = 200
 _complete = False
 """luabus' own classes have all been made; those that come now are users'."""
-
-
-def _annotated(cls: type) -> Iterator[str]:
-    """The fields that a class declares by annotation."""
-    return (name for name, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind))
-
-
-def _init_arguments(cls: type) -> Iterator[str]:
-    """The arguments of an `__init__` of the class' own."""
-    init = cls.__dict__.get("__init__")
-    code = init.__code__ if isinstance(init, FunctionType) else None
-    return iter(() if code is None else code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 class LuabusError(Exception):
@@ -103,7 +94,7 @@ class LuabusError(Exception):
     """The same as `message` by code and values, where it was raised with them (`coded`); it travels with the error."""
 
     def __init_subclass__(cls) -> None:
-        declared = (*cls._fields, *_annotated(cls), *_init_arguments(cls))
+        declared = (*cls._fields, *annotated(cls), *init_arguments(cls))
         cls._fields = tuple(dict.fromkeys(name for name in declared if not hasattr(LuabusError, name)))
         if _complete:
             _users[f"{cls.__module__}.{cls.__qualname__}"] = cls
@@ -124,6 +115,9 @@ class LuabusError(Exception):
         error.reported = message
         return error
 
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # also where it is a KeyError as well
+
     @property
     def message(self) -> str:
         """The text, as in `str(error)`."""
@@ -138,12 +132,12 @@ class LuabusError(Exception):
         fields = (
             self.fields() if self.reported is None else {**self.fields(), _REPORTED: self.reported.as_map()}
         )
-        return [_wire_name(type(self)), _plain(str(self)), _plain(fields)]
+        return [_wire_name(type(self)), plain(str(self)), plain(fields)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied without a call of `__init__`, whose arguments need not be those of `Exception`."""
         kind = type(self)
-        where = kind if _is_importable(kind) else _wire_name(kind)
+        where = kind if is_importable(kind) else _wire_name(kind)
         return _restored, (where, self.args, {**self.__dict__, **self.fields()})
 
 
@@ -303,7 +297,7 @@ def wire_form(error: LuabusError) -> list[Any]:
     try:
         name, text, fields = error.to_wire()
         if type(name) is str and type(text) is str and type(fields) is dict:
-            return [_plain(name), _plain(text), _plain(fields)]
+            return [plain(name), plain(text), plain(fields)]
     except FATAL:
         raise
     except BaseException as another:
@@ -328,8 +322,8 @@ def from_wire(body: Any, answered_by: int | None = None) -> LuabusError:
         return ProtocolError(
             f"an error frame whose body is not [type, message, fields] but {type(body).__name__}"
         )
-    text = message if type(message) is str else text_of(_plain(message, _MAX_DEPTH))
-    if kind is not None:
+    text = message if type(message) is str else text_of(plain(message, MAX_DEPTH))
+    if kind is not None and may_arrive(kind):
         known = {key: value for key, value in fields if key in kind._fields}
         try:
             error = _restored(kind, (text,), {**known, "reported": reported, "answered_by": answered_by})
@@ -338,7 +332,7 @@ def from_wire(body: Any, answered_by: int | None = None) -> LuabusError:
             pass
         else:
             return error
-    name = str(_plain(name, _MAX_DEPTH))[:_LONGEST_NAME]
+    name = str(plain(name, MAX_DEPTH))[:_LONGEST_NAME]
     remote = RemoteError(f"{name}: {text}", type=name.rpartition(".")[2], text=text)
     remote.answered_by = answered_by
     return remote
@@ -361,40 +355,12 @@ def _class_of(name: Any) -> type[LuabusError] | None:
     return same[0] if len(same) == 1 else None
 
 
-def _is_importable(kind: type) -> bool:
-    """Whether another process finds the class by its module and name."""
-    found: Any = sys.modules.get(kind.__module__)
-    for part in kind.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is kind
-
-
 def _restored(kind: type[LuabusError] | str, args: tuple[Any, ...], state: dict[str, Any]) -> LuabusError:
     """An error as it was: its arguments, and what it had set."""
     if isinstance(kind, str):
         kind = _class_of(kind) or RemoteError
-    error = Exception.__new__(kind, *args)
+    error: LuabusError = builtin_of(kind).__new__(kind, *args)
+    BaseException.__dict__["args"].__set__(error, args)  # an OSError leaves them to its __init__
     for name, value in state.items():
         setattr(error, name, value)
     return error
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """`value`, or what comes closest to it and can be sent: an error must arrive whatever its fields hold."""
-    try:
-        if depth < _MAX_DEPTH:
-            if isinstance(value, dict):
-                return {_plain(key, _MAX_DEPTH): _plain(item, depth + 1) for key, item in value.items()}
-            if isinstance(value, list | tuple | set | frozenset):
-                return [_plain(item, depth + 1) for item in value]
-        if value is None or type(value) in (bool, float, bytes):
-            return value
-        if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
-            return int(value)
-        if type(value) is datetime and value.tzinfo is not None:
-            return value.astimezone(UTC)
-    except FATAL:
-        raise
-    except BaseException as error:
-        return f"(a {name_of(type(value))} that cannot be told: {name_of(type(error))})"
-    return text_of(value)

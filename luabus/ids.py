@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from luabus.errors import Refused
+from luabus.exception_text import repr_of
 from luabus.messages import Message
 
 MAX_GROUP: Final = 255
@@ -41,6 +42,8 @@ class ServiceId(int):
         if isinstance(text, int):
             is_client = CLIENT_BASE <= text <= 0xFFFF_FFFF
             return cls(text) if is_client else cls.of(text >> 16, text & 0xFFFF)
+        if not isinstance(text, str):
+            raise Refused.coded(Message("refusal.no-service-id", text=f"{repr_of(text):.80}"))
         name, dot, instance = text.rpartition(".")
         if not dot or not _is_number(instance):
             raise Refused.coded(Message("refusal.no-service-id", text=repr(text)))

@@ -29,6 +29,8 @@ HEADER_S: Final = 10.0
 """From a connection, or the first byte of a further request, to the end of its header; also for the TLS hand-shake."""
 IDLE_S: Final = 75.0
 """Between two requests; more than the 60 s for which nginx keeps its connections."""
+READ_S: Final = 600.0
+"""For the rest of an answer, on a slow line."""
 LOOK_EVERY_S: Final = 1.0
 AGAIN_S: Final = 60.0
 """What is told of a flood is told again after so long."""
@@ -55,7 +57,11 @@ class Visitor(web.RequestHandler):
         return self._served is None or not self._served.content.is_eof()
 
     def overdue(self, now: float) -> bool:
-        return self._served is None and now - self.since > self._patience_s
+        """Whether it has taken too long over what it is about."""
+        if self._served is not None:
+            return False
+        is_reading = self.transport is not None and self.transport.get_write_buffer_size() > 0
+        return now - self.since > (READ_S if is_reading else self._patience_s)
 
     def serve(self, request: web.BaseRequest) -> None:
         """A header is there."""
@@ -147,10 +153,13 @@ class Connections:
             self._tasks.append(asyncio.create_task(work, name="dashboard connections"))
 
     async def stop(self) -> None:
-        """Accepts no more; those that are there stay."""
-        for task in self._tasks:
+        """Accepts no more; those that are there stay, but for TLS hand-shakes under way."""
+        entering = [
+            visitor.entering for visitor in self._present if visitor.transport is None and visitor.entering
+        ]
+        for task in (*self._tasks, *entering):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *entering, return_exceptions=True)
 
     def leave(self, visitor: Visitor) -> None:
         """It has ended."""
@@ -168,10 +177,12 @@ class Connections:
                 continue
             if len(self._present) >= self._most and not self._make_room():
                 connection.close()
+                await asyncio.sleep(0)
                 continue
             visitor = Visitor(self, self._server, **self._options)
             self._present[visitor] = None
             visitor.entering = asyncio.create_task(self._enter(visitor, connection))
+            await asyncio.sleep(0)  # a flood is accepted between others' turns, not instead of them
 
     async def _enter(self, visitor: Visitor, connection: socket.socket) -> None:
         try:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from launcher.config.access_checks import CLIENT, access_faults
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Service
 from launcher.errors import suggest
-from luabus.host_addresses import is_loopback
+from luabus.errors import ConfigError
+from luabus.host_addresses import is_loopback, parse_address
 
 RESERVED = ("router", "dashboard", "launcher", CLIENT)
 """Names of the launcher's own processes and of its log, and of callers that are no service."""
@@ -83,10 +84,17 @@ def _probe(path: Path, probe: Probe) -> Iterator[Fault]:
             yield (*path, "log"), f"found {probe.log!r}, which is no regular expression: {error}"
     if probe.http is not None and not probe.http.startswith("http://"):
         yield (*path, "http"), f'found "{probe.http}"; allowed: a URL that begins with http://'
-    if isinstance(probe.tcp, str):
-        host, colon, port = probe.tcp.rpartition(":")
-        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            yield (*path, "tcp"), f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT"'
+    if isinstance(probe.tcp, str) and not _names_a_port(probe.tcp):
+        text = f'found "{probe.tcp}"; allowed: a port, or "HOST:PORT", an IPv6 address in brackets'
+        yield (*path, "tcp"), text
+
+
+def _names_a_port(target: str) -> bool:
+    try:
+        _, port = parse_address(target)
+    except ConfigError:
+        return False
+    return port > 0 and target.endswith(f":{port}")
 
 
 def _groups(config: ClusterConfig) -> Iterator[Fault]:

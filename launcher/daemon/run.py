@@ -162,8 +162,8 @@ async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
-            anew = keeper.look()
-        except (OSError, Held) as error:
+            anew = keeper.look() + supervisor.keys.restore()
+        except (OSError, Held, RunDirError) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 supervisor.events.add(

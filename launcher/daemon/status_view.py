@@ -15,6 +15,7 @@ from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.health import assess
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import Exit, Launcher, Process, as_map, of_map
+from luabus.host_addresses import format_address
 
 
 class StatusView:
@@ -136,7 +137,7 @@ def process_row(instance: Instance, usage: Usage) -> Process:
         depends_on=tuple(spec.depends_on),
         command=tuple(spec.argv),
         cwd=spec.cwd,
-        address=None if spec.address is None else f"{spec.address[0]}:{spec.address[1]}",
+        address=None if spec.address is None else format_address(*spec.address),
         log_lost_lines=instance.log.file.lost_lines,
         log_problem=instance.log.file.problem,
     )

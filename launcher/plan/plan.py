@@ -20,6 +20,7 @@ from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, 
 from launcher.processes.exit_status import signal_number
 from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
+from luabus.host_addresses import format_address
 from luabus.limits import DEFAULT_WAITING_LIMIT
 
 ROUTER_RULES = LifecycleSettings(
@@ -73,7 +74,9 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     """
     base = file.resolve().parent
     run_dir = run_dir_of(config.cluster.run_dir, base)
-    routers = tuple(netloc(config.routers.host, config.routers.port + n) for n in range(config.routers.count))
+    routers = tuple(
+        format_address(config.routers.host, config.routers.port + n) for n in range(config.routers.count)
+    )
     groups = {name: service.group for name, service in config.services.items() if service.group is not None}
     common = _common_env(config, base, run_dir, routers, groups)
     shared = {
@@ -110,16 +113,11 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     return Plan(config.cluster.name, file, base, run_dir, config, tuple(specs), groups, routers)
 
 
-def netloc(host: str, port: int) -> str:
-    """`host:port`, an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def dashboard_url(section: Dashboard) -> str:
     """Where it is found, without a slash at the end; an address that means "everywhere" is shown as this machine's own."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(section.host, section.host)
     scheme = "https" if section.tls_cert is not None else "http"
-    return f"{scheme}://{netloc(shown, section.port)}{section.prefix}"
+    return f"{scheme}://{format_address(shown, section.port)}{section.prefix}"
 
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
@@ -187,7 +185,7 @@ def _router(
 ) -> ProcessSpec:
     host, port = config.routers.host, config.routers.port + number - 1
     name = f"router.{number}"
-    argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", netloc(host, port)]
+    argv = [*PYTHON, "luabus", "router", "--name", name, "--listen", format_address(host, port)]
     if config.routers.allow_plaintext:
         argv.append("--allow-plaintext")
     if config.routers.waiting_limit != DEFAULT_WAITING_LIMIT:
@@ -234,7 +232,7 @@ def _dashboard(
     for flag, file in (("--tls-cert", section.tls_cert), ("--tls-key", section.tls_key)):
         if file is not None:
             argv += [flag, str(base / Path(file).expanduser())]
-    at = netloc(host, section.port)
+    at = format_address(host, section.port)
     # Over TLS only that it listens is asked: the certificate has the name by which people call it.
     ready = ("tcp", at) if section.tls_cert is not None else ("http", f"http://{at}/healthz")
     return ProcessSpec(

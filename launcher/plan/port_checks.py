@@ -6,13 +6,17 @@ import errno
 import os
 import socket
 import sys
+from typing import Any, Final
 
 import psutil
 
 from launcher.errors import PortInUse
 from launcher.plan.plan import Plan
 from launcher.plan.spec import ProcessSpec
+from luabus.host_addresses import format_address
 from luabus.visible import visible
+
+_TAKEN: Final = "the port is taken by"
 
 
 def check_ports(plan: Plan) -> None:
@@ -26,28 +30,35 @@ def check_address(spec: ProcessSpec) -> str:
     """Why a process cannot listen where it should; empty when it can, or does not listen."""
     if spec.address is None or not (reason := why_not(*spec.address)):
         return ""
-    return f"{spec.name} cannot listen at {spec.address[0]}:{spec.address[1]}: {reason}"
+    return f"{spec.name} cannot listen at {format_address(*spec.address)}: {reason}"
 
 
 def why_not(host: str, port: int) -> str:
-    """Why nothing can listen there; empty when it can."""
+    """Why nothing can listen there; empty when it can. A name is asked for at each of its addresses: who holds the port at one
+    of them would be taken for the process that listens at another."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         return f"{host!r} is no address of this machine ({error.strerror})"
-    with socket.socket(family, kind, protocol) as probe:
-        if os.name == "posix" and sys.platform != "cygwin":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    reasons = {_why_not(family, address): None for family, _, _, _, address in rows}
+    taken = [reason for reason in reasons if reason.startswith(_TAKEN)]
+    return taken[0] if taken else "" if "" in reasons else next(iter(reasons))
+
+
+def _why_not(family: int, address: tuple[Any, ...]) -> str:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if os.name == "posix" and sys.platform != "cygwin":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             # Linux lets two sockets bind with SO_REUSEADDR as long as neither listens.
             probe.listen(1)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return f"the port is taken by {holder(port)}"
-            if error.errno == errno.EADDRNOTAVAIL:
-                return "this machine has no such address"
-            return error.strerror or str(error)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"{_TAKEN} {holder(int(address[1]))}"
+        if error.errno == errno.EADDRNOTAVAIL:
+            return "this machine has no such address"
+        return error.strerror or str(error)
     return ""
 
 

@@ -25,14 +25,11 @@ class RunDirKeeper:
         """Names of what was written anew. Raises OSError when that cannot be, `Held` when another launcher has the folder now."""
         run_dir = self._run_dir
         anew = []
-        if not run_dir.path.exists() and run_dir.path.parent.exists():
-            private_folder(run_dir.path)
-            anew.append(run_dir.path.name)
+        run_dir.path.parent.stat()  # only run_dir itself is made anew, not where it lay
+        anew += _folder(run_dir.path)
         if self._lock.renew():
             anew.append(run_dir.lock_file.name)
-        if not run_dir.log_dir.exists():
-            private_folder(run_dir.log_dir)
-            anew.append(run_dir.log_dir.name)
+        anew += _folder(run_dir.log_dir)
         keep_out_of_git(run_dir.path)
         self._remember_secrets()
         for file, text in list(run_dir.kept.items()):
@@ -52,6 +49,13 @@ class RunDirKeeper:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 if text := read_private(file).decode("ascii"):
                     self._run_dir.kept[file] = text
+
+
+def _folder(path: Path) -> list[str]:
+    """Its name, if it was made; one that is there must be ours still."""
+    is_there = path.exists()
+    private_folder(path)
+    return [] if is_there else [path.name]
 
 
 def _filled(file: Path) -> bool:

@@ -31,13 +31,24 @@ class ServiceKeys:
         self._folder = run_dir.keys_dir
         self._run_dir = run_dir
         self._security = security
+        self._ensured: dict[str, int | None] = {}
 
     def ensure(self, service: str, uid: int | None = None) -> Path:
         """The key file of a service, holding what it must, and owned by that user or by us. Raises OSError, `RunDirError`."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = key_file(self._run_dir.path, service)
         self._write(path, service, uid if uid is not None else _own_uid())
+        self._ensured[service] = uid
         return path
+
+    def restore(self) -> list[str]:
+        """Makes those again that `ensure` made and that are gone; their names. Raises as `ensure`."""
+        gone = {
+            service: uid
+            for service, uid in self._ensured.items()
+            if not key_file(self._run_dir.path, service).exists()
+        }
+        return [self.ensure(service, uid).name for service, uid in gone.items()]
 
     def renew(self) -> int:
         """Each key that there is, anew from the newest secret. Returns how many are others now. Raises as `ensure`."""

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from launcher.plan.spec import ProbeSpec, ProcessSpec
 from launcher.processes.backend import Backend, SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
+from luabus.cluster.reach import open_connection
+from luabus.host_addresses import parse_address
 from luabus.messages import Message
 
 FIRST_PERIOD_S: Final = 0.1
@@ -164,7 +166,7 @@ class Prober:
         attempt = try_http if spec.kind == "http" else try_tcp
         try:
             async with asyncio.timeout(spec.timeout):
-                return await attempt(str(spec.target))
+                return await attempt(str(spec.target), spec.timeout)
         except TimeoutError:
             return f"{spec.target} did not answer within {spec.timeout:g} s"
         except (OSError, ValueError) as error:
@@ -215,20 +217,19 @@ class _Ending:
         """What it left behind is the owner's."""
 
 
-async def try_tcp(target: str) -> str:
-    """Connects to `HOST:PORT`. Returns an empty text, or raises OSError."""
-    host, _, port = target.rpartition(":")
-    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+async def try_tcp(target: str, timeout_s: float | None = None) -> str:
+    """Connects to `HOST:PORT`; each address of a name has its turn within `timeout_s`. Returns "", or raises OSError."""
+    _, writer = await open_connection(*parse_address(target), timeout_s)
     await _shut(writer)
     return ""
 
 
-async def try_http(url: str) -> str:
+async def try_http(url: str, timeout_s: float | None = None) -> str:
     """GET; 200 to 399 is success. Returns an empty text or what was wrong, or raises OSError or ValueError."""
     parts = urlsplit(url)
     if not parts.hostname:
         return f"{url} names no host"
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    reader, writer = await open_connection(parts.hostname, parts.port or 80, timeout_s)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nUser-Agent: luabus-cluster\r\n\r\n"

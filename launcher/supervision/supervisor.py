@@ -63,7 +63,8 @@ class Supervisor:
         self.started_at = self._loop.time()
         self.backend = backend
         self.backend.open()
-        self.requests = SpawnRequests(self.run_id, plan.base, ServiceKeys(run_dir))
+        self.keys = ServiceKeys(run_dir)
+        self.requests = SpawnRequests(self.run_id, plan.base, self.keys)
         self._watch_bus = watch_bus
         self.instances: dict[str, Instance] = {}
         self.stopping = False

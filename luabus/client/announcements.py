@@ -63,7 +63,7 @@ class Announcements:
     def _welcome(self, facts: dict[str, Any]) -> None:
         link = self._speaker()
         if link is not None:
-            link.welcomed(facts["router"], facts["frame_limit"])
+            link.welcomed(facts["router"], facts["incarnation"], facts["frame_limit"])
             self._told.pop(link, None)
             for group in facts["groups"]:
                 self._names(group)

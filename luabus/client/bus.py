@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,11 +14,13 @@ from luabus.client.failover import Failover
 from luabus.client.flow_control import FlowControl
 from luabus.client.membership import Membership
 from luabus.client.news import News, Observers
+from luabus.client.one_link import Holders, distinct
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
-from luabus.environment import parse_address
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
+from luabus.host_addresses import canonical, parse_address
 from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
+from luabus.messages import Message
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 from luabus.protocol.stream_options import BUS_STREAM, StreamOptions
@@ -65,6 +68,7 @@ class Bus(Addresses):
         self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
+        self._holders = Holders()
         self._tasks: list[asyncio.Task[None]] = []
         self._mgr: SocketMgr | None = None
         self._options = BUS_STREAM
@@ -89,7 +93,7 @@ class Bus(Addresses):
         `Refused` when it is connected already."""
         if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
             raise Refused("this bus has been started already")
-        addresses = [parse_address(router) for router in routers]
+        addresses = distinct(parse_address(router) for router in routers)
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
         self.groups.update(groups or {})
@@ -101,7 +105,8 @@ class Bus(Addresses):
         self._mgr.affinity.bind()
         self._links = [
             RouterLink(
-                self._mgr, host, port, receiver=self._handlers, control_receiver=self._announcements.receiver,
+                self._mgr, host, port, holders=self._holders, receiver=self._handlers,
+                control_receiver=self._announcements.receiver,
                 greet=self.membership.greet, up=self._up, down=self._down, news=self._link_news,
                 heartbeat_body=self._disagreements, was_blocked=self._monitor.was_blocked, heartbeat_s=heartbeat_s,
             )
@@ -160,8 +165,9 @@ class Bus(Addresses):
 
     @property
     def routers(self) -> list[RouterLink]:
-        """Every router's link, with `name`, `address` and `connected`."""
-        return list(self._links)
+        """Every router's link, with `name`, `address` and `connected`. One for each: an address that leads to a router which
+        another has reached is not among them, as long as that one is up."""
+        return [link for link in self._links if link.stands_by_for is None]
 
     @property
     def preferred(self) -> Stream | None:
@@ -174,10 +180,22 @@ class Bus(Addresses):
         return self.failover.link.name if self.failover.link is not None else ""
 
     def router(self, name: str) -> RouterPeer:
-        """The router called `name`, for its own RPC methods. Raises `NoRoute` for an unknown one."""
-        for link in self._links:
-            if name in (link.name, link.address):
-                return RouterPeer(link)
+        """The router called `name`, or at the address `name`, for its own RPC methods.
+
+        Raises `NoRoute` for an unknown one, `Refused` for a name that two routers go by at this moment.
+        """
+        named = [link for link in self.routers if link.name == name]
+        connected = [link for link in named if link.ready]
+        if len(connected) > 1:
+            at = ", ".join(link.address for link in connected)
+            raise Refused.coded(Message("refusal.two-routers-one-name", router=name, at=at))
+        if named:
+            return RouterPeer((connected or named)[0])
+        with contextlib.suppress(ConfigError):
+            address = canonical(*parse_address(name))
+            for link in self._links:
+                if canonical(link.host, link.port) == address:
+                    return RouterPeer(link.stands_by_for or link)
         raise NoRoute(
             f"there is no router {name!r}; there are: {', '.join(link.name for link in self._links)}",
             route=name,
@@ -239,9 +257,13 @@ class Bus(Addresses):
     # --- links ------------------------------------------------------------------------------------------------
 
     def _disagreements(self, link: RouterLink) -> bytes:
-        """For a PING: which routers have another table than this one, as far as we see."""
-        digests = {other.name: other.digests for other in self._links if other.fresh}
-        differing = differences(digests, link.name)
+        """For a PING: which routers have another table than this one, as far as we see; and that another one has its name."""
+        others = [
+            other for other in self._links if other.fresh and (other is link or other.name != link.name)
+        ]
+        differing = differences({other.name: other.digests for other in others}, link.name)
+        if self._holders.namesake(link, self._links) is not None:
+            differing[link.name] = {}
         return codec.pack_value(differing) if differing else b""
 
     def _up(self, link: RouterLink) -> None:

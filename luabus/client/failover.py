@@ -92,7 +92,7 @@ class Failover:
     def draining(self, link: RouterLink) -> None:
         """A link's router says that it stops."""
         link.drains()
-        if all(each.draining for each in self._links):
+        if all(each.draining or each.stands_by_for is not None for each in self._links):
             self._stay()
         self.review()
         if self._review is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from luabus.client.router_link import RouterLink
@@ -26,13 +27,15 @@ _TELL_TIMEOUT_S = HEARTBEAT_S / 2
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who joins: id, group name, incarnation; `slots` None leaves the group's slots as the routers know them."""
+    """Who joins: id, group name, incarnation; `slots` None leaves the group's slots as the routers know them. `process` tells a
+    router that it is the same process which comes again."""
 
     service_id: ServiceId
     name: str
     incarnation: int
     slots: int | None
     mode: str
+    process: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
 
 
 class Membership:
@@ -160,6 +163,7 @@ class Membership:
             identity.slots,
             identity.mode,
             {group: epoch for group, epoch in self._epochs.items() if epoch},
+            identity.process,
         )
         if self.identity is not identity:  # we left while we joined
             await stream.request("luabus.leave")

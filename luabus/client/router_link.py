@@ -7,9 +7,11 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
+from luabus.client.one_link import Holders, RouterIdentity
 from luabus.errors import AuthError, LuabusError, NotConnected, ProtocolError, RequestTimeout, RouterLost
+from luabus.host_addresses import format_address
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
 from luabus.protocol.codec import unpack_value
 from luabus.transport.manager import SocketMgr
@@ -30,7 +32,8 @@ class RouterLink:
     `receiver` takes the calls that are routed here, `control_receiver` the router's own. `greet(link)` is awaited when the stream
     is open, and may join; then `up(link)`, and `down(link)` when it is gone; `news()` after each try and each PONG;
     `heartbeat_body(link)` makes what a PING carries; `was_blocked()` tells whether it is this process that was not there.
-    Connecting again waits 50 ms, doubling to 1 s, +-25 %.
+    Connecting again waits 50 ms, doubling to 1 s, +-25 %. `holders` knows which link has which router: one whose router another
+    has reached already stands by until that one is lost.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class RouterLink:
         heartbeat_body: Callable[[RouterLink], bytes],
         was_blocked: Callable[[], bool],
         heartbeat_s: float = HEARTBEAT_S,
+        holders: Holders | None = None,
     ) -> None:
-        self.address = f"{host}:{port}"
+        self.address = format_address(host, port)
         self.host = host
         self.port = port
         self.name = self.address
@@ -60,9 +64,15 @@ class RouterLink:
         self.token_there = 0
         self.digests: dict[int, int] = {}
         self._digests_at = float("-inf")
+        self.identity: RouterIdentity = ("", 0)
+        """The router's name and incarnation, while this link is or was up."""
+        self.up_since = float("inf")
+        self.stands_by_for: RouterLink | None = None
+        """The link that has reached the same router."""
         self.last_error: LuabusError | None = None
         self._welcome = asyncio.Event()
         self._mgr = mgr
+        self._holders = holders or Holders()
         self._greet, self._up, self._down, self._news = greet, up, down, news
         self._was_blocked = was_blocked
         self._heartbeat_s = heartbeat_s
@@ -82,6 +92,10 @@ class RouterLink:
         last is no sign that it disagrees."""
         return self.ready and time.monotonic() - self._digests_at < FRESH_HEARTBEATS * self._heartbeat_s
 
+    def was_alive_at(self, moment: float) -> bool:
+        """Whether the router has been heard since, and is no longer silent than it may be."""
+        return self.fresh and self._digests_at > moment
+
     def __repr__(self) -> str:
         return f"<Link {self.name} {'up' if self.ready else 'down'}>"
 
@@ -92,6 +106,9 @@ class RouterLink:
             if await self._once():
                 wait_s = _BACKOFF_FIRST_S
             self._news()
+            if self.stands_by_for is not None:
+                await self._holders.released(self.stands_by_for)
+                self.stands_by_for, wait_s = None, _BACKOFF_FIRST_S
             await asyncio.sleep(wait_s * random.uniform(0.75, 1.25))
             wait_s = min(wait_s * 2, _BACKOFF_MOST_S)
 
@@ -107,12 +124,16 @@ class RouterLink:
             await stream.connected()
             async with asyncio.timeout(_CONNECT_TIMEOUT_MS / 1000):
                 await self._welcome.wait()
+                self.stands_by_for = cast("RouterLink | None", self._holders.hold(self))
+                if self.stands_by_for is not None:
+                    return False
                 stream.start_heartbeat(self._heartbeat_s, HEARTBEATS_MISSED)
                 await stream.clock_known()
                 await self._greet(self)
             if not stream.is_open:
                 raise NotConnected(f"{self.name} went away during the greeting")
             self.ready = was_up = True
+            self.up_since = time.monotonic()
             self.last_error = None
             log.info("connected to %s at %s", self.name, self.address)
             self._up(self)
@@ -126,11 +147,12 @@ class RouterLink:
         finally:
             if stream is not None:
                 stream.close()
+            self._holders.release(self)
         return was_up
 
-    def welcomed(self, name: str, frame_limit: int) -> None:
+    def welcomed(self, name: str, incarnation: int, frame_limit: int) -> None:
         """The router says who it is, and how long a frame it takes."""
-        self.name = name
+        self.name, self.identity = name, (name, incarnation)
         if self.stream is not None:
             self.stream.rename(name)
             self.stream.peer_takes(frame_limit)
@@ -163,6 +185,7 @@ class RouterLink:
         """Down at once: nothing more must be given to this stream while its task waits to be told."""
         was_ready, expected = self.ready, self.draining
         self.ready = self.joined = self.draining = False
+        self._holders.release(self)
         if error is not None and was_ready:  # else `_failed` sees to it
             self.last_error = error
         if was_ready:

@@ -47,24 +47,37 @@ def process_mark(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            boot = file.read().strip()
         # pid (comm) state ... starttime is field 22; comm may hold spaces and parentheses.
         fields = text[text.rindex(b")") + 2 :].split()
         if fields[0] in (b"Z", b"X"):
             return ""
-        return f"{boot} {os.readlink('/proc/self/ns/pid')} {fields[19].decode()}"
+        return f"{_boot()} {_namespace()} {fields[19].decode()}"
     except (OSError, ValueError, IndexError):
         return ""
 
 
 def lives(pid: int, mark: str) -> bool | None:
-    """Whether the process that had this pid and mark still lives; None when that cannot be seen from here: its pid is one of
-    another container."""
-    if _namespace(mark) != _namespace(process_mark(os.getpid())):
+    """Whether the process that had this pid and mark still lives.
+
+    None when that cannot be seen from here: there is no mark, or its pid is one of another container.
+    """
+    if not mark or (mark.count(" ") == 2 and mark.split(" ")[1] != _namespace()):
         return None
-    return bool(mark) and process_mark(pid) == mark
+    return process_mark(pid) == mark
 
 
-def _namespace(mark: str) -> str:
-    return mark.rpartition(" ")[0].partition(" ")[2]
+def _boot() -> str:
+    """Which start of the machine this is; pids and ticks begin anew with each."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return "-"
+
+
+def _namespace() -> str:
+    """Of which container pids are."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "-"

@@ -15,6 +15,7 @@ from typing import Final
 
 from luabus import tasks
 from luabus.errors import ConfigError, Refused
+from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.elector import (
@@ -302,8 +303,10 @@ class Candidate:
             self._failed(describe(error))
         except TimeoutError:
             self._failed(f"lease store {self._store.address}: no answer within {2 * self._operation_s:g} s")
-        except Exception as error:
-            logger.exception("group %d: an unforeseen failure of the lease store", self.group)
+        except (asyncio.CancelledError, GeneratorExit, *FATAL):
+            raise
+        except BaseException as error:
+            log_failure(logger, "group %d: an unforeseen failure of the lease store", self.group, error=error)
             self._failed(describe(error))
         else:
             if self._failing_since is not None:

@@ -13,7 +13,8 @@ _META = FLAG_META << 8
 class Delivery:
     """What the connections of a process have in common; `waiting`: for those that do not read.
 
-    Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`)."""
+    Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`), but not
+    what comes over ports that deliver in any case (`Port.delivers`)."""
 
     def __init__(self) -> None:
         self.routing = False
@@ -22,7 +23,7 @@ class Delivery:
 
     def receive(self, port: Port, data: bytes) -> int:
         """Deliver every complete frame at the start of `data`; returns the offset behind the last. Ends early when a call that it
-        delivered has made this process a router.
+        delivered has made this process a router, and the port is not one that delivers all the same.
 
         Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been delivered, and
         the stream must be closed.
@@ -31,11 +32,12 @@ class Delivery:
         deliver = port.deliver
         limit = port.frame_limit
         checked = self._checked
+        delivers = port.delivers
         size = len(data)
         last = size - HEADER_SIZE
         pos = frames = 0
         try:
-            while pos <= last and not self.routing:
+            while pos <= last and (delivers or not self.routing):
                 length, route, key, source, sequence = unpack(data, pos)
                 start = pos + HEADER_SIZE
                 end = start + length
@@ -63,6 +65,9 @@ class Delivery:
 
     def cancel(self, port: Port, sequence: int) -> None:
         """`port` awaits the answer to its request `sequence` no longer."""
+
+    def answer(self, port: Port, route: int, sequence: int, body: bytes) -> None:
+        """`port` answers a request that this process has not made itself: nobody's here, but for a router."""
 
     def digests(self) -> bytes:
         """What a PONG tells of the table here: nothing."""

@@ -23,6 +23,7 @@ from hashlib import sha256
 from typing import Final
 
 from luabus.errors import AuthError, LuabusError, ProtocolError, from_wire, wire_form
+from luabus.host_addresses import format_address
 from luabus.ids import CLIENT_BASE
 from luabus.limits import HANDSHAKE_FRAME_LIMIT, PROTOCOL_VERSION
 from luabus.protocol import codec
@@ -264,12 +265,7 @@ def endpoint(host: str, port: int) -> str:
         host = host.removeprefix("::ffff:")
     if not host:
         return ""
-    return written(host, port)
-
-
-def written(host: str, port: int) -> str:
-    """`HOST:PORT`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return format_address(host, port)
 
 
 def _introduction(body: bytes) -> tuple[Principal, list[str]]:

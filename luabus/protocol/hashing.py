@@ -27,11 +27,11 @@ def hash_key(key: int | str | bytes) -> int:
     """The 32-bit hash of a key. Raises `BadArguments` for another type (a bool too: it is hardly meant)."""
     if isinstance(key, str):
         try:
-            return crc32(key.encode())
+            return crc32(str.encode(key))
         except UnicodeEncodeError as error:
             raise BadArguments(f"a hash key is not valid Unicode: {error}", path="key") from None
     if isinstance(key, int) and not isinstance(key, bool):
-        return key & 0xFFFF_FFFF
+        return int.__and__(key, 0xFFFF_FFFF)
     if isinstance(key, bytes):
         return crc32(key)
     raise BadArguments(f"a hash key is int, str or bytes, not {type(key).__name__}", path="key")

@@ -21,12 +21,13 @@ class Port:
     the longest frame taken from it, in bytes after the header, `reserved`: bytes of answers among those that wait (they pass also
     without credit, up to `kept_limit`), `outstanding`: its requests in flight and the port (or, for a broadcast, the ports) that
     will answer, `callees`: the ports it has asked since it is there, `callers`: those which have asked it (`NO_PORTS` for whoever
-    has neither), `principal`: who is at the other end, once that is known, `last_error`: what went wrong last for it. Counters
-    are totals.
+    has neither), `delivers`: all that comes over it is for this process, whatever this process routes, `principal`: who is at the
+    other end, once that is known, `last_error`: what went wrong last for it. Counters are totals.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "callees", "callers", "credit", "frame_limit", "frames_in", "frames_out", "id", "kept_limit",
+        "bytes_in", "bytes_out", "callees", "callers", "credit", "delivers", "frame_limit", "frames_in", "frames_out", "id",
+        "kept_limit",
         "last_error", "out", "outstanding", "principal", "reserved", "send_limit", "token", "undeliverable",
     )  # fmt: skip
 
@@ -35,6 +36,7 @@ class Port:
         self.id = CLIENT_BASE | token
         self.credit = self.send_limit = self.kept_limit = send_limit
         self.reserved = 0
+        self.delivers = False
         self.frame_limit = frame_limit
         self.out: list[bytes] = []
         self.outstanding: dict[int, Port | set[Port]] = {}

@@ -81,7 +81,7 @@ class Session(SendBuffer, SessionEvents):
     ) -> None:
         super().__init__(token, shell, options, name, frame_loop.waiting)
         self._frame_loop = frame_loop
-        self.connector = handshake.connector
+        self.connector = self.delivers = handshake.connector
         if not handshake.connector:
             handshake.given_id = self.id
         self.receiver = receiver
@@ -222,6 +222,7 @@ class Session(SendBuffer, SessionEvents):
     def _answer(self, route: int, source: int, sequence: int, body: bytes) -> None:
         waiter = self._calls.peek(sequence)
         if waiter is None:
+            self._frame_loop.answer(self, route, sequence, body)
             return
         value: Any
         try:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from luabus.errors import ProtocolError
+from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import unpack_value
 from luabus.router.repetitions import Repetitions
-from luabus.routing.table_digests import Disagreements
+from luabus.routing.table_digests import FORGET_S, Disagreements
 from luabus.transport.stream import Stream
 
 log = logging.getLogger("luabus.router")
@@ -36,6 +37,7 @@ class Counters:
         self._problems: dict[Stream, tuple[Message, float]] = {}
         self._repetitions = Repetitions()
         self._disagreements = Disagreements()
+        self._namesake_at = self._namesake_since = float("-inf")
 
     # --- counting ---------------------------------------------------------------------------------------------
 
@@ -58,7 +60,7 @@ class Counters:
         service_id = str(ServiceId(stream.id))
         row = {
             "router": self._router, "token": stream.token, "service_id": service_id, "name": stream.name or service_id,
-            "peer": f"{stream.ip}:{stream.peer[1]}", "reason": reason, "at": time.time(),
+            "peer": format_address(*stream.peer), "reason": reason, "at": time.time(),
         }  # fmt: skip
         self.closed.append(row)
 
@@ -95,22 +97,27 @@ class Counters:
     def differences(self, body: bytes, table: Mapping[int, int]) -> None:
         """A service's PING says `{router: {group: digest}}`, where others differ from this router's `table`.
 
-        Raises `ProtocolError` for another body.
+        A router of its own name among them is another one that goes by it. Raises `ProtocolError` for another body.
         """
+        now = time.monotonic()
         try:
+            told = unpack_value(body)
             seen = [
                 (str(other), int(group), table.get(group, 0), int(digest))
-                for other, groups in unpack_value(body).items()
+                for other, groups in told.items()
                 for group, digest in groups.items()
             ]
-            self._disagreements.reported(seen, time.monotonic())
+            self._disagreements.reported(seen, now)
+            if self._router in told:
+                self._namesake_seen(now)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"a PING whose body is not {{router: {{group: digest}}}}: {error}") from None
 
     def alarms(self, names: Mapping[int, str]) -> list[dict[str, Any]]:
         """`{"kind", "code", "values", "text", "since", "count"}` each; `names` are the groups'."""
+        now = time.monotonic()
         differing: dict[Message, dict[str, Any]] = {}
-        for found in self._disagreements.lasting(time.monotonic()):
+        for found in self._disagreements.lasting(now):
             # Both routers raise it, in the same words; and it goes on when one table changes, and they still differ.
             one, other = sorted((self._router, found["router"]), key=lambda name: (len(name), name))
             group = names.get(found["group"], str(found["group"]))
@@ -119,12 +126,24 @@ class Counters:
             known = differing.setdefault(message, alarm_row("tables differ", message, since))
             known["since"] = min(known["since"], since)
         troubled = [alarm_row("service", message, since) for message, since in self._problems.values()]
-        now, wall = time.monotonic(), time.time()
+        wall = time.time()
         repeated = [
             {**alarm_row(run.kind, run.message, wall - (now - run.since)), "count": run.count}
             for run in self._repetitions.lasting(now)
         ]
-        return [*self._alarms.values(), *differing.values(), *troubled, *repeated]
+        alarms = [*self._alarms.values(), *differing.values(), *troubled, *repeated]
+        if now - self._namesake_at <= FORGET_S:
+            message = Message("alarm.two-routers-one-name", router=self._router)
+            alarms.append(alarm_row("names", message, wall - (now - self._namesake_since)))
+        return alarms
+
+    def _namesake_seen(self, now: float) -> None:
+        if now - self._namesake_at > FORGET_S:
+            self._namesake_since = now
+            log.error(
+                "%s: ALARM: %s", self._router, Message("alarm.two-routers-one-name", router=self._router)
+            )
+        self._namesake_at = now
 
 
 def alarm_row(kind: str, message: Message, since: float) -> dict[str, Any]:

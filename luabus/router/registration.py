@@ -67,9 +67,11 @@ class Registry:
         slots: int | None = None,
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
+        process: int = 0,
     ) -> dict[str, Any]:
-        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, `Forbidden` when the
-        key that it proved is another service's, `Refused` when the group's number, name or mode is another's.
+        """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, or the same in
+        another `process` (a random number; 0: none is the same), `Forbidden` when the key that it proved is another service's,
+        `Refused` when the group's number, name or mode is another's.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
         """
@@ -81,9 +83,10 @@ class Registry:
         if self._draining():
             raise Refused.coded(Message("refusal.router-is-stopping", router=self._router))
         table = self._table
+        _check_number("process", process, 0, (1 << 64) - 1)
         name = self._steering.check_join(stream.principal, target, name, mode)
         self._steering.tell_access(stream, target)
-        former = table.put(target, stream, incarnation=incarnation)
+        former = table.put(target, stream, incarnation=incarnation, process=process)
         if self._groups.joined(target.group, name, mode, slots, stream):
             self._steering.renamed()
         for group, epoch in (epochs or {}).items():

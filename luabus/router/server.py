@@ -17,7 +17,7 @@ from typing import Any
 
 from luabus import option_checks
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
-from luabus.host_addresses import is_loopback
+from luabus.host_addresses import format_address, is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -164,7 +164,7 @@ class Router:
             )
         self._listener = self.mgr.listen(self.host, self.port, backlog=1024)
         self.port = self._listener.port
-        log.info("%s listens at %s:%d", self.name, self.host, self.port)
+        log.info("%s listens at %s", self.name, format_address(self.host, self.port))
 
     async def stop(self, drain_s: float = DRAIN_TIMEOUT_S) -> None:
         """Say so to all; let requests in flight finish for at most `drain_s` seconds; then go."""
@@ -264,7 +264,7 @@ class Router:
             "token": stream.token,
             "service_id": str(ServiceId(stream.id)),
             "name": self._registry.label(stream),
-            "peer": f"{stream.ip}:{stream.peer[1]}",
+            "peer": format_address(*stream.peer),
             "rtt_ms": stream.reported_rtt_us / 1000,
             "idle_s": round(now - stream.last_received, 3),
             "pending_bytes": max(0, stream.kept_limit - stream.credit),
@@ -285,7 +285,7 @@ class Router:
         streams = self._open_streams()
         return {
             "router": self.name,
-            "address": f"{self.host}:{self.port}",
+            "address": format_address(self.host, self.port),
             "pid": os.getpid(),
             "version": VERSION,
             "uptime_s": round(time.monotonic() - self._started, 3),

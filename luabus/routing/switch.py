@@ -67,8 +67,9 @@ class Switch(Delivery):
     """The ports of one process and what is routed between them.
 
     `chance` gives floats in [0, 1). While `routing` is false nothing is routed and every frame is delivered: so it is in a
-    service or a client. The first registration makes a process a router. `access`: who may call whom, None where everybody may
-    call everybody; `refused(error, frames)` is called when frames go nowhere for it.
+    service or a client. The first registration makes a process a router, to those whose connections it accepted. What comes over
+    one that it opened itself (`Port.delivers`) is delivered as before: there it is the client. `access`: who may call whom, None
+    where everybody may call everybody; `refused(error, frames)` is called when frames go nowhere for it.
     """
 
     def __init__(self, chance: Callable[[], float], *, routing: bool = False) -> None:
@@ -180,7 +181,7 @@ class Switch(Delivery):
         Raises `FrameTooLarge` or `ProtocolError` at a frame that cannot be right: those before it have been treated, and
         the stream must be closed.
         """
-        pos = 0 if self.routing else Delivery.receive(self, port, data)
+        pos = 0 if self.routing and not port.delivers else Delivery.receive(self, port, data)
         plans = self._plans
         if self._plans_version != self.table.version:
             plans = self._current_plans(port)
@@ -482,6 +483,14 @@ class Switch(Delivery):
         if route & 0xFF == _ERROR:
             port.note(frame if len(frame) <= _ERROR_KEPT else f"answered with an error of {len(frame)} bytes")
         self._send(caller, frame)
+
+    def answer(self, port: Port, route: int, sequence: int, body: bytes) -> None:
+        """From one that was registered although this process opened the connection, or a late one, which is for nobody."""
+        caller = self._by_id.get(route >> 32)
+        if caller is not None and sequence in caller.outstanding:
+            self._answer(
+                port, caller, route, sequence, HEADER.pack(len(body), route, 0, port.id, sequence) + body
+            )
 
     def _answered(self, caller: Port, sequence: int, callee: Port) -> bool:
         waited_for = caller.outstanding.get(sequence)

@@ -23,10 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """One registration. `where` is None for a vacant slot."""
+    """One registration. `where` is None for a vacant slot; `process` tells processes of one incarnation apart: a random number, 0
+    where none was given, None for an entry that was made by hand."""
 
     where: T | None
     incarnation: int = 0
+    process: int | None = None
 
 
 @dataclass(slots=True)
@@ -175,17 +177,21 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
-    def put(self, service_id: int, where: T, *, incarnation: int = 0) -> T | None:
+    def put(self, service_id: int, where: T, *, incarnation: int = 0, process: int | None = None) -> T | None:
         """Register a live instance; returns the connection it takes the place of, if another.
 
-        Raises `IdInUse` when a live one with a higher incarnation is there: nothing is changed.
+        Raises `IdInUse` when a live one with a higher incarnation is there, or another `process` with the same: who has the id
+        keeps it, so that two cannot take it from each other in turn. Nothing is changed then. Of the same process the newer
+        connection is right: it has lost the older one, which we do not know yet.
         """
         group = self.group(service_id >> 16)
         old = group.entries.get(service_id)
-        if old and old.where is not None and old.where is not where and old.incarnation > incarnation:
+        held = old is not None and old.where is not None and old.where is not where
+        if old and held and (old.incarnation > incarnation or _is_another(old, incarnation, process)):
+            compared = "older" if old.incarnation > incarnation else "not newer"
             raise IdInUse(
                 f"{ServiceId(service_id)} is held by a live process with incarnation {old.incarnation};"
-                f" yours is {incarnation}, which is older",
+                f" yours is {incarnation}, which is {compared}",
                 service_id=service_id, incarnation=incarnation, holder=old.incarnation,
             )  # fmt: skip
         former = old.where if old and old.where is not where else None
@@ -193,7 +199,7 @@ class Table(Generic[T]):
             self._drop_master(
                 group, service_id
             )  # as in `lost`: the one that took its place has not claimed anything
-        self._enter(group, service_id, Entry(where, incarnation))
+        self._enter(group, service_id, Entry(where, incarnation, process))
         self._changed(group)
         return former
 
@@ -311,3 +317,10 @@ class Table(Generic[T]):
     def _changed(self, group: Group[T]) -> None:
         group.changes += 1
         self.version += 1
+
+
+def _is_another(entry: Entry[T], incarnation: int, process: int | None) -> bool:
+    """Whether who comes is of the same incarnation as who is there, and not the same process."""
+    if entry.incarnation != incarnation or entry.process is None or process is None:
+        return False
+    return process == 0 or process != entry.process

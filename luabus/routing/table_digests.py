@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 PATIENCE_S: Final = 3.0
-_FORGET_S: Final = 2.5
-"""A difference that nobody has reported for so long (two heartbeats and a half) is over."""
+FORGET_S: Final = 2.5
+"""What nobody has reported for so long (two heartbeats and a half) is over."""
 
 _MOST: Final = 4096
 """Differences kept at once, whatever peers say: 16 routers times 256 groups."""
@@ -61,5 +61,5 @@ class Disagreements:
         ]
 
     def _forget(self, now: float) -> None:
-        for key in [key for key, (_, last) in self._seen.items() if now - last > _FORGET_S]:
+        for key in [key for key, (_, last) in self._seen.items() if now - last > FORGET_S]:
             del self._seen[key]

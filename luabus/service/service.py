@@ -14,7 +14,6 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected, Refused
-from luabus.exception_text import name_of
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
@@ -23,9 +22,10 @@ from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
 from luabus.service.finish import Finish
 from luabus.service.hooks import Deadline, Hooks, within
+from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
-from luabus.transport.loops import on_interrupt, run_program
+from luabus.transport.loops import run_program
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -93,6 +93,7 @@ class Service:
         self._running = False
         self._stopping: asyncio.Task[None] | None = None
         self._finish = Finish()
+        self._interruption = Interruption(self.finish)
         self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
             (self._describe, "luabus.methods"), (self._lease_facts, "luabus.lease"), (lambda: None, "luabus.ping"),
@@ -104,7 +105,11 @@ class Service:
         self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
         self.bus.hear("luabus.caller", self.handlers.access.tell_caller)
-        self.bus.on_router(self._router_changed)
+        self.bus.on_router(
+            lambda *_: self.handlers.access.keep(
+                link.stream.token for link in self.bus.routers if link.stream is not None
+            )
+        )
 
     # --- decorators -------------------------------------------------------------------------------------------
 
@@ -262,14 +267,7 @@ class Service:
         finish = self._finish
         finish.begin()
 
-        def interrupted(error: BaseException) -> None:
-            """By SystemExit or KeyboardInterrupt, which is raised when all has ended."""
-            if finish.error is None:
-                log.warning("%s stops: %s was raised", self.handlers.name, name_of(type(error)))
-            finish.ask(error)
-
-        unsubscribe = on_interrupt(interrupted)
-        with shutdown_signals.hearing(finish.ask, limit_s=limit_s):
+        with self._interruption, shutdown_signals.hearing(finish.ask, limit_s=limit_s):
             starting = asyncio.create_task(self.start(timeout=None))
             finishing = asyncio.create_task(finish.asked())
             try:
@@ -285,7 +283,6 @@ class Service:
                 if await tasks.end([starting], self.drain_timeout):
                     log.warning("%s goes on although it was cancelled, and is left behind", hooks)
                 await self.stop()
-                unsubscribe()
         if finish.error is not None:
             raise finish.error
 
@@ -337,11 +334,6 @@ class Service:
         from luabus.service.leadership import fence
 
         return fence(self.bus, call)
-
-    def _router_changed(self, router: str, connected: bool) -> None:
-        self.handlers.access.keep(
-            stream.token for link in self.bus.routers if (stream := link.stream) is not None
-        )
 
     async def _hand_over(self, service_id: int, by: str = "") -> None:
         """Give the lease up in favour of another instance (`promote`): only routers can say so."""

@@ -14,12 +14,14 @@ from typing import Any
 
 from luabus import forks, option_checks
 from luabus.errors import LuabusError, NotConnected, Refused, RequestTimeout
+from luabus.host_addresses import format_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
-from luabus.protocol.handshake import Handshake, written
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.session import REQUEST_ROUTE, Session
 from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.blocking_dialing import dial_blocking
 from luabus.transport.security import Security
 
 _CHUNK = 1 << 18
@@ -90,18 +92,18 @@ class Conversation:
     ) -> None:
         option_checks.check(port=port, limit=limit)
         option_checks.time_limit(timeout)
-        self._peer = f"{host}:{port}"
         self._pid = os.getpid()
         self._state = ""
-        handshake = (security or Security.of(secret)).connector(written(host, port))
+        self._peer = format_address(host, port)
+        handshake = (security or Security.of(secret)).connector(self._peer)
         deadline = time.monotonic() + timeout
         try:
-            self._socket = socket.create_connection((host, port), timeout)
+            self._socket = dial_blocking(host, port, timeout)
         except TimeoutError:
             raise RequestTimeout(
                 f"{self._peer} did not accept within {timeout:g} s", timeout_s=timeout
             ) from None
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise NotConnected(f"{self._peer}: {error}", routers=[self._peer]) from None
         self._outbox = _Outbox()
         self._session = _Caller(self._outbox, handshake, limit, self._peer)

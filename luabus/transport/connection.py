@@ -14,11 +14,13 @@ from math import inf
 from typing import Any, Protocol, cast
 
 from luabus.errors import LuabusError, Overloaded, PeerLost
+from luabus.exception_text import FATAL
 from luabus.limits import HEARTBEAT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import NOWHERE, Address
 from luabus.protocol.session import Session
 from luabus.protocol.silence import LATE_S
 from luabus.routing.switch import Switch
+from luabus.transport.loops import interrupt
 from luabus.transport.send_queue import unacknowledged
 from luabus.transport.waiters import Waiters
 
@@ -111,6 +113,11 @@ class Connection(asyncio.Protocol):
         flushing, self._flushing = self._flushing, True  # what handlers answer at once is written below
         try:
             session.receive(data, time.monotonic())
+        except (
+            FATAL
+        ) as error:  # Ctrl-C at this very moment; uvloop would take it for an error of the connection alone
+            session.end(PeerLost("this process was interrupted", peer=session.label), abort=True)
+            interrupt(error)
         finally:
             self._flushing = flushing
             if owner.is_waiting:

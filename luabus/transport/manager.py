@@ -16,10 +16,11 @@ from typing import Any
 
 from luabus import forks, option_checks, tasks
 from luabus.descriptors import ListeningSocket
-from luabus.errors import NotConnected, Refused, RequestTimeout
+from luabus.errors import NotConnected, Refused
+from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.limits import DEFAULT_WAITING_LIMIT, MOMENT_S, STUCK_TIMEOUT_S
-from luabus.protocol.handshake import Handshake, written
+from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.protocol.waiting import Waiting
@@ -27,6 +28,7 @@ from luabus.routing.switch import Switch
 from luabus.transport.affinity import LoopAffinity
 from luabus.transport.channel import Channel
 from luabus.transport.connection import descriptor_of
+from luabus.transport.connector import Connector, accepted_end
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
 from luabus.transport.loops import new_event_loop, running_loop
@@ -89,6 +91,7 @@ class SocketMgr:
         self._stop: asyncio.Handle | None = None
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
+        self._connector = Connector()
         forks.watch(self)
 
     # --- what was asked for -----------------------------------------------------------------------------------
@@ -107,7 +110,9 @@ class SocketMgr:
             sock.setblocking(False)
         except OSError as error:
             sock.close()
-            raise OSError(error.errno, f"cannot listen at {ip}:{port}: {error.strerror or error}") from None
+            raise OSError(
+                error.errno, f"cannot listen at {format_address(ip, port)}: {error.strerror or error}"
+            ) from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
         self.places.limit()
@@ -136,34 +141,18 @@ class SocketMgr:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self.affinity.bind()
         stream = self.new_stream(
-            (Security.of_stream(secret, key) or self.security).connector(written(ip, port)),
-            name=name or f"{ip}:{port}", options=options, subscribers=subscribers,
+            (Security.of_stream(secret, key) or self.security).connector(format_address(ip, port)),
+            name=name or format_address(ip, port), options=options, subscribers=subscribers,
         )  # fmt: skip
-        self.spawn(self._connect(stream, ip, port, timeout_ms / 1000))
+        self.spawn(self._connector.connect(stream, ip, port, timeout_ms / 1000))
         return stream
-
-    async def _connect(self, stream: Stream, ip: str, port: int, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.loop.create_connection(lambda: stream.connection, ip, port)
-                if not stream.is_open:
-                    await stream.connected()
-        except TimeoutError:
-            text = f"no connection to {ip}:{port} within {timeout_s:g} s"
-            stream.connection.failed(RequestTimeout(text, timeout_s=timeout_s), "timeout")
-        except OSError as error:
-            # A name that cannot be resolved has a number of its own, below 0.
-            why = (
-                os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            )
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {why}"), why)
-        except Exception as error:
-            stream.connection.failed(NotConnected(f"{ip}:{port}: {error}"))
 
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
         """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
 
-        The first registration makes this process a router. Raises `Refused` for an unknown token.
+        The first registration makes this process a router: what comes over streams that it accepted is routed. What comes over
+        those that it opened is delivered as before: there it is the client. Of a connection of this manager to itself the tokens
+        of both ends name the same: the stream that was opened. Raises `Refused` for an unknown token.
         """
         self.affinity.check()
         target = ServiceId.parse_service(service_id)
@@ -178,6 +167,7 @@ class SocketMgr:
             if stream is None:
                 known = ", ".join(map(str, sorted(self.streams))) or "none"
                 raise Refused(f"there is no stream with token {token} here; there are: {known}")
+            stream = accepted_end(stream, self.streams.values())
             table.put(target, stream)
             self.switch.attach(stream, target)
             group = table.group(target.group)

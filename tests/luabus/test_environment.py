@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from luabus.environment import Environment, parse_address, read_secret
+from luabus.environment import Environment, read_secret
 from luabus.errors import ConfigError
 
 FULL = {
@@ -91,23 +91,3 @@ def test_a_secret_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"short has 15 bytes; give at least 16 bytes") as caught:
         read_secret(str(tmp_path / "short"))
     assert "fifteen" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:7071", ("127.0.0.1", 7071)),
-        ("127.0.0.1", ("127.0.0.1", 7070)),
-        ("db.example:0", ("db.example", 0)),
-        ("[::1]:7071", ("::1", 7071)),
-        ("[::1]", ("::1", 7070)),
-    ],
-)
-def test_addresses(text: str, address: tuple[str, int]) -> None:
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize("text", ["", ":7070", "host:", "host:x", "host:65536", "host:-1", "host:\u0661"])
-def test_what_is_no_address_is_said_with_the_way_to_write_one(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"is not an address; write HOST:PORT, such as 127\.0\.0\.1:7070"):
-        parse_address(text)

@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import types
+from asyncio import CancelledError
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -234,6 +235,31 @@ def test_whatever_an_errors_class_does_it_arrives(what: str) -> None:
     arrived = from_wire(codec.unpack_value(body))
     assert isinstance(arrived, luabus.RemoteError | type(error))
     assert isinstance(str(arrived), str)
+
+
+class DiskFull(LuabusError, OSError):
+    path: str = ""
+
+
+class Missing(LuabusError, KeyError):
+    pass
+
+
+@pytest.mark.parametrize("error", [DiskFull("no space", path="/"), Missing("x")])
+def test_a_class_that_is_a_builtin_as_well_arrives(error: LuabusError) -> None:
+    for arrived in (from_wire(wire_form(error)), pickle.loads(pickle.dumps(error))):
+        assert type(arrived) is type(error)
+        assert (str(arrived), arrived.fields()) == (str(error), error.fields())
+
+
+@pytest.mark.parametrize(
+    "kind", [StopIteration, SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError]
+)
+def test_nobody_ends_or_cancels_his_caller(kind: type[BaseException]) -> None:
+    ends = type("Ends", (LuabusError, kind), {"__module__": __name__})
+    arrived = from_wire([f"{__name__}.Ends", "x", {}])
+    assert type(arrived) is luabus.RemoteError
+    assert arrived.type == ends.__name__
 
 
 def test_a_field_that_is_not_set_is_left_out() -> None:

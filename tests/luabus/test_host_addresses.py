@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from luabus.host_addresses import is_loopback
+from luabus.errors import ConfigError
+from luabus.host_addresses import canonical, format_address, is_loopback, parse_address
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,58 @@ from luabus.host_addresses import is_loopback
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:7071", ("127.0.0.1", 7071)),
+        ("127.0.0.1", ("127.0.0.1", 7070)),
+        ("db.example:0", ("db.example", 0)),
+        ("[::1]:7071", ("::1", 7071)),
+        ("[::1]", ("::1", 7070)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":7070",
+        "host:",
+        "host:x",
+        "host:65536",
+        "host:-1",
+        "host:\u0661",
+        "::1",
+        "::1:7070",
+        "[h]:1",
+        "[]:1",
+    ],
+)
+def test_what_is_no_address_is_said_with_the_way_to_write_one(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not an address; write HOST:PORT, such as 127\.0\.0\.1:7070"):
+        parse_address(text)
+
+
+def test_addresses_are_written_as_they_are_read() -> None:
+    assert [format_address("::1", 7070), format_address("db", 1)] == ["[::1]:7070", "db:1"]
+    for text in ("127.0.0.1:7070", "[::1]:7070", "[fe80::1%eth0]:7070", "db.example:1"):
+        assert format_address(*parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[0:0:0:0:0:0:0:1]:7070", "[::1]"),
+        ("[::ffff:127.0.0.1]:7070", "127.0.0.1:7070"),
+        ("LocalHost.:7070", "localhost"),
+        ("[FE80::1%eth0]:1", "[fe80:0::1%eth0]:1"),
+    ],
+)
+def test_equal_addresses_are_equal_however_they_are_written(one: str, other: str) -> None:
+    assert canonical(*parse_address(one)) == canonical(*parse_address(other))
+    assert canonical(*parse_address(one)) != canonical(*parse_address("127.0.0.1:7071"))

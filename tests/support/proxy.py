@@ -35,7 +35,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         mgr = self._router.mgr
-        mgr.security = replace(mgr.security, advertised=(f"127.0.0.1:{self.port}",))
+        mgr.security = replace(mgr.security, advertised=(*mgr.security.advertised, f"127.0.0.1:{self.port}"))
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -27,6 +27,7 @@ from launcher.plan.plan import Plan, make_plan
 from launcher.runtime.run_dir import RunDir
 from luabus.cluster import audit_texts
 from luabus.cluster.entries import Held, Registration
+from luabus.cluster.reach import open_connection
 from luabus.cluster.state import ConnectionState, of_map
 from luabus.errors import AuthError, Forbidden, LuabusError, NotConnected
 from luabus.messages import Message
@@ -98,7 +99,7 @@ async def _nobody_listens(plan: Plan) -> bool:
     for port in range(section.port, section.port + section.count):
         try:
             async with asyncio.timeout(REFUSED_S):
-                _, writer = await asyncio.open_connection(section.host, port)
+                _, writer = await open_connection(section.host, port, REFUSED_S)
         except ConnectionRefusedError:
             continue
         except OSError:  # also a timeout: somebody may be there

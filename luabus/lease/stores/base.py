@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from luabus.errors import LuabusError
+from luabus.exception_text import name_of, text_of
 
 DEFAULT_NAMESPACE = "luabus"
 """Rows of several clusters can share one server: each has its namespace (the cluster's name)."""
@@ -64,5 +65,5 @@ class LeaseStore(Protocol):
 
 def describe(error: BaseException) -> str:
     """The reason in one line, for a message: an exception without a text is named by its type."""
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    text = " ".join(text_of(error).split())
+    return text or name_of(type(error))

@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from luabus.lease.stores.address import Address
+from luabus.lease.stores.aiohttp_resolver import Resolver
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseRow, LeaseStoreError, describe
 
 _DEFAULT_PORT: Final = "2379"
@@ -75,7 +76,7 @@ class EtcdStore:
 
     async def _call(self, what: str, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Resolver()))
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._authorized(self._session, method, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -125,7 +126,7 @@ class _File:
     def _execute(self, statement: str, values: tuple[object, ...], *, durable: bool = True) -> sqlite3.Cursor:
         try:
             db = self._connection()
-            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else _fast(db)}")
             return db.execute(statement, values)
         except BaseException:
             self.close()  # the next call starts afresh
@@ -138,12 +139,37 @@ class _File:
         if self._db is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self._path, timeout=self._busy_s, isolation_level=None)
-            # A rollback journal which stays and is overwritten. Removing it for each commit costs several times the time
-            # (during which all others are locked out), and would need `synchronous = EXTRA` to outlive a power cut.
-            self._db.execute("PRAGMA journal_mode = PERSIST")
+            _keep_journal(self._db)
             self._db.execute(_CREATE)
             self._identity = _identity(self._path)
         return self._db
+
+
+def _fast(db: sqlite3.Connection) -> str:
+    """How little may be waited for so that an earlier epoch still outlives a power cut: in WAL it lies in the log until that is
+    copied into the file, and without NORMAL nobody waits for the copy."""
+    return "NORMAL" if _journal_mode(db) == "wal" else "OFF"
+
+
+def _journal_mode(db: sqlite3.Connection) -> str:
+    return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def _keep_journal(db: sqlite3.Connection) -> None:
+    """A rollback journal which stays and is overwritten. Removing it for each commit costs several times the time (during which
+    all others are locked out), and would need `synchronous = EXTRA` to outlive a power cut.
+
+    A file that another program has set to WAL (a browser of databases, a replicator) is set back when nobody else has it open.
+    When somebody has, that is impossible, and waiting for it would keep this candidate out: it serves as it is, too.
+    """
+    if _journal_mode(db) != "wal":
+        db.execute("PRAGMA journal_mode = PERSIST")
+        return
+    (busy_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute("PRAGMA busy_timeout = 0")
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA journal_mode = PERSIST")
+    db.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -17,7 +17,8 @@ from tests.dashboard.conftest import Dash, bearer
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (errors.Refused("no such token"), 409), (errors.Forbidden("not you"), 403), (errors.NotConnected("nobody"), 503), (errors.NoRoute("nobody"), 404),
+        (errors.Refused("no such token"), 409), (errors.Forbidden("not you"), 403),
+        (errors.NotConnected("nobody"), 503), (errors.NoRoute("nobody"), 404),
         (errors.NoMaster("none"), 503), (errors.RequestTimeout("late"), 504), (errors.PeerLost("gone"), 502),
         (errors.RouterLost("gone"), 502), (errors.Overloaded("full"), 503), (errors.BadArguments("what"), 422),
         (errors.RemoteError("raised"), 502), (errors.ProtocolError("what"), 502), (errors.LuabusError("?"), 502),

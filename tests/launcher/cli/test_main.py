@@ -9,13 +9,13 @@ from launcher.cli.main import SECTIONS, cli
 from tests.launcher.harness import ClusterRun
 
 VERBS = [verb for _, verbs in SECTIONS.values() for verb in verbs]
-SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion"}
+SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion", "secret"}
 
 
 def test_every_promised_verb_is_there() -> None:
     promised = (
         "up down status routes logs start stop restart pause resume kill scale reload check register promote call"
-        " top token init"
+        " top token init secret"
     )
     assert {*VERBS} == {*promised.split(), "completion"}
 

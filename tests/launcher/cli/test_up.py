@@ -354,15 +354,20 @@ def test_a_secret_that_others_can_read_is_refused(cluster: ClusterRun) -> None:
     assert "can be read by others" in done.err
 
 
-def test_a_replaced_secret_is_told(cluster: ClusterRun) -> None:
+def test_a_secret_that_is_none_any_more_is_told(cluster: ClusterRun) -> None:
     cluster.write({})
     cluster.ok("up", "-d")
     right = cluster.run_dir.secret_file.read_text()
-    cluster.run_dir.secret_file.write_text("another secret altogether")
-    done = cluster("status")
-    assert done.code == 1
-    assert "has another secret" in done.err
+    for content, said in (
+        ("a", "secret holds 1 bytes, and a secret has at least 16"),
+        ("", "secret is empty"),
+    ):
+        cluster.run_dir.secret_file.write_text(content)
+        done = cluster("status")
+        assert done.code == 1
+        assert said in done.err
     cluster.run_dir.secret_file.write_text(right)
+    cluster.ok("status")
 
 
 def test_it_works_from_any_folder_and_by_its_installed_name(cluster: ClusterRun) -> None:

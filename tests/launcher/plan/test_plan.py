@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from launcher.config.schema import ClusterConfig, Dashboard
-from launcher.plan.plan import Plan, dashboard_url, lease_url, make_plan, netloc, start_order
+from launcher.plan.plan import Plan, dashboard_url, lease_url, make_plan, start_order
 from launcher.plan.spec import ReadyBy
 
 BASE: dict[str, Any] = {
@@ -108,7 +108,6 @@ def test_what_shows_that_each_is_ready(tmp_path: Path) -> None:
 
 
 def test_addresses_and_stores() -> None:
-    assert (netloc("::1", 5), netloc("h", 5)) == ("[::1]:5", "h:5")
     run_dir, base = Path("/r"), Path("/b")
     assert lease_url("sqlite", run_dir, base) == "sqlite:////r/lease.db"
     assert lease_url("sqlite:///x.db", run_dir, base) == "sqlite:////b/x.db"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,19 @@ def test_a_taken_port_names_the_process() -> None:
         port = server.getsockname()[1]
         assert why_not("127.0.0.1", port).startswith(f"the port is taken by pid {os.getpid()} (")
         assert f"pid {os.getpid()}" in holder(port)
+
+
+def test_a_name_is_asked_for_at_each_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, **kwargs: Any) -> Any:
+        return [row for one in ("127.0.0.1", "192.0.2.1", "::1") for row in real(one, port, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        assert why_not("many.test", port).startswith("the port is taken by pid")
+    assert why_not("many.test", port) == ""
 
 
 def test_a_port_that_was_just_closed_can_be_taken_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import shutil
 import stat
 from hashlib import sha256
 from pathlib import Path
@@ -64,6 +65,17 @@ def test_keys_follow_the_secret_to_which_the_cluster_changes(run_dir: RunDir) ->
         assert held.read() == line(NEW, "mail")
     assert [path.read_text() for path in paths] == [line(NEW, "mail"), line(NEW, "gateway")]
     assert ServiceKeys(run_dir).ensure("director").read_text() == line(NEW, "director")
+
+
+def test_a_key_that_was_removed_is_made_again(run_dir: RunDir) -> None:
+    keys = ServiceKeys(run_dir)
+    paths = [keys.ensure("mail"), keys.ensure("gateway")]
+    assert keys.restore() == []
+    paths[0].unlink()
+    assert keys.restore() == ["mail.key"]
+    shutil.rmtree(run_dir.keys_dir)
+    assert keys.restore() == ["mail.key", "gateway.key"]
+    assert [path.read_text() for path in paths] == [line(OLD, "mail"), line(OLD, "gateway")]
 
 
 def test_a_symbolic_link_is_not_followed(run_dir: RunDir, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def heard(announcements: Announcements, number: int, name: str) -> None:
 
 
 def test_a_name_that_is_given_to_another_group_moves_when_the_first_has_it_no_more() -> None:
-    told = Announcements(News(), lambda link: None, lambda router, group: None)
+    told = Announcements(News(), lambda link: None, lambda router, group: None, lambda group: None)
     heard(told, 2, "mail")
     heard(told, 5, "mail")
     assert told.groups == {"mail": 2}
@@ -34,14 +34,14 @@ def test_a_name_that_is_given_to_another_group_moves_when_the_first_has_it_no_mo
 
 
 def test_a_group_that_is_called_otherwise_is_not_found_by_its_old_name() -> None:
-    told = Announcements(News(), lambda link: None, lambda router, group: None)
+    told = Announcements(News(), lambda link: None, lambda router, group: None, lambda group: None)
     heard(told, 2, "mail")
     heard(told, 2, "box")
     assert told.groups == {"box": 2}
 
 
 def test_a_name_given_in_code_is_where_the_routers_say() -> None:
-    told = Announcements(News(), lambda link: None, lambda router, group: None)
+    told = Announcements(News(), lambda link: None, lambda router, group: None, lambda group: None)
     told.groups.update({"mail": 9, "mine": 7})
     heard(told, 2, "mail")
     assert told.groups == {"mail": 2, "mine": 7}

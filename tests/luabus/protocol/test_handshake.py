@@ -449,6 +449,16 @@ def v1_receives(data: bytes) -> str:
     return f"the peer speaks version {frame.sequence} of the protocol, this end version 1"
 
 
+def test_what_they_are_told_has_the_form_that_version_1_reads() -> None:
+    try:
+        acceptor().receive(V1_CONNECTOR)
+    except ProtocolError as error:
+        data = encode_bye(error)
+    text = "the peer speaks version 1 of the protocol, this end version 2"
+    assert data[:12] == (len(data) - HEADER_SIZE).to_bytes(4, "little") + bytes((6, 0, 0, 0, 0, 0, 0, 0))
+    assert codec.unpack_value(data[HEADER_SIZE:]) == ["ProtocolError", text, {}]
+
+
 def test_peers_of_version_1_read_ours() -> None:
     hello_c = connector().start()
     assert v1_receives(hello_c) == "the peer speaks version 2 of the protocol, this end version 1"

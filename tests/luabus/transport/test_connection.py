@@ -300,6 +300,30 @@ async def test_what_was_sent_before_does_not_reach_a_peer_that_fails_the_handsha
     await mgr.close()
 
 
+V1_HELLO = bytes.fromhex("20000000 01000000 01000000 4c756142 00000000 01000000") + bytes(range(32))
+
+
+async def test_an_old_peer_is_told_both_versions_and_an_old_acceptor_is_named() -> None:
+    async with Pair(secret=b"a secret of 16 bytes") as pair, await RawPeer.dial(pair.listener.port) as peer:
+        peer.write(V1_HELLO)
+        assert str(await peer.decode_bye()) == "the peer speaks version 1 of the protocol, this end version 2"
+
+    async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(V1_HELLO)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(old, "127.0.0.1", 0)
+    mgr = create_socket_mgr(5, secret=b"a secret of 16 bytes")
+    told = Events(mgr.connect("127.0.0.1", server.sockets[0].getsockname()[1]))
+    assert await told.of("connect") == (
+        "ProtocolError: the peer speaks version 1 of the protocol, this end version 2",
+    )
+    await mgr.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_calls_before_the_stream_is_open_go_out_when_it_is() -> None:
     async with Pair() as pair:
         accepted: list[Events] = []

@@ -1,11 +1,14 @@
-"""secret rotate, secret client, and call --as, as typed; that a change under load loses nothing is in tests/e2e/test_rotation.py."""
+"""secret rotate, secret client, and call --as, as typed. A change under load is in tests/e2e/test_rotation.py."""
 
 from __future__ import annotations
 
 import json
+import os
+
+import pytest
 
 import luabus
-from tests.launcher.harness import ClusterRun
+from tests.launcher.harness import ClusterRun, until
 
 
 def test_the_secret_is_changed_and_its_steps_are_told(cluster: ClusterRun) -> None:
@@ -60,5 +63,30 @@ def test_a_call_is_a_clients_unless_it_is_made_as_a_service(cluster: ClusterRun)
     cluster.ok("up", "-d")
     done = cluster("call", "random:mail", "hello")
     assert done.code == 1
-    assert "Forbidden: client may not call mail; allowed: gateway; `call --as gateway` calls with" in done.err
+    assert (
+        "Forbidden: client may not call mail; allowed: gateway; `--as gateway` calls as that service"
+        in done.err
+    )
     assert cluster.ok("call", "random:mail", "hello", "--as", "gateway").json == "hello"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becomes another user")
+def test_a_service_of_another_user_reads_its_key_and_then_the_new_one(cluster: ClusterRun) -> None:
+    shows = 'while :; do read -r line < "$LUABUS_KEY_FILE"; echo "$(id -u) ${line%????????}"; sleep 0.1; done'
+    cluster.write({"spy": {"command": ["/bin/sh", "-c", shows], "user": "nobody"}})
+    cluster.ok("up", "-d")
+
+    def key() -> str:
+        secret = luabus.Security.of(cluster.run_dir.secret())
+        return secret.key_line(luabus.Principal("service", "spy"))[:-8]
+
+    def shown() -> str:
+        return cluster.ok("logs", "spy", "-n", "5").out
+
+    first = key()
+    until(lambda: f"65534 {first}" in shown(), shown)
+    cluster.ok("secret", "rotate", "--grace", "0")
+    assert key() != first
+    until(lambda: f"65534 {key()}" in shown(), shown)
+    cluster.ok("restart", "spy")
+    until(lambda: f"65534 {key()}" in shown() and first not in shown(), shown)

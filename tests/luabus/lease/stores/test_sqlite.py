@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,60 @@ async def test_a_rollback_journal(file: SqliteFile, connect: Opener) -> None:
     check = sqlite3.connect(file.path)
     assert check.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     check.close()
+
+
+HOLDS_OPEN = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+if sys.argv[2] == "reading":
+    db.execute("BEGIN")
+db.execute("SELECT * FROM luabus_lease").fetchall()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("doing", ["idle", "reading"])
+async def test_a_file_in_wal_mode_that_another_process_has_open_is_taken_as_it_is(
+    file: SqliteFile, connect: Opener, doing: str
+) -> None:
+    running = connect(file)
+    await running.compare_and_set(5, None, FIRST)
+    tool = sqlite3.connect(file.path)
+    assert tool.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    tool.close()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDS_OPEN, str(file.path), doing, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"open\n"
+    try:
+        assert await running.read(5) == FIRST  # the running candidate goes on
+        began = time.monotonic()
+        restarted = connect(file)
+        assert await restarted.read(5) == FIRST
+        assert await restarted.compare_and_set(5, FIRST, replace(FIRST, seq=1))
+        assert await running.compare_and_set(5, replace(FIRST, seq=1), replace(OTHER, epoch=2))
+        assert not await restarted.compare_and_set(5, replace(FIRST, seq=1), replace(FIRST, seq=2))
+        assert time.monotonic() - began < 0.5  # nobody waited for the other to go
+    finally:
+        process.kill()
+        await process.wait()
+    assert await connect(file).read(5) == replace(OTHER, epoch=2)
+
+
+def test_in_wal_mode_a_renewal_does_not_undo_what_a_power_cut_must_leave(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "lease.db") as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE t (a)")
+        file = _File(tmp_path / "lease.db", busy_s=1.0)
+        assert file.swap("x", 5, None, FIRST)
+        assert file.swap("x", 5, FIRST, replace(FIRST, seq=1))
+        assert file._db is not None
+        assert file._db.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL
+        assert file._db.execute("PRAGMA busy_timeout").fetchone() == (1000,)
+        file.close()
+    other.close()
 
 
 def test_an_epoch_outlives_a_power_cut_and_a_renewal_does_not_wait_for_the_disk(tmp_path: Path) -> None:
