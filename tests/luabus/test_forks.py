@@ -52,9 +52,9 @@ def test_the_other_end_sees_the_close_while_a_child_lives_and_its_number_is_not_
     ours.close()
     theirs.settimeout(5)
     assert theirs.recv(1) == b""
+    os.close(write)
+    assert os.read(read, 1) == b"1"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert os.read(read, 1) == b"1"
-    for descriptor in (read, write):
-        os.close(descriptor)
+    os.close(read)
     theirs.close()
