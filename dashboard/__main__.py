@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import errno
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -25,7 +24,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.ended_sessions import EndedSessions
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import TokenFiles, Tokens
-from luabus import descriptors
+from luabus import descriptors, shutdown_signals
 from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
 from luabus.host_addresses import format_address, is_loopback
@@ -33,6 +32,8 @@ from luabus.log_setup import setup_logging
 from luabus.visible import visible
 
 SHUTDOWN_S = 2.0
+LAST_S = 8.0
+"""Seconds after a signal until the process goes, whatever holds it up."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -169,28 +170,19 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
         auto_decompress=False,
     )
     stop = asyncio.Event()
-    try:
-        connections.start(bound)
-        _on_signals(stop)
-        scheme = "https" if tls else "http"
-        sys.stdout.write(
-            f"dashboard listens at {scheme}://{format_address(options.host, port)}{options.prefix}/\n"
-        )
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await connections.stop()
-        bound.close()
-        await runner.cleanup()
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    with shutdown_signals.hearing(stop.set, limit_s=LAST_S):
         try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            connections.start(bound)
+            scheme = "https" if tls else "http"
+            sys.stdout.write(
+                f"dashboard listens at {scheme}://{format_address(options.host, port)}{options.prefix}/\n"
+            )
+            sys.stdout.flush()
+            await stop.wait()
+        finally:
+            await connections.stop()
+            bound.close()
+            await runner.cleanup()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,18 +8,17 @@ import contextlib
 import importlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from luabus import descriptors
+from luabus import descriptors, shutdown_signals
 from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
 from luabus.host_addresses import format_address, parse_address
-from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT
+from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
 from luabus.visible import visible
 
@@ -27,6 +26,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_LOADED = 3
 """The service's module cannot be loaded: trying again will not help, and a supervisor need not."""
+
+_LAST_MOMENTS_S: Final = 4.0
+"""After its drain time-out a router is gone at the latest."""
 
 LOADED_LATE: Final = ("uvloop", "zstandard")
 """Packages that luabus imports when it first needs them."""
@@ -122,18 +124,19 @@ def router(
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router.server import Router
     from luabus.routing.cluster_document import parse_slots
-    from luabus.transport.manager import new_event_loop
+    from luabus.transport.loops import run_program
 
     environment = _logging()
     try:
         host, port = parse_address(listen)
         options: dict[str, Any] = {
-            "frame_limit": frame_limit or environment.frame_limit or DEFAULT_FRAME_LIMIT
+            "frame_limit": frame_limit,
+            "buffer": buffer,
+            "waiting_limit": waiting_limit,
         }
-        if buffer is not None:
-            options["buffer"] = buffer
-        if waiting_limit is not None:
-            options["waiting_limit"] = waiting_limit
+        if frame_limit is None:
+            options["frame_limit"] = environment.frame_limit
+        options = {key: value for key, value in options.items() if value is not None}
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
@@ -141,8 +144,7 @@ def router(
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(server))
+        run_program(_serve(server))
     except ConfigError as error:
         _die(str(error), EXIT_USAGE)
     except OSError as error:
@@ -165,15 +167,10 @@ def run(target: str, folder: str) -> None:
 
 async def _serve(server: Any) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            break
-    await server.start()
-    await stop.wait()
-    await server.stop()
+    with shutdown_signals.hearing(stop.set, limit_s=DRAIN_TIMEOUT_S + _LAST_MOMENTS_S):
+        await server.start()
+        await stop.wait()
+        await server.stop()
 
 
 def _find_modules_in(folders: Sequence[str], environment: Environment) -> None:

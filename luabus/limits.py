@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 PROTOCOL_VERSION: Final = 2
 
@@ -52,9 +53,49 @@ STUCK_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 5.0
 DRAIN_TIMEOUT_S: Final = 8.0
 """For what is in flight when a service or router stops; below the 10 s after which a supervisor kills."""
+MOMENT_S: Final = 1.0
+"""What has been told to end, or comes after a time-out, gets so long."""
 CALL_TICK_S: Final = 0.01
 """Time-outs of requests are exact to this: calls that end in the same tick share one entry."""
 
 # --- services -------------------------------------------------------------------------------------------------
 MAX_CONCURRENCY: Final = 4096
 """Calls a service runs or queues at once; the next request gets `Overloaded`."""
+
+# --- options --------------------------------------------------------------------------------------------------
+LONGEST_TIMEOUT_S: Final = 2_000_000.0
+"""The wire's milliseconds go round after 49 days; a longer time-out is none."""
+_DAY_S = 86_400.0
+"""For what should end, or come again, while somebody waits for it."""
+
+
+class Range(NamedTuple):
+    """What an option may be, both ends included; `whole`: no fractions."""
+
+    least: float
+    most: float
+    unit: str = ""
+    whole: bool = True
+
+
+OPTION_RANGES: Final[Mapping[str, Range]] = {
+    "backlog": Range(1, 65_535, "connections"),
+    "buffer": Range(512, MAX_FRAME_LIMIT, "bytes"),
+    "compress_above": Range(0, 1 << 62, "bytes"),
+    "drain_timeout": Range(0, _DAY_S, "seconds", whole=False),
+    "frame_limit": Range(512, MAX_FRAME_LIMIT, "bytes"),
+    "heartbeat_s": Range(0.001, _DAY_S, "seconds", whole=False),
+    "lease_renew": Range(0.001, _DAY_S, "seconds", whole=False),
+    "lease_ttl": Range(0.002, _DAY_S, "seconds", whole=False),
+    "limit": Range(512, MAX_FRAME_LIMIT, "bytes"),
+    "max_concurrency": Range(1, 1_000_000, "calls"),
+    "max_connections": Range(1, 0xFF_FFFF, "connections"),
+    "port": Range(0, 65_535),
+    "slots": Range(0, 65_535, "slots"),
+    "timeout_ms": Range(0, LONGEST_TIMEOUT_S * 1000, "milliseconds", whole=False),
+}
+"""Options of the public classes and functions, by name. `luabus.option_checks` compares values with it."""
+ROUTE_MODES: Final = ("", "hash", "master", "random", "broadcast")
+"""How a group's callers usually reach it; "" leaves it open."""
+NAME_LENGTH: Final = 200
+"""Characters of a router's or service's name at most."""

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from luabus import option_checks, tasks
 from luabus.client.addresses import Addresses
 from luabus.client.announcements import Announcements
 from luabus.client.failover import Failover
@@ -18,7 +19,7 @@ from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
 from luabus.host_addresses import canonical, parse_address
-from luabus.limits import HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.messages import Message
 from luabus.protocol import codec
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
@@ -89,7 +90,10 @@ class Bus(Addresses):
         options: StreamOptions = BUS_STREAM,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        """Begin to connect to all routers; returns at once. Raises `ConfigError` for an address that is none, or without any."""
+        """Begin to connect to all routers; returns at once. Raises `ConfigError` for an address that is none, or without any,
+        `Refused` when it is connected already."""
+        if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
+            raise Refused("this bus has been started already")
         addresses = distinct(parse_address(router) for router in routers)
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
@@ -99,6 +103,7 @@ class Bus(Addresses):
         self._monitor = self._monitor or LoopMonitor.acquire()
         # An old stream may still be closing.
         self._mgr = SocketMgr(2 * len(addresses), security=security.to("router"), options=options)
+        self._mgr.affinity.bind()
         self._links = [
             RouterLink(
                 self._mgr, host, port, holders=self._holders, receiver=self._handlers,
@@ -117,10 +122,13 @@ class Bus(Addresses):
 
     async def ready(self, timeout: float | None = 5.0) -> None:
         """Wait for the first router. Raises `NotConnected` with each router's reason, after `timeout` seconds or
-        as soon as every one has refused our secret."""
+        as soon as every one has refused our secret; and at once when the bus is closed."""
+        self.check_use()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(option_checks.time_limit(timeout)):
                 while not any(link.ready for link in self._links):
+                    if self._mgr is None or self._closing:
+                        raise self.failover.not_connected()
                     await self.news.next_change()
                     errors = [link.last_error for link in self._links]
                     refusals = [error for error in errors if isinstance(error, AuthError)]
@@ -129,19 +137,22 @@ class Bus(Addresses):
         except TimeoutError:
             raise self.failover.not_connected() from None
 
-    async def close(self) -> None:
-        """Close all links."""
+    async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
+        """Close all links, when the routers have taken what was sent, or after `timeout_s` seconds."""
+        self.check_use()
         self._closing = True
         if self._monitor is not None:
             monitor, self._monitor = self._monitor, None
             monitor.release()
         await self.failover.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.news.notify()
+        for link in self._links:
+            if link.stream is not None:
+                link.stream.close()  # here, not in the link's task: a handler that closes the bus is known by its context
+        await tasks.end(self._tasks, MOMENT_S)
         self._tasks.clear()
         if self._mgr is not None:
-            await self._mgr.close()
+            await self._mgr.close(timeout_s)
         await self._announcements.receiver.close()
 
     # --- routers ----------------------------------------------------------------------------------------------
@@ -211,9 +222,15 @@ class Bus(Addresses):
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
+        self.check_use()
         await self.membership.watch()
 
     # --- sending ----------------------------------------------------------------------------------------------
+
+    def check_use(self) -> None:
+        """Raises `Refused` in another event loop, thread or process than the one that it was started in."""
+        if self._mgr is not None:
+            self._mgr.affinity.check()
 
     def speak_with_epoch(self, source: Callable[[], int], lease: Callable[[], int]) -> None:
         """Messages carry what `source()` tells: the epoch under which this process is master now; 0 when it is not, or has not
@@ -223,6 +240,7 @@ class Bus(Addresses):
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
         """Keep a one-way message while the preferred router changes in an orderly way."""
+        self.check_use()
         streams = [link.stream for link in self._links if link.stream is not None]
         limit = min((stream.body_limit for stream in streams), default=self._options.frame_limit)
         if len(body) > limit:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
+from luabus import option_checks
 from luabus.client.bus import Bus
 from luabus.environment import Environment, check_secret
+from luabus.errors import Refused
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.security import Security
 
@@ -26,7 +28,8 @@ def connect(
 
     With the cluster's secret it is an administrator's, with a `key_file` (`service:mail 9a0c...`, `client 77d1...`) whose key
     that is. What is not given comes from the LUABUS_* environment. Entering connects to all routers and waits for the first, at
-    most `timeout` seconds (`NotConnected`). Raises `ConfigError` for a secret of fewer than 16 bytes.
+    most `timeout` seconds (`NotConnected`). What is returned is one bus at a time: entering it again before it is left is
+    `Refused`. Raises `ConfigError` for a secret of fewer than 16 bytes.
     """
     return BusConnection(routers, groups, secret, secret_file, key_file, timeout, frame_limit)
 
@@ -44,6 +47,8 @@ class BusConnection:
         timeout: float | None,
         frame_limit: int | None,
     ) -> None:
+        option_checks.check(frame_limit=frame_limit)
+        timeout = option_checks.time_limit(timeout)
         self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
         self._groups = groups
         self._secret = None if secret is None else check_secret(secret)
@@ -52,6 +57,7 @@ class BusConnection:
         self._timeout = timeout
         self._frame_limit = frame_limit
         self._bus: Bus | None = None
+        self._entered = False
 
     async def _open(self) -> Bus:
         environment = Environment.read()
@@ -63,7 +69,8 @@ class BusConnection:
             groups=environment.groups if self._groups is None else self._groups,
             security=security,
             options=StreamOptions.of_bus(
-                self._frame_limit or environment.frame_limit, compress_above=environment.compress_above
+                environment.frame_limit if self._frame_limit is None else self._frame_limit,
+                compress_above=environment.compress_above,
             ),
         )
         try:
@@ -78,9 +85,18 @@ class BusConnection:
         return self._open().__await__()
 
     async def __aenter__(self) -> Bus:
-        self._bus = await self._open()
+        if self._entered:
+            raise Refused("this connection is entered already: call luabus.connect() for each")
+        self._entered = True
+        try:
+            self._bus = await self._open()
+        except BaseException:
+            self._entered = False
+            raise
         return self._bus
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._bus is not None:
-            await self._bus.close()
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            await bus.close()
+        self._entered = False

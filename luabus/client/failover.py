@@ -14,9 +14,10 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from luabus import tasks
 from luabus.client.router_link import RouterLink
 from luabus.errors import LuabusError, NotConnected, Overloaded
-from luabus.limits import DEFAULT_BUS_BUFFER
+from luabus.limits import DEFAULT_BUS_BUFFER, MOMENT_S
 from luabus.protocol.codec import pack_call
 from luabus.transport.stream import CALL_ROUTE, Stream
 
@@ -68,8 +69,7 @@ class Failover:
         if self._review is not None:
             self._review.cancel()
         if self._switching is not None:
-            self._switching.cancel()
-            await asyncio.gather(self._switching, return_exceptions=True)
+            await tasks.end([self._switching], MOMENT_S)
         self._drop_held()
 
     # --- what happens to links --------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Failover:
             others = [link for link in others if link.digests == old.digests]
         if others:
             self.link = self.stream = None
-            self._switching = asyncio.create_task(self._change_over(old, random.choice(others)))
+            self._switching = tasks.start(self._change_over(old, random.choice(others)))
         elif not agreeing:
             self._stay()
 
@@ -147,6 +147,9 @@ class Failover:
 
     def not_connected(self) -> NotConnected:
         """The error that says of each router why it is not connected."""
+        if self._closing or not self._links:
+            text = "this bus is closed" if self._closing else "this bus has not been started"
+            return NotConnected(text, routers=[link.address for link in self._links])
         reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
         return NotConnected(
             f"no router is connected ({reasons})", routers=[link.address for link in self._links]

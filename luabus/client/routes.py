@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
@@ -34,6 +35,9 @@ class Sender(Protocol):
     """What routers have said, and that one came or went."""
     epoch_source: Callable[[], int] | None
     """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+
+    def check_use(self) -> None:
+        """Raises `Refused` in another event loop, thread or process than the bus'."""
 
     def hold(self, route: int, key: int, body: bytes, trace: int, epoch: int) -> SendResult:
         """Keep a one-way message while the preferred router changes. Raises `NotConnected` or `Overloaded`."""
@@ -119,6 +123,8 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
+        if _get_running_loop() is not stream.loop:  # a call less than `check_use` for each message
+            stream.check_use()
         body = codec.pack_call(msg, args)
         stream.post(self._route, self._key, body, trace, epoch)
         if bus.flow.sent(HEADER_SIZE + len(body)):
@@ -241,6 +247,7 @@ class Route:
     ) -> Stream:
         """Send a request at once, or in its turn while the preferred router changes. Raises `TimeoutError`."""
         bus = self._bus
+        bus.check_use()
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
 
         def send(stream: Stream) -> None:

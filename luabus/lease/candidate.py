@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from luabus import tasks
 from luabus.errors import ConfigError, Refused
 from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
@@ -32,6 +33,7 @@ from luabus.lease.elector import (
 )
 from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
+from luabus.limits import MOMENT_S
 from luabus.messages import Message
 from luabus.transport.guard import callback_failed
 
@@ -130,7 +132,9 @@ class Candidate:
         self._settled = asyncio.Event()  # no `hand_over` or `leave` is under way
         self._announced: int | None = None  # the term which the callbacks know of
         self._timer: asyncio.TimerHandle | None = None
-        self._reaction: asyncio.Task[None] | None = None
+        self._reaction: asyncio.Task[None] | None = None  # the last of `_reactions`
+        self._reactions: set[asyncio.Task[None]] = set()
+        self._asking: list[asyncio.Task[None]] = []  # those inside of which `stop` was called
         self._failing_since: float | None = None
         self._failing_text = ""
         self._problem: Message | None = None
@@ -155,9 +159,10 @@ class Candidate:
         """Be no master from now on, give the lease up so that another can take it at once, and end.
 
         Takes at most about half the ttl for an `on_slave` that does not end, and two of the store's time-outs for a
-        store that does not answer: then the lease is left to run out. So it is when this is cancelled. For good; a
-        second call does nothing.
+        store that does not answer: then the lease is left to run out. So it is when this is cancelled. A callback still running
+        then is cancelled; one that calls this is not waited for. For good; a second call does nothing.
         """
+        self._asking = [reaction for reaction in self._reactions if tasks.is_inside(reaction)]
         self._elector.leave()
         self._announce()
         self._wish.set()
@@ -168,6 +173,10 @@ class Candidate:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            for reaction in await tasks.end(self._reactions, MOMENT_S):
+                logger.warning(
+                    "group %d: a callback goes on although it was cancelled: %r", self.group, reaction
+                )
             if self._own_store:
                 await self._store.close()
 
@@ -274,7 +283,7 @@ class Candidate:
             case Read():
                 return await self._ask(self._read())
             case Swap(expected, new):
-                if new.holder == NOBODY and self._reaction is not None:
+                if new.holder == NOBODY and self._reaction is not None and self._reaction not in self._asking:
                     await asyncio.wait({self._reaction}, timeout=self._elector.ttl / 2)
                 return await self._ask(self._swap(expected, new))
         raise AssertionError(action)
@@ -344,13 +353,15 @@ class Candidate:
             callback_failed(callback, error, logger)
             return
         if inspect.isawaitable(result):
-            self._reaction = asyncio.create_task(self._react(self._reaction, callback, result))
+            self._reaction = tasks.start(self._react(self._reaction, callback, result))
+            self._reactions.add(self._reaction)
+            self._reaction.add_done_callback(self._reactions.discard)
 
     async def _react(
         self, earlier: asyncio.Task[None] | None, callback: Callable[..., object], result: Awaitable[None]
     ) -> None:
-        if earlier is not None:
-            await asyncio.wait({earlier})
+        if earlier is not None and earlier not in self._asking:
+            await asyncio.wait((earlier,))
         try:
             await result
         except (asyncio.CancelledError, GeneratorExit):

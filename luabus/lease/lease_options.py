@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from luabus import option_checks
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, LeaseStore
 
 
@@ -18,3 +19,7 @@ class LeaseOptions:
     ttl: float = 10.0
     renew: float = 1.0
     namespace: str = DEFAULT_NAMESPACE
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for times that are none."""
+        option_checks.check(lease_ttl=self.ttl, lease_renew=self.renew)

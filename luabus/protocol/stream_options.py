@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from luabus import option_checks
 from luabus.errors import Refused
-from luabus.limits import DEFAULT_BUS_BUFFER, DEFAULT_FRAME_LIMIT, DEFAULT_STREAM_BUFFER, MAX_FRAME_LIMIT
+from luabus.limits import (
+    DEFAULT_BUS_BUFFER,
+    DEFAULT_FRAME_LIMIT,
+    DEFAULT_STREAM_BUFFER,
+    LONGEST_TIMEOUT_S,
+    MAX_FRAME_LIMIT,
+)
 from luabus.protocol.compression import NEVER
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE
 
@@ -41,11 +48,13 @@ class StreamOptions:
         buffer: int | None = None,
         compress_above: int | None = None,
     ) -> StreamOptions:
-        """Between a router and whoever has joined it; None = the default (1 MiB, 8 MiB, never)."""
-        frame_limit = frame_limit or DEFAULT_FRAME_LIMIT
+        """Between a router and whoever has joined it; None = the default (1 MiB, 8 MiB, never). Raises `ConfigError`."""
+        option_checks.check(frame_limit=frame_limit, buffer=buffer, compress_above=compress_above)
+        frame_limit = DEFAULT_FRAME_LIMIT if frame_limit is None else frame_limit
+        send_buffer = max(DEFAULT_BUS_BUFFER if buffer is None else buffer, frame_limit + _SPARE)
         return cls(
             frame_limit=frame_limit,
-            send_buffer=max(DEFAULT_BUS_BUFFER if buffer is None else buffer, frame_limit + _SPARE),
+            send_buffer=min(send_buffer, MAX_FRAME_LIMIT),
             body_limit=frame_limit - META_SIZE,
             compress_above=NEVER if compress_above is None else compress_above,
         )
@@ -53,14 +62,14 @@ class StreamOptions:
 
 def check_buffer(size: int) -> int:
     """`size`, if a buffer of so many bytes can be. Raises `Refused`."""
-    if not HEADER_SIZE * 2 <= size <= MAX_FRAME_LIMIT:
+    if type(size) is not int or not HEADER_SIZE * 2 <= size <= MAX_FRAME_LIMIT:
         raise Refused(f"a buffer of {size} bytes; {HEADER_SIZE * 2} to {MAX_FRAME_LIMIT} are possible")
     return size
 
 
 def check_timeout(ms: int) -> int:
     """`ms`, if it can be a time-out. Raises `Refused`."""
-    if ms < 0:
+    if type(ms) not in (int, float) or not 0 <= ms <= LONGEST_TIMEOUT_S * 1000:
         raise Refused(f"a time-out of {ms} ms; 0 means never")
     return ms
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost
+from luabus import option_checks
+from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
 from luabus.host_addresses import format_address, is_loopback
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
@@ -26,6 +27,7 @@ from luabus.limits import (
     DRAIN_TIMEOUT_S,
     HEARTBEAT_S,
     HEARTBEATS_MISSED,
+    MOMENT_S,
 )
 from luabus.messages import Message
 from luabus.protocol.principal import Principal
@@ -89,6 +91,9 @@ class Router:
         heartbeat_s: float = HEARTBEAT_S,
         allow_plaintext: bool = False,
     ) -> None:
+        option_checks.check_name("name", name)
+        option_checks.check_name("host", host)
+        option_checks.check(port=port, max_connections=max_connections, heartbeat_s=heartbeat_s)
         if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"
@@ -153,7 +158,11 @@ class Router:
     # --- life -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use."""
+        """Listen. `port` is the real one afterwards. Raises `OSError` when the address is in use, `Refused` a second time."""
+        if self._listener is not None:
+            raise Refused(
+                f"{self.name} {'has been stopped' if self.draining else 'listens already'}; make a new one"
+            )
         self._listener = self.mgr.listen(self.host, self.port, backlog=1024)
         self.port = self._listener.port
         log.info("%s listens at %s", self.name, format_address(self.host, self.port))
@@ -170,7 +179,7 @@ class Router:
                 while self._is_needed():  # noqa: ASYNC110
                     await asyncio.sleep(_DRAIN_LOOK_S)
         await self.api.close()
-        await self.mgr.close()
+        await self.mgr.close(MOMENT_S)
 
     def _is_needed(self) -> bool:
         """Calls run here, requests are in flight, or somebody forwards through us."""

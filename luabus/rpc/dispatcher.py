@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from luabus import option_checks
 from luabus.errors import (
     ConfigError,
     Forbidden,
@@ -19,10 +20,10 @@ from luabus.errors import (
 )
 from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
-from luabus.limits import MAX_CONCURRENCY
+from luabus.limits import MAX_CONCURRENCY, MOMENT_S
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
-from luabus.rpc.context import CallContext, Meta
+from luabus.rpc.context import CallContext, Meta, current
 from luabus.rpc.executor import Executor
 from luabus.rpc.method_access import MethodAccess
 from luabus.rpc.signatures import OWN_PREFIX, Method, handler_name, unknown_method
@@ -57,6 +58,7 @@ class Dispatcher(Receiver):
         check_types: bool = False,
         gate: Callable[[int, CallContext], LuabusError | None] | None = None,
     ) -> None:
+        option_checks.check(max_concurrency=max_concurrency)
         self.name = name
         self.max_concurrency = max_concurrency
         self.check_types = check_types
@@ -199,7 +201,8 @@ class Dispatcher(Receiver):
             self._cancel(call)
 
     def _cancel(self, call: CallContext) -> None:
-        if call.cancelled or call.worker is None:
+        # A handler may close the very stream that its call came on; it goes on.
+        if call.cancelled or call.worker is None or call is current.get():
             return
         call.cancelled = True
         try:
@@ -214,17 +217,28 @@ class Dispatcher(Receiver):
         """How many calls wait for something before they can answer."""
         return self._workers.running
 
+    def calls(self) -> list[CallContext]:
+        """Those calls."""
+        return self._workers.calls()
+
     def running_for(self, stream: Stream) -> int:
         """How many of those this caller awaits."""
         return len(self._workers.awaited.get(stream, ()))
 
-    async def idle(self) -> None:
-        """Wait until no call is running."""
-        await self._workers.idle()
+    async def idle(self, besides: Collection[CallContext] = ()) -> None:
+        """Wait until no call is running, but the one that asks and `besides`."""
+        await self._workers.idle(besides)
 
-    async def close(self) -> None:
-        """Cancel what is running and end the workers."""
-        await self._workers.close()
+    async def close(
+        self, timeout_s: float | None = MOMENT_S, besides: Collection[CallContext] = ()
+    ) -> list[CallContext]:
+        """Cancel what is running, but the call that asks and `besides`, and end the workers; returns the calls that go on after
+        `timeout_s` seconds all the same."""
+        return await self._workers.close(timeout_s, besides)
+
+    def inside(self) -> CallContext | None:
+        """The call of ours that this code is part of, also in a task that its handler has started."""
+        return self._workers.inside()
 
     def snapshot(self) -> dict[str, Any]:
         """Every method with its counters."""

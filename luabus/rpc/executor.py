@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio.tasks import _enter_task, _leave_task  # documented for this: asyncio's "Extending" page
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from contextvars import Context, copy_context
 from sys import getrefcount
 from typing import Any
 
+from luabus import tasks
+from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
 from luabus.transport.guard import is_work
 from luabus.transport.stream import Stream
@@ -38,6 +40,11 @@ class _Worker:
         self.park: asyncio.Future[None] | None = None
         self.is_used = False
         self.task: asyncio.Task[None]
+
+    @property
+    def call(self) -> CallContext | None:
+        """The handler's call."""
+        return None if self.job is None else self.job[-1]
 
     def cancel(self) -> None:
         """Cancel the handler."""
@@ -74,19 +81,35 @@ class Executor:
     def __len__(self) -> int:
         return len(self._workers)
 
-    async def idle(self) -> None:
-        """Wait until no call is running."""
-        while self.running:
+    async def idle(self, besides: Collection[CallContext] = ()) -> None:
+        """Wait until no call is running, but the one that asks, which would wait for itself, and `besides`."""
+        spared = (current.get(), *besides)
+        while any(call not in spared for call in self.calls()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle_waiters.append(waiter)
             await waiter
 
-    async def close(self) -> None:
-        """Cancel what is running and end the workers."""
-        tasks = [worker.task for worker in self._workers]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def close(
+        self, timeout_s: float | None = MOMENT_S, besides: Collection[CallContext] = ()
+    ) -> list[CallContext]:
+        """Cancel what is running, but the call that asks and `besides`, and end the workers; returns the calls that go on after
+        `timeout_s` seconds all the same."""
+        spared = (current.get(), *besides)
+        ending = [worker for worker in self._workers if worker.call is None or worker.call not in spared]
+        left = await tasks.end([worker.task for worker in ending], timeout_s)
+        return [worker.call for worker in ending if worker.task in left and worker.call is not None]
+
+    def calls(self) -> list[CallContext]:
+        """Those that wait for something."""
+        return [worker.call for worker in self._workers if worker.call is not None]
+
+    def inside(self) -> CallContext | None:
+        """The call of ours that this code is part of, also in a task that its handler has started."""
+        task, call = asyncio.current_task(), current.get()
+        ours = any(
+            worker.task is task or (call is not None and worker.call is call) for worker in self._workers
+        )
+        return call if ours else None
 
     def run(self, call: CallContext, args: list[Any]) -> None:
         """Begin with a handler; when this returns it has finished or waits for something."""
@@ -198,7 +221,7 @@ class Executor:
                 del calls[(call.source, call.sequence)]
             if call.stream.is_closed and not calls:
                 del self.awaited[call.stream]
-        if not self.running:
+        if self._idle_waiters:
             for waiter in self._idle_waiters:
                 if not waiter.done():
                     waiter.set_result(None)

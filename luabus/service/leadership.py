@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from luabus import tasks
 from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.client.routes import Route
@@ -20,7 +21,7 @@ from luabus.errors import LuabusError, NoMaster, StaleEpoch
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
 from luabus.lease.lease_options import LeaseOptions
-from luabus.limits import EPOCH_LEAP, HEARTBEAT_S
+from luabus.limits import EPOCH_LEAP, HEARTBEAT_S, MOMENT_S
 from luabus.messages import Message
 from luabus.protocol.frames import Kind
 from luabus.rpc.context import CallContext
@@ -71,13 +72,12 @@ class Leadership:
         self._candidate.raise_floor(self._bus.epochs.get(self._identity.service_id.group, 0))
         await self._bus.membership.stand()
         await self._candidate.start()
-        self._announcer = asyncio.create_task(self._announce(), name="luabus master announcer")
+        self._announcer = tasks.start(self._announce(), name="luabus master announcer")
 
     async def stop(self) -> None:
         """Be no master any more, tell the routers, give the lease up, and tell the others of the group that it is free."""
         if self._announcer is not None:
-            self._announcer.cancel()
-            await asyncio.gather(self._announcer, return_exceptions=True)
+            await tasks.end([self._announcer], MOMENT_S)
             self._announcer = None
         self._end_subscription()
         held = self._candidate.snapshot().holder == self._identity.service_id

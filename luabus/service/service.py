@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from luabus import option_checks, shutdown_signals, tasks
 from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
-from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected
-from luabus.exception_text import FATAL
+from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected, Refused
 from luabus.ids import ServiceId
-from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY
+from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
-from luabus.rpc.context import CallContext, caller
+from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
-from luabus.rpc.loop_monitor import Activity
+from luabus.service.drain import Drain
+from luabus.service.finish import Finish
+from luabus.service.hooks import Deadline, Hooks, within
 from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
-from luabus.transport.loops import new_event_loop
+from luabus.transport.loops import run_program
 
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
@@ -36,6 +36,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SAY_AGAIN_S = 10.0
 """So often it is said that a service waits for a router."""
+_LAST_MOMENTS_S = 4.0
+"""After the drain time-out each thing that is left has a moment; then the process of a program goes in any case."""
 
 
 class Service:
@@ -72,6 +74,7 @@ class Service:
         check_types: bool = False,
         drain_timeout: float = DRAIN_TIMEOUT_S,
     ) -> None:
+        option_checks.check(max_concurrency=max_concurrency, drain_timeout=drain_timeout)
         self.name = name
         self.service_id: ServiceId | None = None
         self._settings = Settings(
@@ -86,15 +89,10 @@ class Service:
         self.bus = Bus(self.handlers, refused=self._was_refused)
         self.mastership: Leadership | None = None
         self.drain_timeout = drain_timeout
-        self._hooks: dict[str, list[Callable[..., Any]]] = {
-            "start": [],
-            "stop": [],
-            "master": [],
-            "slave": [],
-        }
+        self._hooks = Hooks()
         self._running = False
-        self._finish: asyncio.Event | None = None
-        self._refused: LuabusError | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._finish = Finish()
         self._interruption = Interruption(self.finish)
         self.handlers.word(self._poll_now, "luabus.look")
         for handler, word in (
@@ -123,22 +121,22 @@ class Service:
 
     def on_start(self, fn: F) -> F:
         """Run before the instance registers: the bus is there, and nobody calls yet."""
-        self._hooks["start"].append(fn)
+        self._hooks.add("start", fn)
         return fn
 
     def on_stop(self, fn: F) -> F:
         """Run after the last call has been handled; the bus is still there."""
-        self._hooks["stop"].append(fn)
+        self._hooks.add("stop", fn)
         return fn
 
     def on_master(self, fn: F) -> F:
         """Run when this instance has become its group's master."""
-        self._hooks["master"].append(fn)
+        self._hooks.add("master", fn)
         return fn
 
     def on_slave(self, fn: F) -> F:
         """Run when this instance is master no longer."""
-        self._hooks["slave"].append(fn)
+        self._hooks.add("slave", fn)
         return fn
 
     def is_master(self) -> bool:
@@ -169,6 +167,7 @@ class Service:
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
         self.handlers.group = identity.service_id.group
         self._running = True
+        self._drain = Drain(self.handlers, lambda: self.bus.names)
         try:
             await self.bus.start(
                 settings.addresses(environment),
@@ -176,12 +175,17 @@ class Service:
                 security=security,
                 options=settings.stream_options(environment),
             )
-            await self._first_router(timeout)
-            await self._run_hooks("start")
+            await _first_router(self.bus, self.handlers.name, timeout)
+            await self._hooks.run("start")
+            self._check_not_stopped()
             await self.bus.membership.join(identity, timeout)
+            self._check_not_stopped()
             await self._stand(identity, environment)
         except BaseException:
-            await self._teardown()
+            if self._stopping is not None:
+                await tasks.ended([self._stopping], None)
+            elif self._running:
+                await self._teardown()
             raise
         log.info(
             "%s (%s) is ready",
@@ -189,32 +193,49 @@ class Service:
             identity.service_id,
         )
 
-    async def _first_router(self, timeout: float | None) -> None:
-        while True:
-            try:
-                await self.bus.ready(_SAY_AGAIN_S if timeout is None else timeout)
-                return
-            except NotConnected as error:
-                if timeout is not None:
-                    raise
-                log.warning("%s waits for a router: %s", self.handlers.name, error)
-
     async def stop(self) -> None:
-        """Take no more calls, finish those that run (for `drain_timeout` seconds at most), run `on_stop`, leave."""
+        """Take no more calls, finish those that run (for `drain_timeout` seconds at most), run `on_stop`, leave.
+
+        Hooks share that time, and have a second at least; what does not end in it is named in the log, cancelled, and left. A
+        handler may await this: it goes on when all others have ended and `on_stop` has run, and its answer is still sent. In a
+        hook that runs while the service stops it returns at once.
+        """
         if not self._running:
             return
+        self.bus.check_use()
+        asker = self.handlers.inside()
+        if self._stopping is None:
+            self._stopping = tasks.start(self._stop_in_order(), name="luabus stop", awaited=True)
+            if asker is not None:
+                self._stopping.add_done_callback(_log_failure)
+        elif self._hooks.is_inside() or tasks.is_inside(self._stopping):
+            return
+        stopping = self._stopping
+        if asker is not None:
+            await self._drain.ask(asker)
+            return
+        try:
+            await asyncio.shield(stopping)
+        except asyncio.CancelledError:
+            await tasks.end([stopping], None)
+            raise
+
+    async def _stop_in_order(self) -> None:
+        current.set(None)  # also where a handler has asked for it
+        deadline = Deadline(self.drain_timeout)
         try:
             if self.mastership is not None:
-                await self.mastership.stop()
-            await self.bus.membership.leave()
-            try:
-                async with asyncio.timeout(self.drain_timeout):
-                    await self.handlers.idle()
-            except TimeoutError:
-                log.warning("%d calls are cancelled after %g s", self.handlers.running, self.drain_timeout)
-            await self._run_hooks("stop")
+                await within(deadline, self.mastership.stop(), "giving the lease up")
+            await within(deadline, self.bus.membership.leave(), "leaving the routers")
+            await self._drain.others(deadline, self.drain_timeout)
+            await self._hooks.run("stop", deadline)
+            await self._drain.askers(deadline)
         finally:
-            await self._teardown()
+            try:
+                await self._teardown()
+            finally:
+                self._stopping = None
+                self.finish()
 
     async def __aenter__(self) -> Service:
         await self.start()
@@ -224,60 +245,56 @@ class Service:
         await self.stop()
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop. A router is waited for without end."""
+        """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop. A router is waited for without end.
+
+        A second signal ends the process at once, with 128 + its number as exit code; so does the first, a few seconds after
+        `drain_timeout`, when something holds the process up all the same. In a thread other than the main one signals are left
+        alone: `finish` ends it.
+        """
         environment = Environment.read()
         setup_logging(environment.log_level, supervised=environment.supervised)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            serving = runner.get_loop().create_task(self.serve())
-            try:
-                runner.run(_done(serving))
-            except FATAL as error:  # out of the loop: of a callback or task of the program's own
-                if serving.done():
-                    raise
-                self._interruption.raised(error)
-                runner.run(_done(serving))
+        run_program(self._serve(self.drain_timeout + _LAST_MOMENTS_S))
 
     async def serve(self) -> None:
-        """Start, and run until a signal, `finish()`, or a newer process with this id; then stop.
+        """Start, and run until a signal, `finish()`, `stop()`, or a newer process with this id; then stop.
 
-        Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop.
+        Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop. Several
+        may be served in one process: a signal ends all of them. The program's own signal handlers are back afterwards.
         """
-        with self._interruption:
-            await self._serve()
+        await self._serve(None)
 
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+    async def _serve(self, limit_s: float | None) -> None:
+        finish = self._finish
+        finish.begin()
+
+        with self._interruption, shutdown_signals.hearing(finish.ask, limit_s=limit_s):
+            starting = asyncio.create_task(self.start(timeout=None))
+            finishing = asyncio.create_task(finish.asked())
             try:
-                loop.add_signal_handler(number, self.finish)
-            except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-                break
-        self._finish = asyncio.Event()
-        starting = asyncio.create_task(self.start(timeout=None))
-        finishing = asyncio.create_task(self._finish.wait())
-        try:
-            await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                await starting
-                await finishing
-        finally:
-            finishing.cancel()
-            starting.cancel()
-            await asyncio.gather(starting, finishing, return_exceptions=True)
-            await self.stop()
-        if self._refused is not None:
-            raise self._refused
+                await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
+                if starting.done() and not finish.is_asked():
+                    await starting
+                    await finishing
+            finally:
+                finishing.cancel()
+                if not self._running:  # its own hook has stopped it
+                    await tasks.ended([starting], MOMENT_S)
+                hooks = ", ".join(self._hooks.running)
+                if await tasks.end([starting], self.drain_timeout):
+                    log.warning("%s goes on although it was cancelled, and is left behind", hooks)
+                await self.stop()
+        if finish.error is not None:
+            raise finish.error
 
     def finish(self) -> None:
-        """Let `serve` or `run` come to its end."""
-        if self._finish is not None:
-            self._finish.set()
+        """Let `serve` or `run` come to its end. May be called from any thread."""
+        self._finish.ask()
 
     # --- inside -----------------------------------------------------------------------------------------------
 
     async def _stand(self, identity: Identity, environment: Environment) -> None:
         """Stand for election if the group has a master."""
-        if identity.mode != "master" and not self._hooks["master"] and not self._hooks["slave"]:
+        if identity.mode != "master" and not self._hooks.has("master", "slave"):
             return
         options = self._settings.lease_options(environment)
         from luabus.service.leadership import Leadership
@@ -286,32 +303,29 @@ class Service:
             self.bus,
             identity,
             options,
-            on_master=lambda: self._run_hooks("master"),
-            on_slave=lambda: self._run_hooks("slave"),
+            on_master=lambda: self._hooks.run("master"),
+            on_slave=lambda: self._hooks.run("slave"),
         )
         await self.mastership.start()
 
     async def _teardown(self) -> None:
+        deadline = Deadline(MOMENT_S)
         if self.mastership is not None:
-            await self.mastership.stop()
-        await self.handlers.close()
+            await within(deadline, self.mastership.stop(), "giving the lease up")
+        await self._drain.close()
         self._refusals.stop()
-        await self.bus.close()
+        await self.bus.close(MOMENT_S)
         self.mastership = None
         self._running = False
 
-    async def _run_hooks(self, which: str) -> None:
-        for hook in self._hooks[which]:
-            _doing = Activity(f"on_{which}")  # for the loop monitor
-            result = hook()
-            if inspect.isawaitable(result):
-                await result
+    def _check_not_stopped(self) -> None:
+        if self._stopping is not None or not self._running:
+            raise Refused(f"{self.handlers.name} was stopped while it started")
 
     def _was_refused(self, error: LuabusError) -> None:
         if isinstance(error, IdInUse):
             log.error("%s; this process stops", error)
-            self._refused = error
-            self.finish()
+            self._finish.ask(error)
 
     def _gate(self, kind: int, call: CallContext) -> LuabusError | None:
         refusal = self.mastership.gate(kind) if self.mastership is not None else None
@@ -348,5 +362,18 @@ class Service:
         ]
 
 
-async def _done(serving: asyncio.Task[None]) -> None:
-    await serving
+def _log_failure(stopping: asyncio.Task[None]) -> None:
+    """Nobody may await a stop that a handler has asked for."""
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        log.error("the stop failed", exc_info=error)
+
+
+async def _first_router(bus: Bus, name: str, timeout: float | None) -> None:
+    while True:
+        try:
+            await bus.ready(_SAY_AGAIN_S if timeout is None else timeout)
+            return
+        except NotConnected as error:
+            if timeout is not None:
+                raise
+            log.warning("%s waits for a router: %s", name, error)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from luabus import option_checks
 from luabus.client.membership import Identity
 from luabus.environment import Environment, check_secret
 from luabus.errors import ConfigError
@@ -41,6 +42,13 @@ class Settings:
     compress_above: int | None = None
 
     def __post_init__(self) -> None:
+        """Raises `ConfigError` for what no service can be given."""
+        option_checks.check_name("name", self.name, empty=True)
+        option_checks.check_mode(self.mode)
+        option_checks.check(
+            slots=self.slots, lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
+            compress_above=self.compress_above,
+        )  # fmt: skip
         if self.secret is not None:
             check_secret(self.secret)
 
@@ -59,7 +67,7 @@ class Settings:
     def stream_options(self, environment: Environment) -> StreamOptions:
         """How streams to routers are set up."""
         return StreamOptions.of_bus(
-            self.frame_limit or environment.frame_limit,
+            environment.frame_limit if self.frame_limit is None else self.frame_limit,
             compress_above=environment.compress_above if self.compress_above is None else self.compress_above,
         )
 

@@ -6,11 +6,14 @@ Nothing but the session is loaded for it: `import asyncio` alone takes longer th
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from types import TracebackType
 from typing import Any
 
-from luabus.errors import LuabusError, NotConnected, RequestTimeout
+from luabus import forks, option_checks
+from luabus.errors import LuabusError, NotConnected, Refused, RequestTimeout
 from luabus.host_addresses import format_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
@@ -87,6 +90,10 @@ class Conversation:
         timeout: float = 5.0,
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
+        option_checks.check(port=port, limit=limit)
+        option_checks.time_limit(timeout)
+        self._pid = os.getpid()
+        self._state = ""
         self._peer = format_address(host, port)
         handshake = (security or Security.of(secret)).connector(self._peer)
         deadline = time.monotonic() + timeout
@@ -108,17 +115,35 @@ class Conversation:
         except BaseException:
             self._socket.close()
             raise
+        forks.watch(self)
 
     def __enter__(self) -> Conversation:
+        if self._state:
+            raise Refused(f"this conversation is {self._state} already: make one for each")
+        self._state = "entered"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._state = "closed"
+        with contextlib.suppress(OSError):  # the peer sees the end also while a child has a copy
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    def forked(self) -> None:
+        """This process is a child: keep no copy of the parent's connection."""
+        self._state = f"process {self._pid}'s, of which this one is a fork"
+        forks.let_go(self._socket.fileno())
+
     def request(self, msg: str, *args: Any, timeout: float | None = 5.0) -> Any:
-        """Ask, and wait for the answer; None waits for ever. Raises what the handler raised, `RequestTimeout`, `NotConnected`."""
+        """Ask, and wait for the answer; None waits for ever. Raises what the handler raised, `RequestTimeout`, `NotConnected`,
+        and `Refused` in a forked child, which needs a conversation of its own."""
+        if self._pid != os.getpid():
+            raise Refused(f"this conversation is {self._state}: make a new one here")
+        if self._state == "closed":
+            raise NotConnected(f"this conversation with {self._peer} is closed", routers=[self._peer])
+        timeout = option_checks.time_limit(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         answers: list[Any] = []
         sequence = self._session.start_call(answers, REQUEST_ROUTE, 0, pack_call(msg, args), None)

@@ -14,6 +14,7 @@ from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import LastError
 from luabus.protocol.session import Session
 from luabus.protocol.stream_options import StreamOptions
+from luabus.transport.affinity import LoopAffinity
 from luabus.transport.connection import Connection, ConnectionOwner
 from luabus.transport.waiters import Waiters
 
@@ -57,6 +58,8 @@ NO_SUBSCRIBERS: Final = Subscribers()
 class ChannelOwner(ConnectionOwner, Protocol):
     """What a channel needs of the manager that it belongs to."""
 
+    affinity: LoopAffinity
+
     def first_sequence(self) -> int:
         """Where the sequences of a new stream's requests begin, at random."""
 
@@ -74,8 +77,8 @@ class Channel(Session):
     """A session, the connection that drives it, and those who wait for either."""
 
     __slots__ = (
-        "__weakref__", "_mgr", "_open_waiters", "_pong_waiters", "_subscribers", "connection", "last_error_at", "on_connect",
-        "on_error",
+        "__weakref__", "_mgr", "_open_waiters", "_pong_waiters", "_subscribers", "check_use", "connection", "last_error_at",
+        "loop", "on_connect", "on_error",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +99,9 @@ class Channel(Session):
             options=options, name=name, receiver=subscribers.receiver, control_receiver=subscribers.control_receiver,
         )  # fmt: skip
         self._mgr = mgr
+        self.loop = mgr.loop
+        self.check_use: Callable[[], None] = mgr.affinity.check
+        """Raises `Refused` in another event loop, thread or process than the manager's."""
         self._subscribers = subscribers
         self._open_waiters = Waiters()
         self._pong_waiters = Waiters()

@@ -144,6 +144,7 @@ class Connection(asyncio.Protocol):
             reason,
         )
         session.count_waiting(0)
+        shut_down(descriptor_of(self))
         transport, self.transport = self.transport, None
         self.gone = True
         self._owner.gone(session.token, transport)
@@ -325,3 +326,20 @@ class Connection(asyncio.Protocol):
 def _address(transport: asyncio.Transport, end: str) -> Address:
     address = transport.get_extra_info(end)
     return (str(address[0]), int(address[1])) if isinstance(address, tuple) else NOWHERE
+
+
+def descriptor_of(connection: Connection) -> int:
+    """The socket's; -1 without one."""
+    sock = connection.sock()
+    return -1 if sock is None else sock.fileno()
+
+
+def shut_down(descriptor: int) -> None:
+    """End the connection of a socket, whoever else has a copy of it: a close alone takes effect with the last copy's."""
+    if descriptor >= 0:
+        with contextlib.suppress(OSError):  # the peer has ended it
+            sock = socket.socket(fileno=descriptor)
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            finally:
+                sock.detach()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+from luabus.transport.affinity import LoopAffinity
 from luabus.transport.stream import Stream
 
 
 class ListenerOwner(Protocol):
     """What a listener needs of the manager that it belongs to."""
+
+    affinity: LoopAffinity
+    """Where it may be used."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -50,6 +55,10 @@ class Listener:
         if self._closed:
             self._server.close()
 
+    def fileno(self) -> int:
+        """The listening socket's descriptor; -1 when it is closed."""
+        return self._sock.fileno()
+
     def _accept(self) -> asyncio.Protocol:
         mgr = self._mgr
         if not mgr.has_place():
@@ -62,7 +71,14 @@ class Listener:
 
     def close(self) -> None:
         """Accept no more; the streams accepted so far stay."""
+        if self._closed:
+            return
+        self._mgr.affinity.check()
         self._closed = True
+        with contextlib.suppress(
+            OSError
+        ):  # a copy in another process would go on listening; not every system can
+            self._sock.shutdown(socket.SHUT_RDWR)
         if self._server is not None:
             self._server.close()
         self._sock.close()

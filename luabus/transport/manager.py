@@ -14,21 +14,24 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from luabus import forks, option_checks, tasks
 from luabus.descriptors import ListeningSocket
-from luabus.errors import ConfigError, NotConnected, Refused
+from luabus.errors import NotConnected, Refused
 from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
-from luabus.limits import DEFAULT_WAITING_LIMIT, STUCK_TIMEOUT_S
+from luabus.limits import DEFAULT_WAITING_LIMIT, MOMENT_S, STUCK_TIMEOUT_S
 from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
+from luabus.transport.affinity import LoopAffinity
 from luabus.transport.channel import Channel
+from luabus.transport.connection import descriptor_of
 from luabus.transport.connector import Connector, accepted_end
 from luabus.transport.guard import callback_failed, is_work
 from luabus.transport.listener import Listener
-from luabus.transport.loops import new_event_loop, own_loops, running_loop
+from luabus.transport.loops import new_event_loop, running_loop
 from luabus.transport.memory import give_back
 from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
@@ -69,10 +72,7 @@ class SocketMgr:
         routing: bool = False,
         waiting_limit: int = DEFAULT_WAITING_LIMIT,
     ) -> None:
-        if max_connections < 1:
-            raise ConfigError(
-                f"max_connections is {max_connections}; at least 1 is needed", key="max_connections"
-            )
+        option_checks.check(max_connections=max_connections)
         self.max_connections = max_connections
         self.places = Places(max_connections)
         self.security = security
@@ -83,8 +83,7 @@ class SocketMgr:
         self.listeners: set[Listener] = set()
         self._options = options
         self._subscribers = subscribers
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._own_loop = False
+        self.affinity = LoopAffinity()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._next_token = 0
         self._events = self._events_seen = 0
@@ -93,12 +92,14 @@ class SocketMgr:
         self._aborts: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._idle: list[asyncio.Future[None]] = []
         self._connector = Connector()
+        forks.watch(self)
 
     # --- what was asked for -----------------------------------------------------------------------------------
 
     def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
-        self._check_loop()
+        option_checks.check(port=port, backlog=backlog)
+        self.affinity.bind()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = ListeningSocket(family, socket.SOCK_STREAM)
         try:
@@ -112,9 +113,6 @@ class SocketMgr:
             raise OSError(
                 error.errno, f"cannot listen at {format_address(ip, port)}: {error.strerror or error}"
             ) from None
-        except OverflowError:
-            sock.close()
-            raise ConfigError(f"{port} is no port: 0 to 65535", key="port") from None
         listener = Listener(self, sock)
         self.listeners.add(listener)
         self.places.limit()
@@ -138,9 +136,10 @@ class SocketMgr:
         `secret`: of this stream, the manager's by default; or a `key` such as a key file has, `service:mail 9a0c...`. `name`:
         what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
         """
+        option_checks.check(port=port, timeout_ms=timeout_ms)
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
-        self._check_loop()
+        self.affinity.bind()
         stream = self.new_stream(
             (Security.of_stream(secret, key) or self.security).connector(format_address(ip, port)),
             name=name or format_address(ip, port), options=options, subscribers=subscribers,
@@ -155,6 +154,7 @@ class SocketMgr:
         those that it opened is delivered as before: there it is the client. Of a connection of this manager to itself the tokens
         of both ends name the same: the stream that was opened. Raises `Refused` for an unknown token.
         """
+        self.affinity.check()
         target = ServiceId.parse_service(service_id)
         table = self.switch.table
         self.switch.start_routing()
@@ -182,12 +182,11 @@ class SocketMgr:
         Returns the number of events handled (accepts, connects, calls, errors). Only outside of asyncio. Errors: `Refused`
         inside a running loop, where nothing needs to be driven.
         """
-        if not self._own_loop or running_loop() is not None:
-            if self._loop is not None or running_loop() is not None:
-                raise Refused(
-                    "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
-                )
-            self.loop  # noqa: B018 - nothing listens or connects yet, but waiting is allowed
+        self.affinity.check()
+        if running_loop() is not None or (self.affinity.is_bound and not self.affinity.is_own):
+            raise Refused(
+                "mgr.wait() is for programs without asyncio; inside a running loop no wait is needed"
+            )
         loop = self.loop
         before = self._events
         self._stopping = False
@@ -211,25 +210,7 @@ class SocketMgr:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop: the running one at first use, else one of its own which `wait` drives."""
-        if self._loop is None:
-            self._loop = running_loop()
-            if self._loop is None:
-                self._own_loop = True
-                self._loop = new_event_loop()
-                own_loops.add(self._loop)
-        return self._loop
-
-    def _check_loop(self) -> None:
-        """Bind the loop, before anything makes timers on it. Raises `Refused` where ours will not run."""
-        if self._loop is not None and self._loop.is_closed():
-            raise Refused("the event loop of this manager has ended; make a new one")
-        running = running_loop()
-        if running is not None and running is not self.loop and running not in own_loops:
-            raise Refused(
-                "this manager was first used outside of the event loop that runs now, which will not drive it:"
-                " make it, or its first listen() or connect(), inside"
-            )
-        self.loop  # noqa: B018
+        return self.affinity.loop
 
     def first_sequence(self) -> int:
         """Where the sequences of a new stream's requests begin, at random."""
@@ -297,7 +278,7 @@ class SocketMgr:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine on the manager's loop and keep it until it is done."""
-        task = self.loop.create_task(work)
+        task = tasks.start(work, self.loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -342,20 +323,19 @@ class SocketMgr:
         """Those have gone for whom much was kept: what was theirs is free in a moment."""
         self.loop.call_later(_FREE_S, give_back)
 
-    async def close(self) -> None:
-        """Close every listener and stream, and wait until they are gone."""
+    async def close(self, timeout_s: float = STUCK_TIMEOUT_S) -> None:
+        """Close every listener and stream, and wait until peers have taken what was sent, `timeout_s` seconds at most. A callback
+        that calls this is not waited for."""
+        self.affinity.check()
         for listener in list(self.listeners):
             listener.close()
         for stream in self.streams.values():
             stream.outstanding.clear()  # not the callees are lost: this process goes, and that is what callers are told
         for stream in list(self.streams.values()):
             stream.close()
-        for task in list(self._tasks):
-            if task is not asyncio.current_task():
-                task.cancel()
-        await asyncio.gather(
-            *(t for t in self._tasks if t is not asyncio.current_task()), return_exceptions=True
-        )
+        left = await tasks.end(self._tasks, min(timeout_s, MOMENT_S))
+        for task in left:
+            log.warning("a callback goes on although it was cancelled: %r", task)
         for stream in list(self.streams.values()):
             stream.connection.failed(
                 NotConnected("given up")
@@ -363,19 +343,36 @@ class SocketMgr:
         if self.streams:
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._idle.append(waiter)
-            await waiter
+            hurry = self.loop.call_later(timeout_s, self._abort_all)
+            try:
+                await waiter
+            finally:
+                hurry.cancel()
         for timer in self._aborts.values():
             timer.cancel()
         self._aborts.clear()
 
+    def _abort_all(self) -> None:
+        for stream in list(self.streams.values()):
+            stream.connection.shut(abort=True)
+
     def shutdown(self) -> None:
         """`close` for programs without asyncio: closes everything and the manager's own loop."""
-        if self._loop is None or not self._own_loop:
+        if not self.affinity.is_bound or not self.affinity.is_own or self.loop.is_closed():
             return
-        if not self._loop.is_closed():
-            self._loop.run_until_complete(self.close())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+        self.affinity.check()
+        self.loop.run_until_complete(self.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def forked(self) -> None:
+        """This process is a child: keep no copy of the parent's connections, for their other ends would not see it die."""
+        self.affinity.is_forked = True
+        for listener in self.listeners:
+            forks.let_go(listener.fileno())
+        for stream in self.streams.values():
+            stream.is_closed = True
+            forks.let_go(descriptor_of(stream.connection))
 
 
 async def _logged(work: Awaitable[Any], callback: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from luabus import option_checks
 from luabus.errors import (
     FrameTooLarge,
     LuabusError,
@@ -23,7 +24,7 @@ from luabus.errors import (
 )
 from luabus.exception_text import name_of, text_of
 from luabus.ids import ServiceId, parse_group
-from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, REQUEST_TIMEOUT_S
+from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, LONGEST_TIMEOUT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
 from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
@@ -36,8 +37,6 @@ from luabus.transport.guard import is_work, tell_failure
 
 log = logging.getLogger("luabus.stream")
 
-_LONGEST_TIMEOUT_S = 2_000_000.0
-"""The wire's milliseconds go round after 49 days."""
 _CONTROL_PREFIX = "luabus."
 """How the names begin of what a router says to everybody; a plain stream's `on_call` has no use for it."""
 
@@ -80,48 +79,59 @@ class Stream(Channel):
         What is sent before the stream is open goes out when it is. Raises `BadArguments`, `FrameTooLarge`, `Overloaded` (the
         send buffer is full) or `NotConnected` (closed); nothing is sent then.
         """
+        self.check_use()
         self.post(CALL_ROUTE, 0, codec.pack_call(msg, args))
 
     def forward_target(self, service_id: int | str, msg: str, *args: Any) -> None:
         """Through the router at the other end, to one instance (`0x20001`, `"2.1"`). Errors as `call`."""
+        self.check_use()
         target = ServiceId.parse(service_id)
         self.post(make_route(Kind.TARGET, destination=target), 0, codec.pack_call(msg, args))
 
     def forward_hash(self, key: int | str | bytes, group: int, msg: str, *args: Any) -> None:
         """Through the router, to the instance whose slot the key's hash names. Errors as `call`."""
+        self.check_use()
         self.post(make_route(Kind.HASH, 0, parse_group(group)), hash_key(key), codec.pack_call(msg, args))
 
     def forward_random(self, group: int, msg: str, *args: Any) -> None:
         """Through the router, to any live instance of the group. Errors as `call`."""
+        self.check_use()
         self.post(make_route(Kind.RANDOM, 0, parse_group(group)), 0, codec.pack_call(msg, args))
 
     def forward_broadcast(self, group: int, msg: str, *args: Any) -> None:
         """Through the router, to every live instance of the group but this one. Errors as `call`."""
+        self.check_use()
         self.post(make_route(Kind.BROADCAST, 0, parse_group(group)), 0, codec.pack_call(msg, args))
 
     def forward_master(self, group: int, msg: str, *args: Any) -> None:
         """Through the router, to the group's master. Errors as `call`."""
+        self.check_use()
         self.post(make_route(Kind.MASTER, 0, parse_group(group)), 0, codec.pack_call(msg, args))
 
     def close(self) -> None:
         """Close this side, after what was sent before. No callback follows; requests in flight fail with `PeerLost`."""
+        self.check_use()
         self.end(None)
 
     def set_timeout(self, ms: int) -> None:
         """Break the stream with "timeout" when nothing arrives for `ms` milliseconds; 0 (the default) = never."""
+        self.check_use()
         self.limit_silence(ms, time.monotonic())
 
     def set_nodelay(self, enabled: bool = True) -> None:
         """TCP_NODELAY; on by default."""
+        self.check_use()
         self.connection.set_nodelay(enabled)
 
     def set_recv_buffer_size(self, size: int) -> None:
         """Bytes of the longest message taken, header included; default 64 KiB. A longer one ends the stream."""
+        self.check_use()
         self.frame_limit = check_buffer(size) - HEADER_SIZE
 
     def set_send_buffer_size(self, size: int) -> None:
         """Bytes kept for a peer that does not read, default 64 KiB; beyond, `call` raises `Overloaded`. A message larger than
         this cannot be sent at all (`FrameTooLarge`)."""
+        self.check_use()
         self.limit_send_buffer(size)
         self.connection.set_water_marks()
 
@@ -158,7 +168,8 @@ class Stream(Channel):
             raise
 
     def new_waiter(self) -> asyncio.Future[Any]:
-        """A future for `start_call`."""
+        """A future for `start_call`. Raises `Refused` in another event loop."""
+        self.check_use()
         return self._mgr.loop.create_future()
 
     def start_heartbeat(self, interval_s: float = HEARTBEAT_S, missed: int = HEARTBEATS_MISSED) -> None:
@@ -240,8 +251,21 @@ class Stream(Channel):
 
 
 def deadline_in(timeout: float | None) -> float | None:
-    """When a time-out of so many seconds from now is over (monotonic seconds); None for one that never is."""
-    return None if timeout is None or timeout > _LONGEST_TIMEOUT_S else time.monotonic() + timeout
+    """When a time-out of so many seconds from now is over (monotonic seconds); None for one that never is.
+
+    Raises `RequestTimeout` when no time is left, and `ConfigError` for what is no number.
+    """
+    if timeout is None:
+        return None
+    try:
+        if 0 < timeout <= LONGEST_TIMEOUT_S:
+            return time.monotonic() + timeout
+    except TypeError:
+        pass
+    limit = option_checks.time_limit(timeout)
+    if limit is not None:
+        raise RequestTimeout(f"nothing was sent: a time-out of {limit:g} s leaves no time", timeout_s=limit)
+    return None
 
 
 def late(route: str, timeout: float | None) -> RequestTimeout:

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from luabus import forks
 from luabus.lease.stores.base import DEFAULT_NAMESPACE, DEFAULT_TIMEOUT_S, LeaseRow, LeaseStoreError, describe
 from luabus.lease.stores.store_thread import StoreThread
 
 T = TypeVar("T")
+
+_parents: list[sqlite3.Connection | None] = []
+"""Connections of the process that forked this one, kept so that nothing closes them."""
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS luabus_lease (
@@ -94,6 +98,11 @@ class _File:
         self._busy_s = busy_s
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """This process is a child, where SQLite forbids to use the connection, and to close it."""
+        _parents.append(self._db)
 
     def read(self, namespace: str, group: int) -> LeaseRow | None:
         row = self._execute(_READ, (namespace, group)).fetchone()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from luabus.errors import Refused
 
 T = TypeVar("T")
 
@@ -22,6 +25,7 @@ class StoreThread:
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._busy_since: float | None = None
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -30,6 +34,10 @@ class StoreThread:
 
         At a time-out, as when cancelled, a call that had not begun will not be made; one that had begun goes on unseen.
         """
+        if self._pid != os.getpid():
+            raise Refused(
+                f"this store is process {self._pid}'s, of which this one is a fork: open it anew here"
+            )
         busy_since = self._busy_since
         if busy_since is not None and (busy_s := time.monotonic() - busy_since) > timeout_s:
             raise TimeoutError(f"an earlier call hangs since {busy_s:.1f} s")
@@ -46,7 +54,10 @@ class StoreThread:
             job.wanted = False
 
     async def stop(self, last_call: Callable[[], None], timeout_s: float) -> None:
-        """End, with `last_call` after what is under way. Waits at most `timeout_s` seconds for it; it is made anyhow."""
+        """End, with `last_call` after what is under way. Waits at most `timeout_s` seconds for it; it is made anyhow, but in a
+        forked child, where what the thread has opened is the parent's."""
+        if self._pid != os.getpid():
+            return
         job = _Job(last_call)
         self._jobs.put(job)
         self._jobs.put(None)
