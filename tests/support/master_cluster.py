@@ -64,7 +64,7 @@ class MasterCluster:
         self.port = free_ports(2)
         self.routers = [f"127.0.0.1:{self.port}", f"127.0.0.1:{self.port + 1}"]
         self.secret = folder / "secret"
-        self.secret.write_text("masters")
+        self.secret.write_text("the secret of the masters")
         self.bus: luabus.Bus
         self._names = list(processes)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
