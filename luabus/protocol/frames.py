@@ -11,7 +11,7 @@
     20      4     sequence     names a request among its sender's; 0 when no answer is wanted
 
 All little-endian. Bytes 4..11 are read as one integer, the *route*: a router looks it up as a whole. With FLAG_META, 16
-more bytes stand before the body: deadline u32 (router's ms; 0 = none), epoch u32 (0 = not as a master), trace u64.
+more bytes stand before the body: deadline u32 (router's ms; 0 = none), epoch u32 (of a master, with FLAG_EPOCH), trace u64.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ FLAG_COMPRESSED: Final = 0x04
 """The body is one zstandard frame."""
 FLAG_COUNT: Final = 0x08
 """BROADCAST: tell the sender with REACHED how many got it (always so with FLAG_REQUEST)."""
-KNOWN_FLAGS: Final = FLAG_REQUEST | FLAG_META | FLAG_COMPRESSED | FLAG_COUNT
+FLAG_EPOCH: Final = 0x10
+"""The meta's epoch counts: the sender speaks as its group's master, and a router vouches for it. TARGET to MASTER, with META."""
+KNOWN_FLAGS: Final = FLAG_REQUEST | FLAG_META | FLAG_COMPRESSED | FLAG_COUNT | FLAG_EPOCH
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -90,8 +92,11 @@ class Frame(NamedTuple):
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes of `frame`; meta is written when FLAG_META is set."""
-    route = make_route(frame.kind, frame.flags, frame.group, frame.destination)
+    """The bytes of `frame`; meta is written when FLAG_META is set, and FLAG_EPOCH where a routed frame has an epoch in it."""
+    flags = frame.flags
+    if frame.epoch and flags & FLAG_META and Kind.TARGET <= frame.kind <= Kind.MASTER:
+        flags |= FLAG_EPOCH
+    route = make_route(frame.kind, flags, frame.group, frame.destination)
     if frame.flags & FLAG_META:
         head = HEADER_META.pack(
             META_SIZE + len(frame.body), route, frame.key, frame.source, frame.sequence,
@@ -116,6 +121,8 @@ def check_header(length: int, route: int, limit: int) -> None:
         )
     if flags & FLAG_META and length < META_SIZE:
         raise ProtocolError(f"a frame with meta has {length} bytes; meta alone takes {META_SIZE}")
+    if flags & FLAG_EPOCH and not (flags & FLAG_META and Kind.TARGET <= kind <= Kind.MASTER):
+        raise ProtocolError(f"an epoch, which is for routed frames with meta, in a {Kind(kind).name} frame")
 
 
 def split(data: bytes, limit: int) -> Iterator[tuple[Frame, int]]:
@@ -136,6 +143,8 @@ def split(data: bytes, limit: int) -> Iterator[tuple[Frame, int]]:
         if flags & FLAG_META:
             deadline, epoch, trace = META.unpack_from(data, start)
             start += META_SIZE
+            if not flags & FLAG_EPOCH:
+                epoch = 0
         pos = end
         yield (
             Frame(

@@ -10,6 +10,7 @@ from luabus.protocol import codec
 from luabus.protocol.compression import compress, decompress
 from luabus.protocol.frames import (
     FLAG_COMPRESSED,
+    FLAG_EPOCH,
     FLAG_META,
     HEADER,
     HEADER_META,
@@ -89,7 +90,8 @@ class SendBuffer(Port):
             route, body = self.compressed(route, body)
         if trace or epoch:
             size = META_SIZE + len(body)
-            head = HEADER_META.pack(size, route | FLAG_META << 8, key, self.source, 0, 0, epoch, trace)
+            route |= (FLAG_META | FLAG_EPOCH if epoch else FLAG_META) << 8
+            head = HEADER_META.pack(size, route, key, self.source, 0, 0, epoch, trace)
         else:
             head = HEADER.pack(len(body), route, key, self.source, 0)
         self.send_frame(head, body)

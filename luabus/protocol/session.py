@@ -26,6 +26,7 @@ from luabus.protocol.delivery import Delivery
 from luabus.protocol.events import Receiver, SessionEvents
 from luabus.protocol.frames import (
     FLAG_COMPRESSED,
+    FLAG_EPOCH,
     FLAG_META,
     FLAG_REQUEST,
     HEADER_META,
@@ -261,6 +262,8 @@ class Session(SendBuffer, SessionEvents):
             route, body = self.compressed(route, body)
         sequence = self._calls.add(waiter, deadline)
         size = META_SIZE + len(body)
+        if epoch and route & 0xFF != _CALL:  # what the other end itself is asked, no router vouches for
+            route |= FLAG_EPOCH << 8
         head = HEADER_META.pack(size, route, key, self.source, sequence, deadline_ms, epoch, trace)
         try:
             self.send_frame(head, body)

@@ -40,6 +40,7 @@ from luabus.router.steering import Steering
 from luabus.router.words import word
 from luabus.routing.cluster_document import ClusterDocument, groups_of
 from luabus.routing.last_error import in_words
+from luabus.routing.next_hop import receivers
 from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, fitting, page_rows, public_group, table_page
 from luabus.rpc.context import caller
 from luabus.rpc.dispatcher import Dispatcher
@@ -234,7 +235,7 @@ class Router:
         if asked >= _MOST_AWAITED:
             text = f"{asked} answers are awaited by this connection already"
             raise Overloaded(text, what="answers awaited", limit=_MOST_AWAITED, current=asked)
-        for stream in self.mgr.switch.receivers(route, key):
+        for stream in receivers(route, key, self.mgr.switch.table):
             while isinstance(stream, Stream) and not self.draining and await stream.wait_writable():
                 pass
 

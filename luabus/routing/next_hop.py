@@ -10,10 +10,10 @@ from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol.frames import (
     FLAG_COUNT,
+    FLAG_EPOCH,
     FLAG_META,
     FLAG_REQUEST,
     HEADER_SIZE,
-    KNOWN_FLAGS,
     META,
     Kind,
     check_header,
@@ -31,6 +31,8 @@ RANDOM: Final = 2
 BROADCAST: Final = 3
 ANSWER: Final = 4
 LOCAL: Final = 5
+VOUCHED: Final = 6
+"""One by one, if its sender is the master of the epoch in it; then by the plan that stands in the place of whom it goes to."""
 
 # What a plan says about its frames beside that.
 PLAIN: Final = 0
@@ -38,7 +40,7 @@ TRACKED: Final = 1
 WITH_META: Final = 2
 
 ANSWER_ROUTES: Final = tuple(
-    make_route(kind, flags) for kind in (Kind.REPLY, Kind.ERROR) for flags in range(KNOWN_FLAGS + 1)
+    make_route(kind, flags) for kind in (Kind.REPLY, Kind.ERROR) for flags in range(FLAG_EPOCH)
 )
 """Every route that an answer can have, but for its destination."""
 
@@ -62,8 +64,20 @@ def make_plan(
         if destination == 0:
             return LOCAL, None, 0, care
         return ANSWER, by_id.get(destination), 0, care
-    if flags & FLAG_REQUEST:
-        care = TRACKED
+    plan = _next_hop(kind, flags, group, destination, table, access, caller)
+    return (VOUCHED, plan, 0, WITH_META) if flags & FLAG_EPOCH else plan
+
+
+def _next_hop(
+    kind: int,
+    flags: int,
+    group: int,
+    destination: int,
+    table: Table[Port],
+    access: Access | None,
+    caller: str,
+) -> Plan:
+    care = TRACKED if flags & FLAG_REQUEST else WITH_META if flags & FLAG_META else PLAIN
     if access is not None:
         called = table.groups.get(destination >> 16 if kind == Kind.TARGET else group)
         if called is not None and not access.may_call(caller, called.label):
@@ -81,6 +95,16 @@ def make_plan(
     if not targets:
         return DIRECT, NOBODY, 0, care
     return (HASH if kind == Kind.HASH else RANDOM), targets, len(targets), care
+
+
+def receivers(route: int, key: int, table: Table[Port]) -> tuple[Port, ...]:
+    """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""
+    mode, where, count, _ = make_plan(route & ~(FLAG_EPOCH << 8), table, {})
+    if mode == DIRECT:
+        return (where,)
+    if mode == HASH:
+        return (where[key % count],)
+    return tuple(where) if mode in (RANDOM, BROADCAST) else ()
 
 
 def why_refused(
@@ -106,14 +130,14 @@ def why_refused(
     return no_credit(goal, size, credit)
 
 
-def why_stale(table: Table[Port], port: Port, route: int, data: bytes, start: int) -> StaleEpoch | None:
+def why_stale(table: Table[Port], port: Port, frame: bytes) -> StaleEpoch | None:
     """An epoch is vouched for like the source: only the group's present master, as the table has it, can carry it. Why this
     frame's cannot be carried, if it cannot: its sender has been superseded.
 
     Raises `ProtocolError` for an epoch that this port never claimed.
     """
-    epoch = META.unpack_from(data, start + HEADER_SIZE)[1] if route >> 8 & FLAG_META else 0
-    if not epoch or table.vouches(port.id, port, epoch):
+    epoch = META.unpack_from(frame, HEADER_SIZE)[1]
+    if table.vouches(port.id, port, epoch):
         return None
     sender = ServiceId(port.id)
     if epoch > port.claimed:

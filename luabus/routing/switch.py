@@ -16,7 +16,6 @@ One file because the loop and what it branches into share the state of one turn,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from struct import Struct
 from typing import Any, Final
 
 from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
@@ -46,6 +45,7 @@ from luabus.routing.next_hop import (
     PLAIN,
     RANDOM,
     TRACKED,
+    VOUCHED,
     Plan,
     make_plan,
     no_credit,
@@ -58,13 +58,6 @@ from luabus.routing.table import Table
 _ERROR: Final = int(Kind.ERROR)
 _ERROR_KEPT: Final = 4096
 """Bytes of the last error that a port has answered with, kept to be shown."""
-
-_HEAD: Final = Struct("<IQIII0s")
-"""The header, and no epoch."""
-_HEAD_WITH_EPOCH: Final = Struct("<IQIII4xI")
-"""The header, and the epoch in the meta behind it: the loop takes this while its frames have one. It costs one number more."""
-_EPOCH: Final = HEADER_SIZE + 4
-_NO_EPOCH: Final = bytes(4)
 
 _SCATTER_BYTES: Final = 8 * 1024
 """Bytes that must lie ahead for `_scatter` to be worth its preparations."""
@@ -196,14 +189,14 @@ class Switch(Delivery):
             plans = self._current_plans(port)
         elif self.access is not None:
             plans = self._plans_for.get(port) or self._current_plans(port)
-        unpack = _HEAD.unpack_from
+        unpack = HEADER.unpack_from
         limit = port.frame_limit
         me = port.id
         routing = self.routing
         outstanding = port.outstanding
         callees = port.callees
         size = len(data)
-        last = nearest = size - HEADER_SIZE
+        last = size - HEADER_SIZE
         run = frames = run_frames = 0
         ahead = size - _SCATTER_BYTES
         to: Port | None = None  # whom the frames from `run` to `pos` go to
@@ -212,7 +205,7 @@ class Switch(Delivery):
         where: Any = None
         try:
             while pos <= last:
-                length, route, key, source, sequence, epoch = unpack(data, pos)
+                length, route, key, source, sequence = unpack(data, pos)
                 end = pos + HEADER_SIZE + length
                 if end > size or length > limit:
                     check_header(length, route, limit)
@@ -223,25 +216,8 @@ class Switch(Delivery):
                         plan = self._plan(route, port, plans)
                     mode, where, count, care = plan
                     known = route
-                    if not care:
-                        unpack, last, epoch = _HEAD.unpack_from, nearest, None
-                    elif last == nearest:
-                        unpack, last = _HEAD_WITH_EPOCH.unpack_from, size - _HEAD_WITH_EPOCH.size
-                        epoch = data[pos + _EPOCH : pos + _HEAD_WITH_EPOCH.size] != _NO_EPOCH
-                if care and (epoch or length < META_SIZE):
+                if care and length < META_SIZE:
                     check_header(length, route, limit)
-                    stale = why_stale(self.table, port, route, data, pos)
-                    if stale is not None:
-                        if to is not None:
-                            self._forward(port, to, data, run, pos, frames - run_frames)
-                            to = None
-                        frames += 1
-                        pos = end
-                        if route >> 8 & (FLAG_REQUEST | FLAG_COUNT):
-                            self.refuse(port, sequence, stale)
-                        else:
-                            port.count_lost(STALE, route)
-                        continue
                 if mode == LOCAL:
                     if to is not None:
                         self._forward(port, to, data, run, pos, frames - run_frames)
@@ -256,7 +232,7 @@ class Switch(Delivery):
                     callees = port.callees
                     continue
                 if source != me:
-                    data = self._stamp(port, data, pos, source)
+                    data = _stamp(port, data, pos, source)
                     continue
                 if mode == DIRECT:
                     goal = where
@@ -273,6 +249,8 @@ class Switch(Delivery):
                     pos = end
                     if mode == ANSWER:
                         self._answer(port, where, route, sequence, frame)
+                    elif mode == VOUCHED:
+                        self._vouched(port, where, route, key, sequence, frame)
                     else:
                         self._broadcast(port, where, route, sequence, frame)
                     continue
@@ -282,16 +260,12 @@ class Switch(Delivery):
                     if end - pos > credit or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
                         refusal = why_refused(port, goal, route, sequence, end - pos, credit)
                     if refusal is not None:
-                        if end - pos > credit and type(goal) is not Sink:
-                            goal.note((CROWDED, end - pos))
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
                             to = None
                         frames += 1
+                        self._not_forwarded(port, goal, route, sequence, end - pos, credit, refusal)
                         pos = end
-                        if type(goal) is Sink and goal.forbidden is not None:
-                            self._nobody(port, goal, route, 1)
-                        self.refuse(port, sequence, refusal)
                         continue
                     if goal not in callees:
                         callees = self._acquaint(port, goal)
@@ -314,10 +288,6 @@ class Switch(Delivery):
             if to is not None:
                 self._forward(port, to, data, run, pos, frames - run_frames)
             port.frames_in += frames
-        if last < pos <= nearest:
-            pos += self.receive(
-                port, data[pos:]
-            )  # perhaps a frame that is shorter than a header with an epoch
         return pos
 
     def _scatter(self, port: Port, data: bytes, pos: int, frames: int) -> tuple[int, int]:
@@ -442,16 +412,43 @@ class Switch(Delivery):
         plan = plans[route] = make_plan(route, self.table, self._by_id, self.access, caller)
         return plan
 
-    def receivers(self, route: int, key: int) -> tuple[Port, ...]:
-        """Whom a message would reach, or might if it is random. Raises `ProtocolError` for a route that cannot be."""
-        mode, where, count, _ = make_plan(route, self.table, self._by_id)
-        if mode == DIRECT:
-            return (where,)
-        if mode == HASH:
-            return (where[key % count],)
-        return tuple(where) if mode in (RANDOM, BROADCAST) else ()
-
     # --- the rarer kinds --------------------------------------------------------------------------------------
+
+    def _vouched(self, port: Port, plan: Plan, route: int, key: int, sequence: int, frame: bytes) -> None:
+        """A frame with an epoch goes on as any other, if its sender is that group's master now."""
+        stale = why_stale(self.table, port, frame)
+        if stale is not None:
+            if route >> 8 & (FLAG_REQUEST | FLAG_COUNT):
+                self.refuse(port, sequence, stale)
+            else:
+                port.count_lost(STALE, route)
+            return
+        mode, where, count, care = plan
+        if mode == BROADCAST:
+            self._broadcast(port, where, route, sequence, frame)
+            return
+        goal = where if mode == DIRECT else where[key % count if mode == HASH else int(self.chance() * count)]
+        size = len(frame)
+        if care == TRACKED:
+            refusal = why_refused(port, goal, route, sequence, size, goal.credit)
+            if refusal is not None:
+                self._not_forwarded(port, goal, route, sequence, size, goal.credit, refusal)
+                return
+            if goal not in port.callees:
+                self._acquaint(port, goal)
+            port.outstanding[sequence] = goal
+        self._forward(port, goal, frame, 0, size, 1)
+
+    def _not_forwarded(
+        self, port: Port, goal: Port, route: int, sequence: int, size: int, credit: int, refusal: LuabusError
+    ) -> None:
+        """A request that cannot go on: its sender is told."""
+        if type(goal) is not Sink:
+            if size > credit:
+                goal.note((CROWDED, size))
+        elif goal.forbidden is not None:
+            self._nobody(port, goal, route, 1)
+        self.refuse(port, sequence, refusal)
 
     def _broadcast(
         self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
@@ -552,23 +549,24 @@ class Switch(Delivery):
         header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
         self._send(port, header + body)
 
-    def _stamp(self, port: Port, data: bytes, start: int, source: int) -> bytes:
-        """Write the port's id into the source of all complete frames from `start` on that leave it open.
 
-        Open is 0, or the client id that the handshake gave: a stream that was registered by hand afterwards
-        (`SocketMgr.register`) does not know of its new id.
-        """
-        given = CLIENT_BASE | port.token
-        if source not in (0, given):
-            raise ProtocolError(
-                f"a frame claims to come from {ServiceId(source)}, but this connection is {ServiceId(port.id)}"
-            )
-        stamped = bytearray(data)
-        mark = port.id.to_bytes(4, "little")
-        open_marks = (b"\0\0\0\0", given.to_bytes(4, "little"))
-        pos = start
-        while pos <= len(data) - HEADER_SIZE:
-            if stamped[pos + 16 : pos + 20] in open_marks:
-                stamped[pos + 16 : pos + 20] = mark
-            pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
-        return bytes(stamped)
+def _stamp(port: Port, data: bytes, start: int, source: int) -> bytes:
+    """Write the port's id into the source of all complete frames from `start` on that leave it open.
+
+    Open is 0, or the client id that the handshake gave: a stream that was registered by hand afterwards
+    (`SocketMgr.register`) does not know of its new id.
+    """
+    given = CLIENT_BASE | port.token
+    if source not in (0, given):
+        raise ProtocolError(
+            f"a frame claims to come from {ServiceId(source)}, but this connection is {ServiceId(port.id)}"
+        )
+    stamped = bytearray(data)
+    mark = port.id.to_bytes(4, "little")
+    open_marks = (b"\0\0\0\0", given.to_bytes(4, "little"))
+    pos = start
+    while pos <= len(data) - HEADER_SIZE:
+        if stamped[pos + 16 : pos + 20] in open_marks:
+            stamped[pos + 16 : pos + 20] = mark
+        pos += HEADER_SIZE + int.from_bytes(stamped[pos : pos + 4], "little")
+    return bytes(stamped)

@@ -22,7 +22,16 @@ from luabus.exception_text import FATAL, log_failure
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY, MOMENT_S
 from luabus.protocol import codec
-from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, META, META_SIZE, Kind, make_route
+from luabus.protocol.frames import (
+    FLAG_COMPRESSED,
+    FLAG_EPOCH,
+    FLAG_META,
+    FLAG_REQUEST,
+    META,
+    META_SIZE,
+    Kind,
+    make_route,
+)
 from luabus.rpc.context import CallContext, Meta, current
 from luabus.rpc.executor import Executor
 from luabus.rpc.method_access import MethodAccess
@@ -34,7 +43,12 @@ log = logging.getLogger("luabus.dispatch")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_META, _REQUEST, _COMPRESSED = FLAG_META << 8, FLAG_REQUEST << 8, FLAG_COMPRESSED << 8
+_META, _REQUEST, _COMPRESSED, _EPOCH = (
+    FLAG_META << 8,
+    FLAG_REQUEST << 8,
+    FLAG_COMPRESSED << 8,
+    FLAG_EPOCH << 8,
+)
 _CALL, _MASTER = int(Kind.CALL), int(Kind.MASTER)
 _REPLY_ROUTE = make_route(Kind.REPLY)
 _NO_META: Meta = (0, 0, None)
@@ -126,8 +140,8 @@ class Dispatcher(Receiver):
             deadline, epoch, trace = META.unpack_from(data, start)
             start += META_SIZE
             remaining_s = stream.remaining_s(deadline) if deadline else None
-            if kind == _CALL:
-                epoch = 0  # the other end itself speaks: no router has vouched for it
+            if not route & _EPOCH:
+                epoch = 0  # no router has vouched for it
             meta = (epoch, trace, remaining_s)
             doubtful = doubtful or epoch or (remaining_s is not None and remaining_s <= 0)
         wanted = route & _REQUEST != 0

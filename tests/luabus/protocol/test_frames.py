@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from luabus.errors import FrameTooLarge, ProtocolError
 from luabus.limits import PROTOCOL_VERSION
 from luabus.protocol.frames import (
+    FLAG_EPOCH,
     FLAG_META,
     HEADER_SIZE,
     KNOWN_FLAGS,
@@ -29,13 +30,17 @@ u32 = st.integers(0, 0xFFFF_FFFF)
 
 @st.composite
 def frames(draw: Any) -> Frame:
-    flags = draw(st.integers(0, KNOWN_FLAGS))
+    kind, flags = draw(st.sampled_from(Kind)), draw(st.integers(0, KNOWN_FLAGS))
+    if not (flags & FLAG_META and Kind.TARGET <= kind <= Kind.MASTER):
+        flags &= ~FLAG_EPOCH
     frame = Frame(
-        draw(st.sampled_from(Kind)), flags, draw(st.integers(0, 0xFFFF)), draw(u32), draw(u32), draw(u32), draw(u32),
+        kind, flags, draw(st.integers(0, 0xFFFF)), draw(u32), draw(u32), draw(u32), draw(u32),
         draw(st.binary(max_size=50)),
     )  # fmt: skip
     if flags & FLAG_META:
-        frame = frame._replace(deadline=draw(u32), epoch=draw(u32), trace=draw(st.integers(0, (1 << 64) - 1)))
+        frame = frame._replace(deadline=draw(u32), trace=draw(st.integers(0, (1 << 64) - 1)))
+    if flags & FLAG_EPOCH:
+        frame = frame._replace(epoch=draw(u32))
     return frame
 
 
@@ -104,7 +109,7 @@ def test_an_unknown_kind_is_refused(kind: int) -> None:
         check_header(0, make_route(kind), LIMIT)
 
 
-@pytest.mark.parametrize("flag", [0x10, 0x20, 0x40, 0x80])
+@pytest.mark.parametrize("flag", [0x20, 0x40, 0x80])
 def test_an_unknown_flag_is_refused(flag: int) -> None:
     with pytest.raises(ProtocolError, match=f"unknown flags 0x{flag | 1:02x} in a CALL frame"):
         check_header(0, make_route(Kind.CALL, flag | 1), LIMIT)
@@ -132,3 +137,14 @@ def test_hello_says_magic_version_secret_and_the_id_given() -> None:
     ((frame, _),) = split(hello(b"n" * 32, secured=False), LIMIT)
     assert (frame.destination, frame.source) == (0, 0)
     assert MAGIC.to_bytes(4, "little") == b"LuaB"
+
+
+@pytest.mark.parametrize("flags", [FLAG_EPOCH, FLAG_EPOCH | FLAG_META])
+@pytest.mark.parametrize("kind", Kind)
+def test_only_a_routed_frame_with_meta_has_an_epoch(kind: Kind, flags: int) -> None:
+    route = make_route(kind, flags)
+    if flags & FLAG_META and Kind.TARGET <= kind <= Kind.MASTER:
+        check_header(META_SIZE, route, LIMIT)
+        return
+    with pytest.raises(ProtocolError):
+        check_header(META_SIZE, route, LIMIT)

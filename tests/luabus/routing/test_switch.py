@@ -25,6 +25,7 @@ from luabus.limits import MAX_OUTSTANDING, MAX_PLANS
 from luabus.protocol import codec
 from luabus.protocol.frames import (
     FLAG_COUNT,
+    FLAG_EPOCH,
     FLAG_META,
     FLAG_REQUEST,
     HEADER_SIZE,
@@ -397,15 +398,15 @@ def test_whom_a_message_would_reach() -> None:
     world = World()
     world.switch.table.set_master(ServiceId.of(MAIL, 2))
 
-    def receivers(frame: Frame, key: int = 0) -> tuple[Port, ...]:
-        return world.switch.receivers(int.from_bytes(encode(frame)[4:12], "little"), key)
+    def reached(frame: Frame, key: int = 0) -> tuple[Port, ...]:
+        return receivers(int.from_bytes(encode(frame)[4:12], "little"), key, world.switch.table)
 
-    assert receivers(target(3)) == (world.mail[2],)
-    assert [receivers(to_group(Kind.HASH), key) for key in (0, 4)] == [(world.mail[0],), (world.mail[1],)]
-    assert receivers(to_group(Kind.RANDOM)) == receivers(to_group(Kind.BROADCAST)) == tuple(world.mail)
-    assert receivers(to_group(Kind.MASTER)) == (world.mail[1],)
-    assert receivers(target(9)) == (NOBODY,)
-    assert receivers(Frame(Kind.CALL)) == ()
+    assert reached(target(3)) == (world.mail[2],)
+    assert [reached(to_group(Kind.HASH), key) for key in (0, 4)] == [(world.mail[0],), (world.mail[1],)]
+    assert reached(to_group(Kind.RANDOM)) == reached(to_group(Kind.BROADCAST)) == tuple(world.mail)
+    assert reached(to_group(Kind.MASTER)) == (world.mail[1],)
+    assert reached(target(9)) == (NOBODY,)
+    assert reached(Frame(Kind.CALL)) == ()
 
 
 @pytest.mark.parametrize(
@@ -891,3 +892,79 @@ def test_one_who_joins_in_the_middle_of_a_chunk_is_another_caller_from_then_on()
     call = Frame(Kind.CALL, body=b"join")
     world.send(other, target(1, body=b"before"), call, target(1, body=b"after"))
     assert [frame.body for frame in world.mail[0].take()] == [b"after"]
+
+
+VOUCHED = [
+    Frame(Kind.TARGET, FLAG_META, 0, ServiceId.of(MAIL, 2), body=b"x", epoch=7, trace=1),
+    Frame(Kind.HASH, FLAG_META, MAIL, key=1, body=b"x", epoch=7),
+    Frame(Kind.RANDOM, FLAG_META, MAIL, body=b"x", epoch=7),
+    Frame(Kind.BROADCAST, FLAG_META, MAIL, body=b"x", epoch=7),
+    Frame(Kind.MASTER, FLAG_META, MAIL, body=b"x", epoch=7),
+]
+
+
+def spoken_by(port: Port, frame: Frame, sequence: int = 0) -> Frame:
+    return frame._replace(
+        source=port.id, sequence=sequence, flags=frame.flags | (FLAG_REQUEST if sequence else 0)
+    )
+
+
+def the_master(world: World, epoch: int) -> FakePort:
+    chief = world.mail[0]
+    world.switch.table.claim(ServiceId.of(MAIL, 1), epoch)
+    chief.claimed = max(chief.claimed, epoch)
+    return chief
+
+
+@pytest.mark.parametrize("sequence", [0, 5])
+@pytest.mark.parametrize("frame", VOUCHED, ids=lambda frame: frame.kind.name)
+def test_the_masters_epoch_goes_where_the_frame_goes(frame: Frame, sequence: int) -> None:
+    world = World()
+    chief = the_master(world, 7)
+    world.chances = [0.5]
+    sent = spoken_by(chief, frame, sequence)
+    world.send(chief, target(3, source=chief.id), sent, target(3, source=chief.id))
+    got = [one for port in world.mail for one in port.take() if one.kind is frame.kind and one.epoch]
+    assert {one.epoch for one in got} == {7}
+    assert len(got) == (2 if frame.kind is Kind.BROADCAST else 1)
+    assert bool(chief.outstanding) == bool(sequence)
+
+
+@pytest.mark.parametrize("frame", VOUCHED, ids=lambda frame: frame.kind.name)
+def test_an_epoch_that_was_never_claimed_ends_the_connection(frame: Frame) -> None:
+    world = World()
+    the_master(world, 7)
+    for port in (world.client, world.mail[1]):
+        with pytest.raises(ProtocolError):
+            world.switch.receive(port, encode(spoken_by(port, frame)))
+    assert [one for port in world.mail for one in port.take()] == []
+
+
+@pytest.mark.parametrize("frame", VOUCHED, ids=lambda frame: frame.kind.name)
+def test_a_master_that_has_been_superseded_is_told_and_counted(frame: Frame) -> None:
+    world = World()
+    chief = the_master(world, 7)
+    world.switch.table.claim(ServiceId.of(MAIL, 2), 8)
+    world.send(chief, spoken_by(chief, frame), spoken_by(chief, frame, 5))
+    (answer,) = chief.take()
+    assert (answer.kind, codec.unpack_value(answer.body)[0]) == (Kind.ERROR, "StaleEpoch")
+    assert chief.undeliverable == {"stale_epoch": 1}
+    assert [one for port in world.mail for one in port.take()] == []
+
+
+def test_a_request_with_an_epoch_is_refused_as_any_other() -> None:
+    world = World(room=10)
+    chief = the_master(world, 7)
+    nobody = Frame(Kind.TARGET, FLAG_META, 0, ServiceId.of(MAIL, 9), body=b"x", epoch=7)
+    world.send(chief, spoken_by(chief, nobody, 5), spoken_by(chief, VOUCHED[0], 6))
+    assert [codec.unpack_value(answer.body)[0] for answer in chief.take()] == ["NoRoute", "Overloaded"]
+    assert not chief.outstanding
+
+
+def test_without_the_flag_an_epoch_means_nothing() -> None:
+    world = World()
+    data = bytearray(encode(VOUCHED[0]))
+    data[5] &= ~FLAG_EPOCH
+    assert world.switch.receive(world.client, bytes(data)) == len(data)
+    ((got,),) = [port.take() for port in world.mail if port.out]
+    assert got.epoch == 0
