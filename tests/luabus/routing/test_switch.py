@@ -40,6 +40,7 @@ from luabus.protocol.port import Port
 from luabus.protocol.principal import Principal
 from luabus.routing import switch
 from luabus.routing.access import Access
+from luabus.routing.next_hop import receivers
 from luabus.routing.sinks import CROWDED, FORBIDDEN, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED
 from luabus.routing.switch import Switch
 
