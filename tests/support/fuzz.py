@@ -89,9 +89,7 @@ def _harmless(chance: random.Random, frame: Frame) -> bytes:
         elif way == 1:
             frame = frame._replace(key=chance.getrandbits(32))
         elif way == 2:
-            frame = frame._replace(
-                deadline=chance.getrandbits(32), epoch=chance.getrandbits(8), trace=chance.getrandbits(64)
-            )
+            frame = frame._replace(deadline=chance.getrandbits(32), trace=chance.getrandbits(64))
         elif way == 3 and frame.kind is not Kind.CALL:
             frame = frame._replace(destination=chance.choice((0, 0x0002_0001, chance.getrandbits(32))))
         elif way == 4:

@@ -85,20 +85,9 @@ def lie(epoch: int) -> None:
     stream.post(route, 0, codec.pack_call("wrote", ("lie", lease_clock())), 0, epoch)
 
 
-@chief.rpc
-def dropped() -> dict[str, int]:
-    """One-way messages that were refused on arrival, by reason."""
-    return chief.handlers.dropped
-
-
 @recorder.rpc
 def wrote(kind: str, sent: float) -> None:
     caller = luabus.caller()
     if not caller.epoch:
         return  # its sender is master no longer, and does not say that it is
     _write(kind, source=f"chief.{caller.instance}", epoch=caller.epoch, sent=sent)
-
-
-@recorder.rpc(name="dropped")
-def dropped_by_recorder() -> dict[str, int]:
-    return recorder.handlers.dropped

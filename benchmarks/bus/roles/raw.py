@@ -67,7 +67,7 @@ class Luabus(_Connection):
         )
 
     def _join(self, slots: int | None) -> None:
-        args = (self.source, "raw", time.time_ns(), slots, "target")
+        args = (self.source, f"raw{self.source >> 16}", time.time_ns(), slots, "")
         body = codec.pack_call("luabus.join", args)
         self.send(encode(Frame(Kind.CALL, flags=FLAG_REQUEST, sequence=1, body=body)))
         self.wait_for(lambda frame: frame.kind is Kind.REPLY and frame.sequence == 1)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from luabus.errors import BadArguments, IdInUse, LuabusError, NoMaster, NoRoute, Refused, StaleEpoch
+from luabus.errors import (
+    BadArguments,
+    IdInUse,
+    LuabusError,
+    NoMaster,
+    NoRoute,
+    Overloaded,
+    Refused,
+    StaleEpoch,
+)
 from luabus.limits import MAX_EPOCH
 from luabus.protocol import codec
 from luabus.router.server import Router
@@ -22,7 +31,7 @@ from tests.support.word_fuzz import BIDI, ESCAPE, GOOD, LINE, Lane, in_callback,
 
 SLOTS = {"mail": (2, 3), "director": (3, 0)}
 BATCH = 500
-REFUSALS = (BadArguments, Refused, IdInUse, StaleEpoch, NoRoute, NoMaster)
+REFUSALS = (BadArguments, Refused, IdInUse, StaleEpoch, NoRoute, NoMaster, Overloaded)
 GROWTH_BYTES = 24 << 20
 """The tables of 255 groups with some hundred entries, and what the allocator keeps."""
 
