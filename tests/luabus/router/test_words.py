@@ -128,7 +128,7 @@ async def fuzz(name: str, count: int, seed: int) -> None:
             part = [next(arguments) for _ in range(BATCH)]
             await in_callback(lambda part=part: run.batch(part))
             await asyncio.sleep(0)
-            if number == count // BATCH // 4:
+            if number == count // BATCH // 2:  # by then its tables are as large as they get
                 gc.collect()
                 at_first = rss()
         assert run.refused > 0
