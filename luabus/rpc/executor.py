@@ -22,7 +22,7 @@ from typing import Any
 from luabus import tasks
 from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
-from luabus.transport.guard import is_work
+from luabus.transport.guard import PLAIN_VALUES, is_work
 from luabus.transport.stream import Stream
 
 _Job = tuple[Coroutine[Any, Any, Any], Any, Context, CallContext]
@@ -119,7 +119,7 @@ class Executor:
             result = context.run(_begin, call, args)
             if type(result) is types.CoroutineType:
                 coro: Coroutine[Any, Any, Any] = result
-            elif is_work(result):
+            elif type(result) not in PLAIN_VALUES and is_work(result):
                 coro = result if isinstance(result, Coroutine) else _awaited(result)
             else:
                 self._succeeded(call, result)

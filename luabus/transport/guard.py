@@ -15,7 +15,7 @@ from luabus.errors import LuabusError, RemoteError, failure_of
 from luabus.exception_text import FATAL, log_failure, name_of, repr_of
 from luabus.transport.loops import interrupt
 
-_VALUES: Final = frozenset((type(None), bool, int, float, str, bytes, list, dict))
+PLAIN_VALUES: Final = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 """What handlers mostly return."""
 
 
@@ -49,7 +49,7 @@ def unsendable(error: LuabusError, method: str) -> RemoteError:
 
 def is_work(result: Any) -> bool:
     """Whether what user code returned is to be awaited. Raises `TypeError` for what somebody else would have to run."""
-    if type(result) in _VALUES:  # looking closer is slow
+    if type(result) in PLAIN_VALUES:  # looking closer is slow
         return False
     if isinstance(result, AsyncGenerator):
         raise TypeError("an async generator cannot be sent; collect what it yields, and return the list")

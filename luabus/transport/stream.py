@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -169,8 +170,9 @@ class Stream(Channel):
 
     def new_waiter(self) -> asyncio.Future[Any]:
         """A future for `start_call`. Raises `Refused` in another event loop."""
-        self.check_use()
-        return self._mgr.loop.create_future()
+        if _get_running_loop() is not self.loop:  # a call less for each request
+            self.check_use()
+        return self.loop.create_future()
 
     def start_heartbeat(self, interval_s: float = HEARTBEAT_S, missed: int = HEARTBEATS_MISSED) -> None:
         """Ping each `interval_s` seconds; break with "timeout" when `missed` of them brought nothing."""
