@@ -25,7 +25,16 @@ from luabus.ids import CLIENT_BASE
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol import codec
 from luabus.protocol.compression import compress
-from luabus.protocol.frames import FLAG_COMPRESSED, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Frame, Kind, encode
+from luabus.protocol.frames import (
+    FLAG_COMPRESSED,
+    FLAG_EPOCH,
+    FLAG_META,
+    FLAG_REQUEST,
+    HEADER_SIZE,
+    Frame,
+    Kind,
+    encode,
+)
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.stream import Reason, Subscribers
 from tests.support.fast_time import run_fast
@@ -563,7 +572,7 @@ async def test_trace_and_epoch_travel_in_the_meta() -> None:
     async with Pair() as pair, await RawPeer.open(pair.listener.port) as peer:
         stream: Any = pair.server_mgr.streams[2]
         stream.post(
-            int.from_bytes(encode(Frame(Kind.CALL))[4:12], "little"), 0, b"\x91\xa1m", trace=77, epoch=3
+            int.from_bytes(encode(Frame(Kind.TARGET))[4:12], "little"), 0, b"\x91\xa1m", trace=77, epoch=3
         )
-        frame = await peer.frame(Kind.CALL)
-        assert (frame.flags, frame.trace, frame.epoch, frame.deadline) == (FLAG_META, 77, 3, 0)
+        frame = await peer.frame(Kind.TARGET)
+        assert (frame.flags, frame.trace, frame.epoch, frame.deadline) == (FLAG_META | FLAG_EPOCH, 77, 3, 0)
