@@ -104,6 +104,8 @@ def read_secret(path: str) -> bytes:
 
 def check_secret(secret: bytes | str, what: str = "the secret", *, key: str = "secret") -> bytes:
     """The secret as bytes, a text as UTF-8. Raises `ConfigError` for fewer than 16 bytes, without showing it."""
+    if not isinstance(secret, str | bytes | bytearray | memoryview):
+        raise ConfigError(f"{what} is a text or bytes, not {type(secret).__name__}", key=key)
     data = secret.encode() if isinstance(secret, str) else bytes(secret)
     if len(data) < MIN_SECRET_BYTES:
         size = "is empty" if not data else f"has {len(data)} byte{'s' * (len(data) > 1)}"

@@ -40,8 +40,8 @@ MAX_PLANS: Final = 65_536
 # --- epochs (docs/masters.md, "Which epochs are believed") ------------------------------------------------------
 MAX_EPOCH: Final = 0xFFFF_FFFF
 """A message has 32 bits for it."""
-EPOCH_LEAP: Final = 1 << 20
-"""An epoch so far from the one that is known is no election that was missed: one each minute for two years."""
+EPOCH_LEAP: Final = 1 << 14
+"""An epoch so far from the one that is known is no election that was missed: one each hour for nearly two years."""
 
 # --- time (seconds) -------------------------------------------------------------------------------------------
 HANDSHAKE_TIMEOUT_S: Final = 5.0

@@ -89,7 +89,7 @@ class Registry:
                 text = f"epochs[{group}]: there is no group {group} at {self._router}, only {known}"
                 raise BadArguments(text, path=f"epochs[{group}]", method="luabus.join")
         name = self._steering.check_join(stream.principal, target, name, mode)
-        self._steering.tell_access(stream, target)
+        self._steering.tell_access(stream, target, name)
         former = table.put(target, stream, incarnation=incarnation, process=process)
         if self._groups.joined(target.group, name, mode, slots, stream):
             self._steering.renamed()
@@ -142,7 +142,7 @@ class Registry:
         A lower epoch is a master of the past, such as one that was frozen: refused, and no more than that.
         """
         stream = caller().stream
-        service_id = _registered(stream)
+        service_id = self._caller_id()
         stream.claimed = max(stream.claimed, epoch)
         before = self._table.group(service_id.group).epoch
         try:
@@ -167,13 +167,24 @@ class Registry:
 
     def stand(self) -> None:
         """The caller stands for election: that its group has no master is worth telling, also when it never had one."""
-        if self._table.stand(_registered(caller().stream).group):
+        if self._table.stand(self._caller_id().group):
             self._announcer.changed()
 
     def resign(self, epoch: int) -> None:
         """The caller is master no longer."""
-        if self._table.resign(_registered(caller().stream), epoch):
+        if self._table.resign(self._caller_id(), epoch):
             self._announcer.changed()
+
+    def _caller_id(self) -> ServiceId:
+        """As whom the caller is registered. Raises `Refused` for one that is not, or no more."""
+        stream = caller().stream
+        if stream.id >= CLIENT_BASE:
+            raise Refused.coded(Message("refusal.only-services-are-masters"))
+        if self._table.where(stream.id) is not stream:
+            raise Refused.coded(
+                Message("refusal.registered-no-more", name=self.label(stream), router=self._router)
+            )
+        return ServiceId(stream.id)
 
     def report(self, problem: Any) -> None:
         """The caller says what is wrong with itself; it is an alarm until "" comes, or the connection ends."""
@@ -257,9 +268,3 @@ class Registry:
     def _incarnation_of(self, target: ServiceId) -> int:
         entry = self._table.group(target.group).entries.get(target)
         return entry.incarnation if entry else 0
-
-
-def _registered(stream: Stream) -> ServiceId:
-    if stream.id >= CLIENT_BASE:
-        raise Refused.coded(Message("refusal.only-services-are-masters"))
-    return ServiceId(stream.id)

@@ -152,11 +152,11 @@ class Steering:
 
     # --- methods: each member enforces its own ----------------------------------------------------------------
 
-    def tell_access(self, stream: Stream, service_id: int) -> None:
+    def tell_access(self, stream: Stream, service_id: int, name: str = "") -> None:
         """Tell a member who may call which of its methods. Before it can be reached: it judges by this each call that comes this
-        way."""
+        way. `name`: its group's, where that is not in the table yet."""
         names, access = self.groups.names, self.groups.document.access
-        own = names.get(service_id >> 16, "")
+        own = name or names.get(service_id >> 16, "")
         rules = access.methods.get(own, {})
         told: dict[str, Any] = {"methods": {}, "groups": {}, "clients": {}}
         if rules:
@@ -187,11 +187,10 @@ class Steering:
 
     def _judges_of(self, caller: str | None) -> Iterator[Stream]:
         """The members of groups that name this class of callers, and have methods which not all may use; None is any."""
-        table, document = self._mgr.switch.table, self.groups.document
-        for name in document.access.methods:
-            facts = document.groups.get(name)
-            if facts is not None and (caller is None or caller in document.access.named_by(name)):
-                for member in table.group(facts.number).members:
+        table, access = self._mgr.switch.table, self.groups.document.access
+        for number, name in self.groups.names.items():
+            if name in access.methods and (caller is None or caller in access.named_by(name)):
+                for member in table.group(number).members:
                     if isinstance(member, Stream) and member.is_open:
                         yield member
 
@@ -211,7 +210,7 @@ class Steering:
     def forbade(self, known: str, method: str, times: int) -> None:
         """The calling member has refused so many calls of a method by a class of callers, by the rules that it was told."""
         stream = caller().stream
-        if stream.id >= CLIENT_BASE:
+        if self._mgr.switch.table.where(stream.id) is not stream:
             raise BadArguments("only a member tells whom it has refused", method="luabus.forbade")
         callee = self.groups.names.get(stream.id >> 16, str(stream.id >> 16))
         self._alarm(Message("alarm.forbidden", caller=known, callee=f"{callee}'s {method}"), times)

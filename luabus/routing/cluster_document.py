@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from luabus.errors import ConfigError
 from luabus.ids import MAX_GROUP, MAX_INSTANCE
-from luabus.routing.access import Access
+from luabus.routing.access import CLIENT_CLASS, Access
 
 MODES: Final = ("", "hash", "master", "random", "broadcast")
 """How callers usually reach a group; "" where nobody says."""
@@ -76,6 +76,11 @@ def groups_of(given: Any, key: str, *, least: int = 1, most: int = 3) -> dict[st
     for name, facts in given.items():
         if type(name) is not str or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
             raise ConfigError(f"{key}: {name!r:.100} is no group's name", key=key)
+        if name == CLIENT_CLASS:
+            raise ConfigError(
+                f"{key}: {name!r} is what connections without an id are called; name the group otherwise",
+                key=key,
+            )
         at = f"{key}.{name}"
         if not isinstance(facts, list | tuple) or not least <= len(facts) <= most:
             raise ConfigError(f"{at} is not a list such as [2, 3]: a group's number and its slots", key=at)

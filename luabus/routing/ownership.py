@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from luabus.messages import Message
+from luabus.routing.access import CLIENT_CLASS
 from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from luabus.routing.table import Group, Table
 
@@ -64,6 +65,8 @@ class Ownership:
 
     def clash(self, number: int, name: str, mode: str) -> Message | None:
         """Why nobody may join group `number` as one of `name` whose usual route is `mode`; "" says nothing of either."""
+        if name == CLIENT_CLASS:
+            return Message("refusal.reserved-name", name=name)
         owner = self._owner_of(number)
         if owner is not None:
             owned, usual = owner

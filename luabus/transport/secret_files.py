@@ -88,7 +88,7 @@ class SecretFile(WatchedFiles[Secrets]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        self._next = self._path.with_name(self._path.name + NEXT)
+        self._next = Path(f"{self._path}{NEXT}")
         super().__init__(self._path, self._next)
 
     def _load(self) -> Secrets:
