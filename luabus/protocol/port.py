@@ -6,7 +6,7 @@ from typing import Final
 
 from luabus.ids import CLIENT_BASE
 from luabus.limits import DEFAULT_FRAME_LIMIT
-from luabus.protocol.principal import ADMIN, Principal
+from luabus.protocol.principal import CLIENT, Principal
 
 LastError = str | bytes | tuple[str, int]
 """What went wrong: in words, as an ERROR frame that it answered with, or as the reason and route of what was lost. It is noted
@@ -43,7 +43,7 @@ class Port:
         self.callees: set[Port] = NO_PORTS
         self.callers: set[Port] = NO_PORTS
         self.undeliverable: dict[str, int] = {}
-        self.principal: Principal = ADMIN
+        self.principal: Principal = CLIENT
         self.claimed = 0
         self.last_error: LastError | None = None
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
