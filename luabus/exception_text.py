@@ -109,6 +109,12 @@ def _attribute(error: BaseException, name: str) -> Any:
     return BaseException.__dict__[name].__get__(error)
 
 
+class OwnTraceback(str):
+    """A traceback that `log_failure` has made: a formatter need not ask whose it is."""
+
+    __slots__ = ()
+
+
 def log_failure(
     log: logging.Logger, text: str, *args: Any, error: BaseException, level: int = _ERROR
 ) -> None:
@@ -116,7 +122,6 @@ def log_failure(
     if not log.isEnabledFor(level):
         return
     record = log.makeRecord(log.name, level, __file__, 0, text, args, None)
-    record.exc_text = traceback_of(error).rstrip(
-        "\n"
-    )  # a formatter writes this, and asks the exception nothing
+    # A formatter writes this, and asks the exception nothing.
+    record.exc_text = OwnTraceback(traceback_of(error).rstrip("\n"))
     log.handle(record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from luabus.errors import ConfigError
+from luabus.exception_text import OwnTraceback
 from luabus.rpc.context import current
 from luabus.visible import visible
 
@@ -40,6 +41,8 @@ class CleanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         kept, record.exc_text = record.exc_text, None  # another formatter's, which did not clean it
+        if isinstance(kept, OwnTraceback):
+            record.exc_text = indented(kept)
         try:
             return super().format(record)
         finally:

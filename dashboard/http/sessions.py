@@ -64,7 +64,9 @@ def may_still(context: Context, caller: Caller | None) -> bool:
         context.token_files.look(context.now())
     if isinstance(caller.proof, str):
         return context.tokens.role_of(caller.proof) == caller.role
-    return caller.proof not in context.ended and context.now() < caller.proof.ends_at
+    session = caller.proof
+    of_this_token = session.signed_by == context.tokens.mark(session.role)
+    return of_this_token and session not in context.ended and context.now() < session.ends_at
 
 
 def check_token(context: Context, token: str, address: str) -> Role:

@@ -7,6 +7,7 @@ sessions, without a restart, and only the names of those that somebody logged ou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -71,14 +72,19 @@ def read_tokens(run_dir: Path) -> dict[Role, str]:
 
 
 def _read_or_make(path: Path) -> str:
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    return token if _write_new(path, token) else _read(path)
+
+
+def _write_new(path: Path, token: str) -> bool:
+    """False where there is a file."""
     try:
         handle = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
-        return _read(path)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+        return False
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(token + "\n")
-    return token
+    return True
 
 
 def _read(path: Path) -> str:
@@ -91,12 +97,14 @@ def _read(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a cookie says, checked: whose rights, which session, when that began, and the seconds until the cookie ends."""
+    """What a cookie says, checked: whose rights, which session, when that began, the seconds until the cookie ends, and which
+    token has signed it (`Tokens.mark`)."""
 
     role: Role
     name: str
     began: int
     left_s: float
+    signed_by: str = ""
 
     @property
     def ends_at(self) -> int:
@@ -143,7 +151,11 @@ class Tokens:
         ):
             return None
         left_s = int(ends) - now
-        return Claims(Role[role], name, int(began), left_s) if left_s > 0 else None
+        return Claims(Role[role], name, int(began), left_s, self.mark(Role[role])) if left_s > 0 else None
+
+    def mark(self, role: Role) -> str:
+        """Tells a role's token from the one before, and nothing else."""
+        return hashlib.sha256(b"luabus dashboard token\0" + self._tokens[role]).hexdigest()[:16]
 
     def _sign(self, role: Role, claims: str) -> str:
         key = hashlib.sha256(b"luabus dashboard session\0" + self._tokens[role]).digest()
@@ -162,21 +174,23 @@ class TokenFiles:
         tokens.replace(self._current)
 
     def look(self, now: float) -> None:
-        """Reads what has changed, at most once in `LOOK_EVERY_S`. What cannot be used, or is gone, leaves the token as it was."""
+        """Reads what has changed, at most once in `LOOK_EVERY_S`. What cannot be used leaves the token as it was; a file that is
+        gone is written anew."""
         if 0 <= now - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = now
         marks = self._marks()
-        if marks == self._seen:
+        if marks == self._seen and None not in marks:
             return
-        self._seen = marks
         for role, path in self._paths.items():
             try:
                 self._current[role] = _read(path)
             except FileNotFoundError:
-                continue
+                with contextlib.suppress(OSError):  # its folder comes back first
+                    _write_new(path, self._current[role])
             except (OSError, ConfigError) as error:
                 log.error("the token of before stays valid: %s", error)
+        self._seen = self._marks()
         self._tokens.replace(self._current)
 
     def _marks(self) -> list[tuple[int, int, int] | None]:

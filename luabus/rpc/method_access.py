@@ -71,7 +71,7 @@ class MethodAccess:
         if told is None or allowed is None or (source < CLIENT_BASE and source >> 16 == own_group):
             return None
         known = told.class_of(source)
-        if known in allowed:
+        if known in allowed or known == told.groups.get(own_group):
             return None
         return not_let_in(known or f"group {source >> 16}", callee, allowed, method)
 

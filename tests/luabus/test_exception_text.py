@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 
 import pytest
 
 from luabus.exception_text import LONGEST_TRACEBACK, log_failure, name_of, repr_of, text_of, traceback_of
+from luabus.log_setup import CleanFormatter
 from tests.support.hostile import ERRORS, Nameless, Unspeakable, chain
 
 
@@ -55,3 +57,20 @@ def test_a_log_record_has_the_text_and_asks_the_exception_nothing(caplog: pytest
     assert str(record.exc_text).endswith("ValueError: why")
     log_failure(log, "not shown", error=ValueError(), level=logging.DEBUG - 1)
     assert len(caplog.records) == 1
+
+
+def test_the_programs_own_log_shows_the_traceback_below_the_record() -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(CleanFormatter("%(message)s"))
+    log = logging.Logger("own")
+    log.addHandler(handler)
+    try:
+        raise ValueError("why\x1b[2J")
+    except ValueError as error:
+        log_failure(log, "it failed", error=error)
+    first, *below = written.getvalue().splitlines()
+    assert first == "it failed"
+    assert below[0] == "    Traceback (most recent call last):"
+    assert below[-1].startswith("    ValueError: why")
+    assert "\x1b" not in written.getvalue()

@@ -114,6 +114,19 @@ async def test_a_stream_ends_with_its_session(dash: Dash, monkeypatch: pytest.Mo
     assert stream.content.at_eof()
 
 
+async def test_a_stream_ends_with_the_token_of_its_session(
+    dash: Dash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.api.event_stream.NOTICE_HEARTBEAT_S", 0.05)
+    await dash.get(f"/login?token={TOKENS[Role.viewer]}", None)
+    async with dash.client.get("/api/v1/events?notices=true") as stream:
+        await stream.content.readline()
+        dash.context.tokens.replace({**TOKENS, Role.viewer: "another-token-of-a-viewer"})
+        async with asyncio.timeout(5):
+            await stream.content.read()
+    assert stream.content.at_eof()
+
+
 async def test_a_session_ends_however_often_it_was_used(dash: Dash) -> None:
     await dash.get(f"/login?token={TOKENS[Role.viewer]}", None)
     used_s = 0

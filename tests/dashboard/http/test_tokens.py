@@ -109,6 +109,8 @@ def test_a_token_that_cannot_be_used_leaves_the_one_of_before(tmp_path: Path, da
     files.look(NOW)
     assert tokens.role_of(old) is Role.admin
     assert tokens.role_of("") is None
+    if damage is None:
+        assert path.read_text().strip() == old, "written anew"
 
 
 def test_tokens_are_neither_read_nor_made_through_links(tmp_path: Path) -> None:

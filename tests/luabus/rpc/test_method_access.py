@@ -87,3 +87,13 @@ def test_a_method_that_is_registered_later_is_guarded_too() -> None:
         dispatcher.access.tell(FACTS)
     dispatcher.rpc(lambda: None, name="purge")
     assert dispatcher.methods["purge"].guarded
+
+
+def test_a_service_is_let_in_by_its_own_instances_without_an_id_too() -> None:
+    access, _, refusal = made()
+    with said_over(1):
+        access.tell(
+            {**FACTS, "groups": {2: "mail"}, "clients": {CLIENT_BASE | 5: "mail", CLIENT_BASE | 6: "x"}}
+        )
+    assert refusal(CLIENT_BASE | 5) is None
+    assert refusal(CLIENT_BASE | 6).caller == "x"
