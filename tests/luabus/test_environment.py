@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from luabus.environment import Environment, read_secret
+from luabus.environment import Environment, check_secret, read_secret
 from luabus.errors import ConfigError
 
 FULL = {
@@ -91,3 +92,9 @@ def test_a_secret_that_is_not_there_or_empty_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"short has 15 bytes; give at least 16 bytes") as caught:
         read_secret(str(tmp_path / "short"))
     assert "fifteen" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", [20, True, 1.5, ["a"] * 16, {"a": 1}, object()])
+def test_a_secret_is_a_text_or_bytes(secret: Any) -> None:
+    with pytest.raises(ConfigError):
+        check_secret(secret)

@@ -226,3 +226,32 @@ async def test_log_says_who_takes_over_from_whom(caplog: pytest.LogCaptureFixtur
             await old.ended()
     assert "router.1 listens at 127.0.0.1:" in caplog.text
     assert "2.1 comes from a newer process; the old connection" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "word", [("master", 7), ("resign", 6), ("stand",), ("forbade", "client", "purge", 1)]
+)
+@pytest.mark.parametrize("gone", ["left", "replaced", "removed by hand"])
+async def test_who_is_registered_no_more_claims_nothing(gone: str, word: tuple[Any, ...]) -> None:
+    async with Star() as star, await peer(star) as old, await peer(star) as new, await peer(star) as admin:
+        table = star.routers[0].mgr.switch.table
+        await old.request("luabus.join", M1, "mail", 1, None, "master")
+        if gone == "removed by hand":
+            await admin.request("luabus.register", "mail.1", None)
+        else:
+            await old.request("luabus.leave")
+        if gone == "replaced":
+            await new.request("luabus.join", M1, "mail", 2, None, "master")
+            await new.request("luabus.master", 6)
+        before = table.digest(), table.group(2).elected
+        name, *args = word
+        assert isinstance(await old.request(f"luabus.{name}", *args), Refused | BadArguments)
+        assert (table.digest(), table.group(2).elected) == before
+
+
+@pytest.mark.parametrize("service_id", [M1, 0x0009_0001])
+async def test_no_group_is_called_as_connections_without_an_id_are(service_id: int) -> None:
+    async with Star() as star, await peer(star) as one:
+        assert isinstance(await one.request("luabus.join", service_id, "client", 1, None, ""), Refused)
+        refused = await one.request("luabus.configure", {"groups": {"client": [9]}, "access": {}})
+        assert isinstance(refused, Refused)

@@ -138,3 +138,9 @@ def test_a_key_file_that_holds_none_is_refused_without_showing_it(tmp_path: Path
     with pytest.raises(ConfigError, match=r"what the key file .* holds is not one line") as caught:
         KeyFile(path)
     assert "old times" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [".", "/", ".."])
+def test_a_folder_is_no_secret(path: str) -> None:
+    with pytest.raises(ConfigError):
+        SecretFile(path)
