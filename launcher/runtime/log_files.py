@@ -124,8 +124,11 @@ class RotatingFile:
             self._unreported += lines
 
     def reopen(self) -> None:
-        """Makes the file anew if it was written before and is gone, so that its readers find it."""
-        if self._descriptor >= 0:
+        """Makes the file anew if it was written before and is gone, so that its readers find it. Says what was lost, if that can
+        be written by now: the trouble is over then, whether or not the process ever writes again."""
+        if self._unreported:
+            self.write(b"", 0)
+        elif self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 self._open()
 

@@ -200,3 +200,19 @@ def test_merging_is_by_time_and_keeps_the_last() -> None:
 
 def test_numbered_files() -> None:
     assert numbered(Path("/x/mail.1.log"), 3) == Path("/x/mail.1.log.3")
+
+
+def test_trouble_that_is_over_is_told_without_another_line(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    file = RotatingFile(folder / "mail.1.log", 1000, 1)
+    file.write(b"one\n", 1)
+    folder.rename(tmp_path / "elsewhere")
+    file.write(b"two\n", 1)
+    file.reopen()
+    assert (file.lost_lines, bool(file.problem)) == (1, True)
+    folder.mkdir()
+    file.reopen()
+    assert (file.lost_lines, file.problem) == (1, "")
+    assert b"1 lines before this one are lost" in (folder / "mail.1.log").read_bytes()
+    file.close()
