@@ -21,7 +21,7 @@ from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
 from luabus.service.finish import Finish
-from luabus.service.hooks import Deadline, Hooks, within
+from luabus.service.hooks import Deadline, Hooks, interrupting, within
 from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
@@ -303,8 +303,8 @@ class Service:
             self.bus,
             identity,
             options,
-            on_master=lambda: self._hooks.run("master"),
-            on_slave=lambda: self._hooks.run("slave"),
+            on_master=lambda: interrupting(self._hooks.run("master")),
+            on_slave=lambda: interrupting(self._hooks.run("slave")),
         )
         await self.mastership.start()
 
