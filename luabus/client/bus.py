@@ -66,7 +66,7 @@ class Bus(Addresses):
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
-        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
+        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change, self.check_use)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
         self._holders = Holders()
@@ -222,7 +222,6 @@ class Bus(Addresses):
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
-        self.check_use()
         await self.membership.watch()
 
     # --- sending ----------------------------------------------------------------------------------------------

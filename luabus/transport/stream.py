@@ -176,10 +176,12 @@ class Stream(Channel):
 
     def start_heartbeat(self, interval_s: float = HEARTBEAT_S, missed: int = HEARTBEATS_MISSED) -> None:
         """Ping each `interval_s` seconds; break with "timeout" when `missed` of them brought nothing."""
+        self.check_use()
         self.beat(time.monotonic(), interval_s, missed)
 
     def ping(self) -> int:
         """Send a PING now; its PONG renews `clock`. Returns its stamp for `heard`."""
+        self.check_use()
         return self.send_ping(time.monotonic())
 
     def remaining_s(self, deadline_ms: int) -> float | None:
