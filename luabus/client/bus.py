@@ -18,7 +18,7 @@ from luabus.client.one_link import Holders, distinct
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
-from luabus.host_addresses import canonical, parse_address
+from luabus.host_addresses import canonical, parse_address, parse_peer
 from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.messages import Message
 from luabus.protocol import codec
@@ -94,7 +94,7 @@ class Bus(Addresses):
         `Refused` when it is connected already."""
         if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
             raise Refused("this bus has been started already")
-        addresses = distinct(parse_address(router) for router in routers)
+        addresses = distinct(parse_peer(router) for router in routers)
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
         self.groups.update(groups or {})

@@ -7,8 +7,16 @@ import time
 
 import pytest
 
-from luabus.exception_text import LONGEST_TRACEBACK, log_failure, name_of, repr_of, text_of, traceback_of
-from tests.support.hostile import ERRORS, Nameless, Unspeakable, chain
+from luabus.exception_text import (
+    LONGEST_TRACEBACK,
+    log_failure,
+    name_of,
+    plain,
+    repr_of,
+    text_of,
+    traceback_of,
+)
+from tests.support.hostile import ERRORS, HostileNumber, HostileText, Nameless, Unspeakable, chain
 
 
 @pytest.mark.parametrize("what", ERRORS)
@@ -55,3 +63,10 @@ def test_a_log_record_has_the_text_and_asks_the_exception_nothing(caplog: pytest
     assert str(record.exc_text).endswith("ValueError: why")
     log_failure(log, "not shown", error=ValueError(), level=logging.DEBUG - 1)
     assert len(caplog.records) == 1
+
+
+def test_a_text_or_number_of_another_class_is_had_as_the_built_in_one() -> None:
+    text, number = plain(HostileText("mail")), plain(HostileNumber(7))
+    assert (type(text), text, type(number), number) == (str, "mail", int, 7)
+    assert plain(True) is True
+    assert plain(None) is None
