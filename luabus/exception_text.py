@@ -42,6 +42,16 @@ def repr_of(value: object) -> str:
     return _spoken(value, repr)
 
 
+def plain(value: object) -> object:
+    """A str or int of a class of its own as the built-in one that it holds, asking it nothing; anything else, a bool too, as it
+    is."""
+    if issubclass(type(value), str):
+        return str.__str__(value)
+    if issubclass(type(value), int) and type(value) is not bool:
+        return int.__int__(value)  # type: ignore[arg-type]
+    return value
+
+
 def _spoken(value: object, speak: Callable[[object], str]) -> str:
     try:
         return "".join(speak(value)).encode(errors="replace").decode()

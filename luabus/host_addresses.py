@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from luabus.errors import ConfigError
+from luabus.exception_text import plain, repr_of
 from luabus.limits import DEFAULT_PORT
 
 
@@ -14,6 +15,10 @@ def format_address(host: str, port: int) -> str:
 def parse_address(text: str) -> tuple[str, int]:
     """`host:port`, `host` (the default port) or `[::1]:7070`. Raises `ConfigError`, also for an IPv6 address without brackets:
     whether `::1:7070` has a port is anybody's guess."""
+    if type(text) is not str:
+        text = plain(text)  # type: ignore[assignment]
+        if type(text) is not str:
+            raise _no_address(text)
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
@@ -21,11 +26,16 @@ def parse_address(text: str) -> tuple[str, int]:
     if bracketed:
         host = host[1:-1]
     if bracketed != (":" in host) or not host or not _is_port(port):
-        raise ConfigError(
-            f"{text!r} is not an address; write HOST:PORT, such as 127.0.0.1:{DEFAULT_PORT} or [::1]:{DEFAULT_PORT}",
-            key="routers",
-        )
+        raise _no_address(text)
     return host, int(port)
+
+
+def parse_peer(text: str) -> tuple[str, int]:
+    """As `parse_address`, for an address to connect to: port 0 is none."""
+    host, port = parse_address(text)
+    if not port:
+        raise _no_address(text)
+    return host, port
 
 
 def canonical(host: str, port: int) -> tuple[str, int]:
@@ -50,6 +60,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _no_address(text: object) -> ConfigError:
+    example = f"127.0.0.1:{DEFAULT_PORT} or [::1]:{DEFAULT_PORT}"
+    return ConfigError(
+        f"{repr_of(text)} is not an address; write HOST:PORT, such as {example}", key="routers"
+    )
 
 
 def _is_port(text: str) -> bool:

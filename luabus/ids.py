@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from luabus.errors import Refused
-from luabus.exception_text import repr_of
+from luabus.exception_text import plain, repr_of
 from luabus.messages import Message
 
 MAX_GROUP: Final = 255
@@ -39,10 +39,12 @@ class ServiceId(int):
     @classmethod
     def parse(cls, text: str | int, groups: Mapping[str, int] | None = None) -> ServiceId:
         """`2.1`, `mail.1` (needs `groups`), or the number itself. Raises `Refused`, with a suggestion."""
-        if isinstance(text, int):
+        if type(text) is not int and type(text) is not str:
+            text = plain(text)  # type: ignore[assignment]
+        if type(text) is int:
             is_client = CLIENT_BASE <= text <= 0xFFFF_FFFF
             return cls(text) if is_client else cls.of(text >> 16, text & 0xFFFF)
-        if not isinstance(text, str):
+        if type(text) is not str:
             raise Refused.coded(Message("refusal.no-service-id", text=f"{repr_of(text):.80}"))
         name, dot, instance = text.rpartition(".")
         if not dot or not _is_number(instance):
@@ -93,20 +95,26 @@ def _is_number(text: str) -> bool:
 
 def parse_group(group: str | int, groups: Mapping[str, int] | None = None) -> int:
     """The number of a group given as number, digits or name. Raises `Refused`, with a suggestion."""
-    if isinstance(group, str):
+    if type(group) is not int and type(group) is not str:
+        group = plain(group)  # type: ignore[assignment]
+    if type(group) is not int:
+        if type(group) is not str:
+            raise _no_such_group(f"{repr_of(group):.80}", groups, "")
         if _is_number(group):
             group = int(group)
         elif groups and group in groups:
             group = groups[group]
         else:
-            known = sorted(groups or ())
-            from difflib import get_close_matches  # slow to import, and only for errors
-
-            close = get_close_matches(group, known, n=1)
-            hint = (
-                did_you_mean(close[0]) if close else Message("hint.known", names=", ".join(known) or "none")
-            )
-            raise Refused.coded(Message("refusal.no-such-group", name=repr(group), hint=hint))
+            raise _no_such_group(repr(group), groups, group)
     if not 0 <= group <= MAX_GROUP:
         raise Refused.coded(Message("refusal.group-out-of-range", group=group, most=MAX_GROUP))
     return group
+
+
+def _no_such_group(shown: str, groups: Mapping[str, int] | None, name: str) -> Refused:
+    known = sorted(groups or ())
+    from difflib import get_close_matches  # slow to import, and only for errors
+
+    close = get_close_matches(name, known, n=1)
+    hint = did_you_mean(close[0]) if close else Message("hint.known", names=", ".join(known) or "none")
+    return Refused.coded(Message("refusal.no-such-group", name=shown, hint=hint))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luabus.errors import ConfigError
+from luabus.exception_text import repr_of
 from luabus.limits import LONGEST_TIMEOUT_S, NAME_LENGTH, OPTION_RANGES, ROUTE_MODES
 
 
@@ -15,7 +16,7 @@ def check(**options: Any) -> None:
             allowed = OPTION_RANGES[key]
             kind = "a whole number" if allowed.whole else "a number"
             raise ConfigError(
-                f"{key} is {value!r}; at least {_exact(allowed.least)} is needed, at most {_exact(allowed.most)}"
+                f"{key} is {repr_of(value)}; at least {_exact(allowed.least)} is needed, at most {_exact(allowed.most)}"
                 f"{' ' * bool(allowed.unit)}{allowed.unit}, as {kind}",
                 key=key,
             )
@@ -43,14 +44,17 @@ def check_name(key: str, name: Any, *, empty: bool = False) -> None:
         or name != name.strip()
     ):
         raise ConfigError(
-            f"{key} is {name!r}; a name of 1 to {NAME_LENGTH} printable characters is needed", key=key
+            f"{key} is {repr_of(name)}; a name of 1 to {NAME_LENGTH} printable characters is needed",
+            key=key,
         )
 
 
 def check_mode(mode: Any) -> None:
     """Raises `ConfigError` unless a group can be reached so."""
-    if mode not in ROUTE_MODES:
-        raise ConfigError(f"mode is {mode!r}; there are: {', '.join(filter(None, ROUTE_MODES))}", key="mode")
+    if type(mode) is not str or mode not in ROUTE_MODES:
+        raise ConfigError(
+            f"mode is {repr_of(mode)}; there are: {', '.join(filter(None, ROUTE_MODES))}", key="mode"
+        )
 
 
 def time_limit(timeout: Any) -> float | None:
@@ -61,5 +65,7 @@ def time_limit(timeout: Any) -> float | None:
     if timeout is None:
         return None
     if type(timeout) not in (int, float) or timeout != timeout:
-        raise ConfigError(f"timeout is {timeout!r}; seconds are needed, or None for no limit", key="timeout")
+        raise ConfigError(
+            f"timeout is {repr_of(timeout)}; seconds are needed, or None for no limit", key="timeout"
+        )
     return None if timeout > LONGEST_TIMEOUT_S else float(timeout)

@@ -18,7 +18,7 @@ from luabus.client.one_link import Holders, distinct
 from luabus.client.router_link import RouterLink
 from luabus.client.routes import SENT, SendResult
 from luabus.errors import AuthError, ConfigError, FrameTooLarge, LuabusError, NoRoute, NotConnected, Refused
-from luabus.host_addresses import canonical, parse_address
+from luabus.host_addresses import canonical, parse_address, parse_peer
 from luabus.limits import HEARTBEAT_S, MOMENT_S, REQUEST_TIMEOUT_S, STUCK_TIMEOUT_S
 from luabus.messages import Message
 from luabus.protocol import codec
@@ -66,7 +66,7 @@ class Bus(Addresses):
         self.groups = self._announcements.groups
         self.masters = self._announcements.masters
         self.epochs = self._announcements.epochs
-        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change)
+        self.membership = Membership(self.epochs, self._epoch, refused, self.news.next_change, self.check_use)
         self._handlers = handlers or Dispatcher("this client")
         self._links: list[RouterLink] = []
         self._holders = Holders()
@@ -94,7 +94,7 @@ class Bus(Addresses):
         `Refused` when it is connected already."""
         if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
             raise Refused("this bus has been started already")
-        addresses = distinct(parse_address(router) for router in routers)
+        addresses = distinct(parse_peer(router) for router in routers)
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
         self.groups.update(groups or {})
@@ -222,7 +222,6 @@ class Bus(Addresses):
 
     async def watch(self) -> None:
         """From now on tell `on_group`'s subscribers each group of each router that changes, beginning with all there are."""
-        self.check_use()
         await self.membership.watch()
 
     # --- sending ----------------------------------------------------------------------------------------------

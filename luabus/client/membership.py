@@ -57,7 +57,8 @@ class Membership:
     """Joins every router, those that come later too, and tells all of them what they must know.
 
     `epochs`: the highest that is known per group; `epoch()`: under which this process is master now, 0 when it is not. `refused`
-    is called with the error when a router that comes later refuses us; `next_change()` waits until a link is another.
+    is called with the error when a router that comes later refuses us; `next_change()` waits until a link is another;
+    `check_use()` raises `Refused` where the bus may not be used.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Membership:
         epoch: Callable[[], int],
         refused: Callable[[LuabusError], None] | None,
         next_change: Callable[[], Awaitable[None]],
+        check_use: Callable[[], None],
     ) -> None:
         self.identity: Identity | None = None
         self._epochs = epochs
         self._epoch = epoch
         self._refused = refused
         self._next_change = next_change
+        self._check_use = check_use
         self._refusal: LuabusError | None = None
         self._links: Sequence[RouterLink] = ()
         self._watching = False
@@ -102,6 +105,7 @@ class Membership:
         does not keep us from the others. Links that are down or die meanwhile are waited for, `timeout` seconds at most (None:
         for ever): they join when they are up again.
         """
+        self._check_use()
         self.identity = identity
         self._refusal = None
         failure: LuabusError | None = None
@@ -132,12 +136,14 @@ class Membership:
 
     async def leave(self) -> None:
         """Ask all routers to send no more; when this returns, everything sent before has arrived."""
+        self._check_use()
         self.identity = None
         self._stands = False
         await self._all("luabus.leave")
 
     async def stand(self) -> None:
         """Tell all routers, those that come later too, that this process stands for election."""
+        self._check_use()
         self._stands = True
         await self._all("luabus.stand", timeout=_TELL_TIMEOUT_S)
 
@@ -145,20 +151,24 @@ class Membership:
         """Tell all routers that this process holds its group's lease; returns the highest epoch for which one of them refuses it,
         0 when none does. One that lies a leap away is no reason: it is a mistake, and the router believes who insists. A router
         that hangs is not waited for."""
+        self._check_use()
         results = await self._all("luabus.master", epoch, timeout=_TELL_TIMEOUT_S)
         refused = [result.highest for result in results if isinstance(result, StaleEpoch)]
         return max((highest for highest in refused if _is_near(highest, epoch)), default=0)
 
     async def resign_master(self, epoch: int) -> None:
         """Tell all routers that it does no longer. A router that hangs is not waited for."""
+        self._check_use()
         await self._all("luabus.resign", epoch, timeout=_TELL_TIMEOUT_S)
 
     async def report(self, problem: Message | None) -> None:
         """Tell all routers what is wrong with this process, for those who look at the cluster; None when it is over."""
+        self._check_use()
         await self._all("luabus.report", problem.as_map() if problem else "", timeout=_TELL_TIMEOUT_S)
 
     async def watch(self) -> None:
         """From now on have every router tell each group that changes, beginning with all there are."""
+        self._check_use()
         self._watching = True
         for link in self._links:
             if link.ready:

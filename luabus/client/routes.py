@@ -13,6 +13,7 @@ from luabus.client.failover import Failover
 from luabus.client.flow_control import FlowControl
 from luabus.client.news import News
 from luabus.errors import NoMaster, Overloaded, Refused, RequestTimeout
+from luabus.exception_text import text_of
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.protocol import codec
@@ -97,16 +98,27 @@ class _Call:
 class Route:
     """Where a message goes. Made by the bus' `target`, `hash`, `random`, `broadcast` and `master`; may be kept for later."""
 
-    __slots__ = ("_bus", "_key", "_route", "kind", "text")
+    __slots__ = ("_bus", "_key", "_route", "_words", "kind")
 
     def __init__(
-        self, bus: Sender, kind: Kind, text: str, group: int = 0, destination: int = 0, key: int = 0
+        self,
+        bus: Sender,
+        kind: Kind,
+        words: tuple[object, ...],
+        group: int = 0,
+        destination: int = 0,
+        key: int = 0,
     ) -> None:
         self._bus = bus
         self._route = make_route(kind, 0, group, destination)
         self._key = key
         self.kind = kind
-        self.text = text
+        self._words = words
+
+    @property
+    def text(self) -> str:
+        """The route in words, as it was asked for: `hash:mail:alice`. Made when it is needed: for errors."""
+        return ":".join(text_of(word) for word in self._words)
 
     def __repr__(self) -> str:
         return f"<Route {self.text}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 from luabus.transport.loops import running_loop
 
@@ -16,11 +17,20 @@ class Finish:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event: asyncio.Event | None = None
 
-    def begin(self) -> None:
-        """From now on it can be asked for, in the running loop."""
+    @property
+    def is_expected(self) -> bool:
+        """Whether somebody serves."""
+        return self._event is not None
+
+    @contextlib.contextmanager
+    def expected(self) -> Iterator[None]:
+        """Inside the block it can be asked for, in the running loop."""
         self.error = None
-        self._loop = asyncio.get_running_loop()
-        self._event = asyncio.Event()
+        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            yield
+        finally:
+            self._loop = self._event = None
 
     def ask(self, error: BaseException | None = None) -> None:
         """It is time. Nothing happens where nobody serves."""

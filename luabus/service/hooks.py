@@ -38,7 +38,7 @@ class Deadline:
 async def within(deadline: Deadline, work: Awaitable[Any], what: str) -> None:
     """Await `work` until the deadline, or for a moment if that is over; what has not ended then is named in the log as `what`,
     cancelled, and left. Raises what it raises."""
-    task = tasks.start(_awaited(work), awaited=True)
+    task = tasks.start(interrupting(work), awaited=True)
     try:
         if not await tasks.ended([task], deadline.left_s(MOMENT_S)):
             task.result()
@@ -49,10 +49,12 @@ async def within(deadline: Deadline, work: Awaitable[Any], what: str) -> None:
             log.warning("%s goes on although it was cancelled, and is left behind", what)
 
 
-async def _awaited(work: Awaitable[Any]) -> None:
+async def interrupting(work: Awaitable[Any]) -> None:
+    """Await `work`, which may run as a task of its own: what ends the process asks for an orderly end, and does not leave the
+    loop in the midst of one."""
     try:
         await work
-    except FATAL as error:  # would leave the loop in the midst of the end
+    except FATAL as error:
         interrupt(error)
 
 

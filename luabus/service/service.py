@@ -21,7 +21,7 @@ from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
 from luabus.service.finish import Finish
-from luabus.service.hooks import Deadline, Hooks, within
+from luabus.service.hooks import Deadline, Hooks, interrupting, within
 from luabus.service.interruption import Interruption
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
@@ -36,6 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SAY_AGAIN_S = 10.0
 """So often it is said that a service waits for a router."""
+_STARTED_ALREADY = "this service has been started already"
 _LAST_MOMENTS_S = 4.0
 """After the drain time-out each thing that is left has a moment; then the process of a program goes in any case."""
 
@@ -156,8 +157,11 @@ class Service:
         Raises `ConfigError` for what is missing, `NotConnected` when no router can be reached within `timeout` seconds (None
         waits for ever, and says so in the log each 10 s), `IdInUse` when a newer process has this id.
         """
-        if self._running:
-            raise ConfigError("this service has been started already")
+        if self._running or self._finish.is_expected:
+            raise ConfigError(_STARTED_ALREADY)
+        await self._start(timeout)
+
+    async def _start(self, timeout: float | None) -> None:
         environment = Environment.read()
         settings = self._settings
         identity = settings.identity(environment)
@@ -259,16 +263,17 @@ class Service:
         """Start, and run until a signal, `finish()`, `stop()`, or a newer process with this id; then stop.
 
         Where a handler or hook raises `SystemExit` or `KeyboardInterrupt`, that is raised here, after the orderly stop. Several
-        may be served in one process: a signal ends all of them. The program's own signal handlers are back afterwards.
+        may be served in one process: a signal ends all of them. The program's own signal handlers are back afterwards. Raises
+        `ConfigError` where it is served or has been started already, which goes on.
         """
         await self._serve(None)
 
     async def _serve(self, limit_s: float | None) -> None:
         finish = self._finish
-        finish.begin()
-
-        with self._interruption, shutdown_signals.hearing(finish.ask, limit_s=limit_s):
-            starting = asyncio.create_task(self.start(timeout=None))
+        if self._running or finish.is_expected:
+            raise ConfigError(_STARTED_ALREADY)
+        with finish.expected(), self._interruption, shutdown_signals.hearing(finish.ask, limit_s=limit_s):
+            starting = asyncio.create_task(self._start(timeout=None))
             finishing = asyncio.create_task(finish.asked())
             try:
                 await asyncio.wait((starting, finishing), return_when=asyncio.FIRST_COMPLETED)
@@ -303,8 +308,8 @@ class Service:
             self.bus,
             identity,
             options,
-            on_master=lambda: self._hooks.run("master"),
-            on_slave=lambda: self._hooks.run("slave"),
+            on_master=lambda: interrupting(self._hooks.run("master")),
+            on_slave=lambda: interrupting(self._hooks.run("slave")),
         )
         await self.mastership.start()
 

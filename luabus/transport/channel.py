@@ -114,6 +114,7 @@ class Channel(Session):
 
     async def connected(self) -> None:
         """Wait until the stream is open. Raises why it did not open. Cancelling loses nothing."""
+        self.check_use()
         if self.is_closed:
             raise NotConnected("the stream is closed")
         if not self.is_open:
@@ -126,25 +127,30 @@ class Channel(Session):
 
     async def drained(self) -> None:
         """Wait until the peer has taken most of what was sent: `await` it to be slowed instead of `Overloaded`."""
+        self.check_use()
         self.flush()
         await self.connection.drained()
 
     async def wait_writable(self) -> bool:
         """Wait as `drained`, for a second at most; False when there is no use in waiting any longer."""
+        self.check_use()
         return await self.connection.wait_writable()
 
     async def heard(self, stamp: int) -> None:
         """Wait until the peer has answered the PING with this stamp or a later one, or the stream is closed."""
+        self.check_use()
         while self.is_open and not self.has_heard(stamp):
             await self._pong_waiters.wait()
 
     async def clock_known(self) -> None:
         """Wait for the first PONG, without which no deadline can be given, or until the stream is closed."""
+        self.check_use()
         while self.is_open and self.clock.offset_ms is None:
             await self._pong_waiters.wait()
 
     async def closed(self) -> None:
         """Wait until the connection is gone."""
+        self.check_use()
         if not self.connection.gone:
             await self.connection.gone_waiters.wait()
 

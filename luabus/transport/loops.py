@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from luabus import shutdown_signals, tasks
+from luabus.exception_text import FATAL
 from luabus.limits import MOMENT_S
 
 log = logging.getLogger("luabus.loop")
@@ -54,18 +55,30 @@ def run_program(main: Coroutine[Any, Any, T]) -> T:
     asyncio.set_event_loop(loop)
     task = loop.create_task(main)
     try:
-        return loop.run_until_complete(task)
+        return _run(loop, task)
     finally:
         try:
-            if (
-                not task.done()
-            ):  # KeyboardInterrupt or SystemExit: main sees to the end, which it bounds itself
+            if not task.done():  # it asked for no word of it, and sees to the end, which it bounds itself
                 task.cancel()
                 loop.run_until_complete(tasks.ended([task], None))
             shutdown_signals.ended(in_order=loop.run_until_complete(_all_ended(threads)))
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    """Run `task` to its end. What a task or callback of the user raises out of the loop goes to those who asked for it
+    (`on_interrupt`), and the loop goes on: the orderly end may run already, and a cancel would cut it short."""
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except FATAL as error:
+            functions = list(_interrupted.get(loop, ()))
+            if task.done() or not functions:
+                raise
+            for function in functions:
+                function(error)
 
 
 async def _all_ended(threads: ThreadPoolExecutor) -> bool:

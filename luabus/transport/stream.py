@@ -23,7 +23,7 @@ from luabus.errors import (
     RequestTimeout,
     UnknownMethod,
 )
-from luabus.exception_text import name_of, text_of
+from luabus.exception_text import FATAL, name_of, text_of
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, LONGEST_TIMEOUT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
@@ -176,10 +176,12 @@ class Stream(Channel):
 
     def start_heartbeat(self, interval_s: float = HEARTBEAT_S, missed: int = HEARTBEATS_MISSED) -> None:
         """Ping each `interval_s` seconds; break with "timeout" when `missed` of them brought nothing."""
+        self.check_use()
         self.beat(time.monotonic(), interval_s, missed)
 
     def ping(self) -> int:
         """Send a PING now; its PONG renews `clock`. Returns its stamp for `heard`."""
+        self.check_use()
         return self.send_ping(time.monotonic())
 
     def remaining_s(self, deadline_ms: int) -> float | None:
@@ -262,7 +264,9 @@ def deadline_in(timeout: float | None) -> float | None:
     try:
         if 0 < timeout <= LONGEST_TIMEOUT_S:
             return time.monotonic() + timeout
-    except TypeError:
+    except FATAL:
+        raise
+    except BaseException:  # it is no number; whether it compares is its own affair
         pass
     limit = option_checks.time_limit(timeout)
     if limit is not None:

@@ -8,9 +8,17 @@ import time
 
 import pytest
 
-from luabus.exception_text import LONGEST_TRACEBACK, log_failure, name_of, repr_of, text_of, traceback_of
+from luabus.exception_text import (
+    LONGEST_TRACEBACK,
+    log_failure,
+    name_of,
+    plain,
+    repr_of,
+    text_of,
+    traceback_of,
+)
 from luabus.log_setup import CleanFormatter
-from tests.support.hostile import ERRORS, Nameless, Unspeakable, chain
+from tests.support.hostile import ERRORS, HostileNumber, HostileText, Nameless, Unspeakable, chain
 
 
 @pytest.mark.parametrize("what", ERRORS)
@@ -74,3 +82,10 @@ def test_the_programs_own_log_shows_the_traceback_below_the_record() -> None:
     assert below[0] == "    Traceback (most recent call last):"
     assert below[-1].startswith("    ValueError: why")
     assert "\x1b" not in written.getvalue()
+
+
+def test_a_text_or_number_of_another_class_is_had_as_the_built_in_one() -> None:
+    text, number = plain(HostileText("mail")), plain(HostileNumber(7))
+    assert (type(text), text, type(number), number) == (str, "mail", int, 7)
+    assert plain(True) is True
+    assert plain(None) is None

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from luabus.errors import ConfigError
-from luabus.host_addresses import canonical, format_address, is_loopback, parse_address
+from luabus.host_addresses import canonical, format_address, is_loopback, parse_address, parse_peer
+from tests.support.hostile import Hostile, HostileText
 
 
 @pytest.mark.parametrize(
@@ -51,11 +54,23 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
         "::1:7070",
         "[h]:1",
         "[]:1",
+        5,
+        None,
+        b"127.0.0.1:7070",
+        ("127.0.0.1", 7070),
+        Hostile(),
     ],
 )
-def test_what_is_no_address_is_said_with_the_way_to_write_one(text: str) -> None:
+def test_what_is_no_address_is_said_with_the_way_to_write_one(text: Any) -> None:
     with pytest.raises(ConfigError, match=r"is not an address; write HOST:PORT, such as 127\.0\.0\.1:7070"):
         parse_address(text)
+
+
+def test_nobody_can_be_reached_at_port_0() -> None:
+    assert parse_peer("127.0.0.1") == ("127.0.0.1", 7070)
+    with pytest.raises(ConfigError, match="0' is not an address"):
+        parse_peer("127.0.0.1:0")
+    assert parse_address(HostileText("h:1")) == ("h", 1)
 
 
 def test_addresses_are_written_as_they_are_read() -> None:

@@ -18,6 +18,7 @@ from luabus.router.server import Router
 from luabus.service.service import Service
 from luabus.transport.manager import create_socket_mgr
 from tests.support.bus import Star
+from tests.support.hostile import Hostile
 from tests.support.programs import Program
 from tests.support.streams import Pair
 
@@ -104,6 +105,7 @@ async def test_the_command_line_of_a_router_says_so_and_exits_2(arguments: list[
         (0, RequestTimeout),
         (-1, RequestTimeout),
         (-inf, RequestTimeout),
+        (Hostile(), ConfigError),
     ],
 )
 async def test_a_time_out_of_a_request(timeout: Any, error: type[LuabusError] | None) -> None:
@@ -133,3 +135,12 @@ async def test_settings_of_a_stream_that_cannot_be_are_refused() -> None:
                 stream.set_timeout(ms)
         assert stream.is_open
         assert stream.send_limit == stream.frame_limit == 64 << 10
+
+
+def test_a_value_that_answers_nothing_is_refused_all_the_same() -> None:
+    for check in (
+        option_checks.time_limit, option_checks.check_mode, lambda value: option_checks.check_name("name", value),
+        lambda value: option_checks.check(drain_timeout=value),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="whose text cannot be had"):
+            check(Hostile())

@@ -162,3 +162,30 @@ def _results() -> Iterator[tuple[str, object]]:
 
 
 RESULTS: Final = dict(_results())
+
+
+# --- values of a sender ----------------------------------------------------------------------------------------
+
+
+def answer_nothing(*_: object) -> NoReturn:
+    raise ValueError("it answers nothing")
+
+
+class HostileText(str):
+    """A text whose class raises whatever it is asked."""
+
+    __slots__ = ()
+    __str__ = __repr__ = __format__ = partition = rpartition = __hash__ = __eq__ = answer_nothing  # type: ignore[assignment]
+
+
+class HostileNumber(int):
+    """A number whose class raises whatever it is asked."""
+
+    __str__ = __repr__ = __format__ = __index__ = __int__ = __rshift__ = __le__ = __ge__ = answer_nothing  # type: ignore[assignment]
+
+
+class Hostile:
+    """Neither."""
+
+    __str__ = __repr__ = __lt__ = __gt__ = __le__ = __ge__ = __eq__ = __radd__ = answer_nothing  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]

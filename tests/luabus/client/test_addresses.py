@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import IntEnum, StrEnum
+
 import pytest
 
-from luabus.errors import (
-    NoRoute,
-    Refused,
-)
+from luabus.client.bus import Bus
+from luabus.errors import BadArguments, NoRoute, Refused
 from tests.support.bus import Star
+from tests.support.hostile import Hostile, HostileNumber, HostileText
 
 # --- who answers ----------------------------------------------------------------------------------------------
 
@@ -39,3 +40,43 @@ async def test_routes_in_words() -> None:
                 bus.route(words)
         with pytest.raises(Refused, match=r"did you mean hash:\.\.\.\?"):
             bus.route("hsah:mail:x")
+
+
+# --- what is no address ---------------------------------------------------------------------------------------
+
+NO_ADDRESSES = [[], {}, None, True, b"mail", 2.0, ("mail",), Hostile()]
+
+
+@pytest.mark.parametrize("value", NO_ADDRESSES, ids=lambda value: type(value).__name__)
+def test_what_is_neither_text_nor_number_is_refused(value: object) -> None:
+    bus = Bus()
+    bus.groups["mail"] = 2
+    for make in (bus.target, bus.random, bus.broadcast, bus.master, lambda group: bus.hash(group, 1)):
+        with pytest.raises(NoRoute):
+            make(value)  # type: ignore[operator]
+    with pytest.raises(Refused, match="is not a route"):
+        bus.route(value)  # type: ignore[arg-type]
+    if type(value) is not bytes:
+        with pytest.raises(BadArguments):
+            bus.hash("mail", value)  # type: ignore[arg-type]
+
+
+def test_a_text_or_number_of_another_class_is_the_one_it_holds() -> None:
+    class Name(StrEnum):
+        MAIL = "mail"
+
+    class Number(IntEnum):
+        MAIL = 2
+
+    bus = Bus()
+    bus.groups["mail"] = 2
+    assert repr(bus.random(Name.MAIL)) == "<Route random:mail>"
+    assert repr(bus.hash(Number.MAIL, Name.MAIL)) == "<Route hash:2:mail>"
+    assert "whose text cannot be had" in repr(bus.hash(2, HostileText("a")))
+    for route in (
+        bus.random(HostileText("mail")), bus.master(HostileNumber(2)), bus.target(HostileNumber(0x0002_0001)),
+        bus.hash(2, HostileNumber(1)), bus.route(HostileText("hash:mail:1")),
+    ):  # fmt: skip
+        assert repr(route).startswith("<Route ")
+    with pytest.raises(NoRoute, match="there is no group named 'mial'"):
+        bus.random(HostileText("mial"))

@@ -56,7 +56,11 @@ def member(
     news: News = NOTHING_NEW,
 ) -> Membership:
     membership = Membership(
-        {2: 5, 3: 0}, lambda: epoch, None if refusals is None else refusals.append, news.next_change
+        {2: 5, 3: 0},
+        lambda: epoch,
+        None if refusals is None else refusals.append,
+        news.next_change,
+        lambda: None,
     )
     membership.start(cast("list[RouterLink]", list(routers)))
     return membership

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,69 @@ elif how == "uvloop":
 else:
     asyncio.run(service.serve())
 """
+
+STOPPING = """
+import asyncio, sys, luabus
+router, how, lease = sys.argv[1:]
+service = luabus.Service("mail", group=2, instance=1, routers=[router], lease=lease)
+
+def end():
+    raise SystemExit(7)
+
+@service.on_slave
+async def slave():
+    if how == "slave":
+        await asyncio.sleep(0)
+        end()
+
+@service.rpc
+async def stop():
+    service.finish()
+    if how == "timer":
+        asyncio.get_running_loop().call_later(0.1, end)
+    if how == "task group":
+        async def later():
+            await asyncio.sleep(0.1)
+            end()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(later())
+
+@service.rpc
+async def neighbour():
+    await asyncio.sleep(0.4)
+    return "fine"
+
+@service.on_stop
+async def stopped():
+    await asyncio.sleep(0)
+    print("stopped")
+
+service.run()
+"""
+
+
+@pytest.mark.parametrize("how", ["slave", "timer", "task group"])
+async def test_what_ends_the_process_while_it_stops_cuts_nothing_short(how: str, tmp_path: Path) -> None:
+    async with Router(port=0) as router:
+        address = f"127.0.0.1:{router.port}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", STOPPING, address, how, f"sqlite:///{tmp_path / 'lease'}",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(30), luabus.connect([address]) as bus:
+                mail = bus.master(2)
+                await mail.request("luabus.ping", wait_for_master=True)
+                neighbour = asyncio.ensure_future(mail.request("neighbour"))
+                mail.send("stop")
+                assert await neighbour == "fine"
+            out, errors = await process.communicate()
+            assert out.split() == [b"stopped"], errors.decode()
+            assert process.returncode == 7
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import luabus
-from luabus.errors import PeerLost, Refused
+from luabus.errors import ConfigError, PeerLost, Refused
 from luabus.service.service import Service
 from tests.support.bus import SECRET, Star
 from tests.support.waiting import until
@@ -344,6 +344,34 @@ async def test_two_in_one_process_end_at_one_signal_and_the_programs_handlers_co
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.gather(*running)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda one: one.serve(), lambda one: one.start(), lambda one: asyncio.to_thread(one.run),
+        lambda one: one.__aenter__(),
+    ],
+)  # fmt: skip
+async def test_who_serves_it_again_harms_nothing(again: Callable[[Service], Awaitable[Any]]) -> None:
+    async with Star() as star:
+        bus = await star.client()
+        table = star.routers[0].mgr.switch.table
+        one = serving(star)
+        running = asyncio.create_task(one.serve())
+        await asyncio.sleep(0)  # begun, and not started yet
+        with pytest.raises(ConfigError, match="has been started already"):
+            await again(one)
+        await until(lambda: table.where(0x0002_0001) is not None)
+        with pytest.raises(ConfigError, match="has been started already"):
+            await again(one)
+        await bus.target("mail.1").request("luabus.ping")
+        one.finish()
+        await running
+        async with one:
+            with pytest.raises(ConfigError, match="has been started already"):
+                await again(one)
+            await bus.target("mail.1").request("luabus.ping")
 
 
 async def test_in_a_thread_of_its_own_it_runs_until_another_thread_finishes_it() -> None:

@@ -34,6 +34,11 @@ OF_A_BUS: dict[str, Callable[[Bus], Any]] = {
     "watch": lambda bus: bus.watch(),
     "ready": lambda bus: bus.ready(),
     "close": lambda bus: bus.close(),
+    "leave": lambda bus: bus.membership.leave(),
+    "stand": lambda bus: bus.membership.stand(),
+    "report": lambda bus: bus.membership.report(None),
+    "claim_master": lambda bus: bus.membership.claim_master(1),
+    "resign_master": lambda bus: bus.membership.resign_master(1),
 }
 OF_A_STREAM: dict[str, Callable[[Stream], Any]] = {
     "call": lambda stream: stream.call("m"),
@@ -48,6 +53,14 @@ OF_A_STREAM: dict[str, Callable[[Stream], Any]] = {
     "set_send_buffer_size": lambda stream: stream.set_send_buffer_size(1000),
     "set_recv_buffer_size": lambda stream: stream.set_recv_buffer_size(1000),
     "close": lambda stream: stream.close(),
+    "ping": lambda stream: stream.ping(),
+    "start_heartbeat": lambda stream: stream.start_heartbeat(),
+    "connected": lambda stream: stream.connected(),
+    "drained": lambda stream: stream.drained(),
+    "wait_writable": lambda stream: stream.wait_writable(),
+    "heard": lambda stream: stream.heard(1),
+    "clock_known": lambda stream: stream.clock_known(),
+    "closed": lambda stream: stream.closed(),
 }
 
 
