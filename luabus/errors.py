@@ -39,7 +39,7 @@ from luabus.error_classes import (
     may_arrive,
     plain,
 )
-from luabus.exception_text import FATAL, name_of, text_of, traceback_of
+from luabus.exception_text import FATAL, is_a, name_of, text_of, traceback_of
 from luabus.messages import Message, of_map
 
 __all__ = [
@@ -275,18 +275,14 @@ _complete = True
 
 def explain(error: BaseException) -> Message:
     """What an error tells: by code where it was raised with one, else in its own words."""
-    if isinstance(error, LuabusError) and error.reported is not None:
+    if is_a(error, LuabusError) and error.reported is not None:
         return error.reported
-    return Message.verbatim(str(error) or type(error).__name__)
+    return Message.verbatim(text_of(error) or name_of(type(error)))
 
 
 def failure_of(error: BaseException, method: str, where: str) -> LuabusError:
     """What the caller is told of what `method` raised at `where`: the error itself, or a `RemoteError`."""
-    return (
-        error
-        if isinstance(error, LuabusError) and issubclass(type(error), LuabusError)
-        else RemoteError.of(error, method, where)
-    )
+    return error if is_a(error, LuabusError) else RemoteError.of(error, method, where)
 
 
 def wire_form(error: LuabusError) -> list[Any]:

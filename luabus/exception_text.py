@@ -6,12 +6,16 @@ an answer all the same. `SystemExit` and `KeyboardInterrupt` alone pass (`FATAL`
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
     import logging  # whoever logs has it
+
+E = TypeVar("E", bound=BaseException)
 
 FATAL: Final = (SystemExit, KeyboardInterrupt)
 """What ends a process: whoever else catches everything lets these go on, or hands them on."""
@@ -25,6 +29,11 @@ _CAUSED: Final = "\nThe above exception was the direct cause of the following ex
 _ERROR: Final = 40
 """`logging.ERROR`."""
 _DURING: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def is_a(error: BaseException | None, kind: type[E] | tuple[type[E], ...]) -> TypeGuard[E]:
+    """`isinstance`, as `except` has it: an exception's `__class__` is user code, and is not asked."""
+    return issubclass(type(error), kind)
 
 
 def name_of(kind: type) -> str:
@@ -112,11 +121,22 @@ def _attribute(error: BaseException, name: str) -> Any:
 def log_failure(
     log: logging.Logger, text: str, *args: Any, error: BaseException, level: int = _ERROR
 ) -> None:
-    """Log `text` with the error's traceback, within its limit. Raises nothing of what the error's class does."""
+    """Log `text` with the error's traceback, within its limit. Raises nothing of what the error's class does, nor of what the
+    program's handlers and filters do."""
     if not log.isEnabledFor(level):
         return
-    record = log.makeRecord(log.name, level, __file__, 0, text, args, None)
-    record.exc_text = traceback_of(error).rstrip(
-        "\n"
-    )  # a formatter writes this, and asks the exception nothing
-    log.handle(record)
+    told = traceback_of(error).rstrip("\n")
+    try:
+        record = log.makeRecord(log.name, level, __file__, 0, text, args, None)
+        record.exc_text = told  # a formatter writes this, and asks the exception nothing
+        log.handle(record)
+    except FATAL:
+        raise
+    except BaseException as another:
+        report_unlogged(another)
+
+
+def report_unlogged(error: BaseException) -> None:
+    """A record is lost, for `error` was raised where it was handled: say so on stderr, as `logging` does."""
+    with suppress(Exception):
+        sys.stderr.write(f"a log record is lost\n{traceback_of(error)}")

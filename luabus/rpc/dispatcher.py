@@ -18,7 +18,7 @@ from luabus.errors import (
     ProtocolError,
     RequestTimeout,
 )
-from luabus.exception_text import FATAL, log_failure
+from luabus.exception_text import FATAL, is_a, log_failure
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY, MOMENT_S
 from luabus.protocol import codec
@@ -279,7 +279,7 @@ class Dispatcher(Receiver):
 
     def _tell_failure(self, call: CallContext, error: BaseException) -> None:
         def say() -> None:
-            if not issubclass(type(error), LuabusError):
+            if not is_a(error, LuabusError):
                 text = "%s for %s raised"
                 log_failure(
                     log, text, call.method.name, ServiceId(call.source), error=error, level=logging.WARNING

@@ -14,6 +14,7 @@ from luabus.client.bus import Bus
 from luabus.client.membership import Identity
 from luabus.environment import Environment
 from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnected, Refused
+from luabus.exception_text import log_failure
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
@@ -365,7 +366,7 @@ class Service:
 def _log_failure(stopping: asyncio.Task[None]) -> None:
     """Nobody may await a stop that a handler has asked for."""
     if not stopping.cancelled() and (error := stopping.exception()) is not None:
-        log.error("the stop failed", exc_info=error)
+        log_failure(log, "the stop failed", error=error)
 
 
 async def _first_router(bus: Bus, name: str, timeout: float | None) -> None:

@@ -23,7 +23,7 @@ from luabus.errors import (
     RequestTimeout,
     UnknownMethod,
 )
-from luabus.exception_text import name_of, text_of
+from luabus.exception_text import is_a, name_of, text_of
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, LONGEST_TIMEOUT_S, REQUEST_TIMEOUT_S
 from luabus.protocol import codec
@@ -239,7 +239,7 @@ class Stream(Channel):
             self._answer_with(await work, source, sequence)
         except BaseException as error:
             self._answer_failure(error, msg, source, sequence)
-            if isinstance(error, asyncio.CancelledError):
+            if is_a(error, asyncio.CancelledError):
                 raise
 
     def _answer_with(self, result: Any, source: int, sequence: int) -> None:
