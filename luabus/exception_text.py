@@ -6,14 +6,9 @@ an answer all the same. `SystemExit` and `KeyboardInterrupt` alone pass (`FATAL`
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
-
-if TYPE_CHECKING:
-    import logging  # whoever logs has it
+from typing import Any, Final, TypeGuard, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
@@ -26,8 +21,6 @@ _LONGEST_CHAIN: Final = 64
 _MOST_FRAMES: Final = 20
 """Frames of each."""
 _CAUSED: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
-_ERROR: Final = 40
-"""`logging.ERROR`."""
 _DURING: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
@@ -116,27 +109,3 @@ def _frames(error: BaseException) -> str:
 def _attribute(error: BaseException, name: str) -> Any:
     """An exception's own attribute, whatever its class has in its place."""
     return BaseException.__dict__[name].__get__(error)
-
-
-def log_failure(
-    log: logging.Logger, text: str, *args: Any, error: BaseException, level: int = _ERROR
-) -> None:
-    """Log `text` with the error's traceback, within its limit. Raises nothing of what the error's class does, nor of what the
-    program's handlers and filters do."""
-    if not log.isEnabledFor(level):
-        return
-    told = traceback_of(error).rstrip("\n")
-    try:
-        record = log.makeRecord(log.name, level, __file__, 0, text, args, None)
-        record.exc_text = told  # a formatter writes this, and asks the exception nothing
-        log.handle(record)
-    except FATAL:
-        raise
-    except BaseException as another:
-        report_unlogged(another)
-
-
-def report_unlogged(error: BaseException) -> None:
-    """A record is lost, for `error` was raised where it was handled: say so on stderr, as `logging` does."""
-    with suppress(Exception):
-        sys.stderr.write(f"a log record is lost\n{traceback_of(error)}")

@@ -7,12 +7,12 @@ else goes on. `SystemExit` and `KeyboardInterrupt` end the process, in order (`l
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from luabus.errors import LuabusError, RemoteError, failure_of
-from luabus.exception_text import FATAL, is_a, log_failure, name_of, repr_of
+from luabus.exception_text import FATAL, is_a, name_of, repr_of
+from luabus.logs import Log
 from luabus.transport.loops import interrupt
 
 PLAIN_VALUES: Final = frozenset((type(None), bool, int, float, str, bytes, list, dict))
@@ -59,11 +59,11 @@ def is_work(result: Any) -> bool:
     return inspect.isawaitable(result)
 
 
-def callback_failed(callback: Callable[..., Any], error: BaseException, log: logging.Logger) -> None:
+def callback_failed(callback: Callable[..., Any], error: BaseException, log: Log) -> None:
     """A callback raised `error`, and nobody waits for an answer. Raises nothing."""
 
     def say() -> None:
         if not is_a(error, FATAL):
-            log_failure(log, "a callback failed: %s", repr_of(callback), error=error)
+            log.failure("a callback failed: %s", repr_of(callback), error=error)
 
     tell_failure(error, "a callback", "this process", None, say)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import NoReturn
 
 import pytest
 
@@ -12,13 +10,12 @@ from luabus.exception_text import (
     FATAL,
     LONGEST_TRACEBACK,
     is_a,
-    log_failure,
     name_of,
     repr_of,
     text_of,
     traceback_of,
 )
-from tests.support.hostile import ERRORS, Abort, Classless, Nameless, Pretender, Unspeakable, chain
+from tests.support.hostile import ERRORS, Classless, Nameless, Pretender, Unspeakable, chain
 
 
 @pytest.mark.parametrize("what", ERRORS)
@@ -61,37 +58,3 @@ def test_a_short_chain_is_told_in_full_and_a_long_one_by_its_end() -> None:
     assert "number 19999" in text
     assert "the first" not in text
     assert len(text) == LONGEST_TRACEBACK
-
-
-def test_a_log_record_has_the_text_and_asks_the_exception_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger("test")
-    log_failure(log, "%s failed", "it", error=ValueError("why"), level=logging.WARNING)
-    (record,) = caplog.records
-    assert record.getMessage() == "it failed"
-    assert record.exc_info is None
-    assert str(record.exc_text).endswith("ValueError: why")
-    log_failure(log, "not shown", error=ValueError(), level=logging.DEBUG - 1)
-    assert len(caplog.records) == 1
-
-
-@pytest.mark.parametrize("where", ["filter", "emit", "factory"])
-def test_a_log_that_raises_loses_the_record_alone(
-    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = logging.getLogger("test.raises")
-
-    def raises(*args: object, **named: object) -> NoReturn:
-        raise Abort
-
-    if where == "filter":
-        monkeypatch.setattr(log, "filters", [raises])
-    elif where == "emit":
-        handler = logging.Handler()
-        monkeypatch.setattr(handler, "emit", raises)
-        monkeypatch.setattr(log, "handlers", [handler])
-    else:
-        monkeypatch.setattr(logging, "_logRecordFactory", raises)
-    log_failure(log, "it failed", error=ValueError("why"))
-    said = capsys.readouterr().err
-    assert said.startswith("a log record is lost\n")
-    assert said.rstrip(": \n").endswith("Abort")
