@@ -7,13 +7,14 @@ they start gets the limit back that they were started with (`inherited`).
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import socket
 import sys
 from typing import Any, Final
 
-log = logging.getLogger("luabus.descriptors")
+from luabus.logs import Log
+
+log = Log("luabus.descriptors")
 
 MOST_RAISED: Final = 1 << 20
 """A hard limit may be none at all, and there are programs that close every descriptor below theirs."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any, Final
 
 from luabus.exception_text import FATAL, name_of, text_of
@@ -42,6 +43,19 @@ def builtin_of(kind: type) -> Any:
     return next(
         base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE and "__new__" in base.__dict__
     )
+
+
+def held_in_slots(error: BaseException) -> dict[str, Any]:
+    """What an error keeps beside its `__dict__`: in `__slots__`, or as an OSError its `errno`."""
+    held = {}
+    for kind in reversed([kind for kind in type(error).__mro__ if kind not in BaseException.__mro__]):
+        for name, slot in kind.__dict__.items():
+            if isinstance(slot, MemberDescriptorType):
+                with suppress(AttributeError):  # it is not set
+                    held[name] = slot.__get__(error)
+                    if held[name] is None and not kind.__flags__ & _HEAP_TYPE:
+                        del held[name]  # in C that is how it is not set
+    return held
 
 
 def may_arrive(kind: type) -> bool:

@@ -28,18 +28,20 @@ in a router or in a service is the same type at the caller. A program's own erro
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar, Final, Self
 
 from luabus.error_classes import (
     MAX_DEPTH,
     annotated,
     builtin_of,
+    held_in_slots,
     init_arguments,
     is_importable,
     may_arrive,
     plain,
 )
-from luabus.exception_text import FATAL, name_of, text_of, traceback_of
+from luabus.exception_text import FATAL, is_a, name_of, text_of, traceback_of
 from luabus.messages import Message, of_map
 
 __all__ = [
@@ -76,7 +78,8 @@ _users: Final[dict[str, type[LuabusError]]] = {}
 _REPORTED: Final = "reported"
 _MAIN: Final = "__main__."
 """The module of a program's classes has this name wherever it was started, which says nothing elsewhere."""
-_LONGEST_NAME: Final = 200
+_LONGEST_NAME: Final = 500
+"""Characters of a class' qualified name that travel."""
 _complete = False
 """luabus' own classes have all been made; those that come now are users'."""
 
@@ -138,7 +141,7 @@ class LuabusError(Exception):
         """Pickled and copied without a call of `__init__`, whose arguments need not be those of `Exception`."""
         kind = type(self)
         where = kind if is_importable(kind) else _wire_name(kind)
-        return _restored, (where, self.args, {**self.__dict__, **self.fields()})
+        return _restored, (where, self.args, {**held_in_slots(self), **self.__dict__})
 
 
 class NotConnected(LuabusError):
@@ -275,18 +278,14 @@ _complete = True
 
 def explain(error: BaseException) -> Message:
     """What an error tells: by code where it was raised with one, else in its own words."""
-    if isinstance(error, LuabusError) and error.reported is not None:
+    if is_a(error, LuabusError) and error.reported is not None:
         return error.reported
-    return Message.verbatim(str(error) or type(error).__name__)
+    return Message.verbatim(text_of(error) or name_of(type(error)))
 
 
 def failure_of(error: BaseException, method: str, where: str) -> LuabusError:
     """What the caller is told of what `method` raised at `where`: the error itself, or a `RemoteError`."""
-    return (
-        error
-        if isinstance(error, LuabusError) and issubclass(type(error), LuabusError)
-        else RemoteError.of(error, method, where)
-    )
+    return error if is_a(error, LuabusError) else RemoteError.of(error, method, where)
 
 
 def wire_form(error: LuabusError) -> list[Any]:
@@ -297,7 +296,7 @@ def wire_form(error: LuabusError) -> list[Any]:
     try:
         name, text, fields = error.to_wire()
         if type(name) is str and type(text) is str and type(fields) is dict:
-            return [plain(name), plain(text), plain(fields)]
+            return [plain(name)[:_LONGEST_NAME], plain(text), plain(fields)]
     except FATAL:
         raise
     except BaseException as another:
@@ -356,11 +355,13 @@ def _class_of(name: Any) -> type[LuabusError] | None:
 
 
 def _restored(kind: type[LuabusError] | str, args: tuple[Any, ...], state: dict[str, Any]) -> LuabusError:
-    """An error as it was: its arguments, and what it had set."""
+    """An error as it was: its arguments, and what it had set, also where its class lets nobody set anything any more. What the
+    class only works out is left to it."""
     if isinstance(kind, str):
         kind = _class_of(kind) or RemoteError
     error: LuabusError = builtin_of(kind).__new__(kind, *args)
     BaseException.__dict__["args"].__set__(error, args)  # an OSError leaves them to its __init__
     for name, value in state.items():
-        setattr(error, name, value)
+        with suppress(AttributeError):  # a property, say
+            object.__setattr__(error, name, value)
     return error

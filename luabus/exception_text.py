@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeGuard, TypeVar
 
-if TYPE_CHECKING:
-    import logging  # whoever logs has it
+E = TypeVar("E", bound=BaseException)
 
 FATAL: Final = (SystemExit, KeyboardInterrupt)
 """What ends a process: whoever else catches everything lets these go on, or hands them on."""
@@ -22,9 +21,12 @@ _LONGEST_CHAIN: Final = 64
 _MOST_FRAMES: Final = 20
 """Frames of each."""
 _CAUSED: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
-_ERROR: Final = 40
-"""`logging.ERROR`."""
 _DURING: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def is_a(error: BaseException | None, kind: type[E] | tuple[type[E], ...]) -> TypeGuard[E]:
+    """`isinstance`, as `except` has it: an exception's `__class__` is user code, and is not asked."""
+    return issubclass(type(error), kind)
 
 
 def name_of(kind: type) -> str:
@@ -117,21 +119,3 @@ def _frames(error: BaseException) -> str:
 def _attribute(error: BaseException, name: str) -> Any:
     """An exception's own attribute, whatever its class has in its place."""
     return BaseException.__dict__[name].__get__(error)
-
-
-class OwnTraceback(str):
-    """A traceback that `log_failure` has made: a formatter need not ask whose it is."""
-
-    __slots__ = ()
-
-
-def log_failure(
-    log: logging.Logger, text: str, *args: Any, error: BaseException, level: int = _ERROR
-) -> None:
-    """Log `text` with the error's traceback, within its limit. Raises nothing of what the error's class does."""
-    if not log.isEnabledFor(level):
-        return
-    record = log.makeRecord(log.name, level, __file__, 0, text, args, None)
-    # A formatter writes this, and asks the exception nothing.
-    record.exc_text = OwnTraceback(traceback_of(error).rstrip("\n"))
-    log.handle(record)

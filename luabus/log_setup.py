@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from luabus.errors import ConfigError
-from luabus.exception_text import OwnTraceback
+from luabus.logs import OwnTraceback
 from luabus.rpc.context import current
 from luabus.visible import visible
 

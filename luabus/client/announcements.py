@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,11 +9,12 @@ from luabus.client.news import News
 from luabus.client.router_link import RouterLink
 from luabus.client.router_words import heard
 from luabus.limits import EPOCH_LEAP
+from luabus.logs import Log
 from luabus.routing.views import GroupPages
 from luabus.rpc.context import current
 from luabus.rpc.dispatcher import Dispatcher
 
-log = logging.getLogger("luabus.bus")
+log = Log("luabus.bus")
 
 
 class Announcements:

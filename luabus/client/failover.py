@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,10 +17,11 @@ from luabus import tasks
 from luabus.client.router_link import RouterLink
 from luabus.errors import LuabusError, NotConnected, Overloaded
 from luabus.limits import DEFAULT_BUS_BUFFER, MOMENT_S
+from luabus.logs import Log
 from luabus.protocol.codec import pack_call
 from luabus.transport.stream import CALL_ROUTE, Stream
 
-log = logging.getLogger("luabus.bus")
+log = Log("luabus.bus")
 
 _SWITCH_TIMEOUT_S: Final = 2.0
 _AGREE_TIMEOUT_S: Final = 5.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +22,11 @@ from luabus.errors import (
 )
 from luabus.ids import ServiceId
 from luabus.limits import EPOCH_LEAP, HEARTBEAT_S, REQUEST_TIMEOUT_S
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.rpc.shapes import MAX_U32, Record, Whole
 
-log = logging.getLogger("luabus.bus")
+log = Log("luabus.bus")
 
 _JOINED = Record({"token": Whole(0, MAX_U32)})
 JOIN_TIMEOUT_S = 10.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from luabus.host_addresses import canonical, format_address
+from luabus.logs import Log
 
-log = logging.getLogger("luabus.bus")
+log = Log("luabus.bus")
 
 RouterIdentity = tuple[str, int]
 """A router's name and incarnation: one process, wherever one has reached it."""

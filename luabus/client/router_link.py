@@ -22,12 +22,13 @@ from luabus.errors import (
 from luabus.host_addresses import format_address
 from luabus.ids import MAX_GROUP
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED
+from luabus.logs import Log
 from luabus.protocol.codec import unpack_value
 from luabus.rpc.shapes import MAX_U32, MapOf, Whole
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Receiver, Stream, Subscribers
 
-log = logging.getLogger("luabus.link")
+log = Log("luabus.link")
 
 _CONNECT_TIMEOUT_MS = 3000
 _DIGESTS = MapOf(Whole(0, MAX_GROUP), Whole(0, MAX_U32), MAX_GROUP + 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,7 @@ from typing import Final
 
 from luabus import tasks
 from luabus.errors import ConfigError, Refused
-from luabus.exception_text import FATAL, log_failure
+from luabus.exception_text import FATAL
 from luabus.ids import ServiceId
 from luabus.lease import LeaseStoreError, open_store
 from luabus.lease.elector import (
@@ -34,12 +33,13 @@ from luabus.lease.elector import (
 from luabus.lease.lease_options import LeaseOptions
 from luabus.lease.stores.base import NOBODY, LeaseRow, describe
 from luabus.limits import MOMENT_S
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.transport.guard import callback_failed
 
 __all__ = ["Candidate", "CandidateSnapshot", "lease_clock"]
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 MAX_OPERATION_S: Final = 5.0
 """A store operation may take a quarter of the ttl, and never more than this."""
@@ -306,7 +306,7 @@ class Candidate:
         except (asyncio.CancelledError, GeneratorExit, *FATAL):
             raise
         except BaseException as error:
-            log_failure(logger, "group %d: an unforeseen failure of the lease store", self.group, error=error)
+            logger.failure("group %d: an unforeseen failure of the lease store", self.group, error=error)
             self._failed(describe(error))
         else:
             if self._failing_since is not None:

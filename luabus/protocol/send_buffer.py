@@ -109,8 +109,11 @@ class SendBuffer(Port):
         """Answer the request `sequence` of `source` with `error`."""
         name, text, fields = wire_form(error)
         body = codec.pack_value([name, text, fields])
-        if len(body) > min(self.body_limit, self.send_limit, _LONGEST_ERROR):
-            body = codec.pack_value([name, f"{text[:1000]} ... (an error of {len(body)} bytes)", {}])
+        limit = min(self.body_limit, self.send_limit, _LONGEST_ERROR)
+        if len(body) > limit:
+            most = min(limit // 10, 1000)  # characters of up to four bytes
+            text = f"{text[:most]} ... (an error of {len(body)} bytes)"
+            body = codec.pack_value([name[:most], text, {}])
         self.send_reserved(make_route(Kind.ERROR, 0, 0, source), 0, sequence, body)
 
     def send_frame(self, head: bytes, body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Final
 from luabus.errors import BadArguments, ProtocolError
 from luabus.host_addresses import format_address
 from luabus.ids import MAX_GROUP, ServiceId
+from luabus.logs import Log
 from luabus.messages import Message, of_map
 from luabus.protocol.codec import pack_value, unpack_value
 from luabus.router.repetitions import Repetitions
@@ -18,7 +18,7 @@ from luabus.routing.table_digests import FORGET_S, Disagreements
 from luabus.rpc.shapes import MAX_U32, NAME, MapOf, Whole
 from luabus.transport.stream import Stream
 
-log = logging.getLogger("luabus.router")
+log = Log("luabus.router")
 
 _CLOSED_KEPT: Final = 200
 _ALARMS_KEPT: Final = 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from luabus.errors import BadArguments, IdInUse, Refused, StaleEpoch
 from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
 from luabus.limits import EPOCH_LEAP
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
@@ -19,7 +19,7 @@ from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
 
-log = logging.getLogger("luabus.router")
+log = Log("luabus.router")
 
 
 class Registry:

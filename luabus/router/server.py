@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from luabus.limits import (
     HEARTBEATS_MISSED,
     MOMENT_S,
 )
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.protocol.principal import Principal
 from luabus.protocol.stream_options import StreamOptions
@@ -51,7 +51,7 @@ from luabus.transport.security import Security
 from luabus.transport.stream import Stream, Subscribers
 from luabus.version import VERSION
 
-log = logging.getLogger("luabus.router")
+log = Log("luabus.router")
 
 _PAGE = 250
 """Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""

@@ -6,7 +6,6 @@ such words from routers alone.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from luabus.errors import BadArguments, ConfigError, Forbidden, NoMaster, NoRoute, Refused
 from luabus.ids import CLIENT_BASE, ROUTER_GROUP, ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.protocol.principal import Principal
 from luabus.router.announcer import Announcer
@@ -25,7 +25,7 @@ from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
 
-log = logging.getLogger("luabus.router")
+log = Log("luabus.router")
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,9 +18,10 @@ from luabus.errors import (
     ProtocolError,
     RequestTimeout,
 )
-from luabus.exception_text import FATAL, log_failure
+from luabus.exception_text import FATAL, is_a
 from luabus.ids import ServiceId
 from luabus.limits import MAX_CONCURRENCY, MOMENT_S
+from luabus.logs import Log
 from luabus.protocol import codec
 from luabus.protocol.frames import (
     FLAG_COMPRESSED,
@@ -39,7 +40,7 @@ from luabus.rpc.signatures import OWN_PREFIX, Method, handler_name, unknown_meth
 from luabus.transport.guard import callback_failed, tell_failure, unsendable
 from luabus.transport.stream import Receiver, Stream
 
-log = logging.getLogger("luabus.dispatch")
+log = Log("luabus.dispatch")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -279,10 +280,10 @@ class Dispatcher(Receiver):
 
     def _tell_failure(self, call: CallContext, error: BaseException) -> None:
         def say() -> None:
-            if not issubclass(type(error), LuabusError):
+            if not is_a(error, LuabusError):
                 text = "%s for %s raised"
-                log_failure(
-                    log, text, call.method.name, ServiceId(call.source), error=error, level=logging.WARNING
+                log.failure(
+                    text, call.method.name, ServiceId(call.source), error=error, level=logging.WARNING
                 )
 
         answer = partial(self._answer_error, call) if call.wanted and not call.cancelled else None
@@ -298,4 +299,5 @@ class Dispatcher(Receiver):
             stream.reply_error(source, sequence, error)
         else:
             self.dropped[reason] = self.dropped.get(reason, 0) + 1
-            log.debug("one-way message from %s dropped: %s", ServiceId(source), error)
+            if log.logger.isEnabledFor(logging.DEBUG):
+                log.debug("one-way message from %s dropped: %s", ServiceId(source), error)

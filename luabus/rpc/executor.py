@@ -20,6 +20,7 @@ from sys import getrefcount
 from typing import Any
 
 from luabus import tasks
+from luabus.exception_text import is_a
 from luabus.limits import MOMENT_S
 from luabus.rpc.context import CallContext, current
 from luabus.transport.guard import PLAIN_VALUES, is_work
@@ -194,7 +195,7 @@ class Executor:
                 finally:
                     self._count_out(call)
                 self._answer(call, result, failure)
-                cancelled = failure if isinstance(failure, asyncio.CancelledError) else None
+                cancelled = failure if is_a(failure, asyncio.CancelledError) else None
             if cancelled is not None:
                 raise cancelled
         finally:
@@ -205,7 +206,7 @@ class Executor:
     def _answer(self, call: CallContext, result: Any, failure: BaseException | None) -> None:
         if failure is None:
             self._succeeded(call, result)
-        elif call.cancelled and isinstance(failure, asyncio.CancelledError):
+        elif call.cancelled and is_a(failure, asyncio.CancelledError):
             call.method.stats.cancelled += 1
         else:
             self._failed(call, failure)

@@ -7,7 +7,6 @@ looked up meanwhile, in the stack of the loop's own thread.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import threading
@@ -18,9 +17,10 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from luabus.limits import HEARTBEAT_S
+from luabus.logs import Log
 from luabus.rpc.context import CallContext
 
-log = logging.getLogger("luabus.loop")
+log = Log("luabus.loop")
 
 BEAT_S: Final = HEARTBEAT_S
 BLOCKED_S: Final = 1.0

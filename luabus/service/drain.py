@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Mapping
 
 from luabus.ids import ServiceId
 from luabus.limits import MOMENT_S
+from luabus.logs import Log
 from luabus.rpc.context import CallContext
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.hooks import Deadline
 
-log = logging.getLogger("luabus.service")
+log = Log("luabus.service")
 
 _NAMED = 10
 """Calls that one line of the log names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +12,11 @@ from typing import Any, Final
 from luabus import tasks
 from luabus.exception_text import FATAL
 from luabus.limits import MOMENT_S
+from luabus.logs import Log
 from luabus.rpc.loop_monitor import Activity
 from luabus.transport.loops import interrupt
 
-log = logging.getLogger("luabus.service")
+log = Log("luabus.service")
 
 Hook = Callable[..., Any]
 _running: ContextVar[Hooks | None] = ContextVar("luabus_hooks", default=None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from luabus.exception_text import name_of
+from luabus.logs import Log
 from luabus.transport.loops import on_interrupt
 
-log = logging.getLogger("luabus.service")
+log = Log("luabus.service")
 
 
 class Interruption:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,11 +21,12 @@ from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.lease.candidate import Candidate, CandidateSnapshot
 from luabus.lease.lease_options import LeaseOptions
 from luabus.limits import EPOCH_LEAP, HEARTBEAT_S, MOMENT_S
+from luabus.logs import Log
 from luabus.messages import Message
 from luabus.protocol.frames import Kind
 from luabus.rpc.context import CallContext
 
-log = logging.getLogger("luabus.mastership")
+log = Log("luabus.mastership")
 
 
 class Leadership:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from luabus.errors import ConfigError, IdInUse, LuabusError, NoMaster, NotConnec
 from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
+from luabus.logs import Log
 from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
@@ -30,7 +30,7 @@ from luabus.transport.loops import run_program
 if TYPE_CHECKING:
     from luabus.service.leadership import Leadership  # elections are imported by those who stand for one
 
-log = logging.getLogger("luabus.service")
+log = Log("luabus.service")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -370,7 +370,7 @@ class Service:
 def _log_failure(stopping: asyncio.Task[None]) -> None:
     """Nobody may await a stop that a handler has asked for."""
     if not stopping.cancelled() and (error := stopping.exception()) is not None:
-        log.error("the stop failed", exc_info=error)
+        log.failure("the stop failed", error=error)
 
 
 async def _first_router(bus: Bus, name: str, timeout: float | None) -> None:

@@ -7,12 +7,12 @@ else goes on. `SystemExit` and `KeyboardInterrupt` end the process, in order (`l
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from luabus.errors import LuabusError, RemoteError, failure_of
-from luabus.exception_text import FATAL, log_failure, name_of, repr_of
+from luabus.exception_text import FATAL, is_a, name_of, repr_of
+from luabus.logs import Log
 from luabus.transport.loops import interrupt
 
 PLAIN_VALUES: Final = frozenset((type(None), bool, int, float, str, bytes, list, dict))
@@ -26,10 +26,8 @@ def tell_failure(
     answer: Callable[[LuabusError], None] | None,
     log: Callable[[], None] | None = None,
 ) -> None:
-    """`method` at `where` raised `error`: call `log`, and `answer` with what the caller is told. Raises nothing."""
+    """`method` at `where` raised `error`: call `answer` with what the caller is told, and `log`. Raises nothing."""
     try:
-        if log is not None:
-            log()
         if answer is not None:
             answer(failure_of(error, method, where))
     except FATAL as another:  # of its text, which was asked for
@@ -37,7 +35,12 @@ def tell_failure(
         if answer is not None:
             text = name_of(type(error))
             answer(RemoteError(f"{method} at {where} raised {text}", type=text, method=method))
-    if isinstance(error, FATAL):
+    try:
+        if log is not None:
+            log()
+    except FATAL as another:  # of its text, or of whoever handles the record
+        error = another
+    if is_a(error, FATAL):
         interrupt(error)
 
 
@@ -56,11 +59,11 @@ def is_work(result: Any) -> bool:
     return inspect.isawaitable(result)
 
 
-def callback_failed(callback: Callable[..., Any], error: BaseException, log: logging.Logger) -> None:
+def callback_failed(callback: Callable[..., Any], error: BaseException, log: Log) -> None:
     """A callback raised `error`, and nobody waits for an answer. Raises nothing."""
 
     def say() -> None:
-        if not isinstance(error, FATAL):
-            log_failure(log, "a callback failed: %s", repr_of(callback), error=error)
+        if not is_a(error, FATAL):
+            log.failure("a callback failed: %s", repr_of(callback), error=error)
 
     tell_failure(error, "a callback", "this process", None, say)

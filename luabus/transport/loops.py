@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from luabus import shutdown_signals, tasks
 from luabus.exception_text import FATAL
 from luabus.limits import MOMENT_S
+from luabus.logs import Log
 
-log = logging.getLogger("luabus.loop")
+log = Log("luabus.loop")
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ everything from a main loop of the user's own (a game's frame loop). Which one i
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import socket
@@ -20,6 +19,7 @@ from luabus.errors import NotConnected, Refused
 from luabus.host_addresses import format_address
 from luabus.ids import ServiceId
 from luabus.limits import DEFAULT_WAITING_LIMIT, MOMENT_S, STUCK_TIMEOUT_S
+from luabus.logs import Log
 from luabus.protocol.handshake import Handshake
 from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
@@ -37,7 +37,7 @@ from luabus.transport.places import Places
 from luabus.transport.security import NO_SECURITY, Security
 from luabus.transport.stream import NO_SUBSCRIBERS, Reason, Stream, Subscribers
 
-log = logging.getLogger("luabus.socket_mgr")
+log = Log("luabus.socket_mgr")
 
 _FREE_S = 1.0
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from math import inf
 from typing import Final
 
 from luabus import descriptors
 from luabus.errors import ProtocolError
+from luabus.logs import Log
 from luabus.transport.channel import Channel
 
-log = logging.getLogger("luabus.socket_mgr")
+log = Log("luabus.socket_mgr")
 
 SAY_AGAIN_S: Final = 60.0
 """A flood of strangers is told once in this time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from luabus.environment import check_secret, read_secret
 from luabus.errors import ConfigError
+from luabus.logs import Log
 from luabus.protocol.keys import Credential, parse_key
 
-log = logging.getLogger("luabus.security")
+log = Log("luabus.security")
 
 NEXT: Final = ".next"
 """Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""

@@ -8,7 +8,6 @@ the typed error in `.error`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
@@ -23,9 +22,10 @@ from luabus.errors import (
     RequestTimeout,
     UnknownMethod,
 )
-from luabus.exception_text import FATAL, name_of, text_of
+from luabus.exception_text import FATAL, is_a, name_of, text_of
 from luabus.ids import ServiceId, parse_group
 from luabus.limits import HEARTBEAT_S, HEARTBEATS_MISSED, LONGEST_TIMEOUT_S, REQUEST_TIMEOUT_S
+from luabus.logs import Log
 from luabus.protocol import codec
 from luabus.protocol.events import Receiver
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, HEADER_SIZE, META_SIZE, Kind, make_route
@@ -36,7 +36,7 @@ from luabus.protocol.stream_options import StreamOptions, check_buffer
 from luabus.transport.channel import NO_SUBSCRIBERS, Channel, ChannelOwner, Reason, Subscribers
 from luabus.transport.guard import is_work, tell_failure
 
-log = logging.getLogger("luabus.stream")
+log = Log("luabus.stream")
 
 _CONTROL_PREFIX = "luabus."
 """How the names begin of what a router says to everybody; a plain stream's `on_call` has no use for it."""
@@ -241,7 +241,7 @@ class Stream(Channel):
             self._answer_with(await work, source, sequence)
         except BaseException as error:
             self._answer_failure(error, msg, source, sequence)
-            if isinstance(error, asyncio.CancelledError):
+            if is_a(error, asyncio.CancelledError):
                 raise
 
     def _answer_with(self, result: Any, source: int, sequence: int) -> None:

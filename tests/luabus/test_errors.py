@@ -5,6 +5,7 @@ import pickle
 import sys
 import types
 from asyncio import CancelledError
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -182,6 +183,85 @@ def test_an_init_of_its_own_gives_fields_and_is_not_called_where_it_arrives() ->
         0x20001,
     )
     assert not hasattr(arrived, "note")
+
+
+class Owned(LuabusError):
+    def __init__(self, user: str) -> None:
+        super().__init__(f"{user}'s")
+        self._user = user
+
+    @property
+    def user(self) -> str:
+        return self._user
+
+
+@dataclass(frozen=True)
+class Frozen(LuabusError):
+    user: str
+    limit: int = 3
+
+
+class Slotted(LuabusError):
+    __slots__ = ("user", "why")
+
+    def __init__(self, user: str) -> None:
+        super().__init__("x")
+        self.user = user
+        self.why = None
+
+
+class Unreadable(LuabusError, OSError):
+    def __init__(self, *args: Any) -> None:
+        OSError.__init__(self, *args)
+
+
+class Misspelt(LuabusError, SyntaxError):
+    def __init__(self, *args: Any) -> None:
+        SyntaxError.__init__(self, *args)
+
+
+class Undecodable(LuabusError, UnicodeDecodeError):
+    def __init__(self, *args: Any) -> None:
+        UnicodeDecodeError.__init__(self, *args)
+
+
+class Unfound(LuabusError, ImportError):
+    def __init__(self, text: str, **where: str) -> None:
+        ImportError.__init__(self, text, **where)
+
+
+class Several(LuabusError, ExceptionGroup[Exception]):
+    def __init__(self, *args: Any) -> None:
+        ExceptionGroup.__init__(self, *args)
+
+
+KEPT = {
+    "user": Owned("ann"), "limit": Frozen("ann", 5), "why": Slotted("ann"), "strerror": Unreadable(2, "no"),
+    "lineno": Misspelt("bad", ("f", 7, 2, "x")), "reason": Undecodable("utf-8", b"x", 0, 1, "odd"),
+    "path": Unfound("none", name="a", path="/a"), "exceptions": Several("two", [ValueError("a")]),
+}  # fmt: skip
+
+
+@COPIES
+@pytest.mark.parametrize("name", KEPT)
+def test_a_copy_has_what_its_class_keeps_wherever_that_is(again: Any, name: str) -> None:
+    error = KEPT[name]
+    copied = again(error)
+    assert type(copied) is type(error)
+    assert str(copied) == str(error)
+    assert repr(getattr(copied, name)) == repr(getattr(error, name))
+    assert repr(copied.fields()) == repr(error.fields())
+    if isinstance(error, OSError):
+        assert OSError.__str__(copied) == OSError.__str__(error)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["user", "limit", "why", "strerror", "lineno", "reason", "path"])
+def test_an_error_arrives_as_its_own_class_whether_its_fields_can_be_set_or_not(name: str) -> None:
+    arrived = from_wire(codec.unpack_value(codec.pack_value(wire_form(KEPT[name]))), 0x20001)
+    assert type(arrived) is type(KEPT[name])
+    assert (str(arrived), arrived.answered_by) == (str(KEPT[name]), 0x20001)
+    if name == "limit":
+        assert arrived.fields() == {"user": "ann", "limit": 5}
 
 
 def _class(module: str, name: str) -> type[LuabusError]:

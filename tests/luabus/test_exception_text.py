@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import time
 
 import pytest
 
 from luabus.exception_text import (
+    FATAL,
     LONGEST_TRACEBACK,
-    log_failure,
+    is_a,
     name_of,
     plain,
     repr_of,
     text_of,
     traceback_of,
 )
-from luabus.log_setup import CleanFormatter
-from tests.support.hostile import ERRORS, HostileNumber, HostileText, Nameless, Unspeakable, chain
+from tests.support.hostile import (
+    ERRORS,
+    Classless,
+    HostileNumber,
+    HostileText,
+    Nameless,
+    Pretender,
+    Unspeakable,
+    chain,
+)
 
 
 @pytest.mark.parametrize("what", ERRORS)
@@ -28,6 +35,13 @@ def test_every_exception_has_a_name_a_text_and_a_traceback(what: str) -> None:
     text_of(error).encode()
     assert name_of(type(error)) in traceback_of(error)
     assert len(traceback_of(error)) <= LONGEST_TRACEBACK
+
+
+def test_an_exception_is_what_its_class_is_and_not_what_it_says() -> None:
+    assert not is_a(Pretender(), FATAL)
+    assert not is_a(Classless(), FATAL)
+    assert is_a(Classless(), Classless)
+    assert is_a(SystemExit(), FATAL)
 
 
 def test_what_cannot_be_shown_is_told_as_such() -> None:
@@ -54,34 +68,6 @@ def test_a_short_chain_is_told_in_full_and_a_long_one_by_its_end() -> None:
     assert "number 19999" in text
     assert "the first" not in text
     assert len(text) == LONGEST_TRACEBACK
-
-
-def test_a_log_record_has_the_text_and_asks_the_exception_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger("test")
-    log_failure(log, "%s failed", "it", error=ValueError("why"), level=logging.WARNING)
-    (record,) = caplog.records
-    assert record.getMessage() == "it failed"
-    assert record.exc_info is None
-    assert str(record.exc_text).endswith("ValueError: why")
-    log_failure(log, "not shown", error=ValueError(), level=logging.DEBUG - 1)
-    assert len(caplog.records) == 1
-
-
-def test_the_programs_own_log_shows_the_traceback_below_the_record() -> None:
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(CleanFormatter("%(message)s"))
-    log = logging.Logger("own")
-    log.addHandler(handler)
-    try:
-        raise ValueError("why\x1b[2J")
-    except ValueError as error:
-        log_failure(log, "it failed", error=error)
-    first, *below = written.getvalue().splitlines()
-    assert first == "it failed"
-    assert below[0] == "    Traceback (most recent call last):"
-    assert below[-1].startswith("    ValueError: why")
-    assert "\x1b" not in written.getvalue()
 
 
 def test_a_text_or_number_of_another_class_is_had_as_the_built_in_one() -> None:

@@ -39,6 +39,30 @@ class Circular(Exception):
         raise Abort
 
 
+class Classless(Exception):
+    @property
+    def __class__(self) -> NoReturn:  # type: ignore[override]
+        raise Abort
+
+
+class Pretender(Exception):
+    """No `SystemExit`, though it says so."""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return SystemExit
+
+
+class Mute(Exception):
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise Abort
+
+
+class MuteError(luabus.LuabusError):
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise Abort
+
+
 class NoField(luabus.LuabusError):
     user: str
 
@@ -134,6 +158,7 @@ ERRORS: Final[dict[str, Callable[[], BaseException]]] = {
     "a BaseException": Abort, "GeneratorExit": GeneratorExit, "RecursionError": RecursionError, "StopIteration": StopIteration,
     "StopAsyncIteration": StopAsyncIteration, "MemoryError": MemoryError, "CancelledError": asyncio.CancelledError,
     "no text": Silent, "no name": Nameless, "no cause": Circular, "a group": _grouped, "a long chain": lambda: chain(2000),
+    "no class": Classless, "another's class": Pretender, "no attributes": Mute, "a luabus error without attributes": MuteError,
     "a surrogate": lambda: ValueError("\ud800"), "a field that is not set": lambda: NoField("no field given"),
     "a luabus error without text": NoText, "fields that raise": NoFields, "an odd form": OddForm, "odd values": OddValue,
     "its own __init__, __eq__, __reduce__": lambda: Never("ann", 3), "a text of its own": lambda: Shadow("hidden"),

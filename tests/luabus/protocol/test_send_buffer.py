@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from luabus.errors import FrameTooLarge, NotConnected, Overloaded, Refused
+from luabus.errors import FrameTooLarge, LuabusError, NotConnected, Overloaded, Refused, from_wire
 from luabus.protocol import codec
-from luabus.protocol.frames import FLAG_COMPRESSED, HEADER_SIZE, Kind, make_route, split
+from luabus.protocol.frames import FLAG_COMPRESSED, HEADER_SIZE, META_SIZE, Kind, make_route, split
 from luabus.protocol.send_buffer import PORTION, SendBuffer
 from luabus.protocol.session import CALL_ROUTE
 from luabus.protocol.stream_options import StreamOptions
@@ -83,8 +83,23 @@ def test_an_error_too_long_for_the_peer_is_cut() -> None:
     assert (frame.kind, frame.destination, frame.sequence) == (Kind.ERROR, 5, 9)
     assert name == "Refused"
     assert text.startswith("xxx")
+    assert len(frame.body) <= 500
     with pytest.raises(FrameTooLarge):
         sending.reply(make_route(Kind.REPLY), 9, bytes(501))
+
+
+@pytest.mark.parametrize("limit", [512 - META_SIZE, 70_000])
+@pytest.mark.parametrize("where", ["name", "field", "text"])
+def test_no_error_is_longer_than_the_peer_takes_whatever_its_class_is_called(where: str, limit: int) -> None:
+    long = "\U0001f40c" * 2_000_000
+    kind = type(long if where == "name" else "Long", (LuabusError,), {"__annotations__": {long: int}})
+    error = kind(long if where == "text" else "x", **({long: 1} if where == "field" else {}))
+    sending, tape = buffer(body_limit=limit)
+    sending.reply_error(5, 9, error)
+    sending.flush()
+    ((frame, _),) = split(tape.data, 70_000)
+    assert len(frame.body) <= limit
+    assert isinstance(from_wire(codec.unpack_value(frame.body)), LuabusError)
 
 
 def test_settings_take_effect_at_once_and_closed_is_closed() -> None:

@@ -160,6 +160,39 @@ async def test_a_log_record_of_a_long_chain_is_bounded(caplog: pytest.LogCapture
     assert all(len(text) < LONGEST_TRACEBACK + 500 for text in texts)
 
 
+@pytest.mark.parametrize("kind", [AttributeError, Abort, SystemExit])
+async def test_whatever_a_log_handler_raises_the_caller_is_answered_and_the_stream_goes_on(
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(record: logging.LogRecord) -> bool:
+        raise kind
+
+    handler = logging.Handler()
+    handler.addFilter(breaks)
+    monkeypatch.setattr(logging.getLogger("luabus"), "handlers", [handler])
+    told: list[BaseException] = []
+    no_more = on_interrupt(told.append)
+    async with Served() as served:
+
+        def fails() -> None:
+            raise ValueError("why")
+
+        async def later() -> None:
+            await asyncio.sleep(0)
+            raise ValueError("why")
+
+        for handler in (fails, later):
+            served.handlers.rpc(handler)
+        for name in ("fails", "later"):
+            with pytest.raises(RemoteError, match="ValueError: why"):
+                await served.client.request(name, timeout=5)
+        served.server_mgr.event(fails)
+        assert served.client.is_open
+        assert served.handlers.running == 0
+    no_more()
+    assert [type(error) for error in told] == ([kind] * 3 if kind is SystemExit else [])
+
+
 @pytest.mark.parametrize(
     "value", [b"\xc7\x0c\xff" + bytes(4) + b"\x7f" + b"\xff" * 7, b"\x81\x90\x01", b"\xa1\xff"]
 )
