@@ -194,7 +194,7 @@ class SendBuffer(Port):
         waiting = self._shell.write(data)
         if not waiting:
             self.reserved = 0
-        if waiting or self._counted:
+        if waiting or self._counted or self.kept_limit < self.send_limit:
             self.count_waiting(waiting)
         self.credit = credit = self.kept_limit - waiting
         self._flush_below = credit - GATHER if credit > GATHER else 0
@@ -226,6 +226,12 @@ class SendBuffer(Port):
         self.count_waiting(waiting)
         if not self.out:
             self.credit = self.kept_limit - waiting
+
+    def curb(self) -> None:
+        """What others have filled is not there for this one any more."""
+        allowed = self._waiting.allowed(self._counted, self.send_limit)
+        self.credit -= self.kept_limit - allowed
+        self.kept_limit = allowed
 
     def count_waiting(self, waiting: int) -> None:
         """So many bytes wait for the peer now: count them in the total, and see what may."""

@@ -79,6 +79,7 @@ class SocketMgr:
         self.switch = Switch(random.random, routing=routing)
         self.switch.waiting = Waiting(waiting_limit)
         self.switch.waiting.shrunk = self._shrunk
+        self.switch.waiting.crowded = self._crowded
         self.streams: dict[int, Stream] = {}
         self.listeners: set[Listener] = set()
         self._options = options
@@ -307,6 +308,11 @@ class SocketMgr:
                 if not waiter.done():
                     waiter.set_result(None)
             self._idle.clear()
+
+    def _crowded(self) -> None:
+        """Much waits for those who do not read: nobody may go on by what was allowed before."""
+        for stream in self.streams.values():
+            stream.curb()
 
     def flush_dirty(self) -> None:
         """Write what the switch has appended to other streams' buffers."""

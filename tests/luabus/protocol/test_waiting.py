@@ -34,8 +34,9 @@ class Stopped:
     def shut(self, *, abort: bool) -> None: ...
 
 
-def connection(total: Waiting, *, reads: bool = False) -> SendBuffer:
-    made = SendBuffer(1, Stopped(reads), StreamOptions(send_buffer=BUFFER), waiting=total)
+def connection(total: Waiting, *, reads: bool = False, buffer: int = BUFFER) -> SendBuffer:
+    made = SendBuffer(1, Stopped(reads), StreamOptions(send_buffer=buffer), waiting=total)
+    made.peer_takes(buffer)
     made._opened = True
     return made
 
@@ -77,6 +78,10 @@ def test_whoever_is_slow_and_has_more_than_its_share_gets_no_more_until_it_has_r
     assert first.credit < 0
     first._shell.waiting = 0  # type: ignore[attr-defined]
     first.taken(0)
+    assert first.credit == first.kept_limit == min(BUFFER, total.limit - total.total)
+    for one in others:
+        one.taken(0)
+    first.flush()
     assert first.credit == first.kept_limit == BUFFER
 
 
@@ -102,3 +107,27 @@ def test_a_little_that_comes_and_goes_is_not_told() -> None:
     for _ in range(100):
         total.changed(1 << 20)
         total.changed(-(1 << 20))
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 16 << 20, DEFAULT_WAITING_LIMIT])
+def test_nobody_goes_on_by_what_was_allowed_while_there_was_room(limit: int) -> None:
+    """One message to each of many: none has more than its own buffer allows, all together would have far too much."""
+    total = Waiting(limit)
+    size = limit // 5 - 100
+    many = [connection(total, buffer=limit) for _ in range(40)]
+    total.crowded = lambda: [one.curb() for one in many]  # type: ignore[assignment, func-returns-value]
+    refused = 0
+    for one in many:
+        try:
+            one.post(16, 0, bytes(size))
+        except Overloaded:
+            refused += 1
+        one.flush()
+    assert total.total <= limit + len(many) * SLOW
+    assert refused >= 34
+    for one in many:
+        one._shell.waiting = 0  # type: ignore[attr-defined]
+        one.taken(0)
+    for one in many:
+        one.flush()
+    assert all(one.credit == limit for one in many)
