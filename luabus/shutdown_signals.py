@@ -27,6 +27,8 @@ NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 ECHO_S: Final = 0.05
 """`timeout` and terminals signal a process and its group: what comes so soon after the first is no second one."""
 
+_LOOK_S: Final = 0.1
+"""So often it is looked whether the main thread has come to its end."""
 _FRAMES: Final = 5
 """Lines of a stack that are told."""
 
@@ -56,6 +58,7 @@ class _Hearing:
 
     def begin(self, hearer: _Hearer) -> None:
         if not self._hearers:
+            _last_call.cancel()
             self._number = 0
             self._before = {number: signal.signal(number, self.heard) for number in NUMBERS}
         self._hearers.append(hearer)
@@ -103,23 +106,47 @@ class _LastCall:
     def __init__(self) -> None:
         self._cancelled: threading.Event | None = None
         self._number = 0
+        self._until = 0.0
 
     def within(self, seconds: float, number: int) -> None:
+        self._until = time.monotonic() + seconds
+        self._begin(number, lambda cancelled: not cancelled.wait(seconds))
+
+    def over(self, in_order: bool) -> None:
+        if self._cancelled is not None and not self._cancelled.is_set():
+            self._cancelled.set()
+            if in_order:
+                self._begin(self._number, self._held_up)
+            else:
+                self.within(MOMENT_S, self._number)
+
+    def cancel(self) -> None:
+        if self._cancelled is not None:
+            self._cancelled.set()
+
+    def _begin(self, number: int, is_due: Callable[[threading.Event], bool]) -> None:
         self._number = number
         cancelled = self._cancelled = threading.Event()
 
         def wait() -> None:
-            if not cancelled.wait(seconds):
+            if is_due(cancelled):
                 _say(f"not ended in time after {signal.Signals(number).name}, and ended now. {_stacks()}")
                 os._exit(128 + number)
 
         _thread.start_new_thread(wait, ())  # needs no lock that the interrupted code may hold
 
-    def over(self, in_order: bool) -> None:
-        if self._cancelled is not None and not self._cancelled.is_set():
-            self._cancelled.set()
-            if not in_order:
-                self.within(MOMENT_S, self._number)
+    def _held_up(self, cancelled: threading.Event) -> bool:
+        """Whether, when the time is up, the main thread has come to its end, and threads of the program alone go on: what the
+        main thread still does is the program's own affair."""
+        while not _main_thread_ended():
+            if cancelled.wait(_LOOK_S):
+                return False
+        return not cancelled.wait(max(self._until - time.monotonic(), MOMENT_S)) and any(_holding_up())
+
+
+def _main_thread_ended() -> bool:
+    """Whether the program has come to its end: its pools' threads are waited for while the main one counts as alive."""
+    return getattr(threading, "_SHUTTING_DOWN", False) or not threading.main_thread().is_alive()
 
 
 def _stacks() -> str:
@@ -127,9 +154,14 @@ def _stacks() -> str:
     frames = sys._current_frames()
     return "\n".join(
         f"{thread.name} is at:\n{''.join(traceback.format_stack(frames[thread.ident])[-_FRAMES:])}"
-        for thread in threading.enumerate()
-        if not thread.daemon and thread.ident in frames
+        for thread in _holding_up()
+        if thread.ident in frames
     )
+
+
+def _holding_up() -> list[threading.Thread]:
+    """The threads that Python waits for before a process ends, and the main one while it runs."""
+    return [thread for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
 
 
 _hearing = _Hearing()
@@ -155,8 +187,8 @@ def hearing(finish: Callable[[], object], *, limit_s: float | None = None) -> It
 
 
 def ended(*, in_order: bool) -> None:
-    """What was running has ended, so its time limit is lifted; with a moment left if it has not `in_order`: threads hold the
-    process up."""
+    """What was running has ended, so its time limit is lifted from the main thread; with a moment left if it has not `in_order`:
+    threads hold the process up. Threads of the program that go on when the main one has ended keep to the limit."""
     _last_call.over(in_order)
 
 

@@ -252,8 +252,8 @@ class Service:
         """Run until SIGTERM or SIGINT, with logging set up; returns after an orderly stop. A router is waited for without end.
 
         A second signal ends the process at once, with 128 + its number as exit code; so does the first, a few seconds after
-        `drain_timeout`, when something holds the process up all the same. In a thread other than the main one signals are left
-        alone: `finish` ends it.
+        `drain_timeout`, when something holds the process up all the same, a thread of the program too. In a thread other than
+        the main one signals are left alone: `finish` ends it.
         """
         environment = Environment.read()
         setup_logging(environment.log_level, supervised=environment.supervised)

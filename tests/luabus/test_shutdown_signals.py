@@ -149,6 +149,58 @@ def test_what_is_held_up_by_a_thread_has_a_moment_more() -> None:
     assert "threads go on and are left behind: asyncio_0" in errors
 
 
+THREADS = """
+    import asyncio, concurrent.futures, sys, threading, time
+    from luabus.transport.loops import run_program
+    from luabus import shutdown_signals
+    {thread}
+    async def main():
+        end = asyncio.Event()
+        with shutdown_signals.hearing(end.set, limit_s=0.2):
+            print("hears")
+            await end.wait()
+    run_program(main())
+    {after}
+    print("returned")
+"""
+
+
+@pytest.mark.parametrize(
+    "thread",
+    [
+        "concurrent.futures.ThreadPoolExecutor(1, 'own').submit(time.sleep, 1000)",
+        "threading.Thread(target=time.sleep, args=(1000,), name='own_0').start()",
+    ],
+)
+def test_a_programs_own_thread_does_not_keep_it_alive_beyond_the_limit(thread: str) -> None:
+    process = program(THREADS.format(thread=thread, after=""))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hears\n"
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out) == (128 + signal.SIGTERM, "returned\n")
+    assert "luabus: not ended in time after SIGTERM, and ended now. " in errors
+    assert "own_0 is at:" in errors
+
+
+@pytest.mark.parametrize(
+    ("thread", "after"),
+    [
+        ("own = threading.Thread(target=time.sleep, args=(2,)); own.start()", "own.join()"),
+        ("concurrent.futures.ThreadPoolExecutor(1).submit(int).result()", "time.sleep(2)"),
+        ("import atexit; atexit.register(time.sleep, 2)", ""),
+    ],
+    ids=["joins its thread", "an idle pool", "at exit"],
+)
+def test_what_the_program_does_after_the_end_is_its_own_affair(thread: str, after: str) -> None:
+    process = program(THREADS.format(thread=thread, after=after))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hears\n"
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out, errors) == (0, "returned\n", "")
+
+
 def test_a_forked_child_hears_nothing_of_it_and_does_not_wake_its_parent() -> None:
     async def main() -> None:
         told: list[bool] = []

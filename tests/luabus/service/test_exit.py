@@ -108,9 +108,10 @@ async def test_what_ends_the_process_while_it_stops_cuts_nothing_short(how: str,
         )  # fmt: skip
         try:
             async with asyncio.timeout(30), luabus.connect([address]) as bus:
-                mail = bus.master(2)
-                await mail.request("luabus.ping", wait_for_master=True)
+                await bus.master(2).request("luabus.ping", wait_for_master=True)
+                mail = bus.target("2.1")
                 neighbour = asyncio.ensure_future(mail.request("neighbour"))
+                await asyncio.sleep(0)  # it is sent first
                 mail.send("stop")
                 assert await neighbour == "fine"
             out, errors = await process.communicate()
