@@ -78,7 +78,7 @@ class Ownership:
                 )
         if name:
             facts = self.document.groups.get(name)
-            holders = [g.number for g in self._table.groups.values() if g.name == name and g.members]
+            holders = [g.number for g in self._table.groups.values() if g.name == name and _lives(g, None)]
             for other in [facts.number] if facts is not None else holders:
                 if other != number:
                     return Message("refusal.group-clash", given=name, number=number, name=name, group=other)
@@ -114,4 +114,5 @@ class Ownership:
 
 
 def _lives(group: Group[Any], but: object) -> bool:
-    return any(member is not but for member in group.members)
+    # Not by `members`: that would put the whole group in order after each change.
+    return any(entry.where is not None and entry.where is not but for entry in group.entries.values())
