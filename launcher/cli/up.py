@@ -13,6 +13,7 @@ from typing import Any
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
 from launcher.errors import LauncherError, RunDirError
+from launcher.runtime import lost_launcher
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
@@ -64,6 +65,7 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
 
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
+    lost_launcher.refuse(run_dir)
     run_dir.prepare()
     stderr_file = run_dir.log_dir / "launcher.stderr"
     try:
@@ -81,7 +83,7 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
                 "-m",
                 "launcher",
                 "-c",
-                str(config_file.resolve()),
+                str(plan.file),
                 "up",
                 "--report",
                 *patience,

@@ -16,6 +16,7 @@ from launcher.config.positions import key_lines, locate
 from launcher.config.schema import HOST_PATTERN, NAME_PATTERN, PREFIX_PATTERN, ClusterConfig
 from launcher.config.value_checks import value_faults
 from launcher.errors import ConfigError, Problem, suggest
+from launcher.runtime.config_file import folder_of, read_text
 
 
 def load(path: Path, *, here: bool = False) -> ClusterConfig:
@@ -33,27 +34,11 @@ def load(path: Path, *, here: bool = False) -> ClusterConfig:
         raise ConfigError(str(path), sorted(_merge(problems), key=_by_line)) from None
     found = [*faults(config), *value_faults(config)]
     if here and not found:
-        found = list(host_faults(config, path.resolve().parent))
+        found = list(host_faults(config, folder_of(path)))
     if found:
         problems = [Problem(_dotted(key), message, locate(lines, key)) for key, message in found]
         raise ConfigError(str(path), sorted(problems, key=_by_line))
     return config
-
-
-def read_text(path: Path) -> str:
-    """The file's text. Raises `ConfigError` that says what to do when there is none."""
-    try:
-        return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
-    except FileNotFoundError:
-        hint = f"there is no such file; `luabus-cluster init {path.parent}` writes one, -c names another"
-        raise ConfigError(str(path), [Problem("", hint)]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            str(path),
-            [Problem("", f"is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}")],
-        ) from None
-    except OSError as error:
-        raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
 
 
 def parse(path: Path, text: str) -> dict[str, Any]:

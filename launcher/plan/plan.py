@@ -18,6 +18,7 @@ from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Ser
 from launcher.plan.cluster_file import cluster_document, slots_of
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
+from launcher.runtime.config_file import absolute, place
 from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.host_addresses import format_address
@@ -30,6 +31,9 @@ ROUTER_RULES = LifecycleSettings(
 
 CLUSTER_FILE: Final = "cluster.json"
 """Where in run_dir routers find what they are told."""
+
+BASE: Final = "the folder of cluster.toml"
+"""Among what a reload compares: it may be reached by a link, such as `current`, that leads to another release now."""
 
 PYTHON: Final = (sys.executable, "-P", "-m")
 """How a module of ours is run: its folder of work, which is the user's, is not where it finds modules."""
@@ -72,7 +76,8 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     `scaled` overrides numbers of instances by service (the verb `scale`); hash slots stay as configured. Raises
     `ConfigError` when an env_file cannot be read.
     """
-    base = file.resolve().parent
+    file = absolute(file)
+    base = file.parent
     run_dir = run_dir_of(config.cluster.run_dir, base)
     routers = tuple(
         format_address(config.routers.host, config.routers.port + n) for n in range(config.routers.count)
@@ -122,7 +127,7 @@ def dashboard_url(section: Dashboard) -> str:
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
     """`run_dir` as an absolute path; relative ones start at the folder of cluster.toml."""
-    return (base / Path(run_dir).expanduser()).absolute()
+    return base / Path(run_dir).expanduser()
 
 
 def start_order(config: ClusterConfig) -> list[str]:
@@ -246,7 +251,15 @@ def _dashboard(
         ready_by=ReadyBy.PROBE,
         address=(section.host, section.port),
         ready=ProbeSpec(*ready, period=5.0, timeout=2.0),
-        settings={**shared, **{f"dashboard.{key}": value for key, value in section.model_dump().items()}},
+        settings={
+            **shared,
+            **{f"dashboard.{key}": value for key, value in section.model_dump().items()},
+            **{
+                f"dashboard.{key}": (file, place(base / Path(file).expanduser()))
+                for key, file in (("tls_cert", section.tls_cert), ("tls_key", section.tls_key))
+                if file is not None
+            },
+        },
     )
 
 
@@ -282,7 +295,7 @@ def _instance(
         kind=kind,
         argv=argv,
         env={**common, **own, **env_file, **service.env},
-        cwd=str((base / service.cwd).resolve()) if service.cwd else str(base),
+        cwd=str(_cwd(service, base)),
         rules=LifecycleSettings(
             restart=_policy(service.restart),
             start_timeout=service.start_timeout,
@@ -307,6 +320,7 @@ def _instance(
         settings={
             **(shared if service.group is not None else {"cluster.env": shared["cluster.env"]}),
             **_settings(name, service, env_file),
+            **_places(name, service, base),
         },
     )
 
@@ -323,6 +337,20 @@ def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[
     if service.env_file:
         settings[f"services.{name}.env_file"] = (service.env_file, dict(env_file))
     return settings
+
+
+def _cwd(service: Service, base: Path) -> Path:
+    return base / service.cwd if service.cwd else base
+
+
+def _places(name: str, service: Service, base: Path) -> dict[str, Any]:
+    """Which folders it runs in, and has its modules from: links that lead elsewhere than they did mean another release of it."""
+    places: dict[str, Any] = {}
+    if service.cwd:
+        places[f"services.{name}.cwd"] = (service.cwd, place(base / service.cwd))
+    if service.run is not None or not service.cwd:
+        places[BASE] = place(base)
+    return places
 
 
 def _limits(value: int | list[int]) -> tuple[int, int]:
