@@ -135,9 +135,8 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
-        if (
-            get_ident() != stream.thread or not stream.loop.is_running()
-        ):  # as `check_use`, without its getpid()
+        # As `check_use`, without the system call that asking for the running loop is.
+        if get_ident() != stream.thread or not stream.loop.is_running():
             stream.check_use()
         body = codec.pack_call(msg, args)
         if trace or epoch or len(body) > stream.compress_above:

@@ -170,7 +170,7 @@ class Stream(Channel):
 
     def new_waiter(self) -> asyncio.Future[Any]:
         """A future for `start_call`. Raises `Refused` in another event loop."""
-        if get_ident() != self.thread or not self.loop.is_running():  # as `check_use`, without its getpid()
+        if get_ident() != self.thread or not self.loop.is_running():  # as in `Route.send`
             self.check_use()
         return self.loop.create_future()
 
