@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from launcher.runtime.log_files import Line, LineSplitter, RotatingFile, encode, merge, tail, utc_now
+from launcher.runtime.log_files import MAX_LINE, Line, LineSplitter, RotatingFile, encode, utc_now
+from launcher.runtime.log_reading import LogFilter, merge, tail
 from luabus.visible import visible
 
 FOLLOWER_LIMIT: Final = 10_000
@@ -68,18 +69,24 @@ class ProcessLog:
         self.name = name
         self.file = file
         self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self.on_part: Callable[[bytes], None] | None = None
+        """Called with what is shown of a line before its newline came: a prompt."""
+        self._shown = {"out": b"", "err": b""}
         self._followers = followers
         self._splitters = {"out": LineSplitter(), "err": LineSplitter()}
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, stream: str, chunk: bytes) -> list[bytes]:
-        """Takes a chunk of `out` or `err`; returns the lines that became whole."""
+        """Takes a chunk of `out` or `err`; returns the lines that became whole, with what was shown of them already."""
         splitter = self._splitters[stream]
         lines = splitter.feed(chunk)
         self._store(stream, lines)
         if splitter.partial and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PARTIAL_DELAY_S, self.flush)
-        return [text for text, _ in lines]
+        whole = [text for text, _ in lines]
+        if whole:
+            whole[0], self._shown[stream] = self._shown[stream] + whole[0], b""
+        return whole
 
     def say(self, text: str) -> None:
         """A line of the launcher's own about this process."""
@@ -92,12 +99,19 @@ class ProcessLog:
             self._timer.cancel()
             self._timer = None
         for stream, splitter in self._splitters.items():
-            self._store(stream, splitter.flush())
+            parts = splitter.flush()
+            self._store(stream, parts)
+            for text, _ in parts:
+                self._shown[stream] = (self._shown[stream] + text)[-MAX_LINE:]
+                if self.on_part is not None:
+                    self.on_part(self._shown[stream])
 
     def new_run(self) -> None:
         """A new process writes from here on: nothing continues."""
+        self.on_part = None
         self.flush()
         self._splitters = {"out": LineSplitter(), "err": LineSplitter()}
+        self._shown = {"out": b"", "err": b""}
         self.last_words.clear()
 
     def close(self) -> None:
@@ -138,9 +152,9 @@ class LogStore:
             log = self._logs[name] = ProcessLog(name, file, self._followers)
         return log
 
-    def tail(self, names: Collection[str], lines: int) -> list[Line]:
-        """The last `lines` lines of these processes together, by time."""
-        return read_tail(self.folder, names, lines)
+    def tail(self, names: Collection[str], lines: int, since: str = "") -> list[Line]:
+        """The last `lines` lines of these processes together, by time; none from before `since`."""
+        return read_tail(self.folder, names, lines, LogFilter(since))
 
     def follow(self, names: Collection[str]) -> Follower:
         """From now on every line of these (empty: all) goes to the returned follower; see `unfollow`."""
@@ -176,6 +190,8 @@ def log_names(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(".log") for path in folder.glob("*.log"))
 
 
-def read_tail(folder: Path, names: Collection[str], lines: int) -> list[Line]:
-    """As `LogStore.tail`, without a launcher."""
-    return merge((tail(log_path(folder, name), name, lines) for name in names), lines)
+def read_tail(
+    folder: Path, names: Collection[str], lines: int | None, wanted: LogFilter | None = None
+) -> list[Line]:
+    """As `LogStore.tail`, without a launcher: the last `lines` (None: all) that are `wanted`."""
+    return merge((tail(log_path(folder, name), name, lines, wanted) for name in names), lines)
