@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
@@ -73,3 +73,14 @@ def shown_time(time: str, today: date, *, utc: bool = False) -> str:
         return time
     clock = moment.timetz().isoformat(timespec="milliseconds").replace("+00:00", "Z" if utc else "+00:00")
     return clock if moment.date() == today else f"{moment.date()} {clock}"
+
+
+def tail_lines(style: Style, tail: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The end of a log as a reason, indented; lines without a time are the launcher's stderr."""
+    today = date.today()
+    shown = []
+    for line in tail:
+        time = style(shown_time(line["time"], today), "dim") + " " if line["time"] else ""
+        text = style.clean(line["line"])
+        shown.append(f"    {time}{f'({text})' if line['stream'] == 'sys' else text}")
+    return shown

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from launcher.cli.log_printer import LogPrinter, Output
+from launcher.cli.log_printer import LogPrinter, Output, tail_lines
 from launcher.cli.screen import Screen
 from launcher.cli.terminal import Style
 from launcher.errors import LauncherError, StartFailed, told
@@ -62,8 +62,8 @@ class Foreground:
 
     def failed(self, error: StartFailed) -> None:
         self._say(self._style(f"the cluster does not come up: {told(error)}", "bold", "red"))
-        for line in error.tail:
-            self._say("    " + self._style.clean(line))
+        for line in tail_lines(self._style, error.tail):
+            self._say(line)
 
     def stopping(self, why: str) -> None:
         self._say(f"stopping: {why} (Ctrl-C again: no more waiting)")

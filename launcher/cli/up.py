@@ -7,16 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
 from launcher.errors import LauncherError, RunDirError
+from launcher.runtime import own_stderr
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
-from luabus.private_files import open_private
+from luabus import log_signals
 from luabus.visible import visible
 
 
@@ -65,15 +68,15 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
-    stderr_file = run_dir.log_dir / "launcher.stderr"
+    stderr_file = run_dir.log_dir / own_stderr.NAME
     try:
-        # Emptied only where no launcher writes into it: one that runs keeps its last words.
-        keeps = 0 if run_dir.holder() else os.O_TRUNC
-        stderr_to = os.fdopen(open_private(stderr_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | keeps), "wb")
+        # The launcher empties it when it has the lock: one that runs already keeps its last words.
+        stderr_to = os.fdopen(own_stderr.open_stderr(run_dir.log_dir), "wb")
     except OSError as error:
         raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
+    written_before = os.fstat(stderr_to.fileno()).st_size
     patience = [] if timeout_s is None else ["--timeout", str(timeout_s)]
-    with stderr_to as stderr:
+    with stderr_to as stderr, log_signals.held_back():
         launcher = subprocess.Popen(
             [
                 sys.executable,
@@ -106,8 +109,9 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
         raise
     if watcher.code is None:
         code = launcher.wait()
-        said = stderr_file.read_text("utf-8", "replace").strip()
-        watcher.died(code, said)
+        said = stderr_file.read_bytes()
+        said = said[written_before:] if len(said) > written_before else said
+        watcher.died(code, said.decode("utf-8", "replace").strip())
     if watcher.code:
         launcher.wait()
     launcher.returncode = launcher.returncode or 0  # it goes on without us: no complaint that we did not wait
@@ -172,7 +176,11 @@ class _Watcher:
     def died(self, code: int, said: str) -> None:
         """The launcher ended without a last report."""
         self.code = code if code > 0 else 1
-        reason, tail = f"the launcher ended with exit code {code}", said.splitlines()[-20:]
+        reason = f"the launcher ended with exit code {code}"
+        tail = [
+            {"time": None, "name": "launcher", "stream": "err", "level": None, "line": line}
+            for line in said.splitlines()[-20:]
+        ]
         if self._json:
             self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
         self._fail(reason, tail)
@@ -203,11 +211,11 @@ class _Watcher:
             sys.stdout.write(text)
             sys.stdout.flush()
 
-    def _fail(self, reason: str, tail: list[str]) -> None:
+    def _fail(self, reason: str, tail: Sequence[Mapping[str, Any]]) -> None:
         style = Style.of(sys.stderr)
         told = "\n".join(map(visible, reason.split("\n")))
         lines = [
             f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
-            *("    " + style.clean(line) for line in tail),
+            *tail_lines(style, tail),
         ]
         sys.stderr.write("\n".join(lines) + "\n")

@@ -236,6 +236,8 @@ class Service(Section):
     """Environment variables."""
     env_file: str | None = None
     """File with `KEY=value` lines, relative to this file; `env` wins over it."""
+    merge_streams: bool = False
+    """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
     user: str | None = None

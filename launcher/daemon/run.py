@@ -22,6 +22,7 @@ from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
+from launcher.runtime.own_stderr import OwnStderr
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import LOOK_EVERY_S, RunDirKeeper
 from launcher.runtime.run_dir_lock import Held, Lock
@@ -29,7 +30,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
-from luabus import descriptors
+from luabus import descriptors, log_signals
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -122,6 +123,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(plan, run_dir, backend)
     own_log = _OwnLog(supervisor)
+    own_stderr = OwnStderr(run_dir.log_dir)
+    own_stderr.empty()
 
     def reread(scaled: Mapping[str, int]) -> Plan:
         return make_plan(load(plan.file, here=True), plan.file, scaled)
@@ -132,8 +135,8 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    supervisor.run_task(_keep_run_dir(supervisor, lock), "run_dir")
-    _hear_signals(loop, supervisor, verbs, lifeline)
+    supervisor.run_task(_keep_run_dir(supervisor, lock, own_stderr), "run_dir")
+    _hear_signals(loop, supervisor, verbs, own_stderr, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
     starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
@@ -154,7 +157,7 @@ async def _serve(
     return code
 
 
-async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
+async def _keep_run_dir(supervisor: Supervisor, lock: Lock, own_stderr: OwnStderr) -> None:
     """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
     run_dir = supervisor.run_dir
     keeper = RunDirKeeper(run_dir, lock)
@@ -176,6 +179,9 @@ async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
                 "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
             )
         supervisor.logs.reopen()
+        supervisor.logs.mark_clock()
+        supervisor.events.reopen()
+        own_stderr.reopen()
 
 
 class _OwnLog(logging.Handler):
@@ -211,9 +217,9 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float 
                 return
             if verdict.failed:
                 supervisor.logs.of(verdict.failed).flush()
-                tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
+                tail = supervisor.logs.tail([verdict.failed], TAIL_LINES, supervisor.logs.since)
                 reason = verdict.reason or Message("run.does-not-come-up")
-                reporter.failed(StartFailed(str(reason), [line.text for line in tail]))
+                reporter.failed(StartFailed(str(reason), [line.as_map() for line in tail]))
                 supervisor.stop(reason, 1)
                 return
             changed.clear()
@@ -248,7 +254,11 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
 
 
 def _hear_signals(
-    loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Operations, lifeline: int | None
+    loop: asyncio.AbstractEventLoop,
+    supervisor: Supervisor,
+    verbs: Operations,
+    own_stderr: OwnStderr,
+    lifeline: int | None,
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
     presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
@@ -256,7 +266,9 @@ def _hear_signals(
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
             return
-        if number == signal.SIGHUP and not on_terminal:
+        if number in log_signals.NUMBERS:
+            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name)
+        elif number == signal.SIGHUP and not on_terminal:
             supervisor.run_task(_reload(supervisor, verbs), "reload")
         elif supervisor.stopping:
             if number != signal.SIGHUP:  # the system and the shell send one each when a terminal is closed
@@ -283,8 +295,15 @@ def _hear_signals(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(direct, number))
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *log_signals.NUMBERS):
         loop.add_signal_handler(number, direct, number)
+
+
+def _reopen_logs(supervisor: Supervisor, own_stderr: OwnStderr, by: str) -> None:
+    supervisor.logs.reopen()
+    supervisor.events.reopen()
+    own_stderr.reopen()
+    supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:

@@ -300,6 +300,7 @@ def _instance(
         nice=service.nice,
         rlimits={key: _limits(value) for key, value in service.rlimits.items()},
         max_rss=service.max_rss,
+        merge_streams=service.merge_streams,
         liveness_timeout=service.liveness_timeout if service.group is not None else 0.0,
         ready=_probe(service.ready),
         startup=_probe(service.startup),

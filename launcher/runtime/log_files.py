@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +96,11 @@ class LineSplitter:
             self._continues = True
 
 
+def lost_lines(count: int, why: str) -> bytes:
+    """The line in place of those that could not be written."""
+    return encode(utc_now(), "sys", f"{count} lines before this one are lost: {why}".encode())
+
+
 class RotatingFile:
     """The one writer of one log file. Never raises: what cannot be written is counted.
 
@@ -103,24 +108,27 @@ class RotatingFile:
     when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
     """
 
-    def __init__(self, path: Path, max_size: int, keep: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_size: int,
+        keep: int,
+        notice: Callable[[int, str], bytes] = lost_lines,
+    ) -> None:
+        """`notice`: what is written in place of so many lost lines, and why they are."""
         self.path = path
         self.lost_lines = 0
         self.problem = ""
         self._max_size = max_size
         self._keep = keep
+        self._notice = notice
         self._descriptor = -1
         self._unreported = 0
 
     def write(self, data: bytes, lines: int) -> None:
         """Appends `lines` whole lines."""
         if self._unreported:
-            notice = encode(
-                utc_now(),
-                "sys",
-                f"{self._unreported} lines before this one are lost: {self.problem}".encode(),
-            )
-            data = notice + data
+            data = self._notice(self._unreported, self.problem) + data
         try:
             size = self._open()
             if size and size + len(data) > self._max_size:

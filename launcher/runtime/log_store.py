@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -17,6 +18,9 @@ FOLLOWER_LIMIT: Final = 10_000
 
 PARTIAL_DELAY_S: Final = 1.0
 """A line without its newline (a prompt) is shown after so long."""
+
+SET_BACK_S: Final = 1.0
+"""A clock that goes back by so much was set; less is the drift that is taken out of it."""
 
 LAST_WORDS: Final = 10
 """Lines of stderr kept per process, for `exit` in listings."""
@@ -122,14 +126,14 @@ class ProcessLog:
     def _store(self, stream: str, lines: list[tuple[bytes, bool]]) -> None:
         if not lines:
             return
-        time = utc_now()
-        self.file.write(b"".join([encode(time, stream, text, cut) for text, cut in lines]), len(lines))
+        now = utc_now()
+        self.file.write(b"".join([encode(now, stream, text, cut) for text, cut in lines]), len(lines))
         readers = [follower for follower in self._followers if follower.wants(self.name)]
         if stream == "err":
             for text, _ in lines[-LAST_WORDS:]:
                 self.last_words.append(text[:500].decode("utf-8", "backslashreplace"))
         for text, cut in lines if readers else ():
-            line = Line(time, self.name, stream, text.decode("utf-8", "backslashreplace"), cut)
+            line = Line(now, self.name, stream, text.decode("utf-8", "backslashreplace"), cut)
             for reader in readers:
                 reader.put(line)
 
@@ -141,8 +145,11 @@ class LogStore:
         self.folder = folder
         self._max_size = max_size
         self._keep = keep
+        self.since = utc_now()
+        """When it was made: what is older is of an earlier run."""
         self._logs: dict[str, ProcessLog] = {}
         self._followers: set[Follower] = set()
+        self._clock_ahead = time.time() - time.monotonic()
 
     def of(self, name: str) -> ProcessLog:
         """The log of one process, made on first use."""
@@ -171,6 +178,17 @@ class LogStore:
         """Makes files anew that were moved away or removed: a log that is there is empty, not unknown."""
         for log in self._logs.values():
             log.file.reopen()
+
+    def mark_clock(self) -> None:
+        """Says in each log that the clock was set back, if it was since this was asked last: who reads them finds their order by
+        it."""
+        ahead = time.time() - time.monotonic()
+        back = self._clock_ahead - ahead
+        self._clock_ahead = ahead
+        if back >= SET_BACK_S:
+            self.since = min(self.since, utc_now())
+            for log in self._logs.values():
+                log.say(f"the clock was set back by {back:.0f} s")
 
     def close(self) -> None:
         """Ends all followers and closes all files."""

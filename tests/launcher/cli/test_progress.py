@@ -17,9 +17,9 @@ def test_the_background_reports_in_json_and_then_lets_go(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "dup2", lambda _, number: redirected.append(number))
     out = io.StringIO()
     reporter = Background(out)
-    reporter.failed(StartFailed("why", ["last", "words"]))
+    reporter.failed(StartFailed("why", [{"line": "last words"}]))
     reporter.stopping("later")  # nobody hears that any more
-    assert json.loads(out.getvalue()) == {"done": "failed", "reason": "why", "tail": ["last", "words"]}
+    assert json.loads(out.getvalue()) == {"done": "failed", "reason": "why", "tail": [{"line": "last words"}]}
     assert redirected == [1]
 
 
