@@ -95,7 +95,7 @@ class PortInUse(LauncherError):
 
 
 class StartFailed(LauncherError):
-    """The cluster did not come up; it was stopped again."""
+    """The cluster did not come up, or not all of it; `tail` is what those that failed said last."""
 
     def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
         super().__init__(message)
