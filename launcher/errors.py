@@ -95,8 +95,8 @@ class PortInUse(LauncherError):
 
 
 class StartFailed(LauncherError):
-    """The cluster did not come up; it was stopped again. `tail`: the last lines of this start in the log of what failed, as
-    `logs --json` prints them."""
+    """The cluster did not come up, or not all of it; `tail` is what those that failed said last in this start, as `logs --json`
+    prints it."""
 
     def __init__(self, message: str, tail: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)

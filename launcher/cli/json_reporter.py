@@ -8,8 +8,10 @@ from typing import Any, TextIO
 
 from launcher.cli.log_printer import Output
 from launcher.cli.screen import Screen
-from launcher.errors import LauncherError, StartFailed
+from launcher.cli.terminal import Style
+from launcher.errors import LauncherError, StartFailed, told
 from launcher.plan.plan import Plan
+from launcher.runtime.log_files import Line, utc_now
 from launcher.runtime.stdio import say_lost
 from launcher.supervision.supervisor import Supervisor
 from luabus.visible import visible_json
@@ -19,7 +21,9 @@ class JsonLines:
     """Log lines as `logs --json` prints them, and events as `events --json` does: what has a `kind` is an event."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self._screen = Screen(sys.stdout.fileno(), sys.stdout.encoding) if out is None else None
+        self._screen = (
+            Screen(sys.stdout.fileno(), sys.stdout.encoding, missed=_missed) if out is None else None
+        )
         self._out: Output = out or self._screen or sys.stdout
 
     def close(self) -> None:
@@ -42,6 +46,9 @@ class JsonLines:
     def ready(self, supervisor: Supervisor, seconds: float) -> None:
         """An event says it."""
 
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        """An event says it."""
+
     def failed(self, error: StartFailed) -> None:
         """Events say it."""
 
@@ -55,8 +62,9 @@ class JsonLines:
         """An event says it."""
 
     def refused(self, error: LauncherError) -> None:
-        """It does not start at all: said by whoever runs the verb."""
-        raise error
+        """Answers as every verb with `--json` does, and says it on stderr."""
+        self._write([{"error": {"type": type(error).__name__, "message": str(error)}}])
+        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {told(error)}\n")
 
     async def _follow(self, supervisor: Supervisor) -> None:
         follower = supervisor.logs.follow(())
@@ -66,3 +74,8 @@ class JsonLines:
     def _write(self, values: list[dict[str, Any]]) -> None:
         self._out.write("".join(visible_json(value) + "\n" for value in values))
         self._out.flush()
+
+
+def _missed(count: int) -> str:
+    line = Line(utc_now(), "launcher", "sys", f"{count} lines are not shown here; they are in the logs")
+    return visible_json(line.as_map())

@@ -56,9 +56,22 @@ class Foreground:
                 f"all {len(supervisor.instances)} processes are ready after {seconds:.1f} s", "bold", "green"
             )
         )
+        self._say_where(supervisor)
+
+    def _say_where(self, supervisor: Supervisor) -> None:
         url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
         if url:
             self._say(f"dashboard: {self._style(url, 'bold')}")
+
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        self._up = True
+        for line in tail_lines(self._style, error.tail):
+            self._say(line)
+        self._say(self._style(told(error), "bold", "red"))
+        self._say(
+            self._style(f"degraded: the other processes stay up (after {seconds:.1f} s)", "bold", "yellow")
+        )
+        self._say_where(supervisor)
 
     def failed(self, error: StartFailed) -> None:
         self._say(self._style(f"the cluster does not come up: {told(error)}", "bold", "red"))
@@ -122,6 +135,14 @@ class Background:
     def ready(self, supervisor: Supervisor, seconds: float) -> None:
         url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
         self._tell({"done": "ready", "seconds": seconds, "processes": len(supervisor.instances), "url": url})
+        self._detach()
+
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        ready = sum(instance.ready for instance in supervisor.instances.values())
+        told_of = {"reason": told(error), "tail": list(error.tail), "url": url}
+        processes = {"ready": ready, "processes": len(supervisor.instances)}
+        self._tell({"done": "degraded", "seconds": seconds, **processes, **told_of})
         self._detach()
 
     def failed(self, error: StartFailed) -> None:

@@ -15,7 +15,12 @@ from launcher.runtime.run_dir import RunDir
 
 
 class SpawnError(Exception):
-    """It could not be started; the message says why, for people."""
+    """It could not be started; the message says why, for people. `passing`: the machine had none left of something, or the
+    program was just being written, so that the same may work in a moment."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 @dataclass(frozen=True)
