@@ -15,7 +15,7 @@ from launcher.plan.plan import Plan, dashboard_url
 from launcher.runtime.log_files import Line
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
-from luabus.messages import of_map
+from luabus.messages import Message, of_map
 from luabus.visible import visible
 
 
@@ -132,10 +132,7 @@ class Foreground:
         if event["kind"] == "state":
             state = str(event["state"])
             if state in ("backoff", "failed") or (not self._up and state == "running"):
-                message = of_map(event["message"])
-                why = message.values.get("why") if message is not None else None
-                reason = f": {visible(str(why))}" if why is not None else ""
-                self._say(f"{event['name']} is {self._style.state(state)}{reason}")
+                self._say(self._style.as_state(state, visible(state_line(event))))
         elif event["by"]:
             self._say(visible(f"{event['text']} (by {event['by']})"))
 
@@ -221,6 +218,15 @@ class Background:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)
+
+
+def state_line(event: dict[str, Any]) -> str:
+    """A process' change of state, as a sentence."""
+    message = of_map(event["message"])
+    why = message.values.get("why") if message is not None else None
+    if why is None:
+        return str(Message(f"told.{event['state']}", name=event["name"], seconds=""))
+    return str(Message(f"run.is-{event['state']}", name=event["name"], why=why))
 
 
 def login_url(plan: Plan, token: str) -> str | None:

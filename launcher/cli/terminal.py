@@ -67,6 +67,11 @@ class Style:
         colour = STATE_COLOURS.get(state)
         return self(state, colour) if colour else state
 
+    def as_state(self, state: str, text: str) -> str:
+        """A sentence about what is in this state, in its colour."""
+        colour = STATE_COLOURS.get(state)
+        return self(text, colour) if colour else text
+
     def clean(self, text: str) -> str:
         """Text of unknown origin, without what would move the cursor or worse; its colours only where we colour too, and not
         beyond its end."""

@@ -214,7 +214,9 @@ class _Watcher:
         event = report.get("event")
         if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
             self._clear()
-            self._say(f"{event['name']}: {visible(event['text'])}")
+            from launcher.cli.progress import state_line
+
+            self._say(visible(state_line(event)))
         elif self._live and "ready" in report:
             bar = "#" * (24 * report["ready"] // max(report["total"], 1))
             self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")

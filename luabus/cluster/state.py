@@ -251,7 +251,9 @@ class Process:
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
     lacking: dict[str, Any] | None = field(
         default=None,
-        metadata={"description": "what it is not ready for, while it has a process: code and values; null: not known"},
+        metadata={
+            "description": "what it is not ready for, while it has a process: code and values; null: not known"
+        },
     )
     stuck: bool = _described("whether it waits for what does not come unless somebody does something", False)
     restart_in_s: float | None = _described(
