@@ -176,7 +176,8 @@ class Background:
 
     def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
         url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
-        ready = sum(instance.ready for instance in supervisor.instances.values())
+        up = supervisor.instances.values()
+        ready = sum(one.ready or one.machine.completed or not one.machine.wanted for one in up)
         told_of = {"reason": told(error), "tail": list(error.tail), "url": url}
         processes = {"ready": ready, "processes": len(supervisor.instances)}
         self._tell({"done": "degraded", "seconds": seconds, **processes, **told_of})

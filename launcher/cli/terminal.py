@@ -26,6 +26,8 @@ STATE_COLOURS: Final = {
     "backoff": "red",
     "stopping": "yellow",
     "exited": "dim",
+    "done": "dim",
+    "waiting": "red",
     "failed": "red",
     "healthy": "green",
     "degraded": "yellow",

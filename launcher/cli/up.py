@@ -179,7 +179,7 @@ class _Watcher:
             self._say_where(report["url"])
         elif done == "degraded":
             self._fail(report["reason"], report.get("tail", []))
-            self._say(f"{report['ready']} of {report['processes']} processes are ready, and stay up")
+            self._say(f"{report['ready']} of {report['processes']} processes are up, and stay so")
             self._say_where(report["url"])
         else:
             self._fail(report["reason"], report.get("tail", []))
