@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from launcher.config.cross_checks import faults
+from launcher.config.expansion import expanded
 from launcher.config.host_checks import host_faults
 from launcher.config.positions import key_lines, locate
 from launcher.config.schema import HOST_PATTERN, NAME_PATTERN, PREFIX_PATTERN, ClusterConfig
@@ -23,7 +25,8 @@ from launcher.runtime.config_file import folder_of, read_text
 def load(path: Path, *, here: bool = False) -> ClusterConfig:
     """Reads and checks the file. Raises `ConfigError` (exit code 2); nothing else was touched.
 
-    `here`: the cluster is to run on this machine now, so users and folders must be there.
+    `here`: the cluster is to run on this machine now, so `${VAR}` is filled in from this process' environment, and users and
+    folders must be there.
     """
     text = read_text(path)
     data = parse(path, text)
@@ -35,7 +38,9 @@ def load(path: Path, *, here: bool = False) -> ClusterConfig:
         raise ConfigError(str(path), sorted(_merge(problems), key=_by_line)) from None
     found = [*faults(config), *value_faults(config)]
     if here and not found:
-        found = list(host_faults(config, folder_of(path)))
+        base = folder_of(path)
+        config, found = expanded(config, path, base, os.environ)
+        found = found or [*value_faults(config), *host_faults(config, base)]
     if found:
         raise ConfigError(str(path), _located(lines, found))
     return config
@@ -132,7 +137,12 @@ def _merge(problems: Sequence[Problem]) -> list[Problem]:
             more = problem.text.partition("; allowed: ")[2]
             if more not in first.text:
                 merged[problem.key] = Problem(first.key, f"{first.text}; or {more}", first.line)
-    return list(merged.values())
+    return [problem for key, problem in merged.items() if not _said_within(key, merged)]
+
+
+def _said_within(key: str, problems: Iterable[str]) -> bool:
+    """Whether the fault lies in a part of it: it has one form of those allowed, and is not to be told of the others."""
+    return bool(key) and any(other.startswith((f"{key}.", f"{key}[")) for other in problems)
 
 
 def _by_line(problem: Problem) -> int:

@@ -108,6 +108,7 @@ class Instance:
             waiting=machine.waiting,
             returning=machine.returning,
             stuck=machine.stuck,
+            completed=machine.completed,
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -208,7 +209,11 @@ class Instance:
 
     def _turn_over(self) -> None:
         before, self.spec = self.spec, self._next_spec
-        self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
+        self.machine.adopt(
+            self.spec.rules,
+            wait_again=_needs(self.spec) != _needs(before),
+            other=self.spec.settings != before.settings,
+        )
 
     def _tell(self) -> None:
         before, self._told = self._told, self.record()
@@ -222,7 +227,9 @@ class Instance:
             self._timer = None
         deadline = self.machine.deadline
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._step, self.machine.due)
+            self._timer = self._loop.call_at(
+                deadline, self._step, lambda now: self.machine.due(now, lacking_of(self))
+            )
 
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
@@ -248,10 +255,12 @@ class Instance:
             )
         except SpawnError as error:
             reason = str(error)
+            passing = error.passing
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
-            self._step(lambda now: self.machine.spawn_failed(now, reason))
+            self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))
             return
+        self.machine.spawned()
         self.spawned_at = self._loop.time()
         self._owner.spawned(self)
         # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
@@ -268,3 +277,14 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
+
+
+def lacking_of(instance: Instance) -> Message | None:
+    """What it is not ready for, while it has a process and is not, as far as that is known."""
+    run = instance.run
+    return run.lacking if run is not None and run.alive and not instance.ready else None
+
+
+def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What it waits for."""
+    return spec.depends_on, spec.awaits_completion
