@@ -32,6 +32,8 @@ MAX_CONTROL_STREAMS: Final = 64
 MAX_LINES: Final = 10_000
 MAX_NOTE: Final = 4000
 """Characters of a note's kind, name, and message in JSON."""
+MOST_KILLED: Final = 100
+"""Processes of which the last word says that they were killed."""
 MAX_TEXT: Final = ANSWER_BYTES // 4
 """Log lines, and characters of log text, in one answer."""
 
@@ -70,7 +72,7 @@ class ControlServer:
             run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
-                stream.call("stopped")
+                stream.call("stopped", [str(told) for told in self._supervisor.killed_at_stop[:MOST_KILLED]])
         await self._mgr.close()
 
     def _serve(self, stream: luabus.Stream) -> None:

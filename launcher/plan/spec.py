@@ -74,10 +74,13 @@ class ProcessSpec:
     address: tuple[str, int] | None = None
     """Where it listens, if the launcher knows."""
     stop_signal: int = 15
+    stop_group: bool = True
+    """The stop signal goes to the whole group."""
     depends_on: tuple[str, ...] = ()
     essential: bool = False
     user: str | None = None
     nice: int | None = None
+    umask: int | None = None
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     max_rss: int | None = None
     liveness_timeout: float = 0.0

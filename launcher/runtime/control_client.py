@@ -173,6 +173,11 @@ class Control:
         await self._open.close()
 
     @property
+    def killed(self) -> list[str]:
+        """After `closed`: what did not end when the cluster stopped, and was killed."""
+        return self._open.killed
+
+    @property
     def pid(self) -> int:
         """The launcher's."""
         return self._open.address.pid

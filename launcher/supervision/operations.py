@@ -26,7 +26,14 @@ from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Turn
-from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
+from launcher.supervision.operation_steps import (
+    REMOVED,
+    STOPPED,
+    TAKEN_OUT,
+    OperationSteps,
+    names_of,
+    notes_of,
+)
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
 from launcher.supervision.states import State
@@ -77,7 +84,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.each(turns, lambda turn: self._steps.stop_one(turn, why))
         )
-        return self._report(names_of(turns[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(turns[::-1]), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
@@ -85,7 +92,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.rolling("restart", turns, self._steps.restart_one)
         )
-        return self._report(names_of(turns), *ended(failures), ok=not failures)
+        return self._report(names_of(turns), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
@@ -169,7 +176,7 @@ class Operations:
         turns = [*added, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
-        told = [Message(code, name=service, count=instances), warning, *(failures or ())]
+        told = [Message(code, name=service, count=instances), warning, *(failures or ()), *notes_of(removed)]
         done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, "warning": str(warning or "")}
 
@@ -207,7 +214,8 @@ class Operations:
 
         turns = [*added, *changed, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
-        done = self._report(names_of(turns), *summary, *ended(failures), ok=not failures)
+        told = [*summary, *ended(failures), *notes_of([*removed, *changed])]
+        done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, **changes.as_map()}
 
     # -- within -----------------------------------------------------------------------------------------------

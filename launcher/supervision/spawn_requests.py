@@ -9,7 +9,7 @@ from typing import Final
 
 from launcher.errors import LauncherError
 from launcher.plan.spec import Kind, ProcessSpec
-from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.processes.backend import SpawnError, SpawnRequest, passes
 from launcher.processes.users import UserError, identity, login_variables
 from launcher.runtime.isolation import isolated
 from launcher.runtime.service_keys import ServiceKeys
@@ -54,7 +54,15 @@ class SpawnRequests:
                 opened[KEY_FILE] = environment.pop(KEY_FILE)
         owner = f"{self._run_id}/{spec.name}"
         return SpawnRequest(
-            spec.argv, environment, spec.cwd, spec.user, spec.nice, spec.rlimits, owner, opened=opened
+            spec.argv,
+            environment,
+            spec.cwd,
+            user=spec.user,
+            nice=spec.nice,
+            umask=spec.umask,
+            rlimits=spec.rlimits,
+            owner=owner,
+            opened=opened,
         )
 
     def _key_file(self, spec: ProcessSpec) -> str:
@@ -63,4 +71,6 @@ class SpawnRequests:
             return str(self._keys.ensure(spec.service, user.uid if user is not None else None))
         except (OSError, LauncherError, UserError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SpawnError(f"the key of {spec.service} cannot be written: {reason}") from None
+            raise SpawnError(
+                f"the key of {spec.service} cannot be written: {reason}", passing=passes(error)
+            ) from None
