@@ -60,11 +60,18 @@ def inherited() -> tuple[int, int] | None:
 def is_scarce(descriptor: int) -> bool:
     """Whether this one, as the lowest that was free, is among the last: see SPARE."""
     limits = _limits()
-    return (
-        limits is not None
-        and limits[0] >= 0
-        and descriptor >= limits[0] - min(SPARE, limits[0] // _SPARE_SHARE)
-    )
+    return limits is not None and limits[0] >= 0 and descriptor >= limits[0] - spare(limits[0])
+
+
+def are_scarce() -> bool:
+    """Whether only the last ones are left."""
+    limits = _limits()
+    return limits is not None and limits[0] >= 0 and _open_now() >= limits[0] - spare(limits[0])
+
+
+def spare(limit: int) -> int:
+    """How many of so many are kept: see SPARE."""
+    return min(SPARE, limit // _SPARE_SHARE)
 
 
 def most() -> int | None:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
+from launcher.plan.capacity import lacking
 from launcher.plan.cluster_file import changed_access
 from launcher.plan.diff import Changes, compare
 from launcher.plan.plan import Plan
@@ -161,6 +162,8 @@ class Operations:
         async with self._set_lock:
             scaled = {**self._scaled, service: instances}
             plan = supervisor.plan.scaled(scaled)
+            if len(plan.specs) > len(supervisor.plan.specs):
+                _refuse_too_many(plan)
             changes = self._compare(plan)
             scale = Message("audit.scale", name=service, instances=instances)
             supervisor.events.add("scale", service, scale, who)
@@ -190,6 +193,8 @@ class Operations:
             changes = self._compare(plan)
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
+            if len(plan.specs) > len(old.specs):
+                _refuse_too_many(plan)
             summary = summary_of(changes)
             if dry_run:
                 return {**self._report((), *summary), **changes.as_map()}
@@ -304,6 +309,11 @@ class Operations:
         for spec in plan.specs:
             if spec.name in touched and spec.address not in own and (reason := check_address(spec)):
                 raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
+
+
+def _refuse_too_many(plan: Plan) -> None:
+    if (lack := lacking(len(plan.specs), plan.config.routers.count)) is not None:
+        raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(lack)))
 
 
 def _is_over(run: ProcessRun) -> bool:
