@@ -13,6 +13,7 @@ from pathlib import Path
 
 from luabus.errors import ConfigError
 from luabus.limits import MIN_SECRET_BYTES
+from luabus.quantities import parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class Environment:
             except ValueError:
                 raise ConfigError(f"{name}={text!r} is not a number", key=name) from None
 
+        def size(name: str) -> int | None:
+            text = environ.get(name, "")
+            try:
+                return parse_size(text) if text else None
+            except ValueError as error:
+                raise ConfigError(f"{name}={error}", key=name) from None
+
         def integer(name: str) -> int | None:
             value = number(name, int, None)
             return None if value is None else int(value)
@@ -84,8 +92,8 @@ class Environment:
             log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
             supervised=bool(environ.get("LUABUS_SUPERVISED")),
             control=environ.get("LUABUS_CONTROL", ""),
-            frame_limit=integer("LUABUS_FRAME_LIMIT"),
-            compress_above=integer("LUABUS_COMPRESS_ABOVE"),
+            frame_limit=size("LUABUS_FRAME_LIMIT"),
+            compress_above=size("LUABUS_COMPRESS_ABOVE"),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.cli.terminal import Style, table
-from luabus.cluster.quantities import format_duration, format_size
+from luabus.quantities import format_duration, format_size
 from luabus.visible import visible_values
 
 
