@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.cli.terminal import Style, table
+from luabus.messages import Message
 from luabus.quantities import format_duration, format_size
 from luabus.visible import visible_values
 
@@ -75,7 +76,11 @@ def routes_text(routes: Mapping[str, Any], style: Style) -> str:
         agree = style("agree", "green")
         return f"{names} {agree} (tokens as {routers[0]['router']} has them)\n\n{_router_text(routers[0], style)}"
     parts = []
-    if not routes["consistent"]:
+    listed = [router["router"] for router in routers]
+    namesakes = sorted({name for name in listed if listed.count(name) > 1})
+    for name in namesakes:
+        parts.append(style(str(Message("alarm.two-routers-one-name", router=name)), "bold", "red"))
+    if not routes["consistent"] and not namesakes:
         parts.append(style("the routers do not agree", "bold", "red"))
     parts += [f"{style(router['router'], 'bold')}\n{_router_text(router, style)}" for router in routers]
     return "\n\n".join(parts)
