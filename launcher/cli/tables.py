@@ -75,11 +75,11 @@ def routes_text(routes: Mapping[str, Any], style: Style) -> str:
     if routes["consistent"] and len(routers) > 1:
         agree = style("agree", "green")
         return f"{names} {agree} (tokens as {routers[0]['router']} has them)\n\n{_router_text(routers[0], style)}"
-    parts = []
     listed = [router["router"] for router in routers]
     namesakes = sorted({name for name in listed if listed.count(name) > 1})
-    for name in namesakes:
-        parts.append(style(str(Message("alarm.two-routers-one-name", router=name)), "bold", "red"))
+    parts = [
+        style(str(Message("alarm.two-routers-one-name", router=name)), "bold", "red") for name in namesakes
+    ]
     if not routes["consistent"] and not namesakes:
         parts.append(style("the routers do not agree", "bold", "red"))
     parts += [f"{style(router['router'], 'bold')}\n{_router_text(router, style)}" for router in routers]
