@@ -195,7 +195,7 @@ def ended(*, in_order: bool) -> None:
 
 
 def _heed_interrupts_at_the_end() -> None:
-    """Python ignores the KeyboardInterrupt that Ctrl-C raises while it waits for the program's threads, and ends with 0 although it
+    """While Python waits for the program's threads it ignores the KeyboardInterrupt of Ctrl-C, and ends with 0 although it
     was interrupted: end at once instead, and say so by the code."""
     if not _heeding.is_set() and threading.current_thread() is threading.main_thread():
         _heeding.set()
