@@ -19,9 +19,10 @@ from typing import Any, Final
 from luabus import descriptors, log_signals, shutdown_signals
 from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
-from luabus.host_addresses import format_address, parse_address
+from luabus.host_addresses import parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
+from luabus.quantities import parse_size
 from luabus.visible import visible
 
 EXIT_FAILED = 1
@@ -82,15 +83,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how others reach it beside where it listens (NAT, a proxy); connections made to anywhere else are refused",
     )  # fmt: skip
     router_parser.add_argument(
-        "--frame-limit", type=int, metavar="BYTES",
-        help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
+        "--frame-limit", type=_size, metavar="SIZE",
+        help=f"of the longest message: bytes, or such as 4MiB (default: {DEFAULT_FRAME_LIMIT})",
     )  # fmt: skip
     router_parser.add_argument(
-        "--buffer", type=int, metavar="BYTES",
+        "--buffer", type=_size, metavar="SIZE",
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--waiting-limit", type=int, metavar="BYTES",
+        "--waiting-limit", type=_size, metavar="SIZE",
         help="kept for all connections together that do not read (default: 256 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
@@ -110,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run_parser.add_argument("target", metavar="MODULE:ATTRIBUTE")
     return parser
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def router(
@@ -143,7 +151,7 @@ def router(
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
-            advertise=[format_address(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            advertise=[text.strip() for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Restart, Service
-from luabus.cluster.quantities import parse_size
+from luabus.quantities import parse_size
 
 HEAD: Final = """\
 # cluster.toml

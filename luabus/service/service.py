@@ -76,11 +76,12 @@ class Service:
         drain_timeout: float = DRAIN_TIMEOUT_S,
     ) -> None:
         option_checks.check(max_concurrency=max_concurrency, drain_timeout=drain_timeout)
+        option_checks.check_type("check_types", check_types, bool, what="True or False")
         self.name = name
         self.service_id: ServiceId | None = None
         self._settings = Settings(
             name=name, group=group, instance=instance,
-            routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
+            routers=None if routers is None else option_checks.texts("routers", routers),
             secret=secret, secret_file=secret_file, key_file=key_file, slots=slots, mode=mode, groups=groups, lease=lease,
             lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip

@@ -48,8 +48,11 @@ class Settings:
         option_checks.check_mode(self.mode)
         option_checks.check(
             slots=self.slots, lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
-            compress_above=self.compress_above,
+            compress_above=self.compress_above, group=self.group, instance=self.instance,
         )  # fmt: skip
+        option_checks.check_groups(self.groups)
+        option_checks.check_paths(secret_file=self.secret_file, key_file=self.key_file)
+        option_checks.check_type("lease", self.lease, str, what="a store's URL")
         if self.secret is not None:
             check_secret(self.secret)
 
