@@ -15,7 +15,7 @@ One file because the loop and what it branches into share the state of one turn,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
@@ -35,6 +35,7 @@ from luabus.protocol.frames import (
 )
 from luabus.protocol.port import NO_PORTS, Port
 from luabus.routing.access import Access, class_of
+from luabus.routing.buckets import BUCKETS
 from luabus.routing.next_hop import (
     ANSWER,
     ANSWER_ROUTES,
@@ -86,6 +87,7 @@ class Switch(Delivery):
         self._plans_of: dict[str, dict[int, Plan]] = {}  # by class of callers, where there is `access`
         self._plans_for: dict[Port, dict[int, Plan]] = {}
         self._plans_version = -1
+        self._owners: dict[int, tuple[tuple[int, ...], tuple[Port, ...]]] = {}
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
 
@@ -301,9 +303,10 @@ class Switch(Delivery):
         size = len(data)
         last = size - HEADER_SIZE
         pieces: dict[Port, list[bytes]] = {}
+        puts: dict[Port, Callable[[bytes], None]] = {}
         direct: dict[int, Callable[[bytes], None]] = {}
-        hashed: dict[int, list[Callable[[bytes], None]]] = {}
-        drawn: dict[int, list[Callable[[bytes], None]]] = {}
+        hashed: dict[int, tuple[Sequence[int], list[Callable[[bytes], None]]]] = {}
+        drawn: dict[int, Sequence[Port]] = {}
         plans = self._current_plans(port)
         while pos <= last:
             length, route, key, source, _ = unpack(data, pos)
@@ -312,10 +315,15 @@ class Switch(Delivery):
                 break
             put = direct.get(route)
             if put is None:
-                if (puts := hashed.get(route)) is not None:
-                    put = puts[key % len(puts)]
-                elif (puts := drawn.get(route)) is not None:
-                    put = puts[int(self.chance() * len(puts))]
+                if (way := hashed.get(route)) is not None:
+                    owners, heaps = way
+                    put = heaps[owners[key % BUCKETS]]
+                elif (among := drawn.get(route)) is not None:
+                    to = among[int(self.chance() * len(among))]
+                    try:
+                        put = puts[to]
+                    except KeyError:  # a group may have more members than there are frames
+                        put = puts[to] = pieces.setdefault(to, []).append
                 else:
                     try:
                         mode, where, _, care = plans.get(route) or self._plan(route, port, plans)
@@ -325,9 +333,11 @@ class Switch(Delivery):
                         break
                     if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
+                    elif mode == HASH:
+                        owners, ports = self._numbered(route, where)
+                        hashed[route] = owners, [pieces.setdefault(to, []).append for to in ports]
                     else:
-                        ways = hashed if mode == HASH else drawn
-                        ways[route] = [pieces.setdefault(to, []).append for to in where]
+                        drawn[route] = where
                     continue
             put(data[pos:end])
             frames += 1
@@ -337,6 +347,14 @@ class Switch(Delivery):
                 block = b"".join(parts)
                 self._forward(port, to, block, 0, len(block), len(parts))
         return pos, frames
+
+    def _numbered(self, route: int, where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:
+        """Whom the buckets of a route go to, by numbers, and the ports that these are; kept until the table changes."""
+        known = self._owners.get(route)
+        if known is None:
+            numbers = {port: number for number, port in enumerate(dict.fromkeys(where))}
+            known = self._owners[route] = tuple(map(numbers.__getitem__, where)), tuple(numbers)
+        return known
 
     def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
         size = end - start
@@ -396,6 +414,7 @@ class Switch(Delivery):
             self._plans.clear()
             self._plans_of.clear()
             self._plans_for.clear()
+            self._owners.clear()
             self._plans_version = self.table.version
         if self.access is None:
             return self._plans

@@ -197,7 +197,7 @@ async def test_a_peer_that_joins_with_html_for_a_name_stays_text(chromium: Brows
     for router in routers:
         stream = manager.connect("127.0.0.1", router.port, 2000)
         await stream.connected()
-        await stream.request("luabus.join", 0x0009_0001, EVIL, 1, 1, "")
+        await stream.request("luabus.join", 0x0009_0001, EVIL, 1, "")
     page = await chromium.new_page()
     base = str(client.make_url("/"))[:-1]
     await page.goto(f"{base}/login?token={TOKENS[Role.admin]}")
