@@ -303,10 +303,9 @@ class Switch(Delivery):
         size = len(data)
         last = size - HEADER_SIZE
         pieces: dict[Port, list[bytes]] = {}
-        puts: dict[Port, Callable[[bytes], None]] = {}
         direct: dict[int, Callable[[bytes], None]] = {}
         hashed: dict[int, tuple[Sequence[int], list[Callable[[bytes], None]]]] = {}
-        drawn: dict[int, Sequence[Port]] = {}
+        drawn: dict[int, list[Callable[[bytes], None]]] = {}
         plans = self._current_plans(port)
         while pos <= last:
             length, route, key, source, _ = unpack(data, pos)
@@ -318,12 +317,8 @@ class Switch(Delivery):
                 if (way := hashed.get(route)) is not None:
                     owners, heaps = way
                     put = heaps[owners[key % BUCKETS]]
-                elif (among := drawn.get(route)) is not None:
-                    to = among[int(self.chance() * len(among))]
-                    try:
-                        put = puts[to]
-                    except KeyError:  # a group may have more members than there are frames
-                        put = puts[to] = pieces.setdefault(to, []).append
+                elif (puts := drawn.get(route)) is not None:
+                    put = puts[int(self.chance() * len(puts))]
                 else:
                     try:
                         mode, where, _, care = plans.get(route) or self._plan(route, port, plans)
@@ -333,11 +328,15 @@ class Switch(Delivery):
                         break
                     if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
-                    elif mode == HASH:
-                        owners, ports = self._numbered(route, where)
-                        hashed[route] = owners, [pieces.setdefault(to, []).append for to in ports]
+                        continue
+                    owners, ports = self._numbered(route, where) if mode == HASH else ((), where)
+                    if len(ports) > (size - pos) // HEADER_SIZE:
+                        break  # a group may have more members than there are frames
+                    heaps = [pieces.setdefault(to, []).append for to in ports]
+                    if mode == HASH:
+                        hashed[route] = owners, heaps
                     else:
-                        drawn[route] = where
+                        drawn[route] = heaps
                     continue
             put(data[pos:end])
             frames += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from launcher.cli.commands.shared import as_json
+from launcher.cli.commands.shared import as_json, warn_of_old_keys
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
 
@@ -47,6 +47,7 @@ def up(config: Path, detach: bool, timeout: float | None, report: bool, as_json:
 
     if report:
         return start.background(config, timeout)
+    warn_of_old_keys(config)
     return start.detached(config, timeout, as_json=as_json) if detach else start.foreground(config, timeout)
 
 

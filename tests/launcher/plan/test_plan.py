@@ -52,7 +52,6 @@ def test_environments_follow_the_contract(tmp_path: Path) -> None:
         "LUABUS_SERVICE": "mail",
         "LUABUS_GROUP": "2",
         "LUABUS_INSTANCE": "2",
-        "LUABUS_SLOTS": "2",
         "LUABUS_ROUTE": "random",
         "LUABUS_GROUPS": '{"mail": 2}',
         "LUABUS_LOG_LEVEL": "INFO",
@@ -144,3 +143,10 @@ def test_the_dashboard_gets_what_it_needs_behind_a_proxy(tmp_path: Path) -> None
 )  # fmt: skip
 def test_where_the_dashboard_is_found(section: dict[str, Any], url: str) -> None:
     assert dashboard_url(Dashboard.model_validate(section)) == url
+
+
+def test_routers_are_told_how_many_instances_are_meant_to_be_there(tmp_path: Path) -> None:
+    mail = {"run": "a:b", "group": 2, "instances": 3, "slots": 9, "route": "hash"}
+    made = make_plan(ClusterConfig.model_validate({"services": {"mail": mail}}), tmp_path / "cluster.toml")
+    for scaled, expected in (({}, 3), ({"mail": 5}, 5), ({"mail": 0}, 0)):
+        assert made.scaled(scaled).document["groups"] == {"mail": [2, expected, "hash"]}
