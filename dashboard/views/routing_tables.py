@@ -9,7 +9,6 @@ from dashboard.model.answers import KeyPlace, KeyPlaces, RouterTable, Routes
 from luabus.cluster import entries
 from luabus.cluster.snapshot import RouterState, Snapshot
 from luabus.cluster.state import GroupState, Slot
-from luabus.routing.buckets import bucket_of
 
 _Foreign = Mapping[tuple[str, str], str]
 """By router and service id."""
@@ -211,7 +210,7 @@ def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPla
         places.append(
             KeyPlace(
                 router=router.name,
-                bucket=bucket_of(hashed),
+                bucket=GroupState.bucket(hashed),
                 service_id=serves.service_id if serves else None,
                 name=serves.name if serves else None,
                 owner=owner.name if owner else None,

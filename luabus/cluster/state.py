@@ -87,6 +87,11 @@ class GroupState:
         """As `luabus.routes` and `luabus.group` give it."""
         return of_map(cls, value, slots=tuple(of_map(Slot, slot) for slot in value.get("slots", ())))
 
+    @staticmethod
+    def bucket(hashed: int) -> int:
+        """The bucket of the keys of this hash: they have one owner."""
+        return bucket_of(hashed)
+
     def line(self, hashed: int) -> list[Slot]:
         """All entries in the order in which they own the keys of this hash: the first live one does now."""
         slots = {int(ServiceId.parse(slot.service_id)): slot for slot in self.slots}

@@ -329,7 +329,11 @@ class Switch(Delivery):
                     if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
                         continue
-                    owners, ports = self._numbered(route, where) if mode == HASH else ((), where)
+                    owners, ports = (), where
+                    if mode == HASH:
+                        owners, ports = self._owners.get(route) or self._owners.setdefault(
+                            route, _numbered(where)
+                        )
                     if len(ports) > (size - pos) // HEADER_SIZE:
                         break  # a group may have more members than there are frames
                     heaps = [pieces.setdefault(to, []).append for to in ports]
@@ -346,14 +350,6 @@ class Switch(Delivery):
                 block = b"".join(parts)
                 self._forward(port, to, block, 0, len(block), len(parts))
         return pos, frames
-
-    def _numbered(self, route: int, where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:
-        """Whom the buckets of a route go to, by numbers, and the ports that these are; kept until the table changes."""
-        known = self._owners.get(route)
-        if known is None:
-            numbers = {port: number for number, port in enumerate(dict.fromkeys(where))}
-            known = self._owners[route] = tuple(map(numbers.__getitem__, where)), tuple(numbers)
-        return known
 
     def _forward(self, port: Port, to: Port, data: bytes, start: int, end: int, frames: int) -> None:
         size = end - start
@@ -566,6 +562,12 @@ class Switch(Delivery):
         body = codec.pack_value(error.to_wire())
         header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
         self._send(port, header + body)
+
+
+def _numbered(where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:
+    """Whom the buckets go to, by numbers, and the ports that these are."""
+    numbers = {port: number for number, port in enumerate(dict.fromkeys(where))}
+    return tuple(map(numbers.__getitem__, where)), tuple(numbers)
 
 
 def _stamp(port: Port, data: bytes, start: int, source: int) -> bytes:
