@@ -67,12 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         help="port 0 = any free one (default: %(default)s)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--slots", default="", metavar="JSON",
-        help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
-    )  # fmt: skip
-    router_parser.add_argument(
         "--cluster", default="", metavar="FILE",
-        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir); in place of --slots",
+        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir)",
     )  # fmt: skip
     router_parser.add_argument(
         "--secret-file", default="", metavar="PATH",
@@ -123,7 +119,6 @@ def _size(text: str) -> int:
 def router(
     name: str,
     listen: str,
-    slots: str,
     cluster: str,
     secret_file: str,
     advertise: str,
@@ -134,7 +129,6 @@ def router(
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router.server import Router
-    from luabus.routing.cluster_document import parse_slots
     from luabus.transport.loops import run_program
 
     environment = _logging()
@@ -150,7 +144,7 @@ def router(
         options = {key: value for key, value in options.items() if value is not None}
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
-            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
+            cluster=_document(cluster),
             advertise=[text.strip() for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
@@ -252,14 +246,12 @@ def _leave_users_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _document(path: str, slots: str) -> Any:
+def _document(path: str) -> Any:
     """The cluster document in a file; None without one."""
     if not path:
         return None
     from luabus.routing.cluster_document import ClusterDocument
 
-    if slots:
-        raise ConfigError("--cluster and --slots are given; allowed: one of them", key="cluster")
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

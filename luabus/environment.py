@@ -26,7 +26,6 @@ class Environment:
     service: str = ""
     group: int | None = None
     instance: int | None = None
-    slots: int | None = None
     route: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
     lease: str = ""
@@ -81,7 +80,6 @@ class Environment:
             service=environ.get("LUABUS_SERVICE", ""),
             group=integer("LUABUS_GROUP"),
             instance=integer("LUABUS_INSTANCE"),
-            slots=integer("LUABUS_SLOTS"),
             route=environ.get("LUABUS_ROUTE", ""),
             groups=groups,
             lease=environ.get("LUABUS_LEASE", ""),

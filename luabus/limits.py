@@ -96,7 +96,6 @@ OPTION_RANGES: Final[Mapping[str, Range]] = {
     "max_concurrency": Range(1, 1_000_000, "calls"),
     "max_connections": Range(1, 0xFF_FFFF, "connections"),
     "port": Range(0, 65_535),
-    "slots": Range(0, 65_535, "slots"),
     "timeout_ms": Range(0, LONGEST_TIMEOUT_S * 1000, "milliseconds", whole=False),
     "waiting_limit": Range(MIN_WAITING_LIMIT, MAX_WAITING_LIMIT, "bytes"),
 }

@@ -31,6 +31,11 @@ def format_bytes(count: float) -> str:
     return _three_digits(value, " TiB")
 
 
+def format_share(part: float | None) -> str:
+    """`33.3%` of 0.3333; `-` where there is none."""
+    return "-" if part is None else f"{100 * part:.1f}%"
+
+
 def format_size(size: float) -> str:
     """`19.5M`: four characters or so, for a table."""
     for suffix in ("B", "K", "M", "G"):

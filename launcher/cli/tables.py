@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.cli.terminal import Style, table
 from luabus.messages import Message
-from luabus.quantities import format_duration, format_size
+from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
 
@@ -105,18 +105,17 @@ def _router_text(router: Mapping[str, Any], style: Style) -> str:
                 else ""
             )
             token = style("vacant", "yellow") if slot["token"] == 0 else str(slot["token"])
-            number = slot.get("slot")
             rows.append(
                 (
                     name,
-                    "-" if number is None else str(number),
                     slot["service_id"],
                     slot["name"] or "-",
+                    format_share(slot.get("share")),
                     token,
                     master,
                 )
             )
             name = ""
     return (
-        table(style, ("GROUP", "SLOT", "ID", "NAME", "TOKEN", ""), rows, right=(1,)) if rows else "no groups"
+        table(style, ("GROUP", "ID", "NAME", "KEYS", "TOKEN", ""), rows, right=(3,)) if rows else "no groups"
     )

@@ -241,7 +241,7 @@ class Service(Section):
     route: Literal["hash", "master", "random", "broadcast"] = "random"
     """How callers usually reach it; with `master`, its instances elect a master."""
     slots: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Number of hash slots, fixed whatever is alive or added later; default: `instances`."""
+    """Of files that are older than docs/keys.md: without effect, and in no reference."""
     callers: list[str] | None = None
     """Services whose processes may call this one; `"client"` is whoever has no service's key. Default: as `access.default` says.
     A change is told to the routers by `reload`, nothing is restarted."""

@@ -36,7 +36,7 @@ from launcher.supervision.operation_steps import (
     notes_of,
 )
 from launcher.supervision.process_run import ProcessRun
-from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.reports import Report, ended, report, summary_of
 from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
@@ -150,7 +150,7 @@ class Operations:
     # -- the set of processes ---------------------------------------------------------------------------------
 
     async def scale(self, service: str, instances: int, who: Who, wait: bool = True) -> Report:
-        """Starts or stops instances at the end; the others, and the number of hash slots, stay as they are."""
+        """Starts or stops instances at the end; the others stay as they are."""
         supervisor = self._supervisor
         known = supervisor.plan.config.services
         if service not in known:
@@ -173,7 +173,7 @@ class Operations:
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._enqueue(changes.added)
-        warning = slot_warning(plan, service, instances)
+            await supervisor.tell_routers()  # who is expected from now on
 
         async def work() -> list[Message]:
             await self._steps.each(removed, self._steps.remove_one)
@@ -182,9 +182,8 @@ class Operations:
         turns = [*added, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
-        told = [Message(code, name=service, count=instances), warning, *(failures or ()), *notes_of(removed)]
-        done = self._report(names_of(turns), *told, ok=not failures)
-        return {**done, "warning": str(warning or "")}
+        told = [Message(code, name=service, count=instances), *(failures or ()), *notes_of(removed)]
+        return self._report(names_of(turns), *told, ok=not failures)
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
         """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""

@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from luabus import option_checks
@@ -37,7 +37,7 @@ from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.router.steering import Steering
 from luabus.router.words import word
-from luabus.routing.cluster_document import ClusterDocument, groups_of
+from luabus.routing.cluster_document import ClusterDocument
 from luabus.routing.last_error import in_words
 from luabus.routing.next_hop import receivers
 from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, fitting, page_rows, public_group, table_page
@@ -63,8 +63,7 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
-    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
+    """One router. `name` is `router.N`; `cluster` says which groups there are, and who may call whom.
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
@@ -82,7 +81,6 @@ class Router:
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
         advertise: Sequence[str] = (),
-        slots: Mapping[str, tuple[int, int]] | None = None,
         cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
@@ -154,7 +152,8 @@ class Router:
         )  # fmt: skip
         for method in by_hand:
             self.api.word(steering.admins_only(word(method)), f"luabus.{method.__name__}")
-        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
+        if cluster is not None:
+            steering.begin(cluster)
 
     # --- life -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ such words from routers alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from luabus.protocol.principal import Principal
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.routing.access import CLIENT_CLASS, class_of
-from luabus.routing.cluster_document import ClusterDocument, GroupFacts
+from luabus.routing.cluster_document import ClusterDocument
 from luabus.routing.ownership import Ownership
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
@@ -116,21 +116,10 @@ class Steering:
 
     # --- what the cluster is ----------------------------------------------------------------------------------
 
-    def begin(self, cluster: ClusterDocument | None, slots: Mapping[str, GroupFacts]) -> None:
-        """What is known at the start: a document, or what somebody gave by hand. The slots of that are vacant ones to begin with,
-        which the group's first member may change; without slots it is a name to call the group by until somebody comes."""
-        if cluster is not None:
-            self.groups.configure(cluster)
-            self._mgr.switch.guard(cluster.access)
-            return
-        table = self._mgr.switch.table
-        owned = {name: GroupFacts(facts.number) for name, facts in slots.items() if facts.slots}
-        self.groups.configure(ClusterDocument(owned))
-        for name, facts in slots.items():
-            if facts.slots:
-                table.configure_slots(facts.number, facts.slots)
-            else:
-                table.rename(facts.number, name, "")
+    def begin(self, cluster: ClusterDocument) -> None:
+        """What is known at the start."""
+        self.groups.configure(cluster)
+        self._mgr.switch.guard(cluster.access)
 
     def configure(self, document: Any) -> None:
         """The groups that there are and who may call whom, from now on: `{"groups", "access"}`, as in the file that routers read

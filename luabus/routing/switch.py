@@ -36,6 +36,7 @@ from luabus.protocol.frames import (
 from luabus.protocol.port import NO_PORTS, Port
 from luabus.protocol.waiting import BURST
 from luabus.routing.access import Access, class_of
+from luabus.routing.buckets import BUCKETS
 from luabus.routing.next_hop import (
     ANSWER,
     ANSWER_ROUTES,
@@ -86,6 +87,7 @@ class Switch(Delivery):
         self._plans_of: dict[str, dict[int, Plan]] = {}  # by class of callers, where there is `access`
         self._plans_for: dict[Port, dict[int, Plan]] = {}
         self._plans_version = -1
+        self._owners: dict[int, tuple[tuple[int, ...], tuple[Port, ...]]] = {}
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
 
@@ -302,7 +304,7 @@ class Switch(Delivery):
         last = size - HEADER_SIZE
         pieces: dict[Port, list[bytes]] = {}
         direct: dict[int, Callable[[bytes], None]] = {}
-        hashed: dict[int, list[Callable[[bytes], None]]] = {}
+        hashed: dict[int, tuple[Sequence[int], list[Callable[[bytes], None]]]] = {}
         drawn: dict[int, list[Callable[[bytes], None]]] = {}
         plans = self._current_plans(port)
         while pos <= last:
@@ -312,8 +314,9 @@ class Switch(Delivery):
                 break
             put = direct.get(route)
             if put is None:
-                if (puts := hashed.get(route)) is not None:
-                    put = puts[key % len(puts)]
+                if (way := hashed.get(route)) is not None:
+                    owners, heaps = way
+                    put = heaps[owners[key % BUCKETS]]
                 elif (puts := drawn.get(route)) is not None:
                     put = puts[int(self.chance() * len(puts))]
                 else:
@@ -325,9 +328,19 @@ class Switch(Delivery):
                         break
                     if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
+                        continue
+                    owners, ports = (), where
+                    if mode == HASH:
+                        owners, ports = self._owners.get(route) or self._owners.setdefault(
+                            route, _numbered(where)
+                        )
+                    if len(ports) > (size - pos) // HEADER_SIZE:
+                        break  # a group may have more members than there are frames
+                    heaps = [pieces.setdefault(to, []).append for to in ports]
+                    if mode == HASH:
+                        hashed[route] = owners, heaps
                     else:
-                        ways = hashed if mode == HASH else drawn
-                        ways[route] = [pieces.setdefault(to, []).append for to in where]
+                        drawn[route] = heaps
                     continue
             put(data[pos:end])
             frames += 1
@@ -396,6 +409,7 @@ class Switch(Delivery):
             self._plans.clear()
             self._plans_of.clear()
             self._plans_for.clear()
+            self._owners.clear()
             self._plans_version = self.table.version
         if self.access is None:
             return self._plans
@@ -561,6 +575,12 @@ def _spread(port: Port, members: Sequence[Port], frame: bytes, reached: list[Por
         member.out.append(frame)
         reached.append(member)
     return lost
+
+
+def _numbered(where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:
+    """Whom the buckets go to, by numbers, and the ports that these are."""
+    numbers = {port: number for number, port in enumerate(dict.fromkeys(where))}
+    return tuple(map(numbers.__getitem__, where)), tuple(numbers)
 
 
 def _stamp(port: Port, data: bytes, start: int, source: int) -> bytes:

@@ -150,7 +150,7 @@ class SocketMgr:
         return stream
 
     def register(self, service_id: int | str, token: int | None, is_master: bool = False) -> None:
-        """Route to `service_id` over the stream `token`; 0 keeps a vacant slot, None removes the entry.
+        """Route to `service_id` over the stream `token`; 0 keeps a vacancy, None removes the entry.
 
         The first registration makes this process a router: what comes over streams that it accepted is routed. What comes over
         those that it opened is delivered as before: there it is the client. Of a connection of this manager to itself the tokens

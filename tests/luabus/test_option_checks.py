@@ -41,7 +41,6 @@ NO_SECONDS = (-1, nan, inf, "8", True)
         (service, "lease_ttl", (*NO_SECONDS, 0)),
         (service, "lease_renew", (*NO_SECONDS, 0)),
         (service, "drain_timeout", NO_SECONDS),
-        (service, "slots", (-1, "3", 1 << 20)),
         (service, "mode", ("banana", "HASH", 5)),
         (Service, "name", ("a\nb", 5, " mail", "x" * 300)),
         (Router, "frame_limit", (*NOT_WHOLE, 10, 100)),

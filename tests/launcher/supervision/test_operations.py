@@ -145,13 +145,6 @@ def test_scale_leaves_those_that_run_alone(cluster: ClusterRun) -> None:
     assert not any(alive(after[name]) for name in ("web.3", "web.4", "web.5"))
 
 
-def test_scale_warns_about_hash_slots(cluster: ClusterRun) -> None:
-    more = cluster.request("scale", "shards", 3, WAIT)
-    assert more["warning"] == "shards keeps its 2 hash slots, so shards.3 takes every route but hash"
-    fewer = cluster.request("scale", "shards", 1, WAIT)
-    assert "keys of those left vacant go on to the next live slot" in fewer["warning"]
-
-
 def test_a_scaled_number_survives_a_reload_until_the_file_says_another(cluster: ClusterRun) -> None:
     cluster.request("scale", "web", 4, WAIT)
     cluster.request("reload", False, WAIT)
