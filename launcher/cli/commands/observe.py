@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from launcher.cli.commands.shared import as_json, complete_names
+from launcher.cli.commands.shared import as_json, complete_names, warn_of_old_keys
 from launcher.cli.status import show_status
 from launcher.errors import ConfigError, LauncherError
 from luabus.visible import visible
@@ -120,6 +120,7 @@ def check(config: Path, as_json: bool) -> int:
             click.echo(json.dumps({"ok": False, "file": error.file, "problems": faults}))
             return error.exit_code
         raise
+    warn_of_old_keys(config)
     names = [spec.name for spec in plan.specs]
     if as_json:
         click.echo(json.dumps({"ok": True, "file": str(config), "problems": [], "processes": names}))
