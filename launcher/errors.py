@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from luabus.messages import Message
 from luabus.visible import visible
@@ -30,8 +29,7 @@ class LauncherError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One fault of a configuration file: where (line, key path) and what."""
 
     key: str

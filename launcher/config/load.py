@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,12 @@ def _merge(problems: Sequence[Problem]) -> list[Problem]:
             more = problem.text.partition("; allowed: ")[2]
             if more not in first.text:
                 merged[problem.key] = Problem(first.key, f"{first.text}; or {more}", first.line)
-    return list(merged.values())
+    return [problem for key, problem in merged.items() if not _said_within(key, merged)]
+
+
+def _said_within(key: str, problems: Iterable[str]) -> bool:
+    """Whether the fault lies in a part of it: it has one form of those allowed, and is not to be told of the others."""
+    return bool(key) and any(other.startswith((f"{key}.", f"{key}[")) for other in problems)
 
 
 def _by_line(problem: Problem) -> int:
