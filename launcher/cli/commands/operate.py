@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from launcher.cli.commands.shared import as_json, complete_names, names_in, report, unknown_is_usage
+from launcher.cli.commands.shared import (
+    as_json,
+    complete_names,
+    names_in,
+    report,
+    unknown_is_usage,
+    warn_of_old_keys,
+)
 from launcher.cli.identity import who
 from launcher.errors import ConfigError, UsageError
 from launcher.processes.exit_status import signal_number
@@ -68,6 +75,7 @@ def _of_count(verb: Verb) -> Run:
 def _of_file(verb: Verb) -> Run:
     @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
     def run(config: Path, dry_run: bool, as_json: bool) -> int:
+        warn_of_old_keys(config)
         try:
             return report([ask(config, verb.name, dry_run, who(wait=True), timeout=None)], as_json)
         except Refused:
