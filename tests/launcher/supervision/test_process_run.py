@@ -89,6 +89,19 @@ def test_a_line_of_output_makes_it_ready(tmp_path: Path) -> None:
     play(tmp_path, history)
 
 
+def test_a_prompt_without_newline_makes_it_ready(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(replace(BY_LOG, ready=ProbeSpec("log", "^login> $")))
+        runs.backend["x.1"].listener.output("out", b"login> ")
+        await asyncio.sleep(0.5)
+        assert not run.ready
+        await asyncio.sleep(1.0)
+        assert run.ready
+        run.close()
+
+    play(tmp_path, history)
+
+
 def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
     async def history(runs: Runs) -> None:
         run = runs.make(ALIVE)
