@@ -11,7 +11,6 @@ from luabus.environment import check_secret, read_secret
 from luabus.errors import ConfigError
 from luabus.protocol.keys import Credential, parse_key
 
-
 NEXT: Final = ".next"
 """Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""
 
