@@ -7,17 +7,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
 from launcher.errors import LauncherError, RunDirError
+from launcher.runtime import own_stderr
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
-from luabus.private_files import open_private
+from luabus import log_signals
 from luabus.visible import visible
 
 
@@ -34,26 +37,32 @@ class Patience:
         return [*timeout, *(["--abort-on-failure"] if self.abort_on_failure else [])]
 
 
-def foreground(config_file: Path, patience: Patience) -> int:
-    """Runs the cluster until it is stopped; the exit code."""
+def foreground(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+    """Runs the cluster until it is stopped; the exit code. With `as_json` stdout has a JSON object a line."""
+    show = "json" if as_json else "text"
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, report=False),
-        lambda: _run_dir(config_file),
+        lambda lifeline: _launch(config_file, lifeline, patience, show), lambda: _run_dir(config_file)
     )
 
 
 def background(config_file: Path, patience: Patience) -> int:
     """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, report=True), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, patience, "report"), lambda: _run_dir(config_file)
     )
 
 
-def _launch(config_file: Path, lifeline: int | None, patience: Patience, *, report: bool) -> int:
+def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: str) -> int:
+    from launcher.cli.json_reporter import JsonLines
     from launcher.cli.progress import Background, Foreground
-    from launcher.daemon.run import run
+    from launcher.daemon.run import Reporter, run
 
-    reporter = Background(sys.stdout) if report else Foreground()
+    reporters: dict[str, Callable[[], Reporter]] = {
+        "report": lambda: Background(sys.stdout),
+        "json": JsonLines,
+        "text": Foreground,
+    }
+    reporter = reporters[show]()
     try:
         try:
             return run(
@@ -86,14 +95,14 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
     run_dir.prepare()
-    stderr_file = run_dir.log_dir / "launcher.stderr"
+    stderr_file = run_dir.log_dir / own_stderr.NAME
     try:
-        # Emptied only where no launcher writes into it: one that runs keeps its last words.
-        keeps = 0 if run_dir.holder() else os.O_TRUNC
-        stderr_to = os.fdopen(open_private(stderr_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | keeps), "wb")
+        # The launcher empties it when it has the lock: one that runs already keeps its last words.
+        stderr_to = os.fdopen(own_stderr.open_stderr(run_dir.log_dir), "wb")
     except OSError as error:
         raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
-    with stderr_to as stderr:
+    written_before = os.fstat(stderr_to.fileno()).st_size
+    with stderr_to as stderr, log_signals.held_back():
         launcher = subprocess.Popen(
             [
                 sys.executable,
@@ -126,8 +135,9 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
         raise
     if watcher.code is None:
         code = launcher.wait()
-        said = stderr_file.read_text("utf-8", "replace").strip()
-        watcher.died(code, said)
+        said = stderr_file.read_bytes()
+        said = said[written_before:] if len(said) > written_before else said
+        watcher.died(code, said.decode("utf-8", "replace").strip())
     if watcher.code and not watcher.runs_on:
         launcher.wait()
     launcher.returncode = launcher.returncode or 0  # it goes on without us: no complaint that we did not wait
@@ -201,7 +211,11 @@ class _Watcher:
     def died(self, code: int, said: str) -> None:
         """The launcher ended without a last report."""
         self.code = code if code > 0 else 1
-        reason, tail = f"the launcher ended with exit code {code}", said.splitlines()[-20:]
+        reason = f"the launcher ended with exit code {code}"
+        tail = [
+            {"time": None, "name": "launcher", "stream": "err", "level": None, "line": line}
+            for line in said.splitlines()[-20:]
+        ]
         if self._json:
             self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
         self._fail(reason, tail)
@@ -234,11 +248,11 @@ class _Watcher:
             sys.stdout.write(text)
             sys.stdout.flush()
 
-    def _fail(self, reason: str, tail: list[str]) -> None:
+    def _fail(self, reason: str, tail: Sequence[Mapping[str, Any]]) -> None:
         style = Style.of(sys.stderr)
         told = "\n".join(map(visible, reason.split("\n")))
         lines = [
             f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
-            *("    " + style.clean(line) for line in tail),
+            *tail_lines(style, tail),
         ]
         sys.stderr.write("\n".join(lines) + "\n")

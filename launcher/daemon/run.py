@@ -17,11 +17,12 @@ from typing import Final, Protocol
 from launcher.config.load import load
 from launcher.daemon.control_server import ControlServer
 from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
-from launcher.errors import AlreadyRunning, RunDirError, StartFailed
+from launcher.errors import AlreadyRunning, LauncherError, RunDirError, StartFailed
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
+from launcher.runtime.own_stderr import OwnStderr
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import LOOK_EVERY_S, RunDirKeeper
 from launcher.runtime.run_dir_lock import Held, Lock
@@ -29,7 +30,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
-from luabus import descriptors
+from luabus import descriptors, log_signals
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -71,6 +72,12 @@ class Reporter(Protocol):
 
     def stopped(self, code: int) -> None:
         """Nothing is left."""
+
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
+
+    def close(self) -> None:
+        """Lets the last words out."""
 
 
 def run(
@@ -139,6 +146,8 @@ async def _serve(
     supervisor = Supervisor(plan, run_dir, backend)
     supervisor.abort_on_failure = abort_on_failure
     own_log = _OwnLog(supervisor)
+    own_stderr = OwnStderr(run_dir.log_dir)
+    own_stderr.empty()
 
     def reread(scaled: Mapping[str, int]) -> Plan:
         return make_plan(load(plan.file, here=True), plan.file, scaled)
@@ -149,8 +158,8 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    supervisor.run_task(_keep_run_dir(supervisor, lock), "run_dir")
-    _hear_signals(loop, supervisor, verbs, lifeline)
+    supervisor.run_task(_keep_run_dir(supervisor, lock, own_stderr), "run_dir")
+    _hear_signals(loop, supervisor, verbs, own_stderr, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
     starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
@@ -171,7 +180,7 @@ async def _serve(
     return code
 
 
-async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
+async def _keep_run_dir(supervisor: Supervisor, lock: Lock, own_stderr: OwnStderr) -> None:
     """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
     run_dir = supervisor.run_dir
     keeper = RunDirKeeper(run_dir, lock)
@@ -193,6 +202,9 @@ async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
                 "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
             )
         supervisor.logs.reopen()
+        supervisor.logs.mark_clock()
+        supervisor.events.reopen()
+        own_stderr.reopen()
 
 
 class _OwnLog(logging.Handler):
@@ -255,8 +267,9 @@ def _told(supervisor: Supervisor, reason: Message, verdict: Verdict) -> StartFai
     names = verdict.at_fault[:TAILS]
     for name in names:
         supervisor.logs.of(name).flush()
-    lines = [line.text for name in names for line in supervisor.logs.tail([name], TAIL_LINES // len(names))]
-    return StartFailed(str(reason), lines)
+    logs = supervisor.logs
+    lines = [line for name in names for line in logs.tail([name], TAIL_LINES // len(names), logs.since)]
+    return StartFailed(str(reason), [line.as_map() for line in lines])
 
 
 async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
@@ -284,7 +297,11 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
 
 
 def _hear_signals(
-    loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Operations, lifeline: int | None
+    loop: asyncio.AbstractEventLoop,
+    supervisor: Supervisor,
+    verbs: Operations,
+    own_stderr: OwnStderr,
+    lifeline: int | None,
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
     presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
@@ -292,7 +309,9 @@ def _hear_signals(
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
             return
-        if number == signal.SIGHUP and not on_terminal:
+        if number in log_signals.NUMBERS:
+            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name)
+        elif number == signal.SIGHUP and not on_terminal:
             supervisor.run_task(_reload(supervisor, verbs), "reload")
         elif supervisor.stopping:
             if number != signal.SIGHUP:  # the system and the shell send one each when a terminal is closed
@@ -319,8 +338,15 @@ def _hear_signals(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(direct, number))
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *log_signals.NUMBERS):
         loop.add_signal_handler(number, direct, number)
+
+
+def _reopen_logs(supervisor: Supervisor, own_stderr: OwnStderr, by: str) -> None:
+    supervisor.logs.reopen()
+    supervisor.events.reopen()
+    own_stderr.reopen()
+    supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:

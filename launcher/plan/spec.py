@@ -90,6 +90,7 @@ class ProcessSpec:
     nice: int | None = None
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     max_rss: int | None = None
+    merge_streams: bool = False
     liveness_timeout: float = 0.0
     ready: ProbeSpec | None = None
     startup: ProbeSpec | None = None

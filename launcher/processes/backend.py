@@ -39,6 +39,8 @@ class SpawnRequest:
     helper: bool = False
     """It runs beside the owner's process (a probe): what it leaves behind is the owner's."""
     opened: Mapping[str, str] = field(default_factory=dict)
+    merge_streams: bool = False
+    """stderr goes into the pipe of stdout: all of it is `out`."""
 
 
 @dataclass(frozen=True)

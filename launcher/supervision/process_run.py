@@ -65,6 +65,7 @@ class ProcessRun:
         if spec.startup or spec.ready or spec.liveness:
             verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
             self._prober = Prober(spec, verdicts, self._execute)
+            log.on_part = self._prober.line
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -187,6 +188,7 @@ class ProcessRun:
 
     def _end_watching(self) -> None:
         self._absence.forget()
+        self._log.on_part = None
         if self._lasting is not None:
             self._lasting.cancel()
         if self._prober is not None:

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from luabus.environment import check_secret, read_secret
 from luabus.errors import ConfigError
 from luabus.protocol.keys import Credential, parse_key
+from luabus.secret import check_secret, read_secret
 
 NEXT: Final = ".next"
 """Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""

@@ -38,11 +38,13 @@ def up(
     """Start the cluster.
 
     In the foreground: progress, the dashboard's login URL, then everybody's output, each line with its process' name.
-    Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more.
+    Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more. With --json: a JSON object for each line
+    of a log, as `logs --json` prints it, and for each event, which has a `kind`.
 
     With -d: returns when every process is ready, done or failed. Ctrl-C ends the waiting, not the cluster.
 
-    SIGTERM stops it in order, too. SIGHUP reloads the file, but stops a cluster in a terminal, which was closed then.
+    SIGTERM and SIGQUIT stop it in order, too; SIGUSR1 and SIGUSR2 open the logs anew. SIGHUP reloads the file, but stops a
+    cluster in a terminal, which was closed then.
 
     A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
     fails for good, the end of its log is shown and the others stay up; the exit code is 1: of -d when all is decided, in
@@ -55,7 +57,11 @@ def up(
     patience = start.Patience(timeout, abort_on_failure)
     if report:
         return start.background(config, patience)
-    return start.detached(config, patience, as_json=as_json) if detach else start.foreground(config, patience)
+    return (
+        start.detached(config, patience, as_json=as_json)
+        if detach
+        else start.foreground(config, patience, as_json=as_json)
+    )
 
 
 @click.command()
