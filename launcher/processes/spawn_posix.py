@@ -77,7 +77,7 @@ class PosixSpawner:
         try:
             prepare = _preparation(request)
             try:
-                for stream in ("out", "err"):
+                for stream in ("out",) if request.merge_streams else ("out", "err"):
                     reading, writing = os.pipe()
                     handed_over.append(writing)
                     pipes.append(OutputPipe(self._loop, reading, partial(listener.output, stream)))
@@ -88,7 +88,7 @@ class PosixSpawner:
                     request.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=handed_over[0],
-                    stderr=handed_over[1],
+                    stderr=subprocess.STDOUT if request.merge_streams else handed_over[1],
                     cwd=request.cwd,
                     env={**request.env, **{name: f"/dev/fd/{number}" for name, number in opened.items()}},
                     pass_fds=tuple(opened.values()),

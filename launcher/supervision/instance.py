@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from launcher.plan.spec import ProcessSpec
-from launcher.processes.backend import Backend, SpawnError
+from launcher.processes.backend import Backend, SpawnError, passes
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
@@ -111,6 +111,7 @@ class Instance:
             waiting=machine.waiting,
             returning=machine.returning,
             stuck=machine.stuck,
+            completed=machine.completed,
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -215,7 +216,11 @@ class Instance:
 
     def _turn_over(self) -> None:
         before, self.spec = self.spec, self._next_spec
-        self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
+        self.machine.adopt(
+            self.spec.rules,
+            wait_again=_needs(self.spec) != _needs(before),
+            other=self.spec.settings != before.settings,
+        )
 
     def _tell(self) -> None:
         before, self._told = self._told, self.record()
@@ -229,7 +234,9 @@ class Instance:
             self._timer = None
         deadline = self.machine.deadline
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._step, self.machine.due)
+            self._timer = self._loop.call_at(
+                deadline, self._step, lambda now: self.machine.due(now, lacking_of(self))
+            )
 
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
@@ -256,10 +263,12 @@ class Instance:
             )
         except Exception as error:  # whatever it is, it is told, and there is no process to wait for
             reason = str(error) if isinstance(error, SpawnError) else f"{type(error).__name__}: {error}"
+            passing = passes(error)
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
-            self._step(lambda now: self.machine.spawn_failed(now, reason))
+            self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))
             return
+        self.machine.spawned()
         self.spawned_at = self._loop.time()
         self._owner.spawned(self)
         # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
@@ -284,3 +293,14 @@ def was_killed(instance: Instance) -> Message | None:
     return (
         None if after_s is None else Message("report.was-killed", name=instance.name, seconds=f"{after_s:g}")
     )
+
+
+def lacking_of(instance: Instance) -> Message | None:
+    """What it is not ready for, while it has a process and is not, as far as that is known."""
+    run = instance.run
+    return run.lacking if run is not None and run.alive and not instance.ready else None
+
+
+def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What it waits for."""
+    return spec.depends_on, spec.awaits_completion

@@ -17,7 +17,7 @@ from launcher.cli.terminal import Style, table
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning
 from launcher.plan.plan import lease_url, make_plan
-from launcher.runtime.service_leases import is_made, stores
+from launcher.processes.service_leases import is_made, stores
 from luabus.cluster.leases import HIGHEST_GIVEN, repair_leases
 from luabus.errors import LuabusError
 from luabus.visible import visible, visible_values

@@ -47,8 +47,9 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
         if one["text"]:
             text = one["text"]
             click.echo(text if one["ok"] else style(text, "red"))
+        sentences = one.get("sentences", {})
         for name, state in one["processes"].items():
-            click.echo(f"{name} is {style.state(state)}" if state != "removed" else f"{name} is gone")
+            click.echo(style.as_state(state, sentences.get(name) or f"{name} is {state}"))
     return 0 if ok else 1
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from launcher.processes import service_leases
+from launcher.processes.service_leases import is_made, is_within, lease_file, stores
 from launcher.processes.users import Identity
-from launcher.runtime import service_leases
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import RunDirKeeper
-from launcher.runtime.service_leases import is_made, is_within, lease_file, stores
 
 OWN = pwd.getpwuid(os.geteuid()).pw_name
 
