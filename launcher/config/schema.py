@@ -28,6 +28,7 @@ ExitCode = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+Limit = int | Literal["unlimited"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -188,6 +189,9 @@ class Restart(Section):
     Jobs."""
     stop_signal: Signal = "SIGTERM"
     """What asks the process group to end."""
+    stop_group: bool = True
+    """False: `stop_signal` goes to the main process only, which ends the others in its own time; SIGKILL goes to all of them in
+    any case."""
     stop_timeout: Seconds = 10.0
     """Seconds after which what still lives of it gets SIGKILL."""
 
@@ -249,14 +253,17 @@ class Service(Section):
     """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
-    user: str | None = None
-    """User name to run as, with its HOME, USER and LOGNAME (POSIX; for another than its own the launcher must be root)."""
+    user: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)] | None = None
+    """User to run as, by name or number, with all its groups (`"name:group"`: that one instead of its own), its HOME, USER and
+    LOGNAME. POSIX; for another than its own the launcher must be root."""
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     """Scheduling priority: 19 is the most modest."""
-    rlimits: dict[str, int | Annotated[list[int], Field(min_length=2, max_length=2)]] = {}
-    """Resource limits by name, such as `{ nofile = 4096 }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{1,3}$")] | None = None
+    """Permissions that files it makes do not get, as octal digits such as `"027"`; default: the launcher's."""
+    rlimits: dict[str, Limit | Annotated[list[Limit], Field(min_length=2, max_length=2)]] = {}
+    """Resource limits by name, such as `{ nofile = 4096, core = "unlimited" }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
     max_rss: Size | None = None
-    """An instance whose resident memory exceeds this (bytes, or such as "512MB") is restarted."""
+    """An instance whose resident memory, with that of all that it started, exceeds this (bytes, or "512MB") is restarted."""
     log_level: Level | None = None
     """What a Python service logs; default: the cluster's."""
     start_timeout: PositiveSeconds = 30.0

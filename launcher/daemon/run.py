@@ -18,6 +18,7 @@ from launcher.config.load import load
 from launcher.daemon.control_server import ControlServer
 from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
 from launcher.errors import AlreadyRunning, LauncherError, RunDirError, StartFailed
+from launcher.plan.capacity import check_capacity
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
@@ -99,6 +100,7 @@ def run(
     lock = _lock(run_dir)
     try:
         descriptors.raise_limit()
+        check_capacity(plan)
         if (alive := run_dir.writer()) is not None:
             raise AlreadyRunning(
                 f"the launcher (pid {alive}) that wrote into {run_dir.path} is alive; `luabus-cluster down` stops it",
@@ -143,6 +145,7 @@ async def _serve(
     abort_on_failure: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
+    guard = os.getppid() if lifeline is not None else 0
     supervisor = Supervisor(plan, run_dir, backend)
     supervisor.abort_on_failure = abort_on_failure
     own_log = _OwnLog(supervisor)
@@ -176,8 +179,16 @@ async def _serve(
         await control.close()
         if lifeline is not None:
             loop.remove_reader(lifeline)
+            _wake(guard)
     reporter.stopped(code)
     return code
+
+
+def _wake(guard: int) -> None:
+    """Whoever pressed Ctrl-Z stopped the guard alone, which is to end now."""
+    if guard and guard == os.getppid():
+        with contextlib.suppress(OSError):
+            os.kill(guard, signal.SIGCONT)
 
 
 async def _keep_run_dir(supervisor: Supervisor, lock: Lock, own_stderr: OwnStderr) -> None:
@@ -189,7 +200,7 @@ async def _keep_run_dir(supervisor: Supervisor, lock: Lock, own_stderr: OwnStder
         await asyncio.sleep(LOOK_EVERY_S)
         try:
             anew = keeper.look() + supervisor.keys.restore()
-        except (OSError, Held, RunDirError) as error:
+        except (OSError, MemoryError, Held, RunDirError) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 supervisor.events.add(

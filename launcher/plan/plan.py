@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
 from launcher.config.expansion import inherited
-from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
+from launcher.config.schema import ClusterConfig, Dashboard, Limit, Probe, Restart, Service
 from launcher.plan.cluster_file import cluster_document, slots_of
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
@@ -29,6 +29,9 @@ ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
 )
 """A router drains for up to 8 s, which it must not be killed in."""
+
+UNLIMITED: Final = -1
+"""As `resource.RLIM_INFINITY`."""
 
 CLUSTER_FILE: Final = "cluster.json"
 """Where in run_dir routers find what they are told."""
@@ -303,14 +306,17 @@ def _instance(
         ready_by=ready_by,
         instance=instance,
         group=service.group,
+        elects=service.route == "master",
         stop_signal=signal_number(service.restart.stop_signal),
+        stop_group=service.restart.stop_group,
         depends_on=tuple(service.needs),
         awaits_completion=tuple(name for name, need in service.needs.items() if need == "completed"),
         awaited=awaited,
         min_uptime=service.restart.min_uptime if must_last else 0.0,
         essential=service.essential,
-        user=service.user,
+        user=None if service.user is None else str(service.user),
         nice=service.nice,
+        umask=None if service.umask is None else int(service.umask, 8),
         rlimits={key: _limits(value) for key, value in service.rlimits.items()},
         max_rss=service.max_rss,
         merge_streams=service.merge_streams,
@@ -348,8 +354,13 @@ def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[
     return settings
 
 
-def _limits(value: int | list[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _limits(value: Limit | list[Limit]) -> tuple[int, int]:
+    soft, hard = value if isinstance(value, list) else (value, value)
+    return _limit(soft), _limit(hard)
+
+
+def _limit(value: Limit) -> int:
+    return UNLIMITED if value == "unlimited" else int(value)
 
 
 def _policy(restart: Restart) -> RestartPolicy:

@@ -110,10 +110,12 @@ def check(config: Path, as_json: bool) -> int:
 
     Tells every fault with its line, what was found and what is allowed. Starts nothing."""
     from launcher.config.load import load
+    from launcher.plan.capacity import check_capacity
     from launcher.plan.plan import make_plan
 
     try:
         plan = make_plan(load(config, here=True), config)
+        check_capacity(plan)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]

@@ -85,7 +85,8 @@ def down(config: Path, as_json: bool) -> int:
                 await _show_stopping(control, closed)
             await closed
             await control.gone()
-        return {**report, "text": "the cluster has stopped", "processes": {}}
+            text = "; ".join(["the cluster has stopped", *control.killed])
+        return {**report, "text": text, "processes": {}}
 
     report = asyncio.run(work())
     click.echo(json.dumps(report) if as_json else report["text"])
