@@ -89,13 +89,15 @@ def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
         raise
 
 
-def private_folder(path: Path) -> None:
-    """Makes the folder (0700), or checks that the one there is ours and closes it to others. Raises OSError."""
+def private_folder(path: Path, *, passed_through: bool = False) -> None:
+    """Makes the folder (0700), or checks that the one there is ours and closes it to others; with `passed_through` they may pass
+    through it (0711). Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_owner(path, path.lstat())  # a link that somebody else made leads where he likes
     check_owner(path, path.stat())
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        path.chmod(0o700)
+    mode = 0o711 if passed_through else 0o700
+    if os.name == "posix" and path.stat().st_mode & 0o077 != mode & 0o077:
+        path.chmod(mode)
 
 
 def keep_out_of_git(folder: Path) -> None:

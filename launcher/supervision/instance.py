@@ -112,6 +112,7 @@ class Instance:
             returning=machine.returning,
             stuck=machine.stuck,
             completed=machine.completed,
+            lacking=lacking_of(self),
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -263,7 +264,7 @@ class Instance:
             )
         except Exception as error:  # whatever it is, it is told, and there is no process to wait for
             reason = str(error) if isinstance(error, SpawnError) else f"{type(error).__name__}: {error}"
-            passing = error.passing if isinstance(error, SpawnError) else passes(error)
+            passing = passes(error)
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
             self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))
