@@ -85,8 +85,9 @@ class Settings:
         instance = self.instance if self.instance is not None else environment.instance or 1
         slots = self.slots if self.slots is not None else environment.slots
         return Identity(
-            ServiceId.of(group, instance), name, time.time_ns(), slots, self.mode or environment.route
-        )
+            ServiceId.of(group, instance), name, time.time_ns(), slots, self.mode or environment.route,
+            environment.debugged,
+        )  # fmt: skip
 
     def lease_options(self, environment: Environment) -> LeaseOptions:
         """How the group's lease is kept. Raises `ConfigError` without a store."""

@@ -14,6 +14,7 @@ import luabus.admin
 from launcher.cli.commands.bus import connected
 from launcher.cli.commands.shared import as_json
 from launcher.cli.terminal import Style, table
+from launcher.cli.usage_errors import VerbGroup
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning
 from launcher.plan.plan import lease_url, make_plan
@@ -28,7 +29,7 @@ LEFT: Final = {
 }
 
 
-@click.group("lease", subcommand_metavar="repair")
+@click.group("lease", cls=VerbGroup, subcommand_metavar="repair")
 def lease() -> None:
     """Look at the store by which masters are elected.
 

@@ -31,8 +31,9 @@ def unknown_is_usage() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if explain(error).code in UNKNOWN:
-            raise UsageError(str(error)) from None
+        reported = explain(error)
+        if reported.code in UNKNOWN:
+            raise UsageError(str(error), reported) from None
         raise
 
 

@@ -43,23 +43,44 @@ def test_the_whole_help_is_by_section_and_nothing_is_cut_off(cluster: ClusterRun
     [
         (["staus"], 'there is no verb "staus"; did you mean "status"?'),
         (["frobnicate"], 'there is no verb "frobnicate"; allowed: call, check,'),
-        (["status", "--jsno"], "No such option"),
+        (["status", "--jsno"], 'status: there is no option "--jsno"; did you mean "--json"?'),
         (["scale", "mail"], "found 'mail'; allowed: SERVICE=N, such as mail=5"),
         (["scale", "mail=-1"], "found 'mail=-1'"),
-        (["restart"], "Missing argument"),
-        (["call", "-t", "0", "random:x", "y"], "not in the range"),
-        (["logs", "-n", "-1"], "not in the range"),
+        (["restart"], "restart: NAME... is missing; `luabus-cluster restart --help` explains it"),
+        (["call", "-t", "0", "random:x", "y"], "call: --timeout: found 0.0; allowed: numbers from 0.001"),
+        (["logs", "-n", "-1"], "logs: --lines: found -1; allowed: whole numbers from 0 to 10000"),
+        (["logs", "-n", "x"], "logs: --lines: found 'x'; allowed: whole numbers"),
+        (["logs", "-n"], "-n needs a value"),
+        (["lease"], "lease: a verb is missing; allowed: repair"),
+        (["secret", "rotat"], 'secret: there is no verb "rotat"; did you mean "rotate"?'),
+        (["completion", "csh"], "completion: "),
+        (["init", "a", "b"], "init: "),
+        (["--nonsense"], 'there is no option "--nonsense"'),
     ],
 )
 def test_typing_errors_end_with_2(cluster: ClusterRun, words: list[str], said: str) -> None:
     done = cluster(*words)
     assert (done.code, said in done.err) == (2, True), done
+    assert all(line.startswith("luabus-cluster: ") for line in done.err.splitlines()), done.err
+    answer = cluster(*words[:1], "--json", *words[1:])
+    assert answer.code == 2
+    if words[0] not in ("--nonsense", "completion", "init"):
+        assert answer.json["ok"] is False
+        assert answer.json["error"]["type"] == "UsageError"
+        assert answer.json["error"]["message"] == answer.json["text"]
+
+
+@pytest.mark.parametrize("words", ["check", "status", "lease repair", "secret client", "call random:x y"])
+def test_the_file_may_be_named_behind_the_verb(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words.split(), "-c", "/nowhere/cluster.toml"]) == 2
+    assert "/nowhere/cluster.toml: there is no such file" in capsys.readouterr().err
 
 
 def test_no_verb_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    run([])
+    assert run([]) == 2
     out, err = capsys.readouterr()
-    assert "Starting and stopping" in out + err
+    assert "Starting and stopping" in out
+    assert err.startswith("luabus-cluster: a verb is missing; allowed: ")
 
 
 def test_verbs_are_imported_when_they_are_used() -> None:
