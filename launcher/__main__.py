@@ -11,6 +11,9 @@ def main() -> None:
     from launcher.runtime.isolation import leave
 
     leave(os.getcwd())  # before more is imported
+    from luabus import log_signals
+
+    log_signals.survive()
     from launcher.runtime.stdio import last_word, secure
 
     stdout = secure()

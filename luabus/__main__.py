@@ -9,12 +9,14 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
-from luabus import descriptors, shutdown_signals
+from luabus import descriptors, log_signals, shutdown_signals
 from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
 from luabus.host_addresses import format_address, parse_address
@@ -36,6 +38,7 @@ LOADED_LATE: Final = ("uvloop", "zstandard")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the part of a cluster that the command line names; exits with its code."""
+    log_signals.survive()
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     command(**options)
@@ -227,6 +230,7 @@ def _load(target: str) -> Any:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
+        _leave_users_frames(error)
         logging.getLogger("luabus").critical("%s cannot be loaded", target, exc_info=error)
         sys.exit(EXIT_NOT_LOADED)
     service = getattr(module, attribute, None)
@@ -236,6 +240,20 @@ def _load(target: str) -> Any:
         what = "has no attribute" if service is None else "has something else than a luabus.Service at"
         _die(f"{module_name} {what} {attribute!r}{hint}", EXIT_NOT_LOADED)
     return service
+
+
+def _leave_users_frames(error: BaseException | None) -> None:
+    """Takes the frames of who imports out of its tracebacks, and of those behind it: the user wrote none of them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        kept = None
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            file = frame.f_code.co_filename
+            if not (file.startswith("<frozen importlib") or file in (importlib.__file__, __file__)):
+                kept = TracebackType(kept, frame, frame.f_lasti, line)
+        error.__traceback__ = kept
+        error = error.__cause__ or error.__context__
 
 
 def _document(path: str, slots: str) -> Any:

@@ -24,6 +24,7 @@ HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+ExitCode = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
@@ -158,7 +159,7 @@ class Restart(Section):
     """What happens when an instance ends, and how it is stopped."""
 
     policy: Literal["always", "on-failure", "never"] = "on-failure"
-    """`on-failure`: started again unless it ended with exit code 0; `always`; `never`."""
+    """`on-failure`: started again unless it ended with one of `success_exit_codes`; `always`; `never`."""
     backoff: PositiveSeconds = 0.5
     """Seconds before the first new start."""
     backoff_factor: Annotated[float, Field(ge=1)] = 2.0
@@ -178,6 +179,12 @@ class Restart(Section):
     """So many crashes within `slow_crash_window` seconds: the same, for those which live a while each time."""
     slow_crash_window: PositiveSeconds = 3600.0
     """Seconds for `slow_crash_limit`."""
+    min_uptime: Seconds = 1.0
+    """A process that nothing else shows to be ready (no `ready`, no `startup`, no group) counts as ready after so many seconds
+    alive."""
+    success_exit_codes: Annotated[list[ExitCode], Field(min_length=1)] = [0]
+    """Exit codes of an end that is no crash. A service for which they are given may end so, and is not missed then: see
+    Jobs."""
     stop_signal: Signal = "SIGTERM"
     """What asks the process group to end."""
     stop_timeout: Seconds = 10.0
@@ -228,14 +235,17 @@ class Service(Section):
     A change is told to the routers by `reload`, nothing is restarted."""
     methods: dict[str, list[str]] = {}
     """Methods that not all callers may call, and who may: `{ purge = ["director"] }`."""
-    depends_on: list[str] = []
-    """Services that must be ready before this one is started."""
+    depends_on: list[str] | dict[str, Literal["ready", "completed"]] = []
+    """Services that must be ready before this one is started; or what each must be:
+    `{ migrate = "completed", director = "ready" }`, see Jobs."""
     essential: bool = False
     """True: when an instance has failed for good, the cluster stops with exit code 1."""
     env: dict[str, str] = {}
     """Environment variables."""
     env_file: str | None = None
     """File with `KEY=value` lines, relative to this file; `env` wins over it."""
+    merge_streams: bool = False
+    """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
     user: str | None = None
@@ -261,6 +271,12 @@ class Service(Section):
     liveness: Probe | None = None
     """Its failure restarts the instance. `log` is of no use here."""
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """What each of the services it depends on must be: `ready` or `completed`."""
+        named = self.depends_on
+        return dict(named) if isinstance(named, dict) else dict.fromkeys(named, "ready")
+
 
 class ClusterConfig(Section):
     """cluster.toml."""
@@ -281,3 +297,13 @@ class ClusterConfig(Section):
     """The captured output of every process."""
     services: dict[str, Service] = {}
     """One table per service: `[services.mail]`."""
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """Services for whose completion others wait."""
+        return frozenset(
+            name
+            for service in self.services.values()
+            for name, need in service.needs.items()
+            if need == "completed"
+        )

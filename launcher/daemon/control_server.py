@@ -116,21 +116,27 @@ class ControlServer:
             raise Refused.coded(Message("refusal.is-a-service", name=name, names=names))
         return self._view.process(instances[0])
 
-    def logs(self, names: str | Sequence[str] | None = None, lines: int = 100) -> list[dict[str, Any]]:
-        """The last lines of these processes or services (none: all), oldest first."""
-        found = self._supervisor.logs.tail(self._names(names), max(0, min(int(lines), MAX_LINES)))
+    def logs(
+        self, names: str | Sequence[str] | None = None, lines: int = 100, since: str = ""
+    ) -> list[dict[str, Any]]:
+        """The last lines of these processes or services (none: all), oldest first; none from before `since`, a time as in the
+        files."""
+        asked_for = max(0, min(int(lines), MAX_LINES))
+        found = self._supervisor.logs.tail(self._names(names), asked_for, str(since))
         size, first = 0, len(found)
         while first and (size := size + len(found[first - 1].text)) <= MAX_TEXT:
             first -= 1
         return [line.as_map() for line in found[first:]]
 
-    async def follow(self, names: str | Sequence[str] | None = None, lines: int = 10) -> list[dict[str, Any]]:
+    async def follow(
+        self, names: str | Sequence[str] | None = None, lines: int = 10, since: str = ""
+    ) -> list[dict[str, Any]]:
         """As `logs`; and from now on `log` calls with a list of lines each, until the stream is closed."""
         supervisor = self._supervisor
         wanted = self._names(names)
         follower = supervisor.logs.follow(wanted if names else ())
         supervisor.run_task(self._push(luabus.caller().stream, follower), "log follower")
-        return self.logs(names, lines)
+        return self.logs(names, lines, since)
 
     def events(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         return self._supervisor.events.after(int(after), int(limit))

@@ -11,6 +11,7 @@ from launcher.plan.plan import dashboard_url
 from launcher.plan.spec import ReadyBy
 from launcher.processes.usage import Usage
 from launcher.supervision.instance import Instance
+from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.health import assess
 from luabus.cluster.snapshot import Snapshot
@@ -106,7 +107,7 @@ class StatusView:
 
 def process_row(instance: Instance, usage: Usage) -> Process:
     """One row of `processes`. No environment in it: that may hold secrets."""
-    spec, machine = instance.spec, instance.machine
+    spec, machine, lacking = instance.spec, instance.machine, instance.lacking
     return Process(
         name=spec.name,
         service=spec.service,
@@ -118,6 +119,10 @@ def process_row(instance: Instance, usage: Usage) -> Process:
         why=None if machine.detail is None else machine.detail.as_map(),
         ready=instance.ready,
         ready_by=spec.ready_by.name.lower(),
+        lacking=None if lacking is None else lacking.as_map(),
+        stuck=machine.stuck,
+        restart_in_s=round(instance.restart_in_s, 3) if machine.state is State.BACKOFF else None,
+        completed=machine.completed,
         wanted=machine.wanted,
         held=None if instance.by_hand is None else instance.by_hand.deed,
         held_by=None if instance.by_hand is None else instance.by_hand.by,

@@ -98,6 +98,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     ]
     if config.dashboard.enabled:
         specs.append(_dashboard(config, base, run_dir, own, shared))
+    awaited = config.awaited
     for name in start_order(config):
         service = config.services[name]
         count = (scaled or {}).get(name, service.instances)
@@ -107,7 +108,9 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
             else {}
         )
         specs.extend(
-            _instance(name, service, instance, base, run_dir, common, env_file, shared)
+            _instance(
+                name, service, instance, base, run_dir, common, env_file, shared, awaited=name in awaited
+            )
             for instance in range(1, count + 1)
         )
     return Plan(config.cluster.name, file, base, run_dir, config, tuple(specs), groups, routers)
@@ -131,7 +134,7 @@ def start_order(config: ClusterConfig) -> list[str]:
 
     def visit(name: str) -> None:
         if name not in order:
-            for other in config.services[name].depends_on:
+            for other in config.services[name].needs:
                 visit(other)
             order.append(name)
 
@@ -259,6 +262,8 @@ def _instance(
     common: Mapping[str, str],
     env_file: Mapping[str, str],
     shared: Mapping[str, Any],
+    *,
+    awaited: bool,
 ) -> ProcessSpec:
     kind = Kind.SERVICE if service.run is not None else Kind.COMMAND
     if service.run is not None:
@@ -276,6 +281,7 @@ def _instance(
         ready_by = ReadyBy.BUS
     else:
         ready_by = ReadyBy.SPAWN
+    must_last = ready_by is ReadyBy.SPAWN and service.startup is None
     return ProcessSpec(
         name=f"{name}.{instance}",
         service=name,
@@ -287,19 +293,25 @@ def _instance(
             restart=_policy(service.restart),
             start_timeout=service.start_timeout,
             stop_timeout=service.restart.stop_timeout,
-            must_report_ready=ready_by is not ReadyBy.SPAWN or service.startup is not None,
+            must_report_ready=not must_last,
+            job=awaited or _may_end(service),
+            success_codes=frozenset(service.restart.success_exit_codes),
             load_failure_is_final=kind is Kind.SERVICE,
         ),
         ready_by=ready_by,
         instance=instance,
         group=service.group,
         stop_signal=signal_number(service.restart.stop_signal),
-        depends_on=tuple(service.depends_on),
+        depends_on=tuple(service.needs),
+        awaits_completion=tuple(name for name, need in service.needs.items() if need == "completed"),
+        awaited=awaited,
+        min_uptime=service.restart.min_uptime if must_last else 0.0,
         essential=service.essential,
         user=service.user,
         nice=service.nice,
         rlimits={key: _limits(value) for key, value in service.rlimits.items()},
         max_rss=service.max_rss,
+        merge_streams=service.merge_streams,
         liveness_timeout=service.liveness_timeout if service.group is not None else 0.0,
         ready=_probe(service.ready),
         startup=_probe(service.startup),
@@ -309,6 +321,15 @@ def _instance(
             **_settings(name, service, env_file),
         },
     )
+
+
+def _may_end(service: Service) -> bool:
+    """Whether its end is part of the plan: that of a command which nothing asks whether it still serves, or where the file says
+    which ends are good. (What others wait to be completed is a job in any case.)"""
+    if service.restart.policy == "always":
+        return False
+    asked = service.ready is not None or service.liveness is not None or service.group is not None
+    return (service.run is None and not asked) or "success_exit_codes" in service.restart.model_fields_set
 
 
 def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[str, Any]:

@@ -15,7 +15,12 @@ from launcher.runtime.run_dir import RunDir
 
 
 class SpawnError(Exception):
-    """It could not be started; the message says why, for people."""
+    """It could not be started; the message says why, for people. `passing`: the machine had none left of something, or the
+    program was just being written, so that the same may work in a moment."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class SpawnRequest:
     helper: bool = False
     """It runs beside the owner's process (a probe): what it leaves behind is the owner's."""
     opened: Mapping[str, str] = field(default_factory=dict)
+    merge_streams: bool = False
+    """stderr goes into the pipe of stdout: all of it is `out`."""
 
 
 @dataclass(frozen=True)

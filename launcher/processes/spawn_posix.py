@@ -77,7 +77,7 @@ class PosixSpawner:
                     request.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=out_write,
-                    stderr=err_write,
+                    stderr=subprocess.STDOUT if request.merge_streams else err_write,
                     cwd=request.cwd,
                     env={**request.env, **{name: f"/dev/fd/{number}" for name, number in opened.items()}},
                     pass_fds=tuple(opened.values()),
@@ -88,7 +88,9 @@ class PosixSpawner:
                 for descriptor in (out_write, err_write, *opened.values()):
                     os.close(descriptor)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            complaint = os.read(err_read, READ_SIZE).decode(errors="replace")
+            complaint = os.read(out_read if request.merge_streams else err_read, READ_SIZE).decode(
+                errors="replace"
+            )
             os.close(out_read)
             os.close(err_read)
             program = request.argv[0]

@@ -35,7 +35,7 @@ class ThreadSpawner:
                 request.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT if request.merge_streams else subprocess.PIPE,
                 cwd=request.cwd,
                 env=request.env,
                 creationflags=group,
@@ -60,6 +60,7 @@ class _ThreadChild:
         readers = [
             threading.Thread(target=self._read, args=(pipe, name), daemon=True)
             for pipe, name in ((process.stdout, "out"), (process.stderr, "err"))
+            if pipe is not None
         ]
         for thread in (*readers, threading.Thread(target=self._wait, args=(readers,), daemon=True)):
             thread.start()

@@ -92,6 +92,13 @@ class Instance:
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
 
+    @property
+    def restart_in_s(self) -> float:
+        """Seconds until it is started again; 0 where it does not wait for that."""
+        deadline = self.machine.deadline
+        in_s = 0.0 if self.state is not State.BACKOFF or deadline is None else deadline - self._loop.time()
+        return max(0.0, in_s)
+
     def usage(self) -> Usage:
         """Of the process, all zero without one."""
         return self.run.usage() if self.run is not None else Usage()
@@ -108,11 +115,18 @@ class Instance:
             waiting=machine.waiting,
             returning=machine.returning,
             stuck=machine.stuck,
+            completed=machine.completed,
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
             by_hand=self.by_hand,
         )
+
+    @property
+    def lacking(self) -> Message | None:
+        """What it is not ready for, while it has a process and is not, as far as that is known."""
+        alive = self.run is not None and self.run.alive and not self.ready
+        return self.run.lacking if self.run is not None and alive else None
 
     async def until(self, settled: Callable[[], bool]) -> None:
         """Waits until `settled()`, asked anew at each change of this instance. Cancelling is harmless."""
@@ -210,7 +224,11 @@ class Instance:
 
     def _turn_over(self) -> None:
         before, self.spec = self.spec, self._next_spec
-        self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
+        self.machine.adopt(
+            self.spec.rules,
+            wait_again=_needs(self.spec) != _needs(before),
+            other=self.spec.settings != before.settings,
+        )
 
     def _tell(self) -> None:
         before, self._told = self._told, self.record()
@@ -224,7 +242,10 @@ class Instance:
             self._timer = None
         deadline = self.machine.deadline
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._step, self.machine.due)
+            self._timer = self._loop.call_at(deadline, self._step, self._due)
+
+    def _due(self, now: float) -> tuple[Action, ...]:
+        return self.machine.due(now, self.lacking)
 
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
@@ -250,10 +271,12 @@ class Instance:
             )
         except SpawnError as error:
             reason = str(error)
+            passing = error.passing
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
-            self._step(lambda now: self.machine.spawn_failed(now, reason))
+            self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))
             return
+        self.machine.spawned()
         self.spawned_at = self._loop.time()
         self._owner.spawned(self)
         # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
@@ -270,3 +293,8 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
+
+
+def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What it waits for."""
+    return spec.depends_on, spec.awaits_completion

@@ -18,6 +18,7 @@ RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
 Failure = Message | None  # why a step did not come about
 
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
+DONE_OR_NOT = CAME_UP_OR_NOT - {State.RUNNING}
 
 
 class OperationSteps:
@@ -74,11 +75,11 @@ class OperationSteps:
         return True
 
     async def _comes_up(self, instance: Instance, turn: Turn) -> Failure:
-        """Waits until it is up, or will not be soon."""
+        """Waits until it is up, or will not be soon; for the completion of a job that others wait for."""
         await self._supervisor.considered()
         await instance.until(
             lambda: (
-                instance.state in CAME_UP_OR_NOT
+                instance.state in (DONE_OR_NOT if instance.spec.awaited else CAME_UP_OR_NOT)
                 or instance.machine.stuck
                 or not instance.machine.wanted
                 or turn.preempted is not None
@@ -89,7 +90,7 @@ class OperationSteps:
         if not instance.machine.wanted:
             return Message(STOPPED, name=instance.name)
         if instance.state is State.RUNNING or (
-            instance.state is State.EXITED and not instance.spec.rules.must_report_ready
+            instance.state is State.EXITED and instance.machine.completed and instance.spec.rules.job
         ):
             return None
         return Message("report.did-not-come-up", name=instance.name, why=instance.machine.detail or "")

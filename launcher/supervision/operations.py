@@ -29,6 +29,7 @@ from launcher.supervision.operation_queue import OperationQueue, Turn
 from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import LuabusError, Refused
@@ -120,8 +121,7 @@ class Operations:
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            state = Message(f"state.{instances[0].state}")
-            raise Refused.coded(Message("refusal.has-no-process", name=", ".join(asked), state=state))
+            raise Refused.coded(Message("refusal.has-no-process", name=", ".join(asked), state=it_is(instances[0])))
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
@@ -132,7 +132,10 @@ class Operations:
                     for instance, run in runs:
                         await instance.until(partial(_is_over, run))
         signalled = [instance.name for instance in living]
-        return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
+        sent = Message("report.sent", signal=signal_name(number), names=signalled)
+        lost = [one.name for one in living if self._supervisor.took_all_along(one)]
+        follows = Message("report.the-cluster-stops-with", name=lost[0]) if lost else None
+        return self._report(signalled, sent, follows)
 
     async def lend(
         self, name: str, given_back: Callable[[], Awaitable[object]], keep_stopped: bool, who: Who
@@ -270,8 +273,7 @@ class Operations:
         instances = [instance for name in named for instance in self._supervisor.resolve(name)]
         fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
         if not fitting:
-            state = Message(f"state.{instances[0].shown_state}")
-            raise Refused.coded(Message(refusal, name=", ".join(named), state=state))
+            raise Refused.coded(Message(refusal, name=", ".join(named), state=it_is(instances[0])))
         return fitting
 
     def _enqueue(self, names: Iterable[str]) -> list[Turn]:
@@ -317,8 +319,16 @@ class Operations:
 
     def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
         instances = self._supervisor.instances
-        states = {name: instances[name].shown_state if name in instances else "removed" for name in names}
-        return report(states, *told, ok=ok)
+        named = list(names)
+        states = {name: instances[name].shown_state if name in instances else "removed" for name in named}
+        sentences = {
+            name: sentence_of(instances[name]) if name in instances else Message("told.removed", name=name)
+            for name in named
+        }
+        return {
+            **report(states, *told, ok=ok),
+            "sentences": {name: str(one) for name, one in sentences.items()},
+        }
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:
         try:

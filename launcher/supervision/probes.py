@@ -44,6 +44,8 @@ class Prober:
         self._verdicts = verdicts
         self._execute = execute
         self._patterns: list[tuple[re.Pattern[bytes], asyncio.Event]] = []
+        self.failure = ""
+        """Why the startup or readiness probe failed when it was tried last; empty when it did not, or was not yet."""
         self._rests = 0
         self._awake = asyncio.Event()
         self._awake.set()
@@ -108,7 +110,7 @@ class Prober:
         give_up = loop.time() + spec.period * spec.failure_threshold
         pause, successes = FIRST_PERIOD_S, 0
         while True:
-            failure = await self._try(spec)
+            failure = self.failure = await self._try(spec)
             successes = 0 if failure else successes + 1
             if successes >= spec.success_threshold:
                 return ""
@@ -131,6 +133,7 @@ class Prober:
             if failure is None:
                 row = 0
                 continue
+            self.failure = failure
             row = row + 1 if bool(failure) == ready else 0
             if row >= (spec.failure_threshold if ready else spec.success_threshold):
                 ready, row = not ready, 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
+from launcher.plan.spec import Kind, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.backend import Backend, ProcessIdentity, SpawnRequest
 from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.processes.usage import Usage
@@ -48,6 +49,9 @@ class ProcessRun:
         """The process itself; what it left behind may live on."""
         self._reported = False
         self._started_up = spec.startup is None
+        self._lasted = spec.min_uptime <= 0
+        """It has lived for long enough to count as ready, where nothing else shows that it is."""
+        self._lasting: asyncio.TimerHandle | None = None
         self._was_ready = False
         self._ending = False
         self._suspended = False
@@ -56,9 +60,12 @@ class ProcessRun:
         self._prober: Prober | None = None
         log.new_run()
         self._handle = backend.spawn(request, self)
+        if not self._lasted:
+            self._lasting = asyncio.get_running_loop().call_later(spec.min_uptime, self._has_lasted)
         if spec.startup or spec.ready or spec.liveness:
             verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
             self._prober = Prober(spec, verdicts, self._execute)
+            log.on_part = self._prober.line
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -71,8 +78,22 @@ class ProcessRun:
             self.alive
             and not self._suspended
             and self._started_up
-            and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+            and (self._lasted if self._spec.ready_by is ReadyBy.SPAWN else self._reported)
         )
+
+    @property
+    def lacking(self) -> Message | None:
+        """What it is not ready for; None where nothing is known of that."""
+        spec, failure = self._spec, self._prober.failure if self._prober is not None else ""
+        if not self._started_up:
+            return _unanswered("startup", spec.startup, failure)
+        if spec.ready_by is ReadyBy.SPAWN:
+            return None if self._lasted else Message("process.must-live-for", seconds=f"{spec.min_uptime:g}")
+        if self._reported:
+            return None
+        if spec.ready_by is ReadyBy.BUS:
+            return Message("health.it-is-registered-at-no-router") if self._last_report[1] else None
+        return _unanswered("ready", spec.ready, failure)
 
     def usage(self) -> Usage:
         """As `Handle.usage`."""
@@ -161,8 +182,15 @@ class ProcessRun:
 
     # -- within -----------------------------------------------------------------------------------------------
 
+    def _has_lasted(self) -> None:
+        self._lasted = True
+        self._listener.changed()
+
     def _end_watching(self) -> None:
         self._absence.forget()
+        self._log.on_part = None
+        if self._lasting is not None:
+            self._lasting.cancel()
         if self._prober is not None:
             self._prober.close()
             self._prober = None
@@ -180,3 +208,12 @@ class ProcessRun:
         """Runs an exec probe beside the process, in its folder and environment."""
         request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
         return await run_command(self._backend, request, timeout_s)
+
+
+def _unanswered(which: str, probe: ProbeSpec | None, failure: str) -> Message | None:
+    """What is known of a probe that has not succeeded yet, or does no longer."""
+    if failure:
+        return Message(f"process.{which}-probe-fails", why=failure)
+    if probe is not None and probe.kind == "log":
+        return Message("process.no-line-matches", pattern=str(probe.target))
+    return None

@@ -64,7 +64,15 @@ class SpawnRequests:
                 opened[KEY_FILE] = environment.pop(KEY_FILE)
         owner = f"{self._run_id}/{spec.name}"
         return SpawnRequest(
-            spec.argv, environment, spec.cwd, spec.user, spec.nice, spec.rlimits, owner, opened=opened
+            spec.argv,
+            environment,
+            spec.cwd,
+            spec.user,
+            spec.nice,
+            spec.rlimits,
+            owner,
+            opened=opened,
+            merge_streams=spec.merge_streams,
         )
 
     def _key_file(self, spec: ProcessSpec) -> str:

@@ -69,6 +69,8 @@ class Supervisor:
         self.instances: dict[str, Instance] = {}
         self.stopping = False
         self.exit_code = 0
+        self.abort_on_failure = False
+        """Whether whatever has failed for good takes the cluster with it, not only what is essential."""
         self.why_stopped: Message | None = None
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
@@ -92,10 +94,13 @@ class Supervisor:
         self.run_task(self._watch_memory(), "memory")
 
     def stop(self, why: Message, exit_code: int = 0) -> None:
-        """Stops everything in reverse order. A second call changes nothing but a zero exit code."""
+        """Stops everything in reverse order. A second call changes nothing but a zero exit code. The exit code is 1 also when
+        something has failed for good and was not repaired."""
         self.exit_code = self.exit_code or exit_code
         if self.stopping:
             return
+        if any(one.machine.wanted and self._is_lost(one) for one in self.instances.values()):
+            self.exit_code = self.exit_code or 1
         self.stopping = True
         self.why_stopped = why
         self.events.add("cluster", "", Message("run.stops", why=why))
@@ -246,10 +251,21 @@ class Supervisor:
             else:
                 changed = Message("process.changed-for", **states, why=machine.detail)
             self.events.add("state", instance.name, changed, state=str(machine.state))
-            if machine.state is State.FAILED and instance.spec.essential and not self.stopping:
-                why = Message("run.essential-has-failed", name=instance.name, why=machine.detail or "")
-                self.stop(why, 1)
+            if machine.state is State.FAILED and self.takes_all_along(instance) and not self.stopping:
+                code = "run.essential-has-failed" if instance.spec.essential else "run.has-failed"
+                self.stop(Message(code, name=instance.name, why=machine.detail or ""), 1)
         self._soon()
+
+    def takes_all_along(self, instance: Instance) -> bool:
+        """Whether the cluster stops when this one has failed for good."""
+        return instance.spec.essential or self.abort_on_failure
+
+    def took_all_along(self, instance: Instance) -> bool:
+        """Whether the cluster stops since this one has failed for good."""
+        return self.stopping and instance.state is State.FAILED and self.takes_all_along(instance)
+
+    def _is_lost(self, instance: Instance) -> bool:
+        return instance.state is State.FAILED or instance.machine.stuck
 
     # -- deciding ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ does not answer.
 
 warn ("Degraded"): anything failed, crashed, waiting to restart, starting or stopping, not ready, vacant, pointing at another's
 connection, slow, or told differently by the routers for longer than 1 s; a router's alarm, such as a lease store out of reach; a
-daemon that has ended, with whatever code; anything stopped by hand.
+daemon that has ended, with whatever code; anything that waits for what does not come by itself; anything stopped by hand.
 
 ok ("Healthy"): everything is there that the configuration wants. A job that is done counts as there, `scale x=0` wants none.
 
@@ -26,7 +26,7 @@ from luabus.cluster.entries import foreign
 from luabus.cluster.quantities import format_bytes
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import LEVELS, Exit, GroupState, Level, Process, worst
-from luabus.messages import Message
+from luabus.messages import Message, of_map
 
 SLOW_READER_BYTES: Final = 256 * 1024
 """So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""
@@ -209,6 +209,8 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
             why=exit_text(process.exit),
             policy=process.restart_policy,
         )
+    elif process.stuck:
+        text = Message("health.cannot-start", name=name, why=process.reason)
     elif process.state in ("starting", "stopping") and process.wanted is not False:
         why_not = _not_ready(process, snapshot) if process.pid else None
         told = why_not or process.reason
@@ -239,7 +241,11 @@ def _by_bus(process: Process) -> bool:
 
 
 def _not_ready(process: Process, snapshot: Snapshot | None) -> Message | None:
-    """Why a service is not ready, as far as the routing tables tell."""
+    """Why it is not ready, as far as the routing tables tell, or the launcher."""
+    return _not_registered(process, snapshot) or of_map(process.lacking)
+
+
+def _not_registered(process: Process, snapshot: Snapshot | None) -> Message | None:
     if snapshot is None or not snapshot.routed or process.group is None or not _by_bus(process):
         return None
     connected = [router for router in snapshot.routers if router.connected]

@@ -249,10 +249,23 @@ class Process:
     why: dict[str, Any] | None = field(default=None, metadata={"description": "`detail` by code and values"})
     ready: bool | None = None
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
+    lacking: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "description": "what it is not ready for, while it has a process: code and values; null: not known"
+        },
+    )
+    stuck: bool = _described("whether it waits for what does not come unless somebody does something", False)
+    restart_in_s: float | None = _described(
+        "it is started again after so many seconds; null: it does not wait", None
+    )
+    completed: bool = _described("whether its last run ended by itself, with success", False)
     wanted: bool | None = _described("whether it is meant to be up: nobody stopped it", None)
     held: str | None = _described("what somebody did to it by hand, such as stopped; null: nothing", None)
     held_by: str | None = _described("who", None)
-    daemon: bool | None = _described("whether it is meant to go on for ever: its end is missed", None)
+    daemon: bool | None = _described(
+        "whether it is meant to go on for ever: its end is missed. If not, it is a job", None
+    )
     pid: int | None = None
     restarts: int = 0
     restart_policy: str = _described("always, on-failure or never", "")
@@ -316,7 +329,7 @@ class Process:
     @property
     def on_its_first_way_up(self) -> bool:
         """It is starting, and never ran before."""
-        return self.state == "starting" and self.exit is None and self.restarts == 0
+        return self.state == "starting" and not self.stuck and self.exit is None and self.restarts == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,9 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
         if one["text"]:
             text = one["text"]
             click.echo(text if one["ok"] else style(text, "red"))
+        sentences = one.get("sentences", {})
         for name, state in one["processes"].items():
-            click.echo(f"{name} is {style.state(state)}" if state != "removed" else f"{name} is gone")
+            click.echo(sentences.get(name) or f"{name}: {style.state(state)}")
     return 0 if ok else 1
 
 
