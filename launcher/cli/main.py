@@ -25,10 +25,11 @@ STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not T
 
 SECTIONS: Final = {
     "Starting and stopping": ("up_down", ("up", "down")),
-    "Looking": ("observe", ("status", "top", "logs", "check", "token")),
+    "Looking": ("observe", ("status", "top", "logs", "events", "check", "token")),
     "Steering a running cluster": ("operate", STEERING),
     "Developing": ("develop", ("run", "env")),
-    "Over the bus": ("bus", ("routes", "call", "register", "promote")),
+    "Calling a service": ("call", ("call",)),
+    "At the routers": ("bus", ("routes", "connections", "register", "promote", "close")),
     "Setting up": ("setup", ("init", "completion")),
     "Keys": ("secret", ("secret",)),
     "Masters": ("lease", ("lease",)),

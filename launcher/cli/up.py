@@ -25,34 +25,36 @@ from luabus.visible import visible
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When a start is given up: see `daemon/run.py`."""
+class StartOptions:
+    """When a start is given up, and whether files are watched: see `daemon/run.py`."""
 
     timeout_s: float | None = None
     abort_on_failure: bool = False
+    watch: bool = False
 
     def words(self) -> list[str]:
         """The options that say the same."""
         timeout = [] if self.timeout_s is None else ["--timeout", str(self.timeout_s)]
-        return [*timeout, *(["--abort-on-failure"] if self.abort_on_failure else [])]
+        flags = {"--abort-on-failure": self.abort_on_failure, "--watch": self.watch}
+        return [*timeout, *(flag for flag, given in flags.items() if given)]
 
 
-def foreground(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+def foreground(config_file: Path, options: StartOptions, *, as_json: bool) -> int:
     """Runs the cluster until it is stopped; the exit code. With `as_json` stdout has a JSON object a line."""
     show = "json" if as_json else "text"
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, show), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, options, show), lambda: _run_dir(config_file)
     )
 
 
-def background(config_file: Path, patience: Patience) -> int:
+def background(config_file: Path, options: StartOptions) -> int:
     """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, "report"), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, options, "report"), lambda: _run_dir(config_file)
     )
 
 
-def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: str) -> int:
+def _launch(config_file: Path, lifeline: int | None, options: StartOptions, show: str) -> int:
     from launcher.cli.json_reporter import JsonLines
     from launcher.cli.progress import Background, Foreground
     from launcher.daemon.run import Reporter, run
@@ -69,8 +71,9 @@ def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: s
                 config_file,
                 reporter,
                 lifeline,
-                patience.timeout_s,
-                abort_on_failure=patience.abort_on_failure,
+                options.timeout_s,
+                abort_on_failure=options.abort_on_failure,
+                watch=options.watch,
             )
         finally:
             reporter.close()
@@ -86,7 +89,7 @@ def _run_dir(config_file: Path) -> Path | None:
         return None
 
 
-def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+def detached(config_file: Path, options: StartOptions, *, as_json: bool) -> int:
     """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be. Exit code 1
     also when only some are not, and the rest is up."""
     from launcher.config.load import load
@@ -113,7 +116,7 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
                 str(config_file.resolve()),
                 "up",
                 "--report",
-                *patience.words(),
+                *options.words(),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

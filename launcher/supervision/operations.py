@@ -121,7 +121,9 @@ class Operations:
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            raise Refused.coded(Message("refusal.has-no-process", name=", ".join(asked), state=it_is(instances[0])))
+            raise Refused.coded(
+                Message("refusal.has-no-process", name=", ".join(asked), state=it_is(instances[0]))
+            )
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)

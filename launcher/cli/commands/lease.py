@@ -63,11 +63,9 @@ def repair_lease(config: Path, epoch: int | None, dry_run: bool, as_json: bool) 
         found = asyncio.run(work())
     except LuabusError as error:
         raise LauncherError(str(error)) from None
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        click.echo(_as_text(visible_values(found)))
-    return 1 if any(row["state"] in LEFT for row in found["groups"]) else 0
+    ok = not any(row["state"] in LEFT for row in found["groups"])
+    click.echo(json.dumps({"ok": ok, **found}) if as_json else _as_text(visible_values(found)))
+    return 0 if ok else 1
 
 
 async def _tables(config: Path) -> list[dict[str, Any]]:

@@ -70,5 +70,5 @@ def client(config: Path, as_json: bool) -> int:
     from luabus import Principal
 
     line = find_run_dir(config).security().key_line(Principal("client"))
-    click.echo(json.dumps({"key": line}) if as_json else line)
+    click.echo(json.dumps({"ok": True, "key": line}) if as_json else line)
     return 0

@@ -59,6 +59,11 @@ def complete_names(context: click.Context, _: click.Parameter, incomplete: str) 
     return [name for name in names_in(context, instances=True) if name.startswith(incomplete)]
 
 
+def complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Services of the file, for the shell."""
+    return [name for name in names_in(context, instances=False) if name.startswith(incomplete)]
+
+
 def names_in(context: click.Context, *, instances: bool) -> list[str]:
     """Names of services, and if asked of their instances, routers and the dashboard; read without any check."""
     root = context.find_root()

@@ -10,13 +10,13 @@ from tests.launcher.harness import ClusterRun
 
 VERBS = [verb for _, verbs in SECTIONS.values() for verb in verbs]
 GROUPS = {"lease", "secret"}  # of verbs
-SHOWS_STATE = set(VERBS) - {"top", "call", "init", "completion"} - GROUPS
+SHOWS_STATE = set(VERBS) - {"top", "run", "init", "completion"} - GROUPS
 
 
 def test_every_promised_verb_is_there() -> None:
     promised = (
         "up down status routes logs start stop restart pause resume kill scale reload check register promote call"
-        " top token init secret"
+        " top token init secret run env events connections close"
     )
     assert {*VERBS} == {*promised.split(), "completion", *GROUPS}
 
