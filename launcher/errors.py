@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from luabus.messages import Message
 from luabus.visible import visible
@@ -32,8 +31,7 @@ class LauncherError(Exception):
     """The same by code and values, where there is a code."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One fault of a configuration file: where (line, key path) and what."""
 
     key: str

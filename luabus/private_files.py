@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -61,7 +60,7 @@ def read_private(path: str | os.PathLike[str], owners: Collection[int] = ()) -> 
 def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts a new file (0600) in the place of what is there, in one step. Raises OSError."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
     descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
+from launcher.config.expansion import inherited
 from launcher.config.load import load
 from launcher.errors import LauncherError, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
@@ -21,7 +22,6 @@ from launcher.processes.exit_status import signal_name
 from launcher.processes.linux import die_with
 from launcher.runtime.control_client import Control
 from launcher.runtime.run_dir import RunDir
-from launcher.supervision.spawn_requests import OWN_VARIABLES
 from luabus.ids import MAX_INSTANCE
 from luabus.visible import visible
 
@@ -93,12 +93,11 @@ async def _run(plan: Plan, spec: ProcessSpec, *, keep_stopped: bool) -> int:
 
 async def _child(spec: ProcessSpec, control: Control) -> int:
     """Runs it until it ends. Ctrl-C is the terminal's word to both: it is for the child to heed."""
-    inherited = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
     parent = os.getpid()
     try:
         child = await asyncio.create_subprocess_exec(
             *spec.argv,
-            env={**inherited, **spec.env, DEBUGGED: "1"},
+            env={**inherited(os.environ), **spec.env, DEBUGGED: "1"},
             cwd=spec.cwd,
             preexec_fn=(lambda: die_with(parent)) if os.name == "posix" else None,
         )

@@ -15,7 +15,7 @@ from launcher.errors import LauncherError, StartFailed, told
 from launcher.plan.plan import Plan, dashboard_url
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
-from luabus.messages import of_map
+from luabus.messages import Message, of_map
 from luabus.visible import visible
 
 
@@ -92,10 +92,7 @@ class Foreground:
         if event["kind"] == "state":
             state = str(event["state"])
             if state in ("backoff", "failed") or (not self._up and state == "running"):
-                message = of_map(event["message"])
-                why = message.values.get("why") if message is not None else None
-                reason = f": {visible(str(why))}" if why is not None else ""
-                self._say(f"{event['name']} is {self._style.state(state)}{reason}")
+                self._say(self._style.as_state(state, visible(state_line(event))))
         elif event["by"]:
             self._say(visible(f"{event['text']} (by {event['by']})"))
 
@@ -139,7 +136,8 @@ class Background:
 
     def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
         url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
-        ready = sum(instance.ready for instance in supervisor.instances.values())
+        up = supervisor.instances.values()
+        ready = sum(one.ready or one.machine.completed or not one.machine.wanted for one in up)
         told_of = {"reason": told(error), "tail": list(error.tail), "url": url}
         processes = {"ready": ready, "processes": len(supervisor.instances)}
         self._tell({"done": "degraded", "seconds": seconds, **processes, **told_of})
@@ -181,6 +179,15 @@ class Background:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)
+
+
+def state_line(event: dict[str, Any]) -> str:
+    """A process' change of state, as a sentence."""
+    message = of_map(event["message"])
+    why = message.values.get("why") if message is not None else None
+    if why is None:
+        return str(Message(f"told.{event['state']}", name=event["name"], seconds=""))
+    return str(Message(f"run.is-{event['state']}", name=event["name"], why=why))
 
 
 def login_url(plan: Plan, token: str) -> str | None:

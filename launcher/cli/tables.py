@@ -11,9 +11,14 @@ from luabus.visible import visible_values
 
 
 def shown_state(process: Mapping[str, Any]) -> str:
-    """The state of a row, or what somebody did by hand to a process that lives."""
+    """The state of a row, or what somebody did by hand to a process that lives, or what `Process.shown_state` makes of it."""
     held = process.get("held")
-    return str(held if held and process["pid"] and process["wanted"] is not False else process["state"])
+    if held and process["pid"] and process["wanted"] is not False:
+        return str(held)
+    if process.get("stuck"):
+        return "waiting"
+    done = process.get("completed") and not process.get("daemon") and process["wanted"] is not False
+    return "done" if done and process["state"] == "exited" else str(process["state"])
 
 
 def status_text(status: Mapping[str, Any], style: Style) -> str:

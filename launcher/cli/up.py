@@ -192,7 +192,7 @@ class _Watcher:
             self._say_where(report["url"])
         elif done == "degraded":
             self._fail(report["reason"], report.get("tail", []))
-            self._say(f"{report['ready']} of {report['processes']} processes are ready, and stay up")
+            self._say(f"{report['ready']} of {report['processes']} processes are up, and stay so")
             self._say_where(report["url"])
         else:
             self._fail(report["reason"], report.get("tail", []))
@@ -231,7 +231,9 @@ class _Watcher:
         event = report.get("event")
         if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
             self._clear()
-            self._say(f"{event['name']}: {visible(event['text'])}")
+            from launcher.cli.progress import state_line
+
+            self._say(visible(state_line(event)))
         elif self._live and "ready" in report:
             bar = "#" * (24 * report["ready"] // max(report["total"], 1))
             self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from launcher.config.cross_checks import faults
+from launcher.config.expansion import expanded
 from launcher.config.host_checks import host_faults
 from launcher.config.positions import key_lines, locate
 from launcher.config.schema import HOST_PATTERN, NAME_PATTERN, PREFIX_PATTERN, ClusterConfig
@@ -21,7 +23,8 @@ from launcher.errors import ConfigError, Problem, suggest
 def load(path: Path, *, here: bool = False) -> ClusterConfig:
     """Reads and checks the file. Raises `ConfigError` (exit code 2); nothing else was touched.
 
-    `here`: the cluster is to run on this machine now, so users and folders must be there.
+    `here`: the cluster is to run on this machine now, so `${VAR}` is filled in from this process' environment, and users and
+    folders must be there.
     """
     text = read_text(path)
     data = parse(path, text)
@@ -33,7 +36,9 @@ def load(path: Path, *, here: bool = False) -> ClusterConfig:
         raise ConfigError(str(path), sorted(_merge(problems), key=_by_line)) from None
     found = [*faults(config), *value_faults(config)]
     if here and not found:
-        found = list(host_faults(config, path.resolve().parent))
+        base = path.resolve().parent
+        config, found = expanded(config, path, base, os.environ)
+        found = found or [*value_faults(config), *host_faults(config, base)]
     if found:
         problems = [Problem(_dotted(key), message, locate(lines, key)) for key, message in found]
         raise ConfigError(str(path), sorted(problems, key=_by_line))
@@ -136,7 +141,12 @@ def _merge(problems: Sequence[Problem]) -> list[Problem]:
             more = problem.text.partition("; allowed: ")[2]
             if more not in first.text:
                 merged[problem.key] = Problem(first.key, f"{first.text}; or {more}", first.line)
-    return list(merged.values())
+    return [problem for key, problem in merged.items() if not _said_within(key, merged)]
+
+
+def _said_within(key: str, problems: Iterable[str]) -> bool:
+    """Whether the fault lies in a part of it: it has one form of those allowed, and is not to be told of the others."""
+    return bool(key) and any(other.startswith((f"{key}.", f"{key}[")) for other in problems)
 
 
 def _by_line(problem: Problem) -> int:

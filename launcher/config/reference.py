@@ -32,6 +32,44 @@ Relative paths start at the folder of the file. Sizes are numbers of bytes, or t
 This page is made from the models in `launcher/config/schema.py` by `python -m launcher.config.reference`.
 """
 
+JOBS: Final = """\
+## Jobs
+
+A *job* is a service whose end is part of the plan, such as a migration: when it ends with one of `success_exit_codes`, it is
+done, whether it was ready before or not, and is not started again. Then it counts as up for `up`, for the verbs and for health,
+and whoever waits for it starts. Jobs are
+
+- what another service waits for: `depends_on = { migrate = "completed" }`, whatever probes it has;
+- a `command` that nothing asks whether it still serves: without `group`, `ready` and `liveness`;
+- a service whose table gives `success_exit_codes`.
+
+Any other service is a *daemon*: its end is missed, with whatever code, and `status` is not healthy then. So is all with
+`restart.policy = "always"`. `depends_on = ["migrate"]`, or `{ migrate = "ready" }`, waits until it is ready or done;
+`"completed"` until all its instances are done. For the end of what is on the bus, or always restarted, nobody can wait.
+
+```toml
+[services.migrate]
+command = ["./migrate"]
+
+[services.web]
+command = ["./web"]
+depends_on = { migrate = "completed" }
+```
+
+When a job fails for good (by default after 5 crashes; at once with `restart.policy = "never"`), those that wait for it do not
+start; they and `status` say so, and all others stay up. `start migrate` tries it again, and when it is done they start. A verb
+returns when a job for which others wait is done, and after other jobs when they have lived for `min_uptime`, or are done.
+`restart` and a `reload` that changes the job run it once more; those that are up already do not wait for it again, unless what
+they wait for was changed.
+
+## When a start fails
+
+What never was up as it is described now fails for good at once when it cannot work: no such program, folder or user, a module
+that cannot be loaded. Once it was up, whatever goes wrong when it is started again is a crash, with its delays and limits. What
+passes by itself (no memory, no descriptors, no more processes, a program that is just being written) is tried again however
+long it takes.
+"""
+
 Table = tuple[str, type[BaseModel]]
 
 
@@ -55,7 +93,7 @@ def markdown() -> str:
         parts.append(
             f"## [{name}]\n\n{_text(model.__doc__)}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}"
         )
-    return "\n".join(parts)
+    return "\n".join([*parts, JOBS])
 
 
 def schema() -> str:

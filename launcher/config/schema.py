@@ -74,7 +74,8 @@ class Cluster(Section):
     log_level: Level = "INFO"
     """What Python services log (`LUABUS_LOG_LEVEL`)."""
     env: dict[str, str] = {}
-    """Environment variables for every process of the cluster; `PYTHONPATH` for services only."""
+    """Environment variables for every process of the cluster; `PYTHONPATH` for services only. `${VAR}`: see "Values from the
+    environment"."""
 
 
 class Routers(Section):
@@ -241,9 +242,9 @@ class Service(Section):
     essential: bool = False
     """True: when an instance has failed for good, the cluster stops with exit code 1."""
     env: dict[str, str] = {}
-    """Environment variables."""
+    """Environment variables. `${VAR}` in them, in `command` and in `cwd` is filled in: see "Values from the environment"."""
     env_file: str | None = None
-    """File with `KEY=value` lines, relative to this file; `env` wins over it."""
+    """File with `KEY=value` lines by the rules of docker compose, relative to this file; `env` wins over it."""
     merge_streams: bool = False
     """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None

@@ -7,6 +7,7 @@ depends on. Stopping goes the other way round.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
+from launcher.config.expansion import inherited
 from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
 from launcher.plan.cluster_file import cluster_document, slots_of
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
@@ -103,7 +105,7 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
         service = config.services[name]
         count = (scaled or {}).get(name, service.instances)
         env_file = (
-            read_env_file(file, f"services.{name}.env_file", base / service.env_file)
+            read_env_file(file, f"services.{name}.env_file", base / service.env_file, inherited(os.environ))
             if service.env_file
             else {}
         )

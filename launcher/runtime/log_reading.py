@@ -7,17 +7,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from launcher.errors import UsageError
 from launcher.runtime.log_files import Line, decode, numbered
+from luabus.cluster.since import parse_moment
 
 TAIL_BLOCK: Final = 64 * 1024
-
-_AGO: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d|w)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 @dataclass(frozen=True)
@@ -31,28 +29,12 @@ class LogFilter:
         return line.time >= self.since and (self.pattern is None or bool(self.pattern.search(line.text)))
 
 
-def parse_since(text: str, now: datetime | None = None) -> str:
-    """The time that `10m`, `1h30m`, `yesterday`, `14:05`, `2026-01-31 14:05` or an RFC 3339 time means, as in the files.
-
-    Without a zone it is local time. Raises `UsageError`.
-    """
-    moment = now or datetime.now(UTC)
-    asked = text.strip()
-    if parts := _AGO.findall(asked):
-        if "".join(_AGO.split(asked)[::3]).strip() not in ("", "ago"):
-            raise _no_time(text)
-        ago = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
-        return file_time(moment - ago) if ago < timedelta(days=36_500) else ""
-    local = moment.astimezone()
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+def parse_since(text: str) -> str:
+    """What `parse_moment` makes of it, as in the files. Raises `UsageError`."""
     try:
-        if asked in ("today", "yesterday"):
-            return file_time(midnight - timedelta(days=asked == "yesterday"))
-        if re.fullmatch(r"\d\d:\d\d(:\d\d)?", asked):
-            asked = f"{local.date()} {asked}"
-        return file_time(datetime.fromisoformat(asked).astimezone())
-    except (ValueError, OverflowError):
-        raise _no_time(text) from None
+        return file_time(parse_moment(text))
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--since {error}") from None
 
 
 def parse_pattern(text: str) -> re.Pattern[str]:
@@ -165,10 +147,3 @@ def _backwards(file: Path) -> Iterator[bytes]:
             rest = first
         if rest:
             yield rest
-
-
-def _no_time(text: str) -> UsageError:
-    return UsageError(
-        f'--since "{text}" is no time; allowed: 10m, 2h, 1d ago; today, yesterday, 14:05, "2026-01-31 14:05" in local time;'
-        " or RFC 3339, such as 2026-01-31T14:05:00Z"
-    )

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -245,6 +244,8 @@ class RunDir:
         return found.st_size > 0
 
     def _write_secret(self, file: Path) -> None:
+        import secrets  # here, for `status` has no use for it
+
         try:
             self.write(file, secrets.token_urlsafe(32))
         except OSError as error:

@@ -92,13 +92,6 @@ class Instance:
     def uptime_s(self) -> float:
         return self._loop.time() - self.spawned_at if self.pid is not None else 0.0
 
-    @property
-    def restart_in_s(self) -> float:
-        """Seconds until it is started again; 0 where it does not wait for that."""
-        deadline = self.machine.deadline
-        in_s = 0.0 if self.state is not State.BACKOFF or deadline is None else deadline - self._loop.time()
-        return max(0.0, in_s)
-
     def usage(self) -> Usage:
         """Of the process, all zero without one."""
         return self.run.usage() if self.run is not None else Usage()
@@ -121,12 +114,6 @@ class Instance:
             last_exit=self.last_exit,
             by_hand=self.by_hand,
         )
-
-    @property
-    def lacking(self) -> Message | None:
-        """What it is not ready for, while it has a process and is not, as far as that is known."""
-        alive = self.run is not None and self.run.alive and not self.ready
-        return self.run.lacking if self.run is not None and alive else None
 
     async def until(self, settled: Callable[[], bool]) -> None:
         """Waits until `settled()`, asked anew at each change of this instance. Cancelling is harmless."""
@@ -242,10 +229,9 @@ class Instance:
             self._timer = None
         deadline = self.machine.deadline
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._step, self._due)
-
-    def _due(self, now: float) -> tuple[Action, ...]:
-        return self.machine.due(now, self.lacking)
+            self._timer = self._loop.call_at(
+                deadline, self._step, lambda now: self.machine.due(now, lacking_of(self))
+            )
 
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
@@ -293,6 +279,12 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
+
+
+def lacking_of(instance: Instance) -> Message | None:
+    """What it is not ready for, while it has a process and is not, as far as that is known."""
+    run = instance.run
+    return run.lacking if run is not None and run.alive and not instance.ready else None
 
 
 def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -90,6 +90,12 @@ class Lifecycle:
         """After how many more crashes, if they came now, it would be started again."""
         return self._crashes.left(now)
 
+    def restart_in_s(self, now: float) -> float | None:
+        """Seconds until it is started again; None where it does not wait for that."""
+        if self.state is not State.BACKOFF or self.deadline is None:
+            return None
+        return max(0.0, self.deadline - now)
+
     def adopt(self, rules: LifecycleSettings, *, wait_again: bool, other: bool = False) -> None:
         """Other rules, from now on. `wait_again`: it depends on something else than before, and waits for that as at first;
         `other`: it is run as something that never was up."""

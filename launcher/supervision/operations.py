@@ -135,7 +135,7 @@ class Operations:
                         await instance.until(partial(_is_over, run))
         signalled = [instance.name for instance in living]
         sent = Message("report.sent", signal=signal_name(number), names=signalled)
-        lost = [one.name for one in living if self._supervisor.took_all_along(one)]
+        lost = [one.name for one in living if one.state is State.FAILED and self._supervisor.stopping]
         follows = Message("report.the-cluster-stops-with", name=lost[0]) if lost else None
         return self._report(signalled, sent, follows)
 

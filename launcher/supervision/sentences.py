@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from launcher.supervision.instance import Instance
 from launcher.supervision.states import State
 from luabus.messages import Message
@@ -15,7 +17,8 @@ def sentence_of(instance: Instance, name: str | Message | None = None) -> Messag
         return Message(f"told.{instance.shown_state}", name=called)
     match machine.state:
         case State.BACKOFF:
-            return Message("told.backoff", name=called, seconds=f"{instance.restart_in_s:.1f}")
+            seconds = machine.restart_in_s(asyncio.get_running_loop().time()) or 0.0
+            return Message("told.backoff", name=called, seconds=f"{seconds:.1f}")
         case State.STARTING if machine.waiting and machine.detail is not None:
             return Message("told.waiting", name=called, what=machine.detail)
         case State.EXITED if not machine.wanted:

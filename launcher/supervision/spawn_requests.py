@@ -7,29 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from launcher.config.expansion import inherited
 from launcher.errors import LauncherError
 from launcher.plan.spec import Kind, ProcessSpec
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.users import UserError, identity, login_variables
 from launcher.runtime.isolation import isolated
 from launcher.runtime.service_keys import ServiceKeys
-
-OWN_VARIABLES: Final = frozenset(
-    f"LUABUS_{name}"
-    for name in (
-        "SERVICE",
-        "GROUP",
-        "INSTANCE",
-        "SLOTS",
-        "ROUTE",
-        "SUPERVISED",
-        "DEBUGGED",
-        "SECRET_FILE",
-        "KEY_FILE",
-    )
-)
-"""Not inherited: should the launcher itself run in a service of another cluster, its children are not that service; and what an
-administrator has in his environment is not theirs."""
 
 KEY_FILE: Final = "LUABUS_KEY_FILE"
 
@@ -44,7 +28,7 @@ class SpawnRequests:
         self._run_id = run_id
         self._base = str(base)
         self._keys = keys
-        self._inherited = {key: value for key, value in environ.items() if key not in OWN_VARIABLES}
+        self._inherited = inherited(environ)
 
     def of(self, spec: ProcessSpec) -> SpawnRequest:
         """The launcher's own environment, then the user's, then what the spec says, and the service's key: by path, or opened

@@ -99,7 +99,7 @@ class Supervisor:
         self.exit_code = self.exit_code or exit_code
         if self.stopping:
             return
-        if any(one.machine.wanted and self._is_lost(one) for one in self.instances.values()):
+        if any(one.state is State.FAILED or one.machine.stuck for one in self.instances.values()):
             self.exit_code = self.exit_code or 1
         self.stopping = True
         self.why_stopped = why
@@ -251,21 +251,11 @@ class Supervisor:
             else:
                 changed = Message("process.changed-for", **states, why=machine.detail)
             self.events.add("state", instance.name, changed, state=str(machine.state))
-            if machine.state is State.FAILED and self.takes_all_along(instance) and not self.stopping:
-                code = "run.essential-has-failed" if instance.spec.essential else "run.has-failed"
+            essential = instance.spec.essential
+            if machine.state is State.FAILED and (essential or self.abort_on_failure) and not self.stopping:
+                code = "run.essential-has-failed" if essential else "run.has-failed"
                 self.stop(Message(code, name=instance.name, why=machine.detail or ""), 1)
         self._soon()
-
-    def takes_all_along(self, instance: Instance) -> bool:
-        """Whether the cluster stops when this one has failed for good."""
-        return instance.spec.essential or self.abort_on_failure
-
-    def took_all_along(self, instance: Instance) -> bool:
-        """Whether the cluster stops since this one has failed for good."""
-        return self.stopping and instance.state is State.FAILED and self.takes_all_along(instance)
-
-    def _is_lost(self, instance: Instance) -> bool:
-        return instance.state is State.FAILED or instance.machine.stuck
 
     # -- deciding ---------------------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from luabus import option_checks
 from luabus.client.bus import Bus
-from luabus.environment import Environment, check_secret
+from luabus.environment import Environment
 from luabus.errors import Refused
 from luabus.protocol.stream_options import StreamOptions
+from luabus.secret import check_secret
 from luabus.transport.security import Security
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
+from threading import get_ident
 from typing import Any, Protocol
 
 from luabus.client.failover import Failover
-from luabus.client.flow_control import FlowControl
+from luabus.client.flow_control import WINDOW, FlowControl
 from luabus.client.news import News
 from luabus.errors import NoMaster, Overloaded, Refused, RequestTimeout
 from luabus.exception_text import text_of
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.protocol import codec
-from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Kind, make_route
+from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER, HEADER_SIZE, Kind, make_route
 from luabus.rpc.context import current
 from luabus.rpc.replies import Answer, Count, Gather
 from luabus.transport.stream import Stream, deadline_in, late
@@ -135,12 +135,19 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
-        if _get_running_loop() is not stream.loop:  # a call less than `check_use` for each message
+        # As `check_use`, without the system call that asking for the running loop is.
+        if get_ident() != stream.thread or not stream.loop.is_running():
             stream.check_use()
         body = codec.pack_call(msg, args)
-        stream.post(self._route, self._key, body, trace, epoch)
-        if bus.flow.sent(HEADER_SIZE + len(body)):
-            return SendResult(stream, bus.flow, self._route, self._key)
+        if trace or epoch or len(body) > stream.compress_above:
+            stream.post(self._route, self._key, body, trace, epoch)
+        else:  # as `post`, a call less
+            stream.send_frame(HEADER.pack(len(body), self._route, self._key, stream.source, 0), body)
+        flow = bus.flow
+        flow.ahead += HEADER_SIZE + len(body)
+        if flow.ahead > WINDOW:
+            flow.ahead = 0
+            return SendResult(stream, flow, self._route, self._key)
         return SendResult(stream) if stream.connection.is_paused else SENT
 
     async def request(

@@ -4,14 +4,14 @@ bad ("Down"): no router answers; a group with members configured has none live, 
 that elects its master has been without one for longer than the lease's ttl and 3 s; an essential process has failed; the launcher
 does not answer.
 
-warn ("Degraded"): anything failed, crashed, waiting to restart, starting or stopping, not ready, vacant, pointing at another's
-connection, slow, or told differently by the routers for longer than 1 s; a router's alarm, such as a lease store out of reach; a
-daemon that has ended, with whatever code; anything that waits for what does not come by itself; anything stopped by hand.
+warn ("Degraded"): anything failed, crashed, waiting to restart or for what does not come by itself, starting or stopping, not
+ready, vacant, pointing at another's connection, slow, or told differently by the routers for longer than 1 s; a router's alarm,
+such as a lease store out of reach; a daemon that has ended, with whatever code; anything stopped by hand.
 
 ok ("Healthy"): everything is there that the configuration wants. A job that is done counts as there, `scale x=0` wants none.
 
-Pure. The launcher judges what it sees for `status`, the dashboard what it sees for its pages and API; who sees the same, says the
-same. What a finding explains (mail.2 is restarting) is not found a second time (its slot is vacant).
+Pure. The launcher judges what it sees for `status`, the dashboard for its pages and API; who sees the same, says the same. What a
+finding explains (mail.2 is restarting) is not found a second time (its slot is vacant).
 """
 
 from __future__ import annotations
@@ -166,12 +166,8 @@ def _processes(snapshot: Snapshot) -> Iterator[Finding]:
                 if finding is not None:
                     yield finding
             if process.log_problem:
-                text = Message(
-                    "health.the-log-cannot-be-written",
-                    name=process.name,
-                    lost=process.log_lost_lines,
-                    why=process.log_problem,
-                )
+                lost, why = process.log_lost_lines, process.log_problem
+                text = Message("health.the-log-cannot-be-written", name=process.name, lost=lost, why=why)
                 yield Finding("warn", text, process.name, "processes")
 
 
@@ -242,12 +238,9 @@ def _by_bus(process: Process) -> bool:
 
 def _not_ready(process: Process, snapshot: Snapshot | None) -> Message | None:
     """Why it is not ready, as far as the routing tables tell, or the launcher."""
-    return _not_registered(process, snapshot) or of_map(process.lacking)
-
-
-def _not_registered(process: Process, snapshot: Snapshot | None) -> Message | None:
+    lacking = of_map(process.lacking)
     if snapshot is None or not snapshot.routed or process.group is None or not _by_bus(process):
-        return None
+        return lacking
     connected = [router for router in snapshot.routers if router.connected]
     number, service_id = process.group, process.service_id
     without = [
@@ -262,7 +255,7 @@ def _not_registered(process: Process, snapshot: Snapshot | None) -> Message | No
     ]
     if len(without) == len(connected):
         return Message("health.it-is-registered-at-no-router")
-    return Message("health.it-is-not-registered-at", routers=", ".join(without)) if without else None
+    return Message("health.it-is-not-registered-at", routers=", ".join(without)) if without else lacking
 
 
 # --- the routers and what their tables say ---------------------------------------------------------------------

@@ -309,9 +309,14 @@ class Process:
 
     @property
     def shown_state(self) -> str:
-        """The state, or what was done by hand to a process that lives, or `not ready` for one that runs and should be."""
+        """The state, or what was done by hand to a process that lives; `not ready` for one that runs and should be, `waiting` for
+        one that cannot start, `done` for a job that is."""
         if self.held is not None and self.pid is not None and self.wanted is not False:
             return self.held
+        if self.stuck:
+            return "waiting"
+        if self.state == "exited" and self.completed and self.daemon is False and self.wanted is not False:
+            return "done"
         return "not ready" if self.state == "running" and self.ready is False else self.state
 
     @property

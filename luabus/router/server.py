@@ -11,7 +11,6 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from luabus import option_checks
@@ -116,7 +115,7 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
+            security=security._replace(principal=Principal("router", name), advertised=tuple(advertise)),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api,

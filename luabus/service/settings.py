@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from luabus import option_checks
 from luabus.client.membership import Identity
-from luabus.environment import Environment, check_secret
+from luabus.environment import Environment
 from luabus.errors import ConfigError
 from luabus.ids import ServiceId
 from luabus.protocol.stream_options import StreamOptions
+from luabus.secret import check_secret
 from luabus.transport.security import Security
 
 if TYPE_CHECKING:

@@ -378,6 +378,7 @@ class SocketMgr:
             forks.let_go(listener.fileno())
         for stream in self.streams.values():
             stream.is_closed = True
+            stream.thread = 0
             forks.let_go(descriptor_of(stream.connection))
 
 

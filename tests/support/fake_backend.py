@@ -102,12 +102,14 @@ class FakeProcess:
 
 
 class FakeBackend:
-    """`started` has every process, oldest first; what is spawned is set up by `on_spawn`, and fails while `refusal` is set."""
+    """`started` has every process, oldest first; what is spawned is set up by `on_spawn`, and fails while `refusal` is set, or
+    that of one process by `refusals`."""
 
     def __init__(self, on_spawn: Callable[[FakeProcess], None] = lambda process: None) -> None:
         self.started: list[FakeProcess] = []
         self.on_spawn = on_spawn
         self.refusal = ""
+        self.refusals: dict[str, SpawnError] = {}
 
     def __getitem__(self, name: str) -> FakeProcess:
         """The newest process of this name."""
@@ -124,6 +126,8 @@ class FakeBackend:
         """It needs no event loop."""
 
     def spawn(self, request: SpawnRequest, listener: Listener) -> FakeProcess:
+        if (refused := self.refusals.get(request.owner.partition("/")[2])) is not None:
+            raise refused
         if self.refusal:
             raise SpawnError(self.refusal)
         process = FakeProcess(1000 + len(self.started), request, listener)

@@ -50,7 +50,7 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
             click.echo(text if one["ok"] else style(text, "red"))
         sentences = one.get("sentences", {})
         for name, state in one["processes"].items():
-            click.echo(sentences.get(name) or f"{name}: {style.state(state)}")
+            click.echo(style.as_state(state, sentences.get(name) or f"{name} is {state}"))
     return 0 if ok else 1
 
 

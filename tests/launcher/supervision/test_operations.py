@@ -57,7 +57,7 @@ def events(cluster: ClusterRun) -> list[dict[str, Any]]:
 
 def test_stop_and_start_one_instance(cluster: ClusterRun) -> None:
     before = pids(cluster)
-    assert "web.2 is exited" in cluster.ok("stop", "web.2").out
+    assert "web.2 is stopped" in cluster.ok("stop", "web.2").out
     assert not alive(before["web.2"])
     assert cluster.process("web.2")["wanted"] is False
     problems = cluster.status()["health"]["problems"]
@@ -276,5 +276,5 @@ def test_what_follows_an_end_is_told_before_it(cluster: ClusterRun) -> None:
 
 def test_kill_of_what_has_no_process(cluster: ClusterRun) -> None:
     cluster.request("stop", "db.1", WAIT)
-    with pytest.raises(Refused, match=r"db\.1 has no process: it is exited"):
+    with pytest.raises(Refused, match=r"db\.1 has no process: it is stopped"):
         cluster.request("kill", "db.1")

@@ -157,7 +157,7 @@ def test_start_of_what_depends_on_something_stopped_says_what_to_start_first(clu
     cluster.request("stop", ["front", "db"], WAIT)
     done = cluster("start", "front")
     assert done.code == 1
-    assert "front.1 did not come up: waits for db.1 (exited); start db.1 first" in done.out
+    assert "front.1 did not come up: waits for db.1, which does not run; start db.1 first" in done.out
     assert cluster.request("start", "db", WAIT)["ok"]
     cluster.until_state("front.1", "running")  # it went on waiting
     cluster.request("stop", ["front", "db"], WAIT)
@@ -176,7 +176,7 @@ def test_a_reload_ends_when_a_new_dependency_fails(cluster: ClusterRun) -> None:
     cluster.write({"front": {**READY, "depends_on": ["broken"]}, "broken": broken})
     done = cluster("reload")
     assert done.code == 1
-    assert "front.1 did not come up: waits for broken.1 (failed); start broken.1 first" in done.out
+    assert "front.1 did not come up: waits for broken, which failed; start broken.1 first" in done.out
     assert cluster.request("stop", "front", WAIT, timeout=20.0)["ok"]
 
 

@@ -63,4 +63,4 @@ def test_out_of_time_names_those_that_are_late() -> None:
     reason = "not ready after 5 s: x.1 why; y.1 waits to be restarted: why"
     assert (verdict.at_fault, str(verdict.reason)) == (["y.1"], reason)
     many = out_of_time([instance(State.STARTING, name=f"x.{n}") for n in range(1, 9)], 5.0)
-    assert (many.at_fault, str(many.reason)[-34:]) == (["x.1"], "x.5 is starting: why; and 3 more"[-34:])
+    assert (many.at_fault, str(many.reason)[-34:]) == (["x.1"], "; x.5 is starting: why; and 3 more"[-34:])
