@@ -86,7 +86,7 @@ def _complain(arguments: list[str], error: Exception, code: int, kind: str = "")
 
         print_answer(answer_of(error))
     who = Style.of(sys.stderr)("luabus-cluster", "bold")
-    text = f"{kind}: {told(error)}" if kind else told(error)
+    text = ": ".join(part for part in (kind, told(error)) if part)
     sys.stderr.write("".join(f"{who}: {line}\n" for line in text.split("\n")))
     return code
 

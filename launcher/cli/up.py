@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.answers import error_answer
 from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
@@ -177,12 +178,12 @@ class _Watcher:
         self.code = 0 if done == "ready" else int(report.get("code", 1))
         self.runs_on = done in ("ready", "degraded")
         if self._json and self.code:
-            error = {"type": report.get("type", "StartFailed"), "message": report["reason"]}
-            answer = {"error": error, "tail": report.get("tail", []), "running": self.runs_on}
+            kind, tail = report.get("type", "StartFailed"), report.get("tail", [])
+            answer = error_answer(kind, report["reason"], tail=tail, running=self.runs_on)
             self._say(json.dumps(answer))
             self._fail(report["reason"], [])
         elif self._json:
-            self._say(json.dumps(report))
+            self._say(json.dumps({"ok": True, **report}))
         elif done == "ready":
             self._say(
                 self._style(
@@ -220,7 +221,7 @@ class _Watcher:
             for line in said.splitlines()[-20:]
         ]
         if self._json:
-            self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
+            self._say(json.dumps(error_answer("StartFailed", reason, tail=tail)))
         self._fail(reason, tail)
 
     def _progress(self, report: dict[str, Any]) -> None:
@@ -253,9 +254,6 @@ class _Watcher:
 
     def _fail(self, reason: str, tail: Sequence[Mapping[str, Any]]) -> None:
         style = Style.of(sys.stderr)
-        told = "\n".join(map(visible, reason.split("\n")))
-        lines = [
-            f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
-            *tail_lines(style, tail),
-        ]
+        told = [style(visible(line), "bold", "red") for line in reason.split("\n")]
+        lines = [*(f"{style('luabus-cluster', 'bold')}: {line}" for line in told), *tail_lines(style, tail)]
         sys.stderr.write("\n".join(lines) + "\n")

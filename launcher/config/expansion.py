@@ -29,7 +29,7 @@ OWN_VARIABLES: Final = frozenset(
         "DEBUGGED",
         "SECRET_FILE",
         "KEY_FILE",
-    )  # fmt: skip
+    )
 )
 """Neither filled in nor inherited: should the launcher itself run in a service of another cluster, its children are not that
 service; and what an administrator has in his environment is not theirs."""

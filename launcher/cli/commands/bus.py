@@ -70,7 +70,9 @@ async def connected(config: Path, caller: str | None = None) -> AsyncIterator[tu
             f"do they belong to another cluster? ({error})"
         ) from None
     except NotConnected as error:
-        raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+        if error.answered_by is not None:
+            raise  # it is a service that has none
+        raise NotRunning(str(error)) from None
     finally:
         await bus.close()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+import click
 import pytest
 
 from launcher.__main__ import run
 from launcher.cli.main import SECTIONS, cli
-from tests.launcher.harness import ClusterRun
+from tests.launcher.harness import ROOT, ClusterRun
 
 VERBS = [verb for _, verbs in SECTIONS.values() for verb in verbs]
 GROUPS = {"lease", "secret"}  # of verbs
@@ -85,3 +88,31 @@ def test_no_verb_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_verbs_are_imported_when_they_are_used() -> None:
     assert set(cli.list_commands(None)) == set(VERBS)  # type: ignore[arg-type]
+
+
+def test_the_page_for_scripts_lists_every_verb_and_every_option() -> None:
+    page = (ROOT / "docs/command-line.md").read_text()
+    rows = [
+        line
+        for line in page.partition("## Verbs")[2].partition("\n## ")[0].splitlines()
+        if line.startswith("| `")
+    ]
+    shown = {word for row in rows for word in re.findall(r"[\w-]+", row.split(" | ")[0])}
+    context = click.Context(cli)
+    for verb in VERBS:
+        command = cli.get_command(context, verb)
+        assert command is not None
+        assert verb in shown, f"{verb} is not in docs/command-line.md"
+        inner = [*command.commands.values()] if isinstance(command, click.Group) else [command]
+        for one in inner:
+            for option in one.params:
+                if isinstance(option, click.Option) and not option.hidden and "--json" not in option.opts:
+                    names = {name.lstrip("-") for name in option.opts}
+                    assert names & {word.lstrip("-") for word in shown} or verb in UNLISTED, (
+                        verb,
+                        option.opts,
+                    )
+
+
+UNLISTED = {"top"}
+"""Verbs whose options are for people alone."""
