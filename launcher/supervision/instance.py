@@ -109,6 +109,7 @@ class Instance:
             returning=machine.returning,
             stuck=machine.stuck,
             completed=machine.completed,
+            lacking=lacking_of(self),
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,

@@ -58,6 +58,9 @@ def test_no_routers() -> None:
         ({"state": "running", "pid": 1, "wanted": True, "held": "paused"}, "paused"),
         ({"state": "stopping", "pid": 1, "wanted": False, "held": "stopped"}, "stopping"),
         ({"state": "exited", "pid": None, "wanted": False, "held": "stopped"}, "exited"),
+        ({"state": "starting", "pid": None, "wanted": True, "stuck": True}, "waiting"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": False}, "done"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": True}, "exited"),
     ],
 )
 def test_what_was_done_by_hand_to_a_process_that_lives_is_its_shown_state(
