@@ -157,7 +157,8 @@ def router(
 def run(target: str, folder: str) -> None:
     """Run the service at MODULE:ATTRIBUTE."""
     environment = _logging()
-    folders = list(dict.fromkeys([os.getcwd(), *([folder] if folder else [])]))
+    # Without links: one that leads to another release tomorrow must not mix that into a process of this one.
+    folders = list(dict.fromkeys([os.getcwd(), *([os.path.realpath(folder)] if folder else [])]))
     _find_modules_in(folders, environment)
     if environment.debugged and "PYTHONBREAKPOINT" not in os.environ:
         sys.breakpointhook = _breakpoint

@@ -18,6 +18,7 @@ from typing import Final
 import click
 
 from launcher.cli.usage_errors import VerbGroup
+from launcher.runtime.config_file import meant
 from luabus.cluster.verbs import Takes, launchers
 
 STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not Takes.NOTHING)
@@ -91,7 +92,7 @@ def _take_config(command: click.Command) -> None:
 
 def _use_config(context: click.Context, _: click.Parameter, file: Path | None) -> None:
     if file is not None:
-        context.obj = file
+        context.obj = meant(file)
 
 
 @click.group(
@@ -127,4 +128,4 @@ def cli(context: click.Context, config: Path) -> None:
     3    not running
     130  Ctrl-C
     """
-    context.obj = config
+    context.obj = meant(config)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
 from launcher.plan.cluster_file import changed_access
-from launcher.plan.diff import Changes, compare
+from launcher.plan.diff import Changes, compare, takes_away
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
@@ -206,18 +206,23 @@ class Operations:
         return {**done, "warning": str(warning or "")}
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
-        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
+        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing; one that takes
+        something away (`takes_away`) does so only with `"yes": true` in `who`."""
         supervisor = self._supervisor
         self._refuse_while_stopping()
         async with self._set_lock:
             old = supervisor.plan
             scaled, plan = self._reread(old)
             changes = self._compare(plan)
+            taken_away = takes_away(old.config, plan.config)
+            if taken_away and not dry_run and not who.get("yes"):
+                raise Refused.coded(Message("refusal.takes-away", keys=list(taken_away)))
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
-            summary = summary_of(changes)
             if dry_run:
-                return {**self._report((), *summary), **changes.as_map()}
+                summary = summary_of(changes, taken_away)
+                return {**self._report((), *summary), **changes.as_map(), "taken_away": list(taken_away)}
+            summary = summary_of(changes)
             self._check_new_ports(plan, changes)
             supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled

@@ -168,6 +168,8 @@ class Service:
         security = settings.security(environment)
         self.service_id = identity.service_id
         self.name = identity.name
+        if settings.name and settings.name != identity.name:
+            log.info("this is %r here, as in cluster.toml; its code says %r", identity.name, settings.name)
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
         self.handlers.group = identity.service_id.group
         self._running = True

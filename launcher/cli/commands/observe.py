@@ -141,12 +141,12 @@ def events(config: Path, follow: bool, since: str | None, lines: int | None, utc
 def check(config: Path, as_json: bool) -> int:
     """Check cluster.toml.
 
-    Tells every fault with its line, what was found and what is allowed. Starts nothing."""
-    from launcher.config.load import load
-    from launcher.plan.plan import make_plan
+    Tells every fault with its line, what was found and what is allowed: also modules and programs that are not there and, while
+    the cluster does not run, ports that are taken. Starts nothing, and runs nothing of yours."""
+    from launcher.plan.checks import checked_plan
 
     try:
-        plan = make_plan(load(config, here=True), config)
+        plan = checked_plan(config)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from signal import Signals
@@ -11,13 +12,14 @@ import click
 
 from launcher.cli.commands.shared import as_json, complete_names, names_in, report, unknown_is_usage
 from launcher.cli.identity import who
-from launcher.errors import ConfigError, UsageError
+from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.processes.exit_status import signal_number
 from launcher.runtime.control_client import ask
 from luabus.cluster.verbs import BY_NAME, Takes, Verb
-from luabus.errors import Refused
+from luabus.errors import Refused, explain
 from luabus.ids import MAX_INSTANCE
 from luabus.messages import Message
+from luabus.visible import visible
 
 Run = Callable[..., int]
 
@@ -72,17 +74,29 @@ def _of_count(verb: Verb) -> Run:
 
 def _of_file(verb: Verb) -> Run:
     @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
-    def run(config: Path, dry_run: bool, as_json: bool) -> int:
+    @click.option("-y", "--yes", is_flag=True, help="Also remove services, and change where routers listen.")
+    def run(config: Path, dry_run: bool, yes: bool, as_json: bool) -> int:
+        def reload(yes: bool) -> int:
+            meant = {**who(wait=True), "yes": yes}
+            return report([ask(config, verb.name, dry_run, meant, timeout=None)], as_json)
+
         try:
-            return report([ask(config, verb.name, dry_run, who(wait=True), timeout=None)], as_json)
-        except Refused:
+            return reload(yes)
+        except Refused as refused:
+            if explain(refused).code == "refusal.takes-away":
+                if as_json or not _on_terminal():
+                    raise
+                click.echo(f"luabus-cluster: {visible(str(refused))}", err=True)
+                if not click.confirm("luabus-cluster: Do it?", err=True):
+                    raise LauncherError("nothing was changed") from None
+                return reload(True)
             from launcher.config.load import load
             from launcher.plan.plan import make_plan
 
             try:
                 make_plan(load(config, here=True), config)
             except ConfigError:
-                click.echo("nothing was changed", err=True)
+                click.echo("luabus-cluster: nothing was changed", err=True)
                 raise
             raise
 
@@ -97,6 +111,10 @@ def _complete_signals(_: click.Context, __: click.Parameter, incomplete: str) ->
         for name in (signal.name, signal.name.removeprefix("SIG"))
         if name.startswith(begun) and name.startswith("SIG") == begun.startswith("S")
     ]
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
