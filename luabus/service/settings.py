@@ -83,6 +83,7 @@ class Settings:
                 time.time_ns(),
                 environment.slots if self.slots is None else self.slots,
                 self.mode or environment.route,
+                environment.debugged,
             )
         name = self.name or environment.service
         group = self.group if self.group is not None else environment.group

@@ -88,7 +88,7 @@ async def test_a_router_that_is_away_is_listed_with_what_it_said_last(dash: Dash
     [
         ("processes?service=mial", "did you mean 'mail'?"),
         ("connections?router=router.3", "did you mean 'router.2'?"),
-        ("connections/closed?router=nobody", "there are router.1, router.2"),
+        ("connections/closed?router=nobody", "there are: router.1, router.2"),
     ],
 )
 async def test_a_filter_that_names_nobody_is_not_found(dash: Dash, path: str, hint: str) -> None:

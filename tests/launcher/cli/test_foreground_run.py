@@ -95,7 +95,7 @@ def test_a_breakpoint_longer_than_routers_bear_silence_and_ctrl_c(run: ClusterRu
     assert who(run)[1] == "it's"
     caller = subprocess.Popen(
         [sys.executable, "-m", "launcher", "-c", str(run.file), "call", "-t", "60", "target:chat.2", "look"],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     terminal.until("(Pdb) ")
     stood_at = time.monotonic()

@@ -89,7 +89,7 @@ def test_a_value_that_does_not_fit_its_annotation_is_named() -> None:
     with pytest.raises(BadArguments, match="add: a should be a valid integer") as caught:
         method.fn("one")
     assert (caught.value.path, caught.value.method) == ("a", "add")
-    with pytest.raises(BadArguments, match=r"add: b: .*greater than or equal to 0, not -1") as caught:
+    with pytest.raises(BadArguments, match=r"add: b should be greater than or equal to 0, not -1") as caught:
         method.fn(1, -1)
     assert caught.value.path == "b"
 
