@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from launcher.config.old_keys import WITHOUT_EFFECT
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Restart, Service
-from luabus.cluster.quantities import parse_size
+from luabus.quantities import parse_size
 
 HEAD: Final = """\
 # cluster.toml
@@ -89,7 +90,9 @@ def markdown() -> str:
     """The page."""
     parts = [HEAD]
     for name, model in tables():
-        rows = "".join(_row(key, field) for key, field in model.model_fields.items())
+        rows = "".join(
+            _row(key, field) for key, field in model.model_fields.items() if key not in WITHOUT_EFFECT
+        )
         parts.append(
             f"## [{name}]\n\n{_text(model.__doc__)}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}"
         )
@@ -106,6 +109,8 @@ def schema() -> str:
     }
     # The models turn sizes in words into numbers before they check them; a file has the words.
     _allow_sizes(value)
+    for key in WITHOUT_EFFECT:
+        value["$defs"]["Service"]["properties"][key]["deprecated"] = True
     services = value["properties"]["services"]
     services["propertyNames"] = {"pattern": NAME_PATTERN}
     return json.dumps(value, indent=2) + "\n"

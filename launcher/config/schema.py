@@ -12,8 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.processes.exit_status import signal_number
-from luabus.cluster.quantities import parse_size
-from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_WAITING_LIMIT
+from luabus.limits import (
+    DEFAULT_FRAME_LIMIT,
+    DEFAULT_WAITING_LIMIT,
+    MAX_WAITING_LIMIT,
+    MIN_WAITING_LIMIT,
+)
+from luabus.quantities import parse_size
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
@@ -28,6 +33,7 @@ ExitCode = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+Limit = int | Literal["unlimited"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -89,7 +95,9 @@ class Routers(Section):
     """router.1 listens at this port, router.2 at the next one, and so on."""
     allow_plaintext: bool = False
     """Must be true to listen beyond loopback: the bus authenticates both ends but does not encrypt."""
-    waiting_limit: Annotated[int, BeforeValidator(parse_size), Field(ge=1 << 20)] = DEFAULT_WAITING_LIMIT
+    waiting_limit: Annotated[
+        int, BeforeValidator(parse_size), Field(ge=MIN_WAITING_LIMIT, le=MAX_WAITING_LIMIT)
+    ] = DEFAULT_WAITING_LIMIT
     """What one router keeps for all slow receivers together (bytes, or such as "512MB"); each of them has 8 MiB at most."""
 
 
@@ -188,6 +196,9 @@ class Restart(Section):
     Jobs."""
     stop_signal: Signal = "SIGTERM"
     """What asks the process group to end."""
+    stop_group: bool = True
+    """False: `stop_signal` goes to the main process only, which ends the others in its own time; SIGKILL goes to all of them in
+    any case."""
     stop_timeout: Seconds = 10.0
     """Seconds after which what still lives of it gets SIGKILL."""
 
@@ -230,7 +241,7 @@ class Service(Section):
     route: Literal["hash", "master", "random", "broadcast"] = "random"
     """How callers usually reach it; with `master`, its instances elect a master."""
     slots: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Number of hash slots, fixed whatever is alive or added later; default: `instances`."""
+    """Of files that are older than docs/keys.md: without effect, and in no reference."""
     callers: list[str] | None = None
     """Services whose processes may call this one; `"client"` is whoever has no service's key. Default: as `access.default` says.
     A change is told to the routers by `reload`, nothing is restarted."""
@@ -253,10 +264,12 @@ class Service(Section):
     """User name to run as, with its HOME, USER and LOGNAME (POSIX; for another than its own the launcher must be root)."""
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     """Scheduling priority: 19 is the most modest."""
-    rlimits: dict[str, int | Annotated[list[int], Field(min_length=2, max_length=2)]] = {}
-    """Resource limits by name, such as `{ nofile = 4096 }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{1,3}$")] | None = None
+    """Permissions that files it makes do not get, as octal digits such as `"027"`; default: the launcher's."""
+    rlimits: dict[str, Limit | Annotated[list[Limit], Field(min_length=2, max_length=2)]] = {}
+    """Resource limits by name, such as `{ nofile = 4096, core = "unlimited" }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
     max_rss: Size | None = None
-    """An instance whose resident memory exceeds this (bytes, or such as "512MB") is restarted."""
+    """An instance whose resident memory, with that of all that it started, exceeds this (bytes, or "512MB") is restarted."""
     log_level: Level | None = None
     """What a Python service logs; default: the cluster's."""
     start_timeout: PositiveSeconds = 30.0

@@ -20,6 +20,7 @@ from launcher.runtime.log_store import Follower
 from launcher.supervision.operations import Names, Operations, Who
 from launcher.supervision.reports import Report
 from launcher.supervision.supervisor import Supervisor
+from luabus import descriptors
 from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.cluster.verbs import Takes, Verb, launchers
 from luabus.errors import Forbidden, LuabusError, Refused
@@ -29,9 +30,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_CONTROL_STREAMS: Final = 64
+MAX_FOLLOWERS: Final = MAX_CONTROL_STREAMS // 2
 MAX_LINES: Final = 10_000
 MAX_NOTE: Final = 4000
 """Characters of a note's kind, name, and message in JSON."""
+MOST_KILLED: Final = 100
+"""Processes of which the last word says that they were killed."""
 MAX_TEXT: Final = ANSWER_BYTES // 4
 """Log lines, and characters of log text, in one answer."""
 
@@ -72,7 +76,7 @@ class ControlServer:
             run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
-                stream.call("stopped")
+                stream.call("stopped", [str(told) for told in self._supervisor.killed_at_stop[:MOST_KILLED]])
         await self._mgr.close()
 
     def _serve(self, stream: luabus.Stream) -> None:
@@ -134,6 +138,9 @@ class ControlServer:
         """As `logs`; and from now on `log` calls with a list of lines each, until the stream is closed."""
         supervisor = self._supervisor
         wanted = self._names(names)
+        if supervisor.logs.followers >= MAX_FOLLOWERS or descriptors.are_scarce():
+            # They stay for long, and somebody must still be able to say `down`.
+            raise Refused.coded(Message("refusal.too-many-followers", count=supervisor.logs.followers))
         follower = supervisor.logs.follow(wanted if names else ())
         supervisor.run_task(self._push(luabus.caller().stream, follower), "log follower")
         return self.logs(names, lines, since)

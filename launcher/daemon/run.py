@@ -19,6 +19,7 @@ from launcher.daemon.control_server import ControlServer
 from launcher.daemon.file_watch import FileWatch
 from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
 from launcher.errors import AlreadyRunning, LauncherError, RunDirError, StartFailed
+from launcher.plan.capacity import check_capacity
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
@@ -104,6 +105,7 @@ def run(
     keeper: RunDirKeeper | None = None
     try:
         descriptors.raise_limit()
+        check_capacity(plan)
         if (alive := run_dir.writer()) is not None:
             raise AlreadyRunning(
                 f"the launcher (pid {alive}) that wrote into {run_dir.path} is alive; `luabus-cluster down` stops it",
@@ -152,6 +154,7 @@ async def _serve(
     watch: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
+    guard = os.getppid() if lifeline is not None else 0
     supervisor = Supervisor(plan, run_dir, backend)
     supervisor.abort_on_failure = abort_on_failure
     own_log = _OwnLog(supervisor)
@@ -187,8 +190,16 @@ async def _serve(
         await control.close()
         if lifeline is not None:
             loop.remove_reader(lifeline)
+            _wake(guard)
     reporter.stopped(code)
     return code
+
+
+def _wake(guard: int) -> None:
+    """Whoever pressed Ctrl-Z stopped the guard alone, which is to end now."""
+    if guard and guard == os.getppid():
+        with contextlib.suppress(OSError):
+            os.kill(guard, signal.SIGCONT)
 
 
 async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr: OwnStderr) -> None:
@@ -199,7 +210,7 @@ async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr
         await asyncio.sleep(LOOK_EVERY_S)
         try:
             anew = keeper.look() + supervisor.keys.restore()
-        except (OSError, Held, RunDirError) as error:
+        except (OSError, MemoryError, Held, RunDirError) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 supervisor.events.add(

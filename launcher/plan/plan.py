@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
 from launcher.config.expansion import inherited
-from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
-from launcher.plan.cluster_file import cluster_document, slots_of
+from launcher.config.schema import ClusterConfig, Dashboard, Limit, Probe, Restart, Service
+from launcher.plan.cluster_file import cluster_document
 from launcher.plan.service_settings import service_settings
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
@@ -31,6 +32,9 @@ ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
 )
 """A router drains for up to 8 s, which it must not be killed in."""
+
+UNLIMITED: Final = -1
+"""As `resource.RLIM_INFINITY`."""
 
 CLUSTER_FILE: Final = "cluster.json"
 """Where in run_dir routers find what they are told."""
@@ -60,7 +64,7 @@ class Plan:
     @property
     def document(self) -> dict[str, Any]:
         """What routers are told of groups and permissions."""
-        return cluster_document(self.config)
+        return cluster_document(self.config, Counter(spec.service for spec in self.specs))
 
     def scaled(self, scaled: Mapping[str, int]) -> Plan:
         """The same with other numbers of instances; see `make_plan`."""
@@ -73,8 +77,7 @@ class Plan:
 def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | None = None) -> Plan:
     """The processes of `config`, which was read from `file` (relative paths start at its folder).
 
-    `scaled` overrides numbers of instances by service (the verb `scale`); hash slots stay as configured. Raises
-    `ConfigError` when an env_file cannot be read.
+    `scaled` overrides numbers of instances by service (the verb `scale`). Raises `ConfigError` when an env_file cannot be read.
     """
     file = absolute(file)
     base = file.parent
@@ -285,7 +288,7 @@ def _instance(
         argv = tuple(service.command or ())
     own = {**_known_as(name, run_dir), "LUABUS_INSTANCE": str(instance), "LUABUS_ROUTE": service.route}
     if service.group is not None:
-        own |= {"LUABUS_GROUP": str(service.group), "LUABUS_SLOTS": str(slots_of(service))}
+        own["LUABUS_GROUP"] = str(service.group)
     if service.log_level is not None:
         own["LUABUS_LOG_LEVEL"] = service.log_level
     if service.ready is not None:
@@ -315,6 +318,7 @@ def _instance(
         instance=instance,
         group=service.group,
         stop_signal=signal_number(service.restart.stop_signal),
+        stop_group=service.restart.stop_group,
         depends_on=tuple(service.needs),
         awaits_completion=tuple(name for name, need in service.needs.items() if need == "completed"),
         awaited=awaited,
@@ -322,6 +326,7 @@ def _instance(
         essential=service.essential,
         user=service.user,
         nice=service.nice,
+        umask=None if service.umask is None else int(service.umask, 8),
         rlimits={key: _limits(value) for key, value in service.rlimits.items()},
         max_rss=service.max_rss,
         merge_streams=service.merge_streams,
@@ -349,8 +354,13 @@ def _cwd(service: Service, base: Path) -> Path:
     return base / service.cwd if service.cwd else base
 
 
-def _limits(value: int | list[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _limits(value: Limit | list[Limit]) -> tuple[int, int]:
+    soft, hard = value if isinstance(value, list) else (value, value)
+    return _limit(soft), _limit(hard)
+
+
+def _limit(value: Limit) -> int:
+    return UNLIMITED if value == "unlimited" else int(value)
 
 
 def _policy(restart: Restart) -> RestartPolicy:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.schema import Service
-from launcher.plan.cluster_file import slots_of
 from launcher.runtime.config_file import place
 
 BASE: Final = "the folder of cluster.toml"
@@ -17,13 +16,10 @@ BASE: Final = "the folder of cluster.toml"
 def service_settings(name: str, service: Service, env_file: Mapping[str, str], base: Path) -> dict[str, Any]:
     """By key. Those which only say how many there are or when they start concern no running process.
 
-    By default there are as many hash slots as instances, which is of interest only where keys are hashed. Folders in which it
-    runs, or has its modules from, are told apart by what they are: links may lead to another release.
+    Folders in which it runs, or has its modules from, are told apart by what they are: links may lead to another release.
     """
     own = service.model_dump(exclude={"instances", "depends_on", "slots", "callers", "methods"})
     settings = {f"services.{name}.{key}": value for key, value in own.items()}
-    if service.group is not None:
-        settings[f"services.{name}.slots"] = slots_of(service) if service.route == "hash" else service.slots
     if service.env_file:
         settings[f"services.{name}.env_file"] = (service.env_file, dict(env_file))
     if service.cwd:

@@ -78,6 +78,8 @@ class ProcessSpec:
     address: tuple[str, int] | None = None
     """Where it listens, if the launcher knows."""
     stop_signal: int = 15
+    stop_group: bool = True
+    """The stop signal goes to the whole group."""
     depends_on: tuple[str, ...] = ()
     awaits_completion: tuple[str, ...] = ()
     """Those of `depends_on` that must have done their work, not only be ready."""
@@ -88,6 +90,7 @@ class ProcessSpec:
     essential: bool = False
     user: str | None = None
     nice: int | None = None
+    umask: int | None = None
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     max_rss: int | None = None
     merge_streams: bool = False

@@ -7,18 +7,19 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.pipes import READ_SIZE
-from launcher.processes.spawn_posix import Child, ChildListener, reason_of
+from launcher.processes.spawn_posix import Child, ChildListener, refusal
 
 
 class ThreadSpawner:
     """Three threads per child. It adopts nobody."""
 
     adopts = False
+    own: Collection[int] = ()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -27,8 +28,8 @@ class ThreadSpawner:
         return None
 
     def spawn(self, request: SpawnRequest, listener: ChildListener) -> Child:
-        if request.user is not None or request.rlimits:
-            raise SpawnError("user and rlimits need a POSIX system")
+        if request.user is not None or request.rlimits or request.umask is not None:
+            raise SpawnError("user, umask and rlimits need a POSIX system")
         group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         try:
             process = subprocess.Popen(
@@ -41,9 +42,14 @@ class ThreadSpawner:
                 creationflags=group,
                 start_new_session=not group,
             )
-        except (OSError, ValueError) as error:
-            raise SpawnError(reason_of(request, error)) from None
-        return _ThreadChild(self._loop, process, listener)
+        except Exception as error:
+            raise refusal(request, error) from None
+        try:
+            return _ThreadChild(self._loop, process, listener)
+        except RuntimeError as error:  # no thread can be started
+            process.kill()
+            process.wait()
+            raise refusal(request, error) from None
 
     def close(self) -> None:
         return

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from luabus import descriptors
 from luabus.cluster.log_level import level_of
 from luabus.private_files import open_private
 
@@ -141,6 +142,8 @@ class RotatingFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._unreported = 0
             self.problem = ""
+            if descriptors.is_scarce(self._descriptor):
+                self.close()
         except OSError as error:
             self.problem = error.strerror or str(error)
             self.lost_lines += lines

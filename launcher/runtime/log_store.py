@@ -169,6 +169,11 @@ class LogStore:
         self._followers.add(follower)
         return follower
 
+    @property
+    def followers(self) -> int:
+        """How many there are."""
+        return len(self._followers)
+
     def unfollow(self, follower: Follower) -> None:
         """Ends it; its reader gets what is queued, then the end."""
         self._followers.discard(follower)

@@ -7,6 +7,7 @@ key in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -69,7 +70,8 @@ class ServiceKeys:
             if os.read(descriptor, len(line) + 1) == line:
                 return False
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, line)
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(descriptor, len(line))
             return True
         finally:

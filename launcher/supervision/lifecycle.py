@@ -60,6 +60,8 @@ class Lifecycle:
         self.last_exit: ExitStatus | None = None
         self.ready_since: float | None = None
         self.completed = False
+        self.killed_after: float | None = None
+        """When it was asked to end last, it did not for so many seconds, and got SIGKILL."""
         self._stuck = False
         self._chance = chance
         self._crashes = CrashHistory(rules.restart)
@@ -124,6 +126,8 @@ class Lifecycle:
         self.wanted = again
         if again:
             self._crashes.forget()
+        if self.state is not State.STOPPING:
+            self.killed_after = None
         if self.state is State.STOPPING:
             self._then = AfterStop.START if again else AfterStop.STAY
             self._verdict = why
@@ -212,12 +216,12 @@ class Lifecycle:
             return ()
         self.has_process = False
         if self._then is AfterStop.APPLY_POLICY:
-            return self._judge(Event.GONE, now, self._verdict)
+            return self._judge(Event.GONE, now, self._how_it_ended())
         if self._then is AfterStop.START:
             self._await_clearance(Event.GONE, now, returning=True)
         else:
             self.ready_since = None
-            self._move(Event.GONE, State.EXITED, now, self._verdict)
+            self._move(Event.GONE, State.EXITED, now, self._how_it_ended())
         return ()
 
     def due(self, now: float, lacking: Message | None = None) -> tuple[Action, ...]:
@@ -238,6 +242,7 @@ class Lifecycle:
                 "process.did-not-end-within", why=self._verdict, seconds=f"{self.rules.stop_timeout:g}"
             )
             self._move(Event.DUE, State.STOPPING, now, late)
+            self.killed_after = self.rules.stop_timeout
             return (Action.KILL,)
         return ()
 
@@ -248,10 +253,16 @@ class Lifecycle:
     ) -> tuple[Action, ...]:
         self._then = then
         self._replaced = crashed
+        self.killed_after = None
         self._verdict = why
         self._move(event, State.STOPPING, now, why)
         self.deadline = now + self.rules.stop_timeout
         return (Action.TERMINATE,)
+
+    def _how_it_ended(self) -> Message:
+        if self.killed_after is None:
+            return self._verdict
+        return Message("process.was-killed", why=self._verdict, seconds=f"{self.killed_after:g}")
 
     def _await_clearance(self, event: Event, now: float, *, returning: bool = False) -> None:
         self.returning = returning

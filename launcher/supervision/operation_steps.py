@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from launcher.supervision.instance import Instance
+from launcher.supervision.instance import Instance, was_killed
 from launcher.supervision.operation_queue import Turn
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
@@ -43,7 +43,9 @@ class OperationSteps:
                 return void
             instance = self._supervisor.instances[turn.name]
             instance.stop(why, again=True)
-            return await self._comes_up(instance, turn)
+            failure = await self._comes_up(instance, turn)
+            turn.note = was_killed(instance)
+            return failure
 
     async def renew_one(self, turn: Turn) -> Failure:
         """Restarts it for what changed in the file."""
@@ -72,6 +74,7 @@ class OperationSteps:
             return False
         instance.stop(why)  # once more: a verb that was asked for later may have been first in the lane
         await instance.until(lambda: instance.state in SETTLED)
+        turn.note = was_killed(instance)
         return True
 
     async def _comes_up(self, instance: Instance, turn: Turn) -> Failure:
@@ -120,6 +123,11 @@ class OperationSteps:
             self._supervisor.events.add(verb, turn.name, Message("audit.aborted", why=failures))
             return failures
         return []
+
+
+def notes_of(turns: Iterable[Turn]) -> list[Message]:
+    """What is told of them beside what did not come about."""
+    return [turn.note for turn in turns if turn.note is not None]
 
 
 def names_of(turns: Iterable[Turn]) -> list[str]:

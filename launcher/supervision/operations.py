@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
+from launcher.plan.capacity import lacking
 from launcher.plan.cluster_file import changed_access
 from launcher.plan.diff import Changes, compare, takes_away
 from launcher.plan.plan import Plan
@@ -26,9 +27,16 @@ from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Turn
-from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
+from launcher.supervision.operation_steps import (
+    REMOVED,
+    STOPPED,
+    TAKEN_OUT,
+    OperationSteps,
+    names_of,
+    notes_of,
+)
 from launcher.supervision.process_run import ProcessRun
-from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.reports import Report, ended, report, summary_of
 from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
@@ -80,7 +88,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.each(turns, lambda turn: self._steps.stop_one(turn, why))
         )
-        return self._report(names_of(turns[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(turns[::-1]), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
@@ -88,7 +96,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.rolling("restart", turns, self._steps.restart_one)
         )
-        return self._report(names_of(turns), *ended(failures), ok=not failures)
+        return self._report(names_of(turns), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
@@ -171,7 +179,7 @@ class Operations:
     # -- the set of processes ---------------------------------------------------------------------------------
 
     async def scale(self, service: str, instances: int, who: Who, wait: bool = True) -> Report:
-        """Starts or stops instances at the end; the others, and the number of hash slots, stay as they are."""
+        """Starts or stops instances at the end; the others stay as they are."""
         supervisor = self._supervisor
         known = supervisor.plan.config.services
         if service not in known:
@@ -186,13 +194,15 @@ class Operations:
         async with self._set_lock:
             scaled = {**self._scaled, service: instances}
             plan = supervisor.plan.scaled(scaled)
+            if len(plan.specs) > len(supervisor.plan.specs):
+                _refuse_too_many(plan)
             changes = self._compare(plan)
             scale = Message("audit.scale", name=service, instances=instances)
             supervisor.events.add("scale", service, scale, who)
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._enqueue(changes.added)
-        warning = slot_warning(plan, service, instances)
+            await supervisor.tell_routers()  # who is expected from now on
 
         async def work() -> list[Message]:
             await self._steps.each(removed, self._steps.remove_one)
@@ -201,9 +211,8 @@ class Operations:
         turns = [*added, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
-        told = [Message(code, name=service, count=instances), warning, *(failures or ())]
-        done = self._report(names_of(turns), *told, ok=not failures)
-        return {**done, "warning": str(warning or "")}
+        told = [Message(code, name=service, count=instances), *(failures or ()), *notes_of(removed)]
+        return self._report(names_of(turns), *told, ok=not failures)
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
         """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing; one that takes
@@ -219,6 +228,8 @@ class Operations:
                 raise Refused.coded(Message("refusal.takes-away", keys=list(taken_away)))
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
+            if len(plan.specs) > len(old.specs):
+                _refuse_too_many(plan)
             if dry_run:
                 summary = summary_of(changes, taken_away)
                 return {**self._report((), *summary), **changes.as_map(), "taken_away": list(taken_away)}
@@ -244,7 +255,8 @@ class Operations:
 
         turns = [*added, *changed, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
-        done = self._report(names_of(turns), *summary, *ended(failures), ok=not failures)
+        told = [*summary, *ended(failures), *notes_of([*removed, *changed])]
+        done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, **changes.as_map()}
 
     # -- within -----------------------------------------------------------------------------------------------
@@ -358,6 +370,11 @@ class Operations:
         for spec in plan.specs:
             if spec.name in touched and spec.address not in own and (reason := check_address(spec)):
                 raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
+
+
+def _refuse_too_many(plan: Plan) -> None:
+    if (lack := lacking(len(plan.specs), plan.config.routers.count)) is not None:
+        raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(lack)))
 
 
 def _is_over(run: ProcessRun) -> bool:

@@ -47,6 +47,8 @@ class ProcessRun:
         self._listener = listener
         self.alive = True
         """The process itself; what it left behind may live on."""
+        self.over = False
+        """Nothing of it lives."""
         self._reported = False
         self._started_up = spec.startup is None
         self._lasted = spec.min_uptime <= 0
@@ -54,6 +56,8 @@ class ProcessRun:
         self._lasting: asyncio.TimerHandle | None = None
         self._was_ready = False
         self._ending = False
+        self._asked_to_end = False
+        self._probes = 0
         self._suspended = False
         self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
@@ -62,10 +66,15 @@ class ProcessRun:
         self._handle = backend.spawn(request, self)
         if not self._lasted:
             self._lasting = asyncio.get_running_loop().call_later(spec.min_uptime, self._has_lasted)
-        if spec.startup or spec.ready or spec.liveness:
-            verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
-            self._prober = Prober(spec, verdicts, self._execute)
-            log.on_part = self._prober.line
+        try:
+            if spec.startup or spec.ready or spec.liveness:
+                verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy, log.say)
+                self._prober = Prober(spec, verdicts, self._execute)
+                log.on_part = self._prober.line
+        except BaseException:  # nobody would get to know of the process
+            self._handle.kill_all()
+            self._handle.close()
+            raise
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -141,13 +150,17 @@ class ProcessRun:
         self._handle.signal(number)
 
     def terminate(self) -> None:
-        """Asks all that lives of it to end, by its stop signal."""
+        """Asks all that lives of it to end, by its stop signal; or the process alone, where that is meant to end the others."""
         self._ending = True
         self._absence.forget()
         number = self._spec.stop_signal
+        group = self._spec.stop_group
+        if not (self.alive or group) and self._asked_to_end:
+            return  # what it started has its time to end by itself
+        self._asked_to_end = True
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
             self._log.say(f"is sent {signal_name(number)}")
-        self._handle.terminate(number)
+        self._handle.terminate(number, group=group)
         if self._suspended:
             self._handle.signal(signal.SIGCONT)  # or it would not get to know of it
 
@@ -174,9 +187,11 @@ class ProcessRun:
         self._ending = True
         self._end_watching()
         self._log.flush()
+        self.over = not left_behind
         self._listener.exited(status, left_behind)
 
     def gone(self) -> None:
+        self.over = True
         self._log.flush()
         self._listener.gone()
 
@@ -205,8 +220,16 @@ class ProcessRun:
         self.report(ready, absent=False)
 
     async def _execute(self, command: tuple[str, ...], timeout_s: float) -> str:
-        """Runs an exec probe beside the process, in its folder and environment."""
-        request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
+        """Runs an exec probe beside the process, in its folder and environment. Raises as `run_command`."""
+        self._probes += 1
+        request = replace(
+            self._request,
+            argv=command,
+            nice=None,
+            rlimits={},
+            helper=True,
+            owner=f"{self._request.owner}/{self._probes}",
+        )
         return await run_command(self._backend, request, timeout_s)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from launcher.config.expansion import inherited
 from launcher.errors import LauncherError
 from launcher.plan.spec import Kind, ProcessSpec
-from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.processes.backend import SpawnError, SpawnRequest, passes
 from launcher.processes.users import UserError, identity, login_variables
 from launcher.runtime.isolation import isolated
 from launcher.runtime.service_keys import ServiceKeys
@@ -51,10 +51,11 @@ class SpawnRequests:
             spec.argv,
             environment,
             spec.cwd,
-            spec.user,
-            spec.nice,
-            spec.rlimits,
-            owner,
+            user=spec.user,
+            nice=spec.nice,
+            umask=spec.umask,
+            rlimits=spec.rlimits,
+            owner=owner,
             opened=opened,
             merge_streams=spec.merge_streams,
         )
@@ -65,4 +66,6 @@ class SpawnRequests:
             return str(self._keys.ensure(spec.service, user.uid if user is not None else None))
         except (OSError, LauncherError, UserError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SpawnError(f"the key of {spec.service} cannot be written: {reason}") from None
+            raise SpawnError(
+                f"the key of {spec.service} cannot be written: {reason}", passing=passes(error)
+            ) from None

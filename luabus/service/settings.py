@@ -34,7 +34,6 @@ class Settings:
     secret: bytes | str | None = None
     secret_file: str | os.PathLike[str] | None = None
     key_file: str | os.PathLike[str] | None = None
-    slots: int | None = None
     mode: str = ""
     groups: Mapping[str, int] | None = None
     lease: str = ""
@@ -48,9 +47,12 @@ class Settings:
         option_checks.check_name("name", self.name, empty=True)
         option_checks.check_mode(self.mode)
         option_checks.check(
-            slots=self.slots, lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
-            compress_above=self.compress_above,
+            lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
+            compress_above=self.compress_above, group=self.group, instance=self.instance,
         )  # fmt: skip
+        option_checks.check_groups(self.groups)
+        option_checks.check_paths(secret_file=self.secret_file, key_file=self.key_file)
+        option_checks.check_type("lease", self.lease, str, what="a store's URL")
         if self.secret is not None:
             check_secret(self.secret)
 
@@ -81,7 +83,6 @@ class Settings:
                 ServiceId.of(environment.group or 0, environment.instance or 1),
                 environment.service,
                 time.time_ns(),
-                environment.slots if self.slots is None else self.slots,
                 self.mode or environment.route,
                 environment.debugged,
             )
@@ -95,9 +96,8 @@ class Settings:
                 key="group",
             )
         instance = self.instance if self.instance is not None else environment.instance or 1
-        slots = self.slots if self.slots is not None else environment.slots
         return Identity(
-            ServiceId.of(group, instance), name, time.time_ns(), slots, self.mode or environment.route,
+            ServiceId.of(group, instance), name, time.time_ns(), self.mode or environment.route,
             environment.debugged,
         )  # fmt: skip
 

@@ -26,6 +26,8 @@ class FakeProcess:
     listener: Listener
     ignores: frozenset[int] = frozenset()
     signals: list[int] = field(default_factory=list)
+    whole_group: bool = True
+    """Whether it was asked to end together with its group."""
     rss_bytes: int = 0
     alive: bool = True
     stands_still: bool = False
@@ -73,7 +75,8 @@ class FakeProcess:
             else:
                 self._end(ExitStatus(signal=number))
 
-    def terminate(self, number: int) -> None:
+    def terminate(self, number: int, *, group: bool = True) -> None:
+        self.whole_group = group
         if self.alive:
             self.signal(number)
         else:
@@ -110,6 +113,8 @@ class FakeBackend:
         self.on_spawn = on_spawn
         self.refusal = ""
         self.refusals: dict[str, SpawnError] = {}
+        self.error: Exception | None = None
+        """Raised instead, while it is set."""
 
     def __getitem__(self, name: str) -> FakeProcess:
         """The newest process of this name."""
@@ -128,6 +133,8 @@ class FakeBackend:
     def spawn(self, request: SpawnRequest, listener: Listener) -> FakeProcess:
         if (refused := self.refusals.get(request.owner.partition("/")[2])) is not None:
             raise refused
+        if self.error is not None:
+            raise self.error
         if self.refusal:
             raise SpawnError(self.refusal)
         process = FakeProcess(1000 + len(self.started), request, listener)

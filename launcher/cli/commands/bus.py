@@ -237,8 +237,8 @@ _NEGATIVE = {"ignore_unknown_options": True}
 def register(config: Path, service_id: str, token: str, master: bool, router: str, as_json: bool) -> int:
     """Change a routing entry by hand. ID is 2.1 or mail.1.
 
-    TOKEN is a stream of the router (see `routes`), 0 for a slot that is kept vacant, `own` for the connection that says
-    it has this id, or `none` to remove the entry.
+    TOKEN is a stream of the router (see `routes`), 0 for a vacancy (it is expected, and has no keys), `own` for the connection
+    that says it has this id, or `none` to remove the entry.
 
     \b
     luabus-cluster register mail.3 none     nobody is sent to mail.3 any more

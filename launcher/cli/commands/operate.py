@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from launcher.cli.commands.shared import as_json, complete_names, names_in, report, unknown_is_usage
+from launcher.cli.commands.shared import (
+    as_json,
+    complete_names,
+    names_in,
+    report,
+    unknown_is_usage,
+    warn_of_old_keys,
+)
 from launcher.cli.identity import who
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.processes.exit_status import signal_number
@@ -76,6 +83,8 @@ def _of_file(verb: Verb) -> Run:
     @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
     @click.option("-y", "--yes", is_flag=True, help="Also remove services, and change where routers listen.")
     def run(config: Path, dry_run: bool, yes: bool, as_json: bool) -> int:
+        warn_of_old_keys(config)
+
         def reload(yes: bool) -> int:
             meant = {**who(wait=True), "yes": yes}
             return report([ask(config, verb.name, dry_run, meant, timeout=None)], as_json)

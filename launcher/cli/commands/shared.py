@@ -13,9 +13,10 @@ from typing import Any, Final
 import click
 
 from launcher.cli.terminal import Style
+from launcher.config.old_keys import warning
 from launcher.errors import UsageError
 from luabus.errors import Refused, explain
-from luabus.visible import visible_values
+from luabus.visible import visible, visible_values
 
 UNKNOWN: Final = frozenset(
     {"refusal.no-such-process", "refusal.no-such-service", "refusal.no-such-signal", "refusal.no-such-router"}
@@ -52,6 +53,13 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
         for name, state in one["processes"].items():
             click.echo(style.as_state(state, sentences.get(name) or f"{name} is {state}"))
     return 0 if ok else 1
+
+
+def warn_of_old_keys(file: Path) -> None:
+    """One line on stderr where the file has keys that are without effect."""
+    line = warning(file)
+    if line is not None:
+        click.echo(visible(line), err=True)
 
 
 def complete_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from launcher.cli.commands.shared import as_json
+from launcher.cli.commands.shared import as_json, warn_of_old_keys
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
 
@@ -73,6 +73,7 @@ def up(
     options = start.StartOptions(timeout, abort_on_failure, watch)
     if report:
         return start.background(config, options)
+    warn_of_old_keys(config)
     return (
         start.detached(config, options, as_json=as_json)
         if detach
@@ -101,7 +102,8 @@ def down(config: Path, as_json: bool) -> int:
                 await _show_stopping(control, closed)
             await closed
             await control.gone()
-        return {**report, "text": "the cluster has stopped", "processes": {}}
+            text = "; ".join(["the cluster has stopped", *control.killed])
+        return {**report, "text": text, "processes": {}}
 
     report = asyncio.run(work())
     click.echo(json.dumps(report) if as_json else report["text"])

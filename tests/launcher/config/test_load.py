@@ -86,7 +86,7 @@ CASES = [
     ('[services.launcher]\ncommand = ["x"]', '1: services.launcher: "launcher" is a name of the launcher\'s own'),
     ("[lease]\nttl = inf", "2: lease.ttl: found inf; allowed: a finite number"),
     ("[lease]\nttl = 2026-01-31", "2: lease.ttl: found 2026-01-31; allowed: a number"),
-    ('[services.a]\ncommand = ["x"]\nrlimits = {nofile = [1, 2, 3]}', "allowed: a whole number; or a list of at most 2"),
+    ('[services.a]\ncommand = ["x"]\nrlimits = {nofile = [1, 2, 3]}', "or 'unlimited'; or a list of at most 2"),
     ('[cluster]\nname = "\\u001b[31m"', '2: cluster.name: found "\\x1b[31m"; allowed: a letter, then'),
     ('[cluster]\nlog_level = "LOUD"', "2: cluster.log_level: found"),
 ]  # fmt: skip

@@ -56,6 +56,33 @@ def test_stop_asks_first_and_kills_at_the_deadline() -> None:
     assert (one.state, one.wanted, one.has_process) == (State.EXITED, False, False)
 
 
+def test_that_it_was_killed_is_the_last_that_is_said_of_a_stop() -> None:
+    it = running(stop_timeout=2.0)
+    it.stop(10.0, Message.verbatim("stopped by root"))
+    it.due(12.0)
+    assert it.killed_after == 2.0
+    it.stop(12.1, Message.verbatim("stopped by ann"))  # once more
+    it.exited(12.5, ExitStatus(signal=9))
+    assert str(it.detail) == "stopped by ann; did not end within 2 s and was killed"
+    it.start(13.0)
+    it.clear(13.0)
+    it.ready(13.0)
+    it.stop(14.0)
+    assert it.killed_after is None
+    it.exited(14.1, ExitStatus(code=0))
+    assert it.detail == Message("process.stopped")
+
+
+def test_one_that_hangs_and_does_not_end_either_is_told_so() -> None:
+    it = running(stop_timeout=2.0)
+    it.unhealthy(10.0, Message.verbatim("its probe failed"))
+    it.due(12.0)
+    it.exited(12.5, ExitStatus(signal=9))
+    assert str(it.detail).startswith(
+        "its probe failed; did not end within 2 s and was killed; starts again in"
+    )
+
+
 def test_stopped_means_the_whole_family_is_gone() -> None:
     one = running()
     one.stop(2.0)

@@ -78,6 +78,7 @@ def test_several_names_at_once_and_json(cluster: ClusterRun) -> None:
         "message": None,
         "text": "",
         "processes": {"db.1": "running"},
+        "sentences": {"db.1": "db.1 is running"},
     }
 
 
@@ -144,13 +145,6 @@ def test_scale_leaves_those_that_run_alone(cluster: ClusterRun) -> None:
     assert "web.3 is gone" in down.out
     assert pids(cluster).keys() == before.keys() - {"web.3"}
     assert not any(alive(after[name]) for name in ("web.3", "web.4", "web.5"))
-
-
-def test_scale_warns_about_hash_slots(cluster: ClusterRun) -> None:
-    more = cluster.request("scale", "shards", 3, WAIT)
-    assert more["warning"] == "shards keeps its 2 hash slots, so shards.3 takes every route but hash"
-    fewer = cluster.request("scale", "shards", 1, WAIT)
-    assert "keys of those left vacant go on to the next live slot" in fewer["warning"]
 
 
 def test_a_scaled_number_survives_a_reload_until_the_file_says_another(cluster: ClusterRun) -> None:

@@ -97,7 +97,7 @@ def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
         probe = runs.backend.started[1]
         assert (probe.request.argv, probe.request.owner, probe.request.helper) == (
             ("ask", "it"),
-            "run/x.1",
+            "run/x.1/1",
             True,
         )
         assert (probe.request.env, probe.request.nice) == ({"A": "1"}, None)
