@@ -84,6 +84,7 @@ class Settings:
                 environment.service,
                 time.time_ns(),
                 self.mode or environment.route,
+                environment.debugged,
             )
         name = self.name or environment.service
         group = self.group if self.group is not None else environment.group
@@ -95,7 +96,10 @@ class Settings:
                 key="group",
             )
         instance = self.instance if self.instance is not None else environment.instance or 1
-        return Identity(ServiceId.of(group, instance), name, time.time_ns(), self.mode or environment.route)
+        return Identity(
+            ServiceId.of(group, instance), name, time.time_ns(), self.mode or environment.route,
+            environment.debugged,
+        )  # fmt: skip
 
     def _is_launched(self, environment: Environment) -> bool:
         """Whether it is the service that the launcher started this process for: then cluster.toml says who it is. One that is

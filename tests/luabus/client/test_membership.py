@@ -13,7 +13,7 @@ from luabus.client.router_link import RouterLink
 from luabus.errors import IdInUse, LuabusError, NotConnected, Refused, RouterLost, StaleEpoch
 from luabus.ids import ServiceId
 
-MAIL = Identity(ServiceId.of(2, 1), "mail", 1, None, "")
+MAIL = Identity(ServiceId.of(2, 1), "mail", 1, "")
 
 
 NOTHING_NEW = News()
