@@ -19,9 +19,10 @@ from typing import Any, Final
 from luabus import descriptors, log_signals, shutdown_signals
 from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
-from luabus.host_addresses import format_address, parse_address
+from luabus.host_addresses import parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
+from luabus.quantities import parse_size
 from luabus.visible import visible
 
 EXIT_FAILED = 1
@@ -66,12 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         help="port 0 = any free one (default: %(default)s)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--slots", default="", metavar="JSON",
-        help="hash slots per group: '{\"mail\": [2, 3]}' = group 2 named mail has 3",
-    )  # fmt: skip
-    router_parser.add_argument(
         "--cluster", default="", metavar="FILE",
-        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir); in place of --slots",
+        help="groups and who may call whom, as the launcher writes it (cluster.json in run_dir)",
     )  # fmt: skip
     router_parser.add_argument(
         "--secret-file", default="", metavar="PATH",
@@ -82,15 +79,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how others reach it beside where it listens (NAT, a proxy); connections made to anywhere else are refused",
     )  # fmt: skip
     router_parser.add_argument(
-        "--frame-limit", type=int, metavar="BYTES",
-        help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
+        "--frame-limit", type=_size, metavar="SIZE",
+        help=f"of the longest message: bytes, or such as 4MiB (default: {DEFAULT_FRAME_LIMIT})",
     )  # fmt: skip
     router_parser.add_argument(
-        "--buffer", type=int, metavar="BYTES",
+        "--buffer", type=_size, metavar="SIZE",
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--waiting-limit", type=int, metavar="BYTES",
+        "--waiting-limit", type=_size, metavar="SIZE",
         help="kept for all connections together that do not read (default: 256 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
@@ -112,10 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def router(
     name: str,
     listen: str,
-    slots: str,
     cluster: str,
     secret_file: str,
     advertise: str,
@@ -126,7 +129,6 @@ def router(
 ) -> None:
     """Run a router until SIGTERM or Ctrl-C."""
     from luabus.router.server import Router
-    from luabus.routing.cluster_document import parse_slots
     from luabus.transport.loops import run_program
 
     environment = _logging()
@@ -142,8 +144,8 @@ def router(
         options = {key: value for key, value in options.items() if value is not None}
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
-            slots=parse_slots(slots or "{}"), cluster=_document(cluster, slots),
-            advertise=[format_address(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            cluster=_document(cluster),
+            advertise=[text.strip() for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()
@@ -157,7 +159,8 @@ def router(
 def run(target: str, folder: str) -> None:
     """Run the service at MODULE:ATTRIBUTE."""
     environment = _logging()
-    folders = list(dict.fromkeys([os.getcwd(), *([folder] if folder else [])]))
+    # Without links: one that leads to another release tomorrow must not mix that into a process of this one.
+    folders = list(dict.fromkeys([os.getcwd(), *([os.path.realpath(folder)] if folder else [])]))
     _find_modules_in(folders, environment)
     service = _load(target)
     try:
@@ -244,14 +247,12 @@ def _leave_users_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _document(path: str, slots: str) -> Any:
+def _document(path: str) -> Any:
     """The cluster document in a file; None without one."""
     if not path:
         return None
     from luabus.routing.cluster_document import ClusterDocument
 
-    if slots:
-        raise ConfigError("--cluster and --slots are given; allowed: one of them", key="cluster")
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

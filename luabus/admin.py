@@ -65,7 +65,7 @@ async def register(
     """Change the routing table by hand, at one router or at all (`"*"`); returns `{router: what became of it there}`: `DONE`,
     `NOTHING`, `AWAY` or `LATE`, of every router that was meant.
 
-    `token`: a connection's token at that router, 0 for a vacant slot, None to remove, `"own"` for the connection that has joined
+    `token`: a connection's token at that router, 0 for a vacancy, None to remove, `"own"` for the connection that has joined
     as this id. Tokens differ between routers: with `"*"` a number must name the same peer's connection at each of them.
     Raises `Refused` with the reason; nothing is changed then at any router unless the message says so; and `NotConnected` or
     `RequestTimeout` when no router has answered.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from luabus.errors import ConfigError
+from luabus.quantities import parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,6 @@ class Environment:
     service: str = ""
     group: int | None = None
     instance: int | None = None
-    slots: int | None = None
     route: str = ""
     groups: Mapping[str, int] = field(default_factory=dict)
     lease: str = ""
@@ -50,6 +50,13 @@ class Environment:
             except ValueError:
                 raise ConfigError(f"{name}={text!r} is not a number", key=name) from None
 
+        def size(name: str) -> int | None:
+            text = environ.get(name, "")
+            try:
+                return parse_size(text) if text else None
+            except ValueError as error:
+                raise ConfigError(f"{name}={error}", key=name) from None
+
         def integer(name: str) -> int | None:
             value = number(name, int, None)
             return None if value is None else int(value)
@@ -73,7 +80,6 @@ class Environment:
             service=environ.get("LUABUS_SERVICE", ""),
             group=integer("LUABUS_GROUP"),
             instance=integer("LUABUS_INSTANCE"),
-            slots=integer("LUABUS_SLOTS"),
             route=environ.get("LUABUS_ROUTE", ""),
             groups=groups,
             lease=environ.get("LUABUS_LEASE", ""),
@@ -82,6 +88,6 @@ class Environment:
             log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
             supervised=bool(environ.get("LUABUS_SUPERVISED")),
             control=environ.get("LUABUS_CONTROL", ""),
-            frame_limit=integer("LUABUS_FRAME_LIMIT"),
-            compress_above=integer("LUABUS_COMPRESS_ABOVE"),
+            frame_limit=size("LUABUS_FRAME_LIMIT"),
+            compress_above=size("LUABUS_COMPRESS_ABOVE"),
         )

@@ -6,7 +6,6 @@ write, or have us overwrite files of our own. So nothing is opened through a lin
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -57,6 +56,25 @@ def read_private(path: str | os.PathLike[str], owners: Collection[int] = ()) -> 
         return file.read()
 
 
+def create_private(path: str | os.PathLike[str], data: bytes) -> bool:
+    """Makes the file (0600) with all of `data`, or not at all; False where there is one. Raises OSError."""
+    path = Path(path)
+    if os.path.lexists(path):
+        return False
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
+    try:
+        replace_private(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
 def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts a new file (0600) in the place of what is there, in one step. Raises OSError."""
     path = Path(path)
@@ -84,10 +102,7 @@ def private_folder(path: Path, *, passed_through: bool = False) -> None:
 
 def keep_out_of_git(folder: Path) -> None:
     """Writes its `.gitignore`, unless there is one. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = open_private(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(IGNORE)
+    create_private(folder / ".gitignore", IGNORE.encode())
 
 
 def check_owner(path: str | os.PathLike[str], found: os.stat_result, owners: Collection[int] = ()) -> None:

@@ -158,7 +158,7 @@ MEASURES: Final = (
     Measure("oneway", "send() to handler, 64 B", _CLIENTS, lambda s: s.enter([1]), _oneway("target")),
     Measure(
         "oneway-hash", "send() to handler, 64 B, hash over 4", _CLIENTS,
-        lambda s: s.enter([1] * SLOTS, slots=SLOTS), _oneway("hash"),
+        lambda s: s.enter([1] * SLOTS), _oneway("hash"),
     ),
     Measure(
         "request-1", "Round trips, 1 in flight", (*_CLIENTS, *_FLOORS), lambda s: s.enter([1]), _requests(1),
@@ -218,8 +218,8 @@ def _beside_slow_consumer(stage: Stage, scale: Scale) -> float:
     """How much the router grew at most, while as much as a healthy receiver got was sent to one who does not read."""
     router = _router(stage)
     progress = str(stage.progress_file)
-    stage.raw("receiver", progress=progress, first=0, slots=2)
-    stage.raw("stop_reading", first=1, slots=2)
+    stage.raw("receiver", progress=progress, first=0)
+    stage.raw("stop_reading", first=1)
     flood = stage.raw("flood", progress=progress)
     flood.ask("run", count=1024, size=_SLOW_SIZE, window=_WINDOW_BYTES)
     before = router.rss_bytes()

@@ -17,7 +17,7 @@ from benchmarks.children import BenchmarkError, Cast, Child, Program, free_port
 from benchmarks.progress import Progress
 
 SLOTS = 4
-"""Hash slots, and targets of the shuffled load."""
+"""Receivers by hash, and targets of the shuffled load."""
 
 
 class Stage:
@@ -62,13 +62,13 @@ class Stage:
         """Start the router, server or broker."""
         raise NotImplementedError
 
-    def enter(self, receivers: list[int], slots: int = 1) -> None:
+    def enter(self, receivers: list[int]) -> None:
         """Start one process per number, with so many receivers each, and then the sender."""
         first = 0
         for count in receivers:
             self.cast.child(
                 f"{self.roles}:receiver", loop=self.loop, port=self.port, secret=self.secret,
-                progress=str(self.progress_file), first=first, count=count, slots=slots,
+                progress=str(self.progress_file), first=first, count=count,
             )  # fmt: skip
             first += count
         self.sender = self.cast.child(
@@ -82,7 +82,7 @@ class Stage:
     def enter_raw(self, receivers: int) -> None:
         """Start raw receivers, and a raw sender."""
         for first in range(receivers):
-            self.raw("receiver", progress=str(self.progress_file), first=first, slots=receivers)
+            self.raw("receiver", progress=str(self.progress_file), first=first)
         self.sender = self.raw("sender", progress=str(self.progress_file), receivers=receivers)
 
     def raw(self, role: str, **options: object) -> Child:
@@ -150,7 +150,7 @@ class Floor(Stage):
     def start_router(self) -> None:
         return None
 
-    def enter(self, receivers: list[int], slots: int = 1) -> None:
+    def enter(self, receivers: list[int]) -> None:
         self.cast.child("floor:echo", loop=self.loop, port=self.port)
         port = self.port
         if self.hops == 4:

@@ -117,9 +117,16 @@ def _router_totals(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _groups(snapshot: Snapshot) -> Iterator[Metric]:
-    slots = GaugeMetricFamily("luabus_group_slots", "Hash slots of the group", labels=["group"])
+    slots = GaugeMetricFamily(
+        "luabus_group_slots", "Instances of the group, live and vacant", labels=["group"]
+    )
     vacant = GaugeMetricFamily(
-        "luabus_group_vacant_slots", "Hash slots of the group that nobody holds", labels=["group"]
+        "luabus_group_vacant_slots",
+        "Instances of the group that are expected and not there",
+        labels=["group"],
+    )
+    share = GaugeMetricFamily(
+        "luabus_key_share", "Part of the group's keys that the instance has", labels=["group", "name"]
     )
     members = GaugeMetricFamily("luabus_group_members", "Live instances of the group", labels=["group"])
     master = GaugeMetricFamily("luabus_group_has_master", "1 when the group has a master", labels=["group"])
@@ -129,10 +136,13 @@ def _groups(snapshot: Snapshot) -> Iterator[Metric]:
         slots.add_metric([table.name], table.slots)
         vacant.add_metric([table.name], table.vacant)
         members.add_metric([table.name], table.members)
+        for row in table.rows:
+            if row.share is not None:
+                share.add_metric([table.name, row.name], row.share)
         if table.mastered:
             master.add_metric([table.name], float(table.master is not None))
             epoch.add_metric([table.name], table.epoch)
-    yield from (slots, vacant, members, master, epoch)
+    yield from (slots, vacant, members, share, master, epoch)
 
 
 def _processes(snapshot: Snapshot) -> Iterator[Metric]:

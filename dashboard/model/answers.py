@@ -139,13 +139,15 @@ class Status(AnswerModel):
 
 
 class KeyPlace(AnswerModel):
-    """Where one router sends one key: its slot, who is there, and whether the owner was vacant and the next live one took it."""
+    """Where one router sends one key: its bucket, who owns that now (`service_id`, `name`), who does when all are there
+    (`owner`), whether that is another (`moved`), and who is next in line. Null where nobody is."""
 
     router: str
-    slot: int | None
+    bucket: int
     service_id: str | None
     name: str | None
     owner: str | None
+    next: str | None
     moved: bool
 
 

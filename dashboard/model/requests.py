@@ -31,7 +31,7 @@ def _in_words(value: Any, check: Callable[[Any], Any], allowed: Message) -> Any:
 
 
 class RegisterRequest(RequestModel):
-    """`token`: of a live connection; 0 keeps a vacant slot; null removes the entry; "own": at each router the connection
+    """`token`: of a live connection; 0 keeps a vacancy; null removes the entry; "own": at each router the connection
     that says it is this id."""
 
     router: str = Field(default="*", examples=["*", "router.1"])

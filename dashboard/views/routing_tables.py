@@ -16,14 +16,13 @@ _Foreign = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One slot at one router. `state` is live, vacant, or absent; `slot` its number there; `differs` when not all live routers
-    have the same; `foreign` names the service whose connection the entry points at, when that is another one; `past` at a router
-    that does not answer while another does."""
+    """One entry at one router. `state` is live, vacant, or absent; `differs` when not all live routers have the same; `foreign`
+    names the service whose connection the entry points at, when that is another one; `past` at a router that does not answer
+    while another does."""
 
     router: str
     state: str
     token: int | None
-    slot: int | None
     master: bool
     differs: bool
     foreign: str = ""
@@ -32,13 +31,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entry of a group across the routers. `slot` is None for a member outside the hash array; `moved` when not all live
-    routers give it the same one."""
+    """One entry of a group across the routers. `share` of the keys is None where they are not hashed."""
 
     service_id: str
     name: str
-    slot: int | None
-    moved: bool
+    share: float | None
     cells: tuple[Cell, ...]
 
     @property
@@ -73,6 +70,11 @@ class GroupTable:
     epoch: int
     masters: tuple[MasterCell, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def hashed(self) -> bool:
+        """Whether keys matter, so that each instance's share is shown."""
+        return any(row.share is not None for row in self.rows)
 
     @property
     def mastered(self) -> bool:
@@ -121,15 +123,13 @@ def _table(
 ) -> GroupTable:
     held = {router.name: next((g for g in router.groups if g.group == number), None) for router in routers}
     live = [router.name for router in routers if router.connected]
-    # Values of an entry as a whole, such as its slot, come from a router that answers.
+    # Values of an entry as a whole, such as its share, come from a router that answers.
     groups = [group for name in sorted(held, key=lambda name: name not in live) if (group := held[name])]
     slots: dict[str, Slot] = {}
     for group in groups:
         for slot in group.slots:
             slots.setdefault(slot.service_id, slot)
-    order = sorted(
-        slots.values(), key=lambda slot: (slot.slot is None, slot.slot or 0, _numeric(slot.service_id))
-    )
+    order = sorted(slots.values(), key=lambda slot: _numeric(slot.service_id))
     # A router that lacks the group altogether has nobody in it.
     nobody = GroupState(group=number, name=groups[0].name)
     counted = [held[name] or nobody for name in telling]
@@ -139,8 +139,8 @@ def _table(
         group=number,
         name=groups[0].name,
         mode=next((group.mode for group in groups if group.mode), ""),
-        slots=max(len(group.hash_slots()) for group in counted),
-        vacant=max(sum(slot.token == 0 for slot in group.hash_slots()) for group in counted),
+        slots=max(len(group.slots) for group in counted),
+        vacant=max(sum(slot.token == 0 for slot in group.slots) for group in counted),
         members=min(sum(slot.token != 0 for slot in group.slots) for group in counted),
         master=None if None in masters else latest.master,
         epoch=latest.epoch,
@@ -183,14 +183,12 @@ def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], fo
         router: "absent" if entry is None else "live" if entry.token else "vacant"
         for router, entry in by_router.items()
     }
-    moved = len({entry.slot for router in live if (entry := by_router[router])}) > 1
-    differs = moved or len({states[router] for router in live}) > 1
+    differs = len({states[router] for router in live}) > 1
     cells = tuple(
         Cell(
             router=router,
             state=states[router],
             token=entry.token if entry else None,
-            slot=entry.slot if entry else None,
             master=(group := held[router]) is not None and group.master == slot.service_id,
             differs=differs and router in live,
             foreign=foreign.get((router, slot.service_id), ""),
@@ -198,7 +196,7 @@ def _row(slot: Slot, held: dict[str, GroupState | None], live: Sequence[str], fo
         )
         for router, entry in by_router.items()
     )
-    return Row(slot.service_id, slot.name, slot.slot, moved, cells)
+    return Row(slot.service_id, slot.name, slot.share, cells)
 
 
 def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPlaces:
@@ -206,16 +204,19 @@ def key_places(snapshot: Snapshot, number: int, key: str, hashed: int) -> KeyPla
     places = []
     for router in snapshot.live_tables():
         group = next((g for g in router.groups if g.group == number), None)
-        owner, serves = group.place(hashed) if group else (None, None)
+        line = group.line(hashed) if group else []
+        owner = line[0] if line else None
+        serves, following, *_ = [*(slot for slot in line if slot.token), None, None]
         places.append(
             KeyPlace(
                 router=router.name,
-                slot=owner.slot if owner else None,
+                bucket=GroupState.bucket(hashed),
                 service_id=serves.service_id if serves else None,
                 name=serves.name if serves else None,
                 owner=owner.name if owner else None,
+                next=following.name if following else None,
                 moved=owner is not serves,
             )
         )
-    agree = len({(p.slot, p.service_id) for p in places}) <= 1
+    agree = len({(p.owner, p.service_id) for p in places}) <= 1
     return KeyPlaces(group=number, key=key, hash=hashed, routers=tuple(places), agree=agree)

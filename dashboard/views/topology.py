@@ -293,7 +293,7 @@ def _place_card(
         )
         for row, instance in enumerate(instances_shown)
     )
-    slots = [slot for slot in group.slots if slot.slot is not None] if group else []
+    slots = group.slots if group else ()
     vacant = sum(slot.token == 0 for slot in slots)
     note = f"{len(slots) - vacant}/{len(slots)}" if slots else str(len(instances))
     name = group.name if group else ""

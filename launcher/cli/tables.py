@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.cli.terminal import Style, table
-from luabus.cluster.quantities import format_duration, format_size
+from luabus.messages import Message
+from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
 
@@ -79,8 +80,12 @@ def routes_text(routes: Mapping[str, Any], style: Style) -> str:
     if routes["consistent"] and len(routers) > 1:
         agree = style("agree", "green")
         return f"{names} {agree} (tokens as {routers[0]['router']} has them)\n\n{_router_text(routers[0], style)}"
-    parts = []
-    if not routes["consistent"]:
+    listed = [router["router"] for router in routers]
+    namesakes = sorted({name for name in listed if listed.count(name) > 1})
+    parts = [
+        style(str(Message("alarm.two-routers-one-name", router=name)), "bold", "red") for name in namesakes
+    ]
+    if not routes["consistent"] and not namesakes:
         parts.append(style("the routers do not agree", "bold", "red"))
     parts += [f"{style(router['router'], 'bold')}\n{_router_text(router, style)}" for router in routers]
     return "\n\n".join(parts)
@@ -100,18 +105,17 @@ def _router_text(router: Mapping[str, Any], style: Style) -> str:
                 else ""
             )
             token = style("vacant", "yellow") if slot["token"] == 0 else str(slot["token"])
-            number = slot.get("slot")
             rows.append(
                 (
                     name,
-                    "-" if number is None else str(number),
                     slot["service_id"],
                     slot["name"] or "-",
+                    format_share(slot.get("share")),
                     token,
                     master,
                 )
             )
             name = ""
     return (
-        table(style, ("GROUP", "SLOT", "ID", "NAME", "TOKEN", ""), rows, right=(1,)) if rows else "no groups"
+        table(style, ("GROUP", "ID", "NAME", "KEYS", "TOKEN", ""), rows, right=(3,)) if rows else "no groups"
     )

@@ -16,7 +16,7 @@ from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
 from launcher.errors import LauncherError, RunDirError
-from launcher.runtime import own_stderr
+from launcher.runtime import lost_launcher, own_stderr
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
@@ -94,6 +94,7 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
 
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
+    lost_launcher.refuse(run_dir)
     run_dir.prepare()
     stderr_file = run_dir.log_dir / own_stderr.NAME
     try:
@@ -110,7 +111,7 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
                 "-m",
                 "launcher",
                 "-c",
-                str(config_file.resolve()),
+                str(plan.file),
                 "up",
                 "--report",
                 *patience.words(),

@@ -40,6 +40,10 @@ def _names(config: ClusterConfig) -> Iterator[Fault]:
                 ("services", name),
                 f'found the name "{name}"; allowed: a letter, then letters, digits, _ and -',
             )
+    first: dict[str, str] = {}
+    for name in config.services:
+        if (other := first.setdefault(name.lower(), name)) != name:
+            yield ("services", name), f"differs from services.{other} only by case; allowed: another name"
 
 
 def _service(path: Path, service: Service) -> Iterator[Fault]:

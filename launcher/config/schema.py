@@ -12,8 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.processes.exit_status import signal_number
-from luabus.cluster.quantities import parse_size
-from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_WAITING_LIMIT
+from luabus.limits import (
+    DEFAULT_FRAME_LIMIT,
+    DEFAULT_WAITING_LIMIT,
+    MAX_WAITING_LIMIT,
+    MIN_WAITING_LIMIT,
+)
+from luabus.quantities import parse_size
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
@@ -90,7 +95,9 @@ class Routers(Section):
     """router.1 listens at this port, router.2 at the next one, and so on."""
     allow_plaintext: bool = False
     """Must be true to listen beyond loopback: the bus authenticates both ends but does not encrypt."""
-    waiting_limit: Annotated[int, BeforeValidator(parse_size), Field(ge=1 << 20)] = DEFAULT_WAITING_LIMIT
+    waiting_limit: Annotated[
+        int, BeforeValidator(parse_size), Field(ge=MIN_WAITING_LIMIT, le=MAX_WAITING_LIMIT)
+    ] = DEFAULT_WAITING_LIMIT
     """What one router keeps for all slow receivers together (bytes, or such as "512MB"); each of them has 8 MiB at most."""
 
 
@@ -234,7 +241,7 @@ class Service(Section):
     route: Literal["hash", "master", "random", "broadcast"] = "random"
     """How callers usually reach it; with `master`, its instances elect a master."""
     slots: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Number of hash slots, fixed whatever is alive or added later; default: `instances`."""
+    """Of files that are older than docs/keys.md: without effect, and in no reference."""
     callers: list[str] | None = None
     """Services whose processes may call this one; `"client"` is whoever has no service's key. Default: as `access.default` says.
     A change is told to the routers by `reload`, nothing is restarted."""

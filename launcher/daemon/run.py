@@ -23,6 +23,7 @@ from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
+from launcher.runtime import lost_launcher
 from launcher.runtime.own_stderr import OwnStderr
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import LOOK_EVERY_S, RunDirKeeper
@@ -96,8 +97,10 @@ def run(
     """
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
+    lost_launcher.refuse(run_dir)
     run_dir.prepare()
     lock = _lock(run_dir)
+    keeper: RunDirKeeper | None = None
     try:
         descriptors.raise_limit()
         check_capacity(plan)
@@ -110,10 +113,13 @@ def run(
         ended = backend.leftovers(run_dir)
         check_ports(plan)
         reporter.prepared(plan, ended)
+        keeper = RunDirKeeper(run_dir, lock)
         return asyncio.run(
-            _serve(plan, run_dir, lock, backend, reporter, lifeline, timeout_s, abort_on_failure)
+            _serve(plan, run_dir, keeper, backend, reporter, lifeline, timeout_s, abort_on_failure)
         )
     finally:
+        if keeper is not None:
+            keeper.close()
         lock.release()
 
 
@@ -137,7 +143,7 @@ def _lives(pid: int) -> bool:
 async def _serve(
     plan: Plan,
     run_dir: RunDir,
-    lock: Lock,
+    keeper: RunDirKeeper,
     backend: Backend,
     reporter: Reporter,
     lifeline: int | None,
@@ -161,7 +167,7 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    supervisor.run_task(_keep_run_dir(supervisor, lock, own_stderr), "run_dir")
+    supervisor.run_task(_keep_run_dir(supervisor, keeper, own_stderr), "run_dir")
     _hear_signals(loop, supervisor, verbs, own_stderr, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
@@ -191,10 +197,9 @@ def _wake(guard: int) -> None:
             os.kill(guard, signal.SIGCONT)
 
 
-async def _keep_run_dir(supervisor: Supervisor, lock: Lock, own_stderr: OwnStderr) -> None:
+async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr: OwnStderr) -> None:
     """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
     run_dir = supervisor.run_dir
-    keeper = RunDirKeeper(run_dir, lock)
     trouble = ""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
@@ -315,13 +320,16 @@ def _hear_signals(
     lifeline: int | None,
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
+    reopened_at = defaultdict[int, float](lambda: float("-inf"))
     presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
 
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
             return
         if number in log_signals.NUMBERS:
-            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name)
+            is_told = loop.time() - reopened_at[number] > 1.0  # not each of a storm
+            reopened_at[number] = loop.time()
+            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name if is_told else "")
         elif number == signal.SIGHUP and not on_terminal:
             supervisor.run_task(_reload(supervisor, verbs), "reload")
         elif supervisor.stopping:
@@ -357,7 +365,8 @@ def _reopen_logs(supervisor: Supervisor, own_stderr: OwnStderr, by: str) -> None
     supervisor.logs.reopen()
     supervisor.events.reopen()
     own_stderr.reopen()
-    supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
+    if by:
+        supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:

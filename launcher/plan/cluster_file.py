@@ -8,23 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.config.schema import ClusterConfig, Service
+from launcher.config.schema import ClusterConfig
 
 
-def slots_of(service: Service) -> int:
-    """Hash slots: as configured, else as many as the file's instances."""
-    return service.slots or max(service.instances, 1)
-
-
-def cluster_document(config: ClusterConfig) -> dict[str, Any]:
-    """`{"groups": {name: [number, slots, route]}, "access": {"default", "admin", "callers", "methods"}}`; a route that the file
-    does not give is the service's own to say."""
+def cluster_document(config: ClusterConfig, instances: Mapping[str, int]) -> dict[str, Any]:
+    """`{"groups": {name: [number, instances, route]}, "access": {"default", "admin", "callers", "methods"}}`; a route that the
+    file does not give is the service's own to say. `instances`: how many of each service are meant to be there."""
     services = {name: service for name, service in config.services.items() if service.group is not None}
     return {
         "groups": {
             name: [
                 service.group,
-                slots_of(service),
+                instances.get(name, 0),
                 service.route if "route" in service.model_fields_set else "",
             ]
             for name, service in services.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any, Final
 from launcher.config.envfile import read_env_file
 from launcher.config.expansion import inherited
 from launcher.config.schema import ClusterConfig, Dashboard, Limit, Probe, Restart, Service
-from launcher.plan.cluster_file import cluster_document, slots_of
+from launcher.plan.cluster_file import cluster_document
+from launcher.plan.service_settings import service_settings
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
+from launcher.runtime.config_file import absolute, place
 from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.host_addresses import format_address
@@ -61,7 +64,7 @@ class Plan:
     @property
     def document(self) -> dict[str, Any]:
         """What routers are told of groups and permissions."""
-        return cluster_document(self.config)
+        return cluster_document(self.config, Counter(spec.service for spec in self.specs))
 
     def scaled(self, scaled: Mapping[str, int]) -> Plan:
         """The same with other numbers of instances; see `make_plan`."""
@@ -74,10 +77,10 @@ class Plan:
 def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | None = None) -> Plan:
     """The processes of `config`, which was read from `file` (relative paths start at its folder).
 
-    `scaled` overrides numbers of instances by service (the verb `scale`); hash slots stay as configured. Raises
-    `ConfigError` when an env_file cannot be read.
+    `scaled` overrides numbers of instances by service (the verb `scale`). Raises `ConfigError` when an env_file cannot be read.
     """
-    base = file.resolve().parent
+    file = absolute(file)
+    base = file.parent
     run_dir = run_dir_of(config.cluster.run_dir, base)
     routers = tuple(
         format_address(config.routers.host, config.routers.port + n) for n in range(config.routers.count)
@@ -130,7 +133,7 @@ def dashboard_url(section: Dashboard) -> str:
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
     """`run_dir` as an absolute path; relative ones start at the folder of cluster.toml."""
-    return (base / Path(run_dir).expanduser()).absolute()
+    return base / Path(run_dir).expanduser()
 
 
 def start_order(config: ClusterConfig) -> list[str]:
@@ -254,7 +257,15 @@ def _dashboard(
         ready_by=ReadyBy.PROBE,
         address=(section.host, section.port),
         ready=ProbeSpec(*ready, period=5.0, timeout=2.0),
-        settings={**shared, **{f"dashboard.{key}": value for key, value in section.model_dump().items()}},
+        settings={
+            **shared,
+            **{f"dashboard.{key}": value for key, value in section.model_dump().items()},
+            **{
+                f"dashboard.{key}": (file, place(base / Path(file).expanduser()))
+                for key, file in (("tls_cert", section.tls_cert), ("tls_key", section.tls_key))
+                if file is not None
+            },
+        },
     )
 
 
@@ -277,7 +288,7 @@ def _instance(
         argv = tuple(service.command or ())
     own = {**_known_as(name, run_dir), "LUABUS_INSTANCE": str(instance), "LUABUS_ROUTE": service.route}
     if service.group is not None:
-        own |= {"LUABUS_GROUP": str(service.group), "LUABUS_SLOTS": str(slots_of(service))}
+        own["LUABUS_GROUP"] = str(service.group)
     if service.log_level is not None:
         own["LUABUS_LOG_LEVEL"] = service.log_level
     if service.ready is not None:
@@ -293,7 +304,7 @@ def _instance(
         kind=kind,
         argv=argv,
         env={**common, **own, **env_file, **service.env},
-        cwd=str((base / service.cwd).resolve()) if service.cwd else str(base),
+        cwd=str(_cwd(service, base)),
         rules=LifecycleSettings(
             restart=_policy(service.restart),
             start_timeout=service.start_timeout,
@@ -326,7 +337,7 @@ def _instance(
         liveness=_probe(service.liveness),
         settings={
             **(shared if service.group is not None else {"cluster.env": shared["cluster.env"]}),
-            **_settings(name, service, env_file),
+            **service_settings(name, service, env_file, base),
         },
     )
 
@@ -340,18 +351,8 @@ def _may_end(service: Service) -> bool:
     return (service.run is None and not asked) or "success_exit_codes" in service.restart.model_fields_set
 
 
-def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[str, Any]:
-    """The service's own keys; those which only say how many there are or when they start concern no running process.
-
-    By default there are as many hash slots as instances, which is of interest only where keys are hashed.
-    """
-    own = service.model_dump(exclude={"instances", "depends_on", "slots", "callers", "methods"})
-    settings = {f"services.{name}.{key}": value for key, value in own.items()}
-    if service.group is not None:
-        settings[f"services.{name}.slots"] = slots_of(service) if service.route == "hash" else service.slots
-    if service.env_file:
-        settings[f"services.{name}.env_file"] = (service.env_file, dict(env_file))
-    return settings
+def _cwd(service: Service, base: Path) -> Path:
+    return base / service.cwd if service.cwd else base
 
 
 def _limits(value: Limit | list[Limit]) -> tuple[int, int]:

@@ -14,7 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from launcher.errors import ConfigError, LauncherError, NoAnswer, NotRunning, Problem
+from launcher.runtime import lost_launcher
+from launcher.runtime.config_file import folder_of, read_text
 from launcher.runtime.run_dir import RunDir
+from launcher.runtime.run_dir_lock import Held
 from luabus.cluster import control_client
 from luabus.cluster.control_client import ControlAddress, ControlConnection, Lines
 from luabus.cluster.run_record import lives, process_mark, stands_still
@@ -44,17 +47,8 @@ def find_run_dir(config_file: Path) -> RunDir:
 
     Raises `ConfigError` when the file is missing, or is no TOML and no cluster runs where a look at its lines leads to.
     """
-    try:
-        text = config_file.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            str(config_file), [Problem("", "there is no such file; -c names another")]
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(config_file), [Problem("", "is not UTF-8 text")]) from None
-    except OSError as error:
-        raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error.strerror}")]) from None
-    base = config_file.resolve().parent
+    text = read_text(config_file)
+    base = folder_of(config_file)
     try:
         cluster = tomllib.loads(text).get("cluster")
     except tomllib.TOMLDecodeError as error:
@@ -69,7 +63,7 @@ def find_run_dir(config_file: Path) -> RunDir:
 
 def _run_dir(base: Path, value: str) -> RunDir:
     try:
-        return RunDir((base / Path(value).expanduser()).absolute())
+        return RunDir(base / Path(value).expanduser())
     except RuntimeError:
         raise ConfigError(
             str(base), [Problem("cluster.run_dir", f'found "{value}": there is no such home')]
@@ -129,11 +123,11 @@ def find_launcher(run_dir: RunDir, wrong: ControlAddress | None = None) -> Contr
     """Where the launcher of this folder listens; not at `wrong`.
 
     Raises `NotRunning` when there is none. One that holds the lock while control.json tells nothing of it is about to write it:
-    it begins just now, or the file was removed or damaged. Should it not, `LauncherError` names its pid.
+    it begins just now, or the file was removed or damaged, or the whole folder was. Should it not, `LauncherError` names its pid.
     """
     deadline = time.monotonic() + REWRITTEN_S
     while (address := run_dir.read_control()) in (None, wrong):
-        held = run_dir.holder()
+        held = run_dir.holder() or _lost(run_dir)
         if held is None:
             raise NotRunning(_not_running(run_dir))
         if time.monotonic() >= deadline:
@@ -144,6 +138,11 @@ def find_launcher(run_dir: RunDir, wrong: ControlAddress | None = None) -> Contr
         time.sleep(0.05)
     assert address is not None
     return address
+
+
+def _lost(run_dir: RunDir) -> Held | None:
+    pid = lost_launcher.find(run_dir.path)
+    return Held(pid) if pid is not None else None
 
 
 def _not_running(run_dir: RunDir) -> str:

@@ -112,6 +112,7 @@ class Instance:
             returning=machine.returning,
             stuck=machine.stuck,
             completed=machine.completed,
+            lacking=lacking_of(self),
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -287,18 +288,18 @@ class Instance:
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
 
 
+def lacking_of(instance: Instance) -> Message | None:
+    """What it is not ready for, while it has a process and is not, as far as that is known."""
+    run = instance.run
+    return run.lacking if run is not None and run.alive and not instance.ready else None
+
+
 def was_killed(instance: Instance) -> Message | None:
     """That it did not end when it was asked to last; None where it did."""
     after_s = instance.machine.killed_after
     return (
         None if after_s is None else Message("report.was-killed", name=instance.name, seconds=f"{after_s:g}")
     )
-
-
-def lacking_of(instance: Instance) -> Message | None:
-    """What it is not ready for, while it has a process and is not, as far as that is known."""
-    run = instance.run
-    return run.lacking if run is not None and run.alive and not instance.ready else None
 
 
 def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:

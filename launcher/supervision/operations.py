@@ -21,7 +21,7 @@ from typing import Any, Final
 from launcher.errors import LauncherError, suggest
 from launcher.plan.capacity import lacking
 from launcher.plan.cluster_file import changed_access
-from launcher.plan.diff import Changes, compare
+from launcher.plan.diff import Changes, compare, takes_away
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
@@ -36,7 +36,7 @@ from launcher.supervision.operation_steps import (
     notes_of,
 )
 from launcher.supervision.process_run import ProcessRun
-from launcher.supervision.reports import Report, ended, report, slot_warning, summary_of
+from launcher.supervision.reports import Report, ended, report, summary_of
 from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
@@ -150,7 +150,7 @@ class Operations:
     # -- the set of processes ---------------------------------------------------------------------------------
 
     async def scale(self, service: str, instances: int, who: Who, wait: bool = True) -> Report:
-        """Starts or stops instances at the end; the others, and the number of hash slots, stay as they are."""
+        """Starts or stops instances at the end; the others stay as they are."""
         supervisor = self._supervisor
         known = supervisor.plan.config.services
         if service not in known:
@@ -173,7 +173,7 @@ class Operations:
             self._scaled = scaled
             supervisor.adopt_plan(plan)
             removed, added = self._removed(changes), self._enqueue(changes.added)
-        warning = slot_warning(plan, service, instances)
+            await supervisor.tell_routers()  # who is expected from now on
 
         async def work() -> list[Message]:
             await self._steps.each(removed, self._steps.remove_one)
@@ -182,25 +182,29 @@ class Operations:
         turns = [*added, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
-        told = [Message(code, name=service, count=instances), warning, *(failures or ()), *notes_of(removed)]
-        done = self._report(names_of(turns), *told, ok=not failures)
-        return {**done, "warning": str(warning or "")}
+        told = [Message(code, name=service, count=instances), *(failures or ()), *notes_of(removed)]
+        return self._report(names_of(turns), *told, ok=not failures)
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
-        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
+        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing; one that takes
+        something away (`takes_away`) does so only with `"yes": true` in `who`."""
         supervisor = self._supervisor
         self._refuse_while_stopping()
         async with self._set_lock:
             old = supervisor.plan
             scaled, plan = self._reread(old)
             changes = self._compare(plan)
+            taken_away = takes_away(old.config, plan.config)
+            if taken_away and not dry_run and not who.get("yes"):
+                raise Refused.coded(Message("refusal.takes-away", keys=list(taken_away)))
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
             if len(plan.specs) > len(old.specs):
                 _refuse_too_many(plan)
-            summary = summary_of(changes)
             if dry_run:
-                return {**self._report((), *summary), **changes.as_map()}
+                summary = summary_of(changes, taken_away)
+                return {**self._report((), *summary), **changes.as_map(), "taken_away": list(taken_away)}
+            summary = summary_of(changes)
             self._check_new_ports(plan, changes)
             supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled

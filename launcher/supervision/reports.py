@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.plan.cluster_file import slots_of
 from launcher.plan.diff import Changes
-from launcher.plan.plan import Plan
 from luabus.messages import Message
 
 Report = dict[str, Any]
@@ -32,8 +30,8 @@ def ended(failures: list[Message] | None) -> list[Message]:
     return [Message("report.begun")] if failures is None else failures
 
 
-def summary_of(changes: Changes) -> list[Message]:
-    """What a reload does."""
+def summary_of(changes: Changes, taken_away: Sequence[str] = ()) -> list[Message]:
+    """What a reload does; `taken_away`: what it does only with `--yes`."""
     if not changes:
         return [Message("report.nothing-to-change")]
     parts = [
@@ -44,17 +42,6 @@ def summary_of(changes: Changes) -> list[Message]:
     if changes.told:
         parts.append(Message("report.tell-routers", keys=list(changes.told)))
     parts += [Message("report.restart", name=name, keys=list(keys)) for name, keys in changes.changed.items()]
+    if taken_away:
+        parts.append(Message("report.only-with-yes", keys=list(taken_away)))
     return parts
-
-
-def slot_warning(plan: Plan, service: str, instances: int) -> Message | None:
-    """What so many instances mean where a service is routed by hash; None where there is nothing to say."""
-    section = plan.config.services[service]
-    slots = slots_of(section)
-    if section.group is None or section.route != "hash" or instances == slots:
-        return None
-    if instances > slots:
-        first, last = f"{service}.{slots + 1}", f"{service}.{instances}"
-        code = "report.one-beyond-the-slots" if first == last else "report.some-beyond-the-slots"
-        return Message(code, name=service, slots=slots, first=first, last=last)
-    return Message("report.vacant-slots", name=service, slots=slots)

@@ -94,7 +94,7 @@ def _phase(instance: InstanceRecord) -> str:
 
 
 def _why(code: str, instance: InstanceRecord) -> Message:
-    return Message(code, name=instance.name, why=instance.detail or "")
+    return Message(code, name=instance.name, why=instance.lacking or instance.detail or "")
 
 
 def _is_done(instance: InstanceRecord) -> bool:

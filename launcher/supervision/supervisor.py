@@ -215,10 +215,14 @@ class Supervisor:
     # -- names ------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> list[Instance]:
-        """The instances of a service or instance name, in order. Raises `Refused`, with a suggestion."""
+        """The instances of a service or instance name, in order. `2.1` is a name, too. Raises `Refused`, with a suggestion."""
         if name in self.instances:
             return [self.instances[name]]
-        instances = [instance for instance in self.instances.values() if instance.spec.service == name]
+        instances = [
+            instance
+            for instance in self.instances.values()
+            if name in (instance.spec.service, instance.spec.service_id)
+        ]
         if not instances:
             services = {instance.spec.service for instance in self.instances.values()}
             known = {*self.instances, *services}

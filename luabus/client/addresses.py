@@ -31,7 +31,7 @@ class Addresses(Sender):
         return Route(self, Kind.TARGET, ("target", service_id), destination=target)
 
     def hash(self, group: str | int, key: int | str | bytes) -> Route:
-        """The instance whose slot the key's hash names; when that slot is vacant, the next live one."""
+        """The owner of the key: of the live instances the one with the highest score in the key's bucket (docs/keys.md)."""
         return Route(self, Kind.HASH, ("hash", group, key), self._group(group, "hash"), key=hash_key(key))
 
     def random(self, group: str | int) -> Route:

@@ -42,13 +42,11 @@ def _is_near(highest: object, epoch: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who joins: id, group name, incarnation; `slots` None leaves the group's slots as the routers know them. `process` tells a
-    router that it is the same process which comes again."""
+    """Who joins: id, group name, incarnation. `process` tells a router that it is the same process which comes again."""
 
     service_id: ServiceId
     name: str
     incarnation: int
-    slots: int | None
     mode: str
     process: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
 
@@ -196,7 +194,6 @@ class Membership:
             int(identity.service_id),
             identity.name,
             identity.incarnation,
-            identity.slots,
             identity.mode,
             self._heard_of(link, identity),
             identity.process,

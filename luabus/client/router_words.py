@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from luabus.errors import BadArguments, ProtocolError
-from luabus.ids import CLIENT_BASE, MAX_GROUP, MAX_INSTANCE
+from luabus.ids import CLIENT_BASE, MAX_GROUP
 from luabus.limits import MAX_EPOCH, MAX_FRAME_LIMIT
 from luabus.routing.views import GROUP_ROWS
 from luabus.rpc.context import current
@@ -27,6 +27,7 @@ from luabus.rpc.shapes import (
     MapOf,
     OneOf,
     Optional,
+    Part,
     Record,
     Shape,
     Text,
@@ -49,11 +50,8 @@ _WELCOME: Final = Record(
     }
 )
 _SLOT: Final = Record(
-    {
-        "service_id": _MEMBER_NAME, "name": _MEMBER_NAME, "token": Whole(0, MAX_U32),
-        "slot": Optional(Whole(0, MAX_INSTANCE - 1)),
-    }
-)  # fmt: skip
+    {"service_id": _MEMBER_NAME, "name": _MEMBER_NAME, "token": Whole(0, MAX_U32)}, {"share": Part()}
+)
 _GROUP: Final = Record(
     {
         "group": GROUP, "name": NAME, "mode": NAME, "master": Optional(_MEMBER_NAME), "elected": FLAG, "epoch": _EPOCH,

@@ -15,7 +15,7 @@ Held = int | Literal["own"] | None
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A change of the tables by hand: at one router or, with `*`, at all. `token`: of a live connection; 0 keeps a vacant slot;
+    """A change of the tables by hand: at one router or, with `*`, at all. `token`: of a live connection; 0 keeps a vacancy;
     None removes the entry; `own`: at each router the connection that says it is this id."""
 
     service_id: str

@@ -23,10 +23,10 @@ from typing import Any, Final, Literal
 from luabus.cluster.alarms import TABLES_DIFFER, merged_alarms
 from luabus.cluster.control_client import NOT_LAUNCHED
 from luabus.cluster.entries import foreign
-from luabus.cluster.quantities import format_bytes
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import LEVELS, Exit, GroupState, Level, Process, worst
 from luabus.messages import Message, of_map
+from luabus.quantities import format_bytes
 
 SLOW_READER_BYTES: Final = 256 * 1024
 """So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""

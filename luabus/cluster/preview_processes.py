@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from luabus.cluster import signals
-from luabus.cluster.preview_routing import Preview, group_of, masterless, slot_of, without
+from luabus.cluster.key_moves import moving
+from luabus.cluster.preview_routing import Preview, group_of, keys, masterless, slot_of, unreachable, without
 from luabus.cluster.restart_policy import Outcome, Policy, is_crash, outcome_of
 from luabus.cluster.signals import Effect
 from luabus.cluster.snapshot import Snapshot
@@ -106,7 +107,6 @@ def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Preview:
     now = len(processes)
     title = Message("effect.scale-from", service=service, now=now, wanted=wanted)
     group = next((group for group in snapshot.groups() if group.name == service), None)
-    slots = len(group.hash_slots()) if group and group.by_hash else 0
     if wanted == now:
         return title, [Message("effect.it-has-already-nothing-changes", now=now)], False
     if wanted > now:
@@ -116,14 +116,9 @@ def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Preview:
             if count == 1
             else Message("effect.more-are-started", count=count)
         ]
-        if slots and wanted > slots:
-            sentences.append(
-                Message(
-                    "effect.the-hash-array-stays-at-slots",
-                    slots=slots,
-                )
-            )
-        return title, sentences, False
+        newcomers = [f"{group.group}.{instance}" for instance in range(now + 1, wanted + 1)] if group else ()
+        moved = moving(group, back=newcomers) if group else None
+        return title, [*sentences, moved] if moved is not None else sentences, False
     sentences = [
         Message("effect.finishes-what-it-works", name=processes[-1].name)
         if wanted == now - 1
@@ -131,15 +126,8 @@ def of_scale(snapshot: Snapshot, service: str, wanted: int) -> Preview:
     ]
     if wanted == 0:
         sentences.append(Message("effect.nobody-is-left-callers-of-get", service=service))
-    elif wanted < slots:
-        sentences.append(
-            Message(
-                "effect.of-slots-become-vacant-their-keys",
-                count=slots - wanted,
-                slots=slots,
-            )
-        )
     if group is not None and wanted > 0:
+        sentences += keys(group, {gone.service_id for gone in processes[wanted:] if gone.service_id})
         for gone in processes[wanted:]:
             sentences += masterless(gone.name, group, gone.service_id or "")
     return title, sentences, True
@@ -210,8 +198,9 @@ def _of_group(snapshot: Snapshot, group: GroupState, ids: set[str], back: Back) 
                 group=group.name,
             )
         return
+    yield from keys(group, ids)
     for slot in gone[:TOLD_ONE_BY_ONE]:
-        yield from without(slot.name, group, slot, ids)
+        yield from unreachable(slot.name, group, slot.service_id)
     if len(gone) > TOLD_ONE_BY_ONE:
         yield Message("effect.the-same-goes-for-more", more=len(gone) - TOLD_ONE_BY_ONE)
 
@@ -243,7 +232,7 @@ def ways_by_signal(process: Process, signal: str, effect: Effect) -> list[Way]:
         return [_way(process, Message("effect.it-ends-by-the-signal-which"), success=False)]
     if effect is Effect.PROGRAMS_OWN:
         return [_way(process, Message("effect.if-it-ends-by-the-signal"), success=False)]
-    if process.state == "starting":
+    if process.state == "starting" and process.ready_by != "spawn":
         return [_way(process, Message("effect.it-is-not-ready-yet"), success=True)]
     if process.ours:
         return [_way(process, Message("effect.it-ends-with-exit-code-0"), success=True)]
@@ -285,7 +274,9 @@ def _way(process: Process, how: Message, *, success: bool, replaced: bool = Fals
     policy = process.restart_policy
     if policy not in ("always", "on-failure", "never"):
         return Way(Message("effect.what-follows-its-restart-policy-says", how=how), back=True)
-    crashed = is_crash(success=success, early=process.state == "starting", replaced=replaced)
+    # A job is done when it ends with success; and where nothing must be reported, none was missed.
+    early = process.state == "starting" and process.daemon is not False and process.ready_by != "spawn"
+    crashed = is_crash(success=success, early=early, replaced=replaced)
     outcome = outcome_of(cast(Policy, policy), crashed=crashed, left=process.restarts_left)
     if outcome is Outcome.RESTARTS:
         then = Message("effect.it-is-started-again", policy=policy)

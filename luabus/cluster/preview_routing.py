@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from luabus.cluster import entries
 from luabus.cluster.entries import Registration
+from luabus.cluster.key_moves import moving, name_in
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import GroupState, Slot
 from luabus.errors import Refused
@@ -28,11 +29,8 @@ def slot_of(snapshot: Snapshot, service_id: str) -> Slot | None:
 
 def name_of(snapshot: Snapshot, service_id: str) -> str:
     """`mail.2` for `2.2`: from the tables, else from the group's name, else the id itself."""
-    slot = slot_of(snapshot, service_id)
-    if slot is not None:
-        return slot.name
     group = group_of(snapshot, service_id)
-    return f"{group.name}.{service_id.partition('.')[2]}" if group else service_id
+    return name_in(group, service_id) if group else service_id
 
 
 def of_register(snapshot: Snapshot, change: Registration) -> Preview:
@@ -43,10 +41,8 @@ def of_register(snapshot: Snapshot, change: Registration) -> Preview:
         title = Message("effect.make-the-master", name=name)
     elif change.token is None:
         title = Message("effect.remove-from-the-routing-table", name=name)
-    elif change.token == 0 and group is not None and not group.by_hash:
-        title = Message("effect.make-the-entry-of-vacant", name=name)
     elif change.token == 0:
-        title = Message("effect.make-the-slot-of-vacant", name=name)
+        title = Message("effect.make-the-entry-of-vacant", name=name)
     else:
         title = Message("effect.register", name=name)
     sentences = list(_register_sentences(snapshot, change, name, group))
@@ -99,20 +95,8 @@ def _removed(name: str, group: GroupState | None, slot: Slot | None) -> Iterator
     if slot is None or group is None:
         yield Message("effect.has-no-entry-nothing-changes", name=name)
         return
-    if slot.slot is None or not group.by_hash:
-        yield Message("effect.messages-to-answer-noroute-it-takes", name=name)
-    else:
-        left = len(group.hash_slots()) - 1
-        yield Message("effect.messages-to-answer-noroute", name=name)
-        if left:
-            yield Message(
-                "effect.the-hash-array-of-shrinks",
-                group=group.name,
-                before=left + 1,
-                after=left,
-            )
-        else:
-            yield Message("effect.nobody-is-left-in-group", group=group.name)
+    yield from keys(group, {slot.service_id})
+    yield Message("effect.messages-to-answer-noroute-it-takes", name=name)
     yield from masterless(name, group, slot.service_id)
 
 
@@ -136,15 +120,12 @@ def _over_a_connection(
         if whose != name:
             yield Message("effect.what-is-sent-to-goes", name=name, who=whose)
             return
+    if group is not None and (slot is None or slot.token == 0):
+        message = moving(group, back=[change.service_id])
+        if message is not None:
+            yield message
     if slot is None:
         yield Message("effect.messages-to-go-to-that-connection", name=name)
-    elif slot.token == 0 and group is not None and slot.slot is not None and group.by_hash:
-        heir = _heir(group, change.service_id)
-        yield Message(
-            "effect.takes-its-slot-again-its-keys",
-            name=name,
-            heir=heir or Message("word.nobody"),
-        )
     elif slot.token == 0:
         yield Message("effect.messages-to-reach-it-again", name=name)
     elif all(
@@ -202,25 +183,28 @@ def whose_token(snapshot: Snapshot, change: Registration) -> str:
     return next(iter(found.values()), "")
 
 
-def without(
-    name: str, group: GroupState | None, slot: Slot | None, away: Collection[str] = ()
-) -> Iterator[Message]:
-    """What happens while this entry is vacant, and those of `away` too."""
+def keys(group: GroupState, away: Collection[str]) -> Iterator[Message]:
+    """What becomes of the keys of these service ids while they are away."""
+    gone = [slot for slot in group.live if slot.service_id in away]
+    message = moving(group, away)
+    if message is not None:
+        yield message
+    elif gone and len(gone) == len(group.live):
+        yield Message("effect.nobody-else-is-live-in-group", group=group.name)
+
+
+def without(name: str, group: GroupState | None, slot: Slot | None) -> Iterator[Message]:
+    """What happens while this entry is vacant."""
     if slot is None or group is None:
         return
-    slots = len(group.hash_slots())
-    if slot.slot is not None and slots and group.by_hash:
-        heir = _heir(group, slot.service_id, away)
-        if heir:
-            yield Message(
-                "effect.the-keys-of-its-slot-1",
-                slots=slots,
-                heir=heir,
-            )
-        else:
-            yield Message("effect.nobody-else-is-live-in-group", group=group.name)
+    yield from keys(group, {slot.service_id})
+    yield from unreachable(name, group, slot.service_id)
+
+
+def unreachable(name: str, group: GroupState, service_id: str) -> Iterator[Message]:
+    """What those get who call this very instance, or it as the master."""
     yield Message("effect.messages-to-answer-noroute-until", name=name)
-    yield from masterless(name, group, slot.service_id)
+    yield from masterless(name, group, service_id)
 
 
 def masterless(name: str, group: GroupState, service_id: str) -> Iterator[Message]:
@@ -230,16 +214,6 @@ def masterless(name: str, group: GroupState, service_id: str) -> Iterator[Messag
             name=name,
             group=group.name,
         )
-
-
-def _heir(group: GroupState, service_id: str, away: Collection[str] = ()) -> str | None:
-    """Who serves this entry's keys while it is away."""
-    slots = group.hash_slots()
-    position = next((n for n, slot in enumerate(slots) if slot.service_id == service_id), None)
-    if position is None:
-        return None
-    around = slots[position + 1 :] + slots[:position]
-    return next((slot.name for slot in around if slot.token and slot.service_id not in away), None)
 
 
 def of_promote(snapshot: Snapshot, service_id: str) -> Preview:
@@ -293,8 +267,7 @@ def routed_to(snapshot: Snapshot, route: str) -> tuple[GroupState | None, list[s
     if found is not None and kind == "master":
         live = [slot for slot in live if slot.service_id == found.master]
     elif found is not None and kind == "hash":
-        _, serves = found.place(hash_key(key_of(key)))
-        live = [serves] if serves else []
+        live = [slot for slot in found.line(hash_key(key_of(key))) if slot.token][:1]
     return found, [slot.name for slot in live]
 
 

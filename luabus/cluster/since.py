@@ -6,7 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-ALLOWED: Final = '10m, 2h, 1d ago; today, yesterday, 14:05, "2026-01-31 14:05" in local time; or RFC 3339, such as 2026-01-31T14:05:00Z'
+ALLOWED: Final = (
+    '10m, 2h, 1d ago; today, yesterday, 14:05, "2026-01-31 14:05" in local time;'
+    " or RFC 3339, such as 2026-01-31T14:05:00Z"
+)
 
 _AGO: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d|w)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}

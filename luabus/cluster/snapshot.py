@@ -126,9 +126,7 @@ def _held(router: RouterState) -> bool:
 
 def _agreed(group: GroupState) -> tuple[object, ...]:
     """What all routers must have alike; tokens are each router's own, only live or vacant counts."""
-    entries = sorted(
-        (slot.service_id, slot.token == 0, slot.slot if slot.slot is not None else -1) for slot in group.slots
-    )
+    entries = sorted((slot.service_id, slot.token == 0) for slot in group.slots)
     return (group.master, group.epoch, tuple(entries))
 
 

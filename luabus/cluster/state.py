@@ -7,13 +7,15 @@ core; a field's `description` is for the API's documentation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Final, Literal, TypeVar
 
 from luabus import messages
+from luabus.ids import ServiceId
 from luabus.messages import Message
+from luabus.routing.buckets import Buckets, bucket_of, in_line
 
 Level = Literal["ok", "warn", "bad"]
 LEVELS: Final[tuple[Level, ...]] = ("ok", "warn", "bad")
@@ -56,12 +58,13 @@ def _described(description: str, default: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One entry of a group. `token` 0 is vacant; `slot` is null for a member outside the hash array."""
+    """One entry of a group. `token` 0 is vacant: somebody is expected there. `share` is the part of the keys that the instance
+    has now, 0 to 1; null where the group is not asked by key."""
 
     service_id: str = field(metadata={"examples": ["2.1"]})
     name: str
     token: int
-    slot: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +87,21 @@ class GroupState:
         """As `luabus.routes` and `luabus.group` give it."""
         return of_map(cls, value, slots=tuple(of_map(Slot, slot) for slot in value.get("slots", ())))
 
-    def hash_slots(self) -> list[Slot]:
-        """The hash array, in order. Members outside of it have no slot number."""
-        return sorted((slot for slot in self.slots if slot.slot is not None), key=lambda slot: slot.slot or 0)
+    @staticmethod
+    def bucket(hashed: int) -> int:
+        """The bucket of the keys of this hash: they have one owner."""
+        return bucket_of(hashed)
 
-    def place(self, hashed: int) -> tuple[Slot | None, Slot | None]:
-        """The slot that owns a hash, and the one that serves it now: the owner, or the next live slot after it."""
-        slots = self.hash_slots()
-        if not slots:
-            return None, None
-        start = hashed % len(slots)
-        around = slots[start:] + slots[:start]
-        return slots[start], next((slot for slot in around if slot.token), None)
+    def line(self, hashed: int) -> list[Slot]:
+        """All entries in the order in which they own the keys of this hash: the first live one does now."""
+        slots = {int(ServiceId.parse(slot.service_id)): slot for slot in self.slots}
+        return [slots[member] for member in in_line(bucket_of(hashed), slots)]
+
+    def owners(self, away: Collection[str] = (), back: Collection[str] = ()) -> list[str | None]:
+        """The service id of each bucket's owner: of the live without `away`, and with `back`."""
+        live = {slot.service_id for slot in self.live}.difference(away).union(back)
+        ids = {int(ServiceId.parse(service_id)): service_id for service_id in live}
+        return [ids.get(owner) for owner in Buckets(ids).owners(ids)]
 
     @property
     def live(self) -> tuple[Slot, ...]:
@@ -103,8 +109,8 @@ class GroupState:
 
     @property
     def by_hash(self) -> bool:
-        """Whether callers reach it by key, so that slots matter; one that does not say how may be reached so."""
-        return self.mode in ("hash", "")
+        """Whether callers reach it by key, as it says or as some have done."""
+        return self.mode == "hash" or any(slot.share is not None for slot in self.slots)
 
     @property
     def elects(self) -> bool:

@@ -1,7 +1,7 @@
 """Hash keys: the same number on every machine, in every version, in any language. Pure.
 
 An int is used as it is, modulo 2^32. A str (as UTF-8) or bytes goes through CRC-32 (ISO-HDLC, the one of zip and PNG).
-The slot is the hash modulo the number of slots. `docs/protocol.md` has the test vectors.
+Whose it is, `luabus.routing.buckets` says. `docs/protocol.md` has the test vectors.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from luabus.messages import Message
 from luabus.router.announcer import Announcer
 from luabus.router.counters import Counters
 from luabus.router.steering import Steering
-from luabus.routing.views import GROUP_ROWS, group_page
+from luabus.routing.views import group_page
 from luabus.rpc.context import caller
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import Stream
@@ -64,7 +64,6 @@ class Registry:
         service_id: int,
         name: str,
         incarnation: int,
-        slots: int | None = None,
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
         process: int = 0,
@@ -91,7 +90,7 @@ class Registry:
         name = self._steering.check_join(stream.principal, target, name, mode)
         self._steering.tell_access(stream, target, name)
         former = table.put(target, stream, incarnation=incarnation, process=process)
-        if self._groups.joined(target.group, name, mode, slots, stream):
+        if self._groups.joined(target.group, name, mode, stream):
             self._steering.renamed()
         for group, epoch in (epochs or {}).items():
             # Whoever holds a service's key alone knows its own group's lease, and of others what routers said.
@@ -123,16 +122,14 @@ class Registry:
         """A connection is one service: it has joined as another one before."""
         stream.claimed = 0
         if self._table.where(service_id) is stream:
-            group = self._table.group(service_id >> 16)
-            fixed = group.configured is not None and group.is_slot(service_id)
-            if fixed:
+            if self._table.group(service_id >> 16).expects(service_id):
                 self._table.vacate(service_id)
             else:
                 self._table.remove(service_id)
 
     def leave(self) -> None:
         """The calling connection wants no new traffic; what it was sent before arrives before this answer."""
-        self._table.lost(caller().stream, keep_slots=False)
+        self._table.lost(caller().stream, orderly=True)
         self._groups.tidy()
         self._announcer.changed()
 
@@ -195,7 +192,7 @@ class Registry:
     def register(
         self, service_id: int | str, token: int | str | None, is_master: bool = False
     ) -> dict[str, Any]:
-        """Change the table by hand: a live entry over the connection `token`, 0 a vacant slot, None removes the entry.
+        """Change the table by hand: a live entry over the connection `token`, 0 a vacancy, None removes the entry.
 
         "own" is the connection that joined as this id. Raises `Refused`: an unknown token, entry or group, or `is_master` in a
         group that elects its master by lease.
@@ -210,7 +207,8 @@ class Registry:
     def change(
         self, service_id: int | str, token: int | str | None, is_master: bool = False
     ) -> dict[str, Any]:
-        """As `register`, also in a group that nobody knows yet: for the program that runs this router."""
+        """As `register`, also in a group that nobody knows yet: for the program that runs this router. Returns the group with the
+        one entry that is the next from this id on, however many it has."""
         table = self._table
         groups = {name: number for number, name in self.names.items()}
         target = ServiceId.parse_service(service_id, groups)
@@ -237,7 +235,7 @@ class Registry:
                 table.clear_master(target.group)
         log.warning("%s: %s registered by hand: token %r, master %s", self._router, label, token, is_master)
         self._announcer.changed()
-        return group_page(table.group(target.group), 0, GROUP_ROWS)
+        return group_page(table.group(target.group), target - 1, 1)
 
     def close(self, token: int) -> str:
         """End one connection; returns its name. Raises `Refused` for an unknown token."""

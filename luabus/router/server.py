@@ -10,12 +10,12 @@ import contextlib
 import heapq
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from luabus import option_checks
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
-from luabus.host_addresses import format_address, is_loopback
+from luabus.host_addresses import format_address, is_loopback, parse_peer
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -37,7 +37,7 @@ from luabus.router.flush_rounds import FlushRounds
 from luabus.router.registration import Registry
 from luabus.router.steering import Steering
 from luabus.router.words import word
-from luabus.routing.cluster_document import ClusterDocument, groups_of
+from luabus.routing.cluster_document import ClusterDocument
 from luabus.routing.last_error import in_words
 from luabus.routing.next_hop import receivers
 from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, fitting, page_rows, public_group, table_page
@@ -63,8 +63,7 @@ _DRAIN_LOOK_S = 0.02
 
 
 class Router:
-    """One router. `name` is `router.N`; `slots` maps group names to (group, number of hash slots), vacant at start; `cluster`, in
-    their place, says that and more. Raises `ConfigError` for slots of which two have one group, or that are out of range.
+    """One router. `name` is `router.N`; `cluster` says which groups there are, and who may call whom.
 
     `secret_file` instead of `secret`: what it and `secret.next` beside it hold at each connection is accepted. `advertise`: at
     which `HOST:PORT` others reach it beside its own address (NAT, a proxy); connections made to any other are refused.
@@ -82,7 +81,6 @@ class Router:
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
         advertise: Sequence[str] = (),
-        slots: Mapping[str, tuple[int, int]] | None = None,
         cluster: ClusterDocument | None = None,
         max_connections: int = 65_536,
         frame_limit: int = DEFAULT_FRAME_LIMIT,
@@ -93,16 +91,15 @@ class Router:
     ) -> None:
         option_checks.check_name("name", name)
         option_checks.check_name("host", host)
-        option_checks.check(port=port, max_connections=max_connections, heartbeat_s=heartbeat_s)
+        option_checks.check(
+            port=port, max_connections=max_connections, heartbeat_s=heartbeat_s, waiting_limit=waiting_limit
+        )
+        option_checks.check_paths(secret_file=secret_file)
         if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
-            )
-        if waiting_limit < 0:
-            raise ConfigError(
-                f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
             )
         security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
@@ -112,7 +109,9 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=security._replace(principal=Principal("router", name), advertised=tuple(advertise)),
+            security=security._replace(
+                principal=Principal("router", name), advertised=_reached_at(advertise)
+            ),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api,
@@ -153,7 +152,8 @@ class Router:
         )  # fmt: skip
         for method in by_hand:
             self.api.word(steering.admins_only(word(method)), f"luabus.{method.__name__}")
-        steering.begin(cluster, groups_of(slots or {}, "slots", least=2, most=2))
+        if cluster is not None:
+            steering.begin(cluster)
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -358,3 +358,12 @@ class Router:
 
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self.mgr.streams.values() if stream.is_open]
+
+
+def _reached_at(addresses: Any) -> tuple[str, ...]:
+    """Addresses to be reached at, each in its one form. Raises `ConfigError`, also for port 0: nobody can connect to that."""
+    texts = option_checks.texts("advertise", addresses)
+    try:
+        return tuple(format_address(*parse_peer(text)) for text in texts)
+    except ConfigError as error:
+        raise ConfigError(f"advertise: {error}", key="advertise") from None

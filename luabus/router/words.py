@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from luabus.ids import CLIENT_BASE, MAX_GROUP, MAX_INSTANCE
+from luabus.ids import CLIENT_BASE, MAX_GROUP
 from luabus.limits import MAX_EPOCH
 from luabus.protocol.frames import FLAG_REQUEST, KNOWN_FLAGS, Kind
 from luabus.rpc.shapes import (
@@ -85,8 +85,7 @@ _MESSAGE: Final = Record({"code": Text(NAME_LENGTH, least=1), "values": MapOf(NA
 
 WORDS: Final[dict[str, tuple[Shape, ...]]] = {
     "join": (
-        SERVICE_ID, NAME, Whole(0, MAX_U64), Optional(Whole(1, MAX_INSTANCE)),
-        OneOf(("", "hash", "random", "broadcast", "master")),
+        SERVICE_ID, NAME, Whole(0, MAX_U64), OneOf(("", "hash", "random", "broadcast", "master")),
         Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)), Whole(0, MAX_U64),
     ),
     "leave": (),

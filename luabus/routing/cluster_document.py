@@ -1,7 +1,7 @@
 """What a cluster's owner says once for all routers: which groups there are, and who may call whom. Pure.
 
-`{"groups": {name: [number, slots, mode]}, "access": {...}}`: the launcher writes it to a file that routers read when they start,
-and tells it to those that run (`luabus.configure`).
+`{"groups": {name: [number, instances, mode]}, "access": {...}}`: the launcher writes it to a file that routers read when they
+start, and tells it to those that run (`luabus.configure`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LONGEST_NAME: Final = 100
 
 
 class GroupFacts(NamedTuple):
-    """A group's number, how many hash slots are fixed (0: none), and its usual route."""
+    """A group's number, how many instances it should have (None: nobody says), and its usual route."""
 
     number: int
-    slots: int = 0
+    instances: int | None = None
     mode: str = ""
 
 
@@ -58,17 +58,8 @@ class ClusterDocument:
         }
 
 
-def parse_slots(text: str) -> dict[str, tuple[int, int]]:
-    """`{"mail": [2, 3]}`: name to (group, number of hash slots). Raises `ConfigError`."""
-    given = _json(text, "--slots")
-    if not isinstance(given, dict):
-        raise ConfigError(f'--slots {text!r:.200} is not JSON such as {{"mail": [2, 3]}}', key="slots")
-    groups = groups_of(given, "--slots", least=2, most=2)
-    return {name: (facts.number, facts.slots) for name, facts in groups.items()}
-
-
-def groups_of(given: Any, key: str, *, least: int = 1, most: int = 3) -> dict[str, GroupFacts]:
-    """Groups by name from `{name: [number, slots, mode]}`, of which `least` to `most` are given. Raises `ConfigError`."""
+def groups_of(given: Any, key: str) -> dict[str, GroupFacts]:
+    """Groups by name from `{name: [number, instances, mode]}`; the number alone will do. Raises `ConfigError`."""
     if not isinstance(given, Mapping):
         raise ConfigError(f'{key} is not a map such as {{"mail": [2, 3]}}', key=key)
     groups: dict[str, GroupFacts] = {}
@@ -82,15 +73,18 @@ def groups_of(given: Any, key: str, *, least: int = 1, most: int = 3) -> dict[st
                 key=key,
             )
         at = f"{key}.{name}"
-        if not isinstance(facts, list | tuple) or not least <= len(facts) <= most:
-            raise ConfigError(f"{at} is not a list such as [2, 3]: a group's number and its slots", key=at)
+        if not isinstance(facts, list | tuple) or not 1 <= len(facts) <= 3:
+            raise ConfigError(
+                f"{at} is not a list such as [2, 3]: a group's number and its instances", key=at
+            )
         group = GroupFacts(*facts)
         if type(group.number) is not int or not 1 <= group.number <= MAX_GROUP:
             raise ConfigError(
                 f"{at}: found the group {group.number!r:.50}; allowed: 1 to {MAX_GROUP}", key=at
             )
-        if type(group.slots) is not int or not 0 <= group.slots <= MAX_INSTANCE:
-            raise ConfigError(f"{at}: found {group.slots!r:.50} slots; allowed: 0 to {MAX_INSTANCE}", key=at)
+        count = group.instances
+        if count is not None and (type(count) is not int or not 0 <= count <= MAX_INSTANCE):
+            raise ConfigError(f"{at}: found {count!r:.50} instances; allowed: 0 to {MAX_INSTANCE}", key=at)
         if group.mode not in MODES:
             raise ConfigError(
                 f"{at}: found the route {group.mode!r:.50}; allowed: {', '.join(MODES[1:])}", key=at

@@ -91,7 +91,7 @@ def _next_hop(
         return BROADCAST, known.members if known else (), 0, care
     if kind == Kind.MASTER:
         return DIRECT, (known.master_at() if known else None) or NO_MASTER_NOW, 0, care
-    targets = (known.by_slot if kind == Kind.HASH else known.members) if known else ()
+    targets = (known.by_bucket if kind == Kind.HASH else known.members) if known else ()
     if not targets:
         return DIRECT, NOBODY, 0, care
     return (HASH if kind == Kind.HASH else RANDOM), targets, len(targets), care

@@ -1,7 +1,8 @@
-"""Whose a group's number, name, usual route and slots are: the cluster document's, else whoever's came first. Pure.
+"""Whose a group's number, name and usual route are: the cluster document's, else whoever's came first. Pure.
 
-What is in the document stays as the document says. A group that is not in it belongs to its live members: the first of them says
-what it is called, and who comes later must say the same; when they are gone another may have the number, or the name.
+What is in the document stays as the document says. A group that is not in it belongs to its live members: the first of them that
+gives it a name says what it is called, the first that gives a route how it is reached, and who comes later must say the same or
+nothing; when all are gone, also those who said nothing, another may have the number, or the name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from luabus.messages import Message
 from luabus.routing.access import CLIENT_CLASS
 from luabus.routing.cluster_document import ClusterDocument, GroupFacts
-from luabus.routing.table import Group, Table
+from luabus.routing.table import Table
 
 
 class Ownership:
@@ -48,20 +49,20 @@ class Ownership:
         self.tidy()
         for number, (name, facts) in self._documented.items():
             table.describe(number, name=name, mode=facts.mode)
-            if facts.slots:
-                table.configure_slots(number, facts.slots)
-            elif number in before and before[number][1].slots:
-                table.release_slots(number)
+            if facts.instances is not None:
+                table.expect(number, facts.instances)
+            elif number in before and before[number][1].instances is not None:
+                table.expect(number, None)
 
     def tidy(self) -> None:
         """Groups that the document has no more are forgotten when their last member is gone."""
         for number in list(self._retired):
             if number in self._documented:
                 self._retired.discard(number)
-            elif not self._table.group(number).members:
+            elif not self._table.lives(number):
                 self._retired.discard(number)
                 self._table.rename(number, "", "")
-                self._table.release_slots(number)
+                self._table.expect(number, None)
 
     def clash(self, number: int, name: str, mode: str) -> Message | None:
         """Why nobody may join group `number` as one of `name` whose usual route is `mode`; "" says nothing of either."""
@@ -78,13 +79,17 @@ class Ownership:
                 )
         if name:
             facts = self.document.groups.get(name)
-            holders = [g.number for g in self._table.groups.values() if g.name == name and _lives(g, None)]
+            holders = [
+                g.number
+                for g in self._table.groups.values()
+                if g.name == name and self._table.lives(g.number)
+            ]
             for other in [facts.number] if facts is not None else holders:
                 if other != number:
                     return Message("refusal.group-clash", given=name, number=number, name=name, group=other)
         return None
 
-    def joined(self, number: int, name: str, mode: str, slots: int | None, where: object) -> bool:
+    def joined(self, number: int, name: str, mode: str, where: object) -> bool:
         """Note what a member, connected by `where`, says of its group, as far as it may; True when that was news for all."""
         group = self._table.group(number)
         owner = self._owner_of(number, but=where)
@@ -93,26 +98,17 @@ class Ownership:
                 if name and other.number != number and other.name == name:
                     self._table.rename(other.number, "", other.mode)
             if name and group.name and group.name != name:
-                self._table.release_slots(number)
+                self._table.expect(number, None)
             news = self._table.describe(number, name=name, mode=mode)
         else:
             news = self._table.rename(number, group.name or name, group.mode or mode)
-        _, facts = self._documented.get(number, ("", GroupFacts(number)))
-        alone = not _lives(group, but=where)
-        if slots is not None and not facts.slots and (alone or group.configured is None):
-            self._table.configure_slots(number, slots)
         return news
 
     def _owner_of(self, number: int, but: object = None) -> tuple[str, str] | None:
         """The name and the usual route that are not anybody's to change; None when whoever joins may say."""
         group = self._table.groups.get(number)
-        lives = group is not None and _lives(group, but)
+        lives = self._table.lives(number, but)
         if number in self._documented:
             name, facts = self._documented[number]
             return name, facts.mode or (group.mode if group is not None and lives else "")
         return (group.name, group.mode) if group is not None and lives else None
-
-
-def _lives(group: Group[Any], but: object) -> bool:
-    # Not by `members`: that would put the whole group in order after each change.
-    return any(entry.where is not None and entry.where is not but for entry in group.entries.values())

@@ -6,8 +6,8 @@
   next hop are one slice of `data`; where next hops alternate in long data, its frames are put together for each;
 - all other frames are handed to `port.deliver`.
 
-Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
-in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them (`flush`), one write each. How it
+decides is in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
 added here must show its price there.
 
 One file because the loop and what it branches into share the state of one turn, and a call across modules is a price per frame.
@@ -15,7 +15,7 @@ One file because the loop and what it branches into share the state of one turn,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
@@ -34,7 +34,9 @@ from luabus.protocol.frames import (
     make_route,
 )
 from luabus.protocol.port import NO_PORTS, Port
+from luabus.protocol.waiting import BURST
 from luabus.routing.access import Access, class_of
+from luabus.routing.buckets import BUCKETS
 from luabus.routing.next_hop import (
     ANSWER,
     ANSWER_ROUTES,
@@ -79,13 +81,13 @@ class Switch(Delivery):
         self.routing = routing
         self.table: Table[Port] = Table()
         self.chance = chance
-        self.dirty: list[Port] = []
         self.access: Access | None = None
         self.refused: Callable[[Forbidden, int], None] = lambda error, frames: None
         self._plans: dict[int, Plan] = {}
         self._plans_of: dict[str, dict[int, Plan]] = {}  # by class of callers, where there is `access`
         self._plans_for: dict[Port, dict[int, Plan]] = {}
         self._plans_version = -1
+        self._owners: dict[int, tuple[tuple[int, ...], tuple[Port, ...]]] = {}
         self._digests = (-1, b"")
         self._by_id: dict[int, Port] = {}
 
@@ -302,7 +304,7 @@ class Switch(Delivery):
         last = size - HEADER_SIZE
         pieces: dict[Port, list[bytes]] = {}
         direct: dict[int, Callable[[bytes], None]] = {}
-        hashed: dict[int, list[Callable[[bytes], None]]] = {}
+        hashed: dict[int, tuple[Sequence[int], list[Callable[[bytes], None]]]] = {}
         drawn: dict[int, list[Callable[[bytes], None]]] = {}
         plans = self._current_plans(port)
         while pos <= last:
@@ -312,8 +314,9 @@ class Switch(Delivery):
                 break
             put = direct.get(route)
             if put is None:
-                if (puts := hashed.get(route)) is not None:
-                    put = puts[key % len(puts)]
+                if (way := hashed.get(route)) is not None:
+                    owners, heaps = way
+                    put = heaps[owners[key % BUCKETS]]
                 elif (puts := drawn.get(route)) is not None:
                     put = puts[int(self.chance() * len(puts))]
                 else:
@@ -325,9 +328,19 @@ class Switch(Delivery):
                         break
                     if mode == DIRECT:
                         direct[route] = pieces.setdefault(where, []).append
+                        continue
+                    owners, ports = (), where
+                    if mode == HASH:
+                        owners, ports = self._owners.get(route) or self._owners.setdefault(
+                            route, _numbered(where)
+                        )
+                    if len(ports) > (size - pos) // HEADER_SIZE:
+                        break  # a group may have more members than there are frames
+                    heaps = [pieces.setdefault(to, []).append for to in ports]
+                    if mode == HASH:
+                        hashed[route] = owners, heaps
                     else:
-                        ways = hashed if mode == HASH else drawn
-                        ways[route] = [pieces.setdefault(to, []).append for to in where]
+                        drawn[route] = heaps
                     continue
             put(data[pos:end])
             frames += 1
@@ -396,6 +409,7 @@ class Switch(Delivery):
             self._plans.clear()
             self._plans_of.clear()
             self._plans_for.clear()
+            self._owners.clear()
             self._plans_version = self.table.version
         if self.access is None:
             return self._plans
@@ -451,7 +465,7 @@ class Switch(Delivery):
         self.refuse(port, sequence, refusal)
 
     def _broadcast(
-        self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
+        self, port: Port, members: Sequence[Port], route: int, sequence: int, frame: bytes
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
@@ -459,24 +473,15 @@ class Switch(Delivery):
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
-        reached = []
+        reached: list[Port] = []
         lost = 0
-        size = len(frame)
-        for member in members:
-            if member is port:
-                continue
-            if size > member.credit:
-                member.flush()  # as in `_forward`
-            if size > member.credit:
-                lost += 1
-                member.note((CROWDED, size))
-                continue
-            member.credit -= size
-            member.frames_out += 1
-            if not member.out:
-                self.dirty.append(member)
-            member.out.append(frame)
-            reached.append(member)
+        at_once = max(1, BURST // len(frame))
+        for first in range(0, len(members), at_once):
+            some = members[first : first + at_once]
+            lost += _spread(port, some, frame, reached, self.dirty)
+            self.gathered += len(some) * len(frame)
+            if self.gathered > BURST:
+                self.flush()
         if lost:
             port.count_lost(OVERLOADED, route, lost)
         if not flags & (FLAG_REQUEST | FLAG_COUNT):
@@ -548,6 +553,34 @@ class Switch(Delivery):
         body = codec.pack_value(error.to_wire())
         header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
         self._send(port, header + body)
+
+
+def _spread(port: Port, members: Sequence[Port], frame: bytes, reached: list[Port], dirty: list[Port]) -> int:
+    """A frame to all of these who have room for it, who are then `reached`; returns how many have none."""
+    lost = 0
+    size = len(frame)
+    for member in members:
+        if member is port:
+            continue
+        if size > member.credit:
+            member.flush()  # as in `_forward`
+        if size > member.credit:
+            lost += 1
+            member.note((CROWDED, size))
+            continue
+        member.credit -= size
+        member.frames_out += 1
+        if not member.out:
+            dirty.append(member)
+        member.out.append(frame)
+        reached.append(member)
+    return lost
+
+
+def _numbered(where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:
+    """Whom the buckets go to, by numbers, and the ports that these are."""
+    numbers = {port: number for number, port in enumerate(dict.fromkeys(where))}
+    return tuple(map(numbers.__getitem__, where)), tuple(numbers)
 
 
 def _stamp(port: Port, data: bytes, start: int, source: int) -> bytes:

@@ -1,8 +1,11 @@
-"""Who is where: groups, hash slots, members and masters, and the choice among them. Pure.
+"""Who is where: groups, their members, vacancies and masters, and the choice among them. Pure.
 
-A group's *slots* are its hash array: ids in ascending order, each live or vacant, so that every router with the same
-registrations chooses alike. Its *members* are the live ids, slots or not. The table holds whatever stands for a
-connection (`T`: a port in a router, a string in a test) and never looks into it.
+A group's *members* are the ids that are live, each at its connection; a *vacancy* is an entry of one that is expected and not
+there. Keys belong to members alone, by the rule of `buckets`, so that every router with the same members chooses alike. The table
+holds whatever stands for a connection (`T`: a port in a router, a string in a test) and never looks into it.
+
+A group may have 65,535 entries: so a change costs the same however many there are, and what is derived from all of them
+is derived when somebody looks.
 
 Epochs: a claim to be master carries the epoch of its lease. The highest epoch ever claimed per group stays, also when the
 master's connection dies; lower ones are refused, and the same epoch from two ids is an alarm. Whom to believe which epoch is
@@ -11,14 +14,18 @@ decided in `epochs`.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Generic, TypeVar
 from zlib import crc32
 
 from luabus.errors import IdInUse, StaleEpoch
-from luabus.ids import ServiceId
+from luabus.ids import MAX_INSTANCE, ServiceId
 from luabus.limits import EPOCH_LEAP
 from luabus.messages import Message
+from luabus.routing.buckets import BUCKETS, Buckets
 from luabus.routing.epochs import Insistence
 
 T = TypeVar("T")
@@ -26,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """One registration. `where` is None for a vacant slot; `process` tells processes of one incarnation apart: a random number, 0
+    """One registration. `where` is None for a vacancy; `process` tells processes of one incarnation apart: a random number, 0
     where none was given, None for an entry that was made by hand."""
 
     where: T | None
@@ -36,93 +43,117 @@ class Entry(Generic[T]):
 
 @dataclass(slots=True)
 class Group(Generic[T]):
-    """One group of a `Table`. The tuples and the digest are derived: when somebody looks, so that many changes cost it once."""
+    """One group of a `Table`. `expected`: the instances 1 to so many should be there; None where nobody says how many."""
 
     number: int
     name: str = ""
     mode: str = ""
-    configured: tuple[int, ...] | None = None
+    expected: int | None = None
     entries: dict[int, Entry[T]] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+    """Of all entries, in order."""
+    live: list[int] = field(default_factory=list)
+    """Of the members, in order."""
     master: int = 0
     elected: bool = False
     epoch: int = 0
     epoch_holder: int = 0
     insistence: Insistence = field(default_factory=Insistence)
     changes: int = 0
-    _derived: tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int, tuple[int, ...]] = (
-        0,
-        (),
-        (),
-        (),
-        0,
-        (),
-    )
-
-    @property
-    def slot_ids(self) -> tuple[int, ...]:
-        """The ids of the hash array, sorted."""
-        return self._derive()[1]
-
-    @property
-    def by_slot(self) -> tuple[T, ...]:
-        """Where the keys of each slot go: to its own entry, or to the next live one, round the end."""
-        return self._derive()[2]
+    _fingerprint: int = 0
+    _buckets: Buckets | None = None
+    _members: tuple[T, ...] | None = None
+    _by_bucket: tuple[T, ...] | None = None
+    _shares: dict[int, float] | None = None
 
     @property
     def members(self) -> tuple[T, ...]:
         """Where the live entries are, by id."""
-        return self._derive()[3]
+        if self._members is None:
+            self._members = tuple(map(self._where, self.live))
+        return self._members
+
+    @property
+    def by_bucket(self) -> tuple[T, ...]:
+        """Where the keys of each bucket go; empty without members."""
+        if self._by_bucket is None:
+            self._by_bucket = tuple(map(self._where, self._owners())) if self.live else ()
+        return self._by_bucket
+
+    @property
+    def shares(self) -> dict[int, float] | None:
+        """The part of the keys, 0 to 1, of each member that has any; None in a group that is not asked by key."""
+        if self._buckets is None and self.mode != "hash":
+            return None
+        if self._shares is None:
+            owned = Counter(self._owners()) if self.live else {}
+            self._shares = {member: count / BUCKETS for member, count in owned.items()}
+        return self._shares
 
     @property
     def digest(self) -> int:
-        """32 bits over ids, master and epoch."""
-        return self._derive()[4]
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """All ids, sorted."""
-        return self._derive()[5]
+        """32 bits over ids, who of them is live, master and epoch."""
+        shown = int(self.master) if self.master_at() is not None else 0
+        return crc32(f"{self.number} {self._fingerprint} {shown} {self.epoch}".encode())
 
     @property
     def label(self) -> str:
         """Its name, or its number where it has none."""
         return self.name or str(self.number)
 
-    def is_slot(self, service_id: int) -> bool:
-        return self.configured is None or service_id & 0xFFFF <= len(self.configured)
+    def expects(self, service_id: int) -> bool:
+        """Whether this instance is one of those that should be there, as somebody has said."""
+        return self.expected is not None and service_id & MAX_INSTANCE <= self.expected
 
     def master_at(self) -> T | None:
         """Where the master is; None without a master or when it is not connected here."""
         entry = self.entries.get(self.master)
         return entry.where if entry else None
 
-    def _derive(self) -> tuple[int, tuple[int, ...], tuple[T, ...], tuple[T, ...], int, tuple[int, ...]]:
-        if self._derived[0] == self.changes:
-            return self._derived
-        ids = sorted(map(int, self.entries))  # a ServiceId prints differently, and the digest is of the text
-        slot_ids = tuple(i for i in ids if self.is_slot(i))
-        live: list[T] = []
-        for service_id in ids:
-            where = self.entries[service_id].where
-            if where is not None:
-                live.append(where)
-        state = [f"{i}{'+' if self.entries[i].where is not None else '-'}" for i in ids]
-        shown = int(self.master) if self.master_at() is not None else 0
-        text = f"{self.number} {slot_ids} {state} {shown} {self.epoch}"
-        digest = crc32(text.encode())
-        self._derived = (self.changes, slot_ids, self._next_live(slot_ids), tuple(live), digest, tuple(ids))
-        return self._derived
+    def enter(self, service_id: int, entry: Entry[T] | None) -> Entry[T] | None:
+        """Write (None: delete) one entry; returns the former one."""
+        service_id = int(service_id)
+        former = self.entries.get(service_id)
+        if former is not None:
+            self._fingerprint -= _fingerprint(service_id, former.where is not None)
+        if entry is None:
+            self.entries.pop(service_id, None)
+        else:
+            self.entries[service_id] = entry
+            self._fingerprint += _fingerprint(service_id, entry.where is not None)
+        if (former is None) != (entry is None):
+            _note(self.ids, service_id, entry is not None)
+        was, lives = (known is not None and known.where is not None for known in (former, entry))
+        if was != lives:
+            _note(self.live, service_id, lives)
+            if self._buckets is not None:
+                (self._buckets.enter if lives else self._buckets.leave)(service_id)
+        if was or lives:
+            self._members = self._by_bucket = self._shares = None
+        return former
 
-    def _next_live(self, slot_ids: tuple[int, ...]) -> tuple[T, ...]:
-        slots = [self.entries[i].where for i in slot_ids]
-        following = next((where for where in slots if where is not None), None)
-        if following is None:
-            return ()
-        next_live = []
-        for where in reversed(slots):
-            following = following if where is None else where
-            next_live.append(following)
-        return tuple(reversed(next_live))
+    def _owners(self) -> list[int]:
+        if self._buckets is None:
+            self._buckets = Buckets(self.live)
+        return self._buckets.owners(self.live)
+
+    def _where(self, service_id: int) -> T:
+        where = self.entries[service_id].where
+        assert where is not None  # only members are asked for
+        return where
+
+
+def _fingerprint(service_id: int, live: bool) -> int:
+    """Their sum tells tables apart, in whatever order entries came."""
+    return int.from_bytes(blake2b(b"%d%c" % (service_id, b"-+"[live]), digest_size=8).digest())
+
+
+def _note(ids: list[int], service_id: int, there: bool) -> None:
+    """Keep sorted ids so: one more, or one less."""
+    if there:
+        insort(ids, service_id)
+    else:
+        del ids[bisect_left(ids, service_id)]
 
 
 class Table(Generic[T]):
@@ -153,6 +184,12 @@ class Table(Generic[T]):
         entry = group.entries.get(service_id) if group else None
         return entry.where if entry else None
 
+    def lives(self, number: int, but: T | None = None) -> bool:
+        """Whether the group has a member, other than over the connection `but`."""
+        group = self.groups.get(number)
+        own = 0 if but is None else sum(known >> 16 == number for known in self._ids.get(but, ()))
+        return group is not None and len(group.live) > own
+
     def describe(self, number: int, *, name: str = "", mode: str = "") -> bool:
         """Note a group's name and usual route, "" leaves what is known; True when that was news."""
         group = self.group(number)
@@ -168,28 +205,20 @@ class Table(Generic[T]):
         self.version += 1  # who may call a group goes by its name
         return True
 
-    def release_slots(self, number: int) -> None:
-        """No configuration fixes the group's slots any more: those that are vacant are gone."""
+    def expect(self, number: int, count: int | None) -> bool:
+        """The instances 1 to `count` should be there: those that are not become vacancies, and vacancies beyond are gone. None:
+        nobody says how many, and all vacancies are gone. False when it was so already."""
         group = self.group(number)
-        group.configured = None
-        group.entries = {known: entry for known, entry in group.entries.items() if entry.where is not None}
-        self._changed(group)
-
-    def configure_slots(self, number: int, count: int) -> bool:
-        """Fix the group's hash slots to the instances 1..count; those without an entry become vacant slots.
-
-        A count that differs from the known one replaces it. True when something changed.
-        """
-        group = self.group(number)
-        wanted = tuple(number << 16 | instance for instance in range(1, count + 1))
-        if group.configured == wanted:
+        if count is not None and group.expected == count:
             return False
-        for gone in set(group.configured or ()) - set(wanted):
-            if gone in group.entries and group.entries[gone].where is None:
-                del group.entries[gone]
-        group.configured = wanted
+        group.expected = count
+        vacant = {known for known in group.ids if group.entries[known].where is None}
+        wanted = range(number << 16 | 1, (number << 16) + (count or 0) + 1)
+        for service_id in vacant.difference(wanted):
+            group.enter(service_id, None)
         for service_id in wanted:
-            group.entries.setdefault(service_id, Entry(None))
+            if service_id not in group.entries:
+                group.enter(service_id, Entry(None))
         self._changed(group)
         return True
 
@@ -220,7 +249,7 @@ class Table(Generic[T]):
         return former
 
     def vacate(self, service_id: int) -> None:
-        """Keep (or make) the entry as a vacant slot: everybody else's hash stays as it is."""
+        """Keep (or make) the entry as a vacancy: it is expected, and has no keys."""
         group = self.group(service_id >> 16)
         self._enter(group, service_id, Entry(None))
         self._drop_master(group, service_id)
@@ -236,17 +265,16 @@ class Table(Generic[T]):
         self._changed(group)
         return True
 
-    def lost(self, where: T, *, keep_slots: bool = True) -> list[int]:
-        """A connection is gone: its slots become vacant, its other entries are removed.
+    def lost(self, where: T, *, orderly: bool = False) -> list[int]:
+        """A connection is gone: its entries become vacancies, if they are expected; or if nobody says who is, unless it left in
+        order. Others are removed.
 
         Only entries that still are this connection's: a successor's registration stays. Returns the ids concerned.
-        `keep_slots=False` (an orderly leave) also removes slots that no configuration fixes.
         """
         gone = sorted(self._ids.get(where, ()))
         for service_id in gone:
             group = self.group(service_id >> 16)
-            fixed = group.configured is not None and group.is_slot(service_id)
-            vacant = fixed or (keep_slots and group.configured is None)
+            vacant = group.expects(service_id) or (group.expected is None and not orderly)
             self._enter(group, service_id, Entry(None) if vacant else None)
             # Also an elected one: it claims its epoch again when it is back, a restarted process must not seem to.
             self._drop_master(group, service_id)
@@ -336,16 +364,14 @@ class Table(Generic[T]):
 
     def _enter(self, group: Group[T], service_id: int, entry: Entry[T] | None) -> None:
         """Write (None: delete) one entry, in both directions."""
-        former = group.entries.pop(service_id, None) if entry is None else group.entries.get(service_id)
+        former = group.enter(service_id, entry)
         if former is not None and former.where is not None:
             ids = self._ids[former.where]
             ids.discard(service_id)
             if not ids:
                 del self._ids[former.where]
-        if entry is not None:
-            group.entries[service_id] = entry
-            if entry.where is not None:
-                self._ids.setdefault(entry.where, set()).add(service_id)
+        if entry is not None and entry.where is not None:
+            self._ids.setdefault(entry.where, set()).add(service_id)
 
     def _drop_master(self, group: Group[T], service_id: int) -> None:
         if group.master == service_id:

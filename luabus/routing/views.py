@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -47,10 +47,7 @@ def public_group(group: Group[Any]) -> dict[str, Any]:
 
 
 def full_group(group: Group[Port]) -> dict[str, Any]:
-    """A group with all its entries.
-
-    `slot` is the index in the hash array, None for instances beyond the slots; `token` 0 is a vacant slot.
-    """
+    """A group with all its entries. `token` 0 is a vacancy; `share`, if it is asked by key: the part of the keys, 0 to 1."""
     page = group_page(group, 0, len(group.ids))
     del page["after"], page["next"]
     return page
@@ -64,20 +61,18 @@ def group_page(group: Group[Port], after: int, most: int) -> dict[str, Any]:
     master = group.master if group.master_at() is not None else 0
     start = bisect_right(group.ids, after)
     ids = group.ids[start : start + most]
-    slot = bisect_left(group.slot_ids, ids[0]) if ids else 0
-    rows = []
+    shares = group.shares
+    rows: list[dict[str, Any]] = []
     for service_id in ids:
         where = group.entries[service_id].where
-        is_slot = slot < len(group.slot_ids) and group.slot_ids[slot] == service_id
-        rows.append(
-            {
-                "service_id": str(ServiceId(service_id)),
-                "name": ServiceId(service_id).named(names),
-                "token": where.token if where is not None else 0,
-                "slot": slot if is_slot else None,
-            }
-        )
-        slot += is_slot
+        row = {
+            "service_id": str(ServiceId(service_id)),
+            "name": ServiceId(service_id).named(names),
+            "token": where.token if where is not None else 0,
+        }
+        if shares is not None:
+            row["share"] = round(shares.get(service_id, 0.0), 4)
+        rows.append(row)
     return {
         "group": group.number,
         "name": name,
@@ -155,12 +150,14 @@ class GroupPages:
 
 
 def merge_routes(tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """The routing tables of all routers, and whether they agree in everything but their tokens."""
+    """The routing tables of all routers, and whether they agree in everything but their tokens. Two of one name do not: which of
+    them is meant nobody can say."""
+    names = [str(table["router"]) for table in tables]
     views = [
         {
             group["group"]: (
                 group["master"], group["epoch"],
-                tuple((slot["service_id"], slot["token"] != 0, slot["slot"]) for slot in group["slots"]),
+                tuple((slot["service_id"], slot["token"] != 0) for slot in group["slots"]),
             )
             for group in table["groups"]
             if group["slots"]
@@ -168,6 +165,6 @@ def merge_routes(tables: list[dict[str, Any]]) -> dict[str, Any]:
         for table in tables
     ]  # fmt: skip
     return {
-        "consistent": all(view == views[0] for view in views[1:]),
+        "consistent": len(set(names)) == len(names) and all(view == views[0] for view in views[1:]),
         "routers": sorted(tables, key=lambda table: str(table["router"])),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Final, Protocol
 
@@ -49,6 +49,17 @@ class Whole:
 
     def check(self, value: Any, path: str) -> None:
         if type(value) is not int or not self.least <= value <= self.most:
+            raise misfit(path, value, self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a whole: a float from 0 to 1."""
+
+    allowed: str = "a part from 0.0 to 1.0"
+
+    def check(self, value: Any, path: str) -> None:
+        if type(value) is not float or not 0.0 <= value <= 1.0:
             raise misfit(path, value, self.allowed)
 
 
@@ -159,9 +170,11 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A map that has these fields; what else is in it is not looked at: a newer peer may say more."""
+    """A map that has these fields, and may have the `optional` ones; what else is in it is not looked at: a newer peer may say
+    more."""
 
     fields: Mapping[str, Shape]
+    optional: Mapping[str, Shape] = field(default_factory=dict)
 
     @property
     def allowed(self) -> str:
@@ -170,8 +183,9 @@ class Record:
     def check(self, value: Any, path: str) -> None:
         if type(value) is not dict or any(name not in value for name in self.fields):
             raise misfit(path, value, self.allowed)
-        for name, shape in self.fields.items():
-            shape.check(value[name], f"{path}[{name!r}]")
+        for name, shape in (*self.fields.items(), *self.optional.items()):
+            if name in value:
+                shape.check(value[name], f"{path}[{name!r}]")
 
 
 ANYTHING: Final = Anything()

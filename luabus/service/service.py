@@ -45,8 +45,8 @@ class Service:
     """One instance of a service.
 
     `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
-    are `routers`, `secret` (or `secret_file`, or `key_file` with the key of this service alone), `slots` (hash slots of the
-    group) and `lease` (a store's URL). `mode="master"`, or a handler for `on_master`, makes the instance stand for election.
+    are `routers`, `secret` (or `secret_file`, or `key_file` with the key of this service alone),
+    and `lease` (a store's URL). `mode="master"`, or a handler for `on_master`, makes the instance stand for election.
     `frame_limit`: bytes of the longest message; `compress_above`: bytes from which bodies are compressed (None: never).
     `max_concurrency`: calls handled at once, beyond which callers get `Overloaded`. `check_types`: validate arguments by the
     handlers' annotations. `drain_timeout`: seconds that running calls get to finish in `stop`. Nothing happens before `start`
@@ -63,7 +63,6 @@ class Service:
         secret: bytes | str | None = None,
         secret_file: str | os.PathLike[str] | None = None,
         key_file: str | os.PathLike[str] | None = None,
-        slots: int | None = None,
         mode: str = "",
         groups: Mapping[str, int] | None = None,
         lease: str = "",
@@ -76,12 +75,13 @@ class Service:
         drain_timeout: float = DRAIN_TIMEOUT_S,
     ) -> None:
         option_checks.check(max_concurrency=max_concurrency, drain_timeout=drain_timeout)
+        option_checks.check_type("check_types", check_types, bool, what="True or False")
         self.name = name
         self.service_id: ServiceId | None = None
         self._settings = Settings(
             name=name, group=group, instance=instance,
-            routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
-            secret=secret, secret_file=secret_file, key_file=key_file, slots=slots, mode=mode, groups=groups, lease=lease,
+            routers=None if routers is None else option_checks.texts("routers", routers),
+            secret=secret, secret_file=secret_file, key_file=key_file, mode=mode, groups=groups, lease=lease,
             lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip
         self.handlers = Dispatcher(
@@ -168,6 +168,8 @@ class Service:
         security = settings.security(environment)
         self.service_id = identity.service_id
         self.name = identity.name
+        if settings.name and settings.name != identity.name:
+            log.info("this is %r here, as in cluster.toml; its code says %r", identity.name, settings.name)
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
         self.handlers.group = identity.service_id.group
         self._running = True

@@ -90,7 +90,7 @@ class Stream(Channel):
         self.post(make_route(Kind.TARGET, destination=target), 0, codec.pack_call(msg, args))
 
     def forward_hash(self, key: int | str | bytes, group: int, msg: str, *args: Any) -> None:
-        """Through the router, to the instance whose slot the key's hash names. Errors as `call`."""
+        """Through the router, to the instance that owns the key. Errors as `call`."""
         self.check_use()
         self.post(make_route(Kind.HASH, 0, parse_group(group)), hash_key(key), codec.pack_call(msg, args))
 

@@ -7,6 +7,7 @@ It answers in the shapes of the routers and the launcher. What crosses a socket 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -19,24 +20,36 @@ from luabus import admin
 from luabus.cluster.snapshot import Snapshot
 from luabus.errors import NotConnected
 from luabus.messages import of_map
+from luabus.routing.buckets import BUCKETS, Buckets
 
 GROUPS = {"director": 1, "mail": 2}
 
 
-def slot(group: str, instance: int, token: int, index: int | None = None) -> dict[str, Any]:
+def slot(group: str, instance: int, token: int, share: float | None = None) -> dict[str, Any]:
     name = f"{group}.{instance}"
-    return {"service_id": f"{GROUPS[group]}.{instance}", "name": name, "token": token, "slot": index}
+    row = {"service_id": f"{GROUPS[group]}.{instance}", "name": name, "token": token}
+    return row if share is None else {**row, "share": share}
+
+
+def hashed(group: str, tokens: Sequence[int]) -> list[dict[str, Any]]:
+    """The instances 1, 2, ... with these tokens (0: vacant), and the shares that the live ones have by the rule."""
+    live = [GROUPS[group] << 16 | instance for instance, token in enumerate(tokens, 1) if token]
+    owned = Counter(Buckets(live).owners(live))
+    return [
+        slot(group, instance, token, round(owned[GROUPS[group] << 16 | instance] / BUCKETS, 4))
+        for instance, token in enumerate(tokens, 1)
+    ]
 
 
 def table(router: str, *, mail: Sequence[int] = (11, 12, 13), master: str | None = "1.1") -> dict[str, Any]:
-    """A router's table: three slots of mail with these tokens (0: vacant), and two directors."""
+    """A router's table: three of mail with these tokens (0: vacant), and two directors."""
     return {
         "router": router,
         "groups": [
             {"group": 1, "name": "director", "mode": "master", "elected": True, "master": master, "epoch": 4,
              "slots": [slot("director", 1, 21), slot("director", 2, 22)]},
             {"group": 2, "name": "mail", "mode": "hash", "elected": False, "master": None, "epoch": 0,
-             "slots": [slot("mail", n, token, n - 1) for n, token in enumerate(mail, 1)]},
+             "slots": hashed("mail", mail)},
         ],
     }  # fmt: skip
 
@@ -179,7 +192,7 @@ class ScriptedCluster:
         if token is None:
             group["slots"] = [slot for slot in group["slots"] if slot is not entry]
         elif entry is None:
-            group["slots"].append(slot(group["name"], int(instance), token, int(instance) - 1))
+            group["slots"].append(slot(group["name"], int(instance), token, 0.0 if token == 0 else None))
         else:
             entry["token"] = token
         if is_master:
@@ -264,15 +277,6 @@ def by_hand(master: str) -> ScriptedCluster:
     cluster = ScriptedCluster()
     for tables in cluster.tables.values():
         tables["groups"][1]["master"] = master
-    return cluster
-
-
-def with_slots(group: str) -> ScriptedCluster:
-    """One in which this group's entries have slots, as every group's have that no configuration fixes."""
-    cluster = ScriptedCluster()
-    for tables in cluster.tables.values():
-        for index, entry in enumerate(tables["groups"][GROUPS[group] - 1]["slots"]):
-            entry["slot"] = index
     return cluster
 
 

@@ -137,7 +137,7 @@ def evil_cluster() -> ScriptedCluster:
     """Every name, log line, close reason, handler's error and event that can be HTML, is."""
     cluster = ScriptedCluster()
     for router, told in cluster.tables.items():
-        held = {"service_id": "9.1", "name": EVIL, "token": 99, "slot": 0}
+        held = {"service_id": "9.1", "name": EVIL, "token": 99, "share": 1.0}
         told["groups"].append({"group": 9, "name": EVIL, "mode": "hash", "slots": [held]})
         said = {"last_error": EVIL, "last_error_at": 1_800_000_000.0, "undeliverable": {EVIL: 3}}
         cluster.rows.append(connection(router, EVIL, "9.1", 99, peer=EVIL, **said))
@@ -197,7 +197,7 @@ async def test_a_peer_that_joins_with_html_for_a_name_stays_text(chromium: Brows
     for router in routers:
         stream = manager.connect("127.0.0.1", router.port, 2000)
         await stream.connected()
-        await stream.request("luabus.join", 0x0009_0001, EVIL, 1, 1, "")
+        await stream.request("luabus.join", 0x0009_0001, EVIL, 1, "")
     page = await chromium.new_page()
     base = str(client.make_url("/"))[:-1]
     await page.goto(f"{base}/login?token={TOKENS[Role.admin]}")
@@ -330,7 +330,7 @@ async def test_an_open_page_to_try_follows_and_leaves_what_was_typed(
 
     await dash.cluster.register("2.2", 0, False, "*")
     await dash.look()
-    await expect(page.locator("#health")).to_contain_text("1 of 3 slots vacant")
+    await expect(page.locator("#health")).to_contain_text("1 of 3 instances vacant")
     await expect(page.get_by_label("x", exact=True)).to_have_value("5")
 
     dash.cluster.up = dict.fromkeys(dash.cluster.up, False)

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import luabus
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from tests.support.imports import ROOT
 
 GROUPS = {"gateway": 1, "mail": 2, "director": 3, "robot": 4}
@@ -44,13 +45,13 @@ class Demo:
 
 @pytest.fixture
 async def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Demo]:
-    slots = {name: (group, 3 if name == "mail" else 0) for name, group in GROUPS.items()}
+    groups = {name: GroupFacts(group, 3 if name == "mail" else None) for name, group in GROUPS.items()}
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
     async with AsyncExitStack() as stack:
         router = await stack.enter_async_context(
-            luabus.Router("router.1", port=0, slots=slots, secret=SECRET.encode())
+            luabus.Router("router.1", port=0, cluster=ClusterDocument(groups), secret=SECRET.encode())
         )
         address = f"127.0.0.1:{router.port}"
         bus = await stack.enter_async_context(luabus.connect([address], secret=SECRET, groups=GROUPS))

@@ -14,7 +14,6 @@ FULL = {
     "LUABUS_SERVICE": "mail",
     "LUABUS_GROUP": "2",
     "LUABUS_INSTANCE": "1",
-    "LUABUS_SLOTS": "3",
     "LUABUS_ROUTE": "hash",
     "LUABUS_GROUPS": '{"mail": 2}',
     "LUABUS_LEASE": "sqlite:////tmp/lease.db",
@@ -38,7 +37,6 @@ def test_every_variable_of_the_design_page_is_read() -> None:
         service="mail",
         group=2,
         instance=1,
-        slots=3,
         route="hash",
         groups={"mail": 2},
         lease="sqlite:////tmp/lease.db",
@@ -59,7 +57,7 @@ def test_nothing_set_gives_the_defaults_of_a_process_started_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["LUABUS_GROUP", "LUABUS_INSTANCE", "LUABUS_SLOTS", "LUABUS_LEASE_TTL", "LUABUS_LEASE_RENEW"]
+    "name", ["LUABUS_GROUP", "LUABUS_INSTANCE", "LUABUS_LEASE_TTL", "LUABUS_LEASE_RENEW"]
 )
 def test_what_is_no_number_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}='two' is not a number") as caught:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from luabus.errors import from_wire
+from luabus.ids import ServiceId
 from luabus.protocol import codec, frames
 from luabus.protocol.frames import HEADER_SIZE, META_SIZE, Frame, Kind, encode, split
 from luabus.protocol.handshake import NONCE_SIZE, NOWHERE, AcceptorHandshake, ConnectorHandshake
@@ -18,6 +19,7 @@ from luabus.protocol.hashing import hash_key
 from luabus.protocol.keys import Credential, parse_key
 from luabus.protocol.principal import Principal
 from luabus.router.server import Router
+from luabus.routing.buckets import Buckets, bucket_of, in_line, scores
 from tests.support.imports import ROOT
 
 PAGE = (ROOT / "docs/protocol.md").read_text("utf-8")
@@ -136,15 +138,32 @@ def test_the_keys_are_those_of_the_secret() -> None:
 
 
 def test_the_hash_vectors() -> None:
-    rows = re.findall(
-        r"^\| `(.+)` \| (str|bytes|int) \| `(0x[0-9a-f]{8})` \| (\d) \| (\d) \|$", PAGE, re.MULTILINE
+    live = [
+        [ServiceId.parse(member) for member in cell.split(", ")]
+        for cell in ("2.1, 2.2, 2.3", "2.1, 2.3", "2.1, 2.2, 2.3, 2.4, 2.5")
+    ]
+    found = re.findall(
+        r"^\| `(.+)` \| (str|bytes|int) \| `(0x\w{8})` \| (\d+) \| (.+) \|$", PAGE, re.MULTILINE
     )
-    assert len(rows) >= 10
-    for key, kind, hashed, of_3, of_4 in rows:
+    assert len(found) >= 12
+    for key, kind, hashed, bucket, owners in found:
         value = ast.literal_eval(key)
         assert type(value).__name__ == kind
         assert hash_key(value) == int(hashed, 16)
-        assert (hash_key(value) % 3, hash_key(value) % 4) == (int(of_3), int(of_4))
+        assert bucket_of(hash_key(value)) == int(bucket)
+        for members, owner in zip(live, owners.split(" | "), strict=True):
+            assert owner == str(ServiceId(in_line(int(bucket), members)[0]))
+            assert owner == str(ServiceId(Buckets(members).owners(members)[int(bucket)]))
+
+
+def test_the_score_vectors() -> None:
+    found = re.findall(r"^\| ([\d.]+) \| `(\w{8})` \| (`0x\w{8}`.*) \|$", PAGE, re.MULTILINE)
+    assert len(found) >= 5
+    for name, hashed, cells in found:
+        member = ServiceId.parse(name)
+        assert member.to_bytes(4, "little").hex() == hashed
+        scores_of = [scores(member)[bucket] for bucket in (0, 1, 2048, 4095)]
+        assert [int(cell.strip("`"), 16) for cell in cells.split(" | ")] == scores_of
 
 
 def test_the_table_of_kinds() -> None:

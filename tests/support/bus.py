@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import luabus
 from luabus.client.bus import Bus
 from luabus.router.server import Router
+from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from luabus.service.service import Service
 from tests.support.waiting import until
 
 LONGEST_S = 60.0
 SECRET = b"the secret of the tests' bus"
 GROUPS = {"gateway": 1, "mail": 2, "director": 3, "robot": 4}
-SLOTS = {"mail": (2, 3), "gateway": (1, 0), "director": (3, 0), "robot": (4, 0)}
+FACTS = {"mail": (2, 3), "gateway": (1,), "director": (3,), "robot": (4,)}
+
+
+def document(groups: Mapping[str, tuple[int, ...]] = FACTS) -> ClusterDocument:
+    """The cluster of these groups: number, and how many instances there should be, by name."""
+    return ClusterDocument({name: GroupFacts(*facts) for name, facts in groups.items()})
 
 
 class Star:
@@ -26,12 +32,12 @@ class Star:
     """
 
     def __init__(
-        self, count: int = 1, *, slots: dict[str, tuple[int, int]] | None = None, **options: Any
+        self, count: int = 1, *, groups: Mapping[str, tuple[int, ...]] = FACTS, **options: Any
     ) -> None:
         self.routers: list[Router] = []
         self.services: dict[str, Instance] = {}
         self._count = count
-        self._options = {"slots": SLOTS if slots is None else slots, "secret": SECRET, **options}
+        self._options = {"cluster": document(groups), "secret": SECRET, **options}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -104,6 +104,8 @@ class Cluster:
         self.secret_file = folder / "secret"
         self.secret_file.write_bytes(SECRET)
         self.secret_file.chmod(0o600)
+        self.cluster_file = folder / "cluster.json"
+        self.cluster_file.write_text('{"groups": {"mail": [2, 3]}}')
         self.first_port = free_ports(routers)
         self.addresses = [f"127.0.0.1:{self.first_port + index}" for index in range(routers)]
         self._stack = AsyncExitStack()
@@ -123,10 +125,10 @@ class Cluster:
         return program
 
     async def router(self, number: int, *options: str) -> Program:
-        """Listening, with three slots for mail."""
+        """Listening; three of mail are expected."""
         program = await self.program(
             "router", "--name", f"router.{number}", "--listen", self.addresses[number - 1],
-            "--slots", '{"mail": [2, 3]}', *options,
+            "--cluster", str(self.cluster_file), *options,
         )  # fmt: skip
         await program.says("listens at")
         return program

@@ -18,14 +18,14 @@ _BATCH = 256
 
 
 async def receiver(
-    control: Control, *, port: int, secret: str, progress: str, first: int, count: int, slots: int
+    control: Control, *, port: int, secret: str, progress: str, first: int, count: int
 ) -> None:
     """`count` instances, each a service of its own, from slot `first` of the progress on."""
     got = Progress(progress)
     services = []
     for slot in range(first, first + count):
         service = luabus.Service(
-            "sink", group=GROUP, instance=slot + 1, routers=[f"127.0.0.1:{port}"], secret=secret, slots=slots
+            "sink", group=GROUP, instance=slot + 1, routers=[f"127.0.0.1:{port}"], secret=secret
         )
         _handlers(service, got, slot)
         await service.start()

@@ -17,7 +17,7 @@ _BATCH = 256
 
 
 async def receiver(
-    control: Control, *, port: int, secret: str, progress: str, first: int, count: int, slots: int
+    control: Control, *, port: int, secret: str, progress: str, first: int, count: int
 ) -> None:
     """`count` connections, each with its own subscriptions, from slot `first` of the progress on."""
     got = Progress(progress)

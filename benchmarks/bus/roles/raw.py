@@ -49,7 +49,7 @@ class _Connection:
 class Luabus(_Connection):
     """A connection to a luabus router, made by hand: handshake, join, and a word each second."""
 
-    def __init__(self, port: int, secret: str, *, group: int = 0, instance: int = 0, slots: int = 1) -> None:
+    def __init__(self, port: int, secret: str, *, group: int = 0, instance: int = 0) -> None:
         super().__init__(port)
         self.source = 0
         shake = Security.of(secret).connector(f"127.0.0.1:{port}")
@@ -61,13 +61,13 @@ class Luabus(_Connection):
             self.send(send)
         if group:
             self.source = group << 16 | instance
-            self._join(slots if group == GROUP else None)
+            self._join()
         self._still_there = encode(
             Frame(Kind.CALL, source=self.source, body=codec.pack_call("luabus.prefer", (False,)))
         )
 
-    def _join(self, slots: int | None) -> None:
-        args = (self.source, f"raw{self.source >> 16}", time.time_ns(), slots, "")
+    def _join(self) -> None:
+        args = (self.source, f"raw{self.source >> 16}", time.time_ns(), "")
         body = codec.pack_call("luabus.join", args)
         self.send(encode(Frame(Kind.CALL, flags=FLAG_REQUEST, sequence=1, body=body)))
         self.wait_for(lambda frame: frame.kind is Kind.REPLY and frame.sequence == 1)
@@ -109,7 +109,7 @@ class Luabus(_Connection):
 class Nats(_Connection):
     """A connection to nats-server, made by hand."""
 
-    def __init__(self, port: int, secret: str, *, group: int = 0, instance: int = 0, slots: int = 1) -> None:
+    def __init__(self, port: int, secret: str, *, group: int = 0, instance: int = 0) -> None:
         super().__init__(port)
         self._wait_for(b"\r\n")
         connect = f'CONNECT {{"verbose":false,"pedantic":false,"auth_token":"{secret}"}}\r\n'.encode()
@@ -161,11 +161,9 @@ def _keep_alive(peers: list[Luabus | Nats]) -> None:
     threading.Thread(target=run, daemon=True).start()
 
 
-def receiver(
-    control: Control, *, system: str, port: int, secret: str, progress: str, first: int, slots: int
-) -> None:
+def receiver(control: Control, *, system: str, port: int, secret: str, progress: str, first: int) -> None:
     """Counts the bytes that come after the mark."""
-    peer = _PEERS[system](port, secret, group=GROUP, instance=first + 1, slots=slots)
+    peer = _PEERS[system](port, secret, group=GROUP, instance=first + 1)
     got = Progress(progress)
     counts = got.counts
     _keep_alive([peer])
@@ -239,9 +237,9 @@ def idle(control: Control, *, system: str, port: int, secret: str) -> None:
     control.serve({"grow": grow})
 
 
-def stop_reading(control: Control, *, system: str, port: int, secret: str, first: int, slots: int) -> None:
+def stop_reading(control: Control, *, system: str, port: int, secret: str, first: int) -> None:
     """Joins as a receiver and never reads again. Its receive buffer is small, so that the router notices soon."""
-    peer = _PEERS[system](port, secret, group=GROUP, instance=first + 1, slots=slots)
+    peer = _PEERS[system](port, secret, group=GROUP, instance=first + 1)
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     _keep_alive([peer])

@@ -43,9 +43,7 @@ def broker(control: Control, *, port: int) -> None:
     control.serve({})
 
 
-def receiver(
-    control: Control, *, port: int, secret: str, progress: str, first: int, count: int, slots: int
-) -> None:
+def receiver(control: Control, *, port: int, secret: str, progress: str, first: int, count: int) -> None:
     """One DEALER socket."""
     assert count == 1
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

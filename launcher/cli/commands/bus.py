@@ -153,8 +153,8 @@ _NEGATIVE = {"ignore_unknown_options": True}
 def register(config: Path, service_id: str, token: str, master: bool, router: str, as_json: bool) -> int:
     """Change a routing entry by hand. ID is 2.1 or mail.1.
 
-    TOKEN is a stream of the router (see `routes`), 0 for a slot that is kept vacant, `own` for the connection that says
-    it has this id, or `none` to remove the entry.
+    TOKEN is a stream of the router (see `routes`), 0 for a vacancy (it is expected, and has no keys), `own` for the connection
+    that says it has this id, or `none` to remove the entry.
 
     \b
     luabus-cluster register mail.3 none     nobody is sent to mail.3 any more
@@ -240,7 +240,8 @@ def call(
     values = [_value(text) for text in args]
 
     async def work() -> tuple[Any, bool]:
-        async with connected(config, caller) as (bus, _):
+        async with connected(config, caller) as (bus, plan):
+            names = {number: name for name, number in plan.groups.items()}
             with _usage():
                 target = bus.route(route)
             if not route.startswith("broadcast:"):
@@ -248,7 +249,7 @@ def call(
             replies = await target.gather(msg, *values, timeout=timeout)
             failed = any(isinstance(reply, Exception) for reply in replies.values())
             return {
-                str(sender): _error(reply) if isinstance(reply, Exception) else reply
+                sender.named(names): _error(reply) if isinstance(reply, Exception) else reply
                 for sender, reply in replies.items()
             }, failed
 

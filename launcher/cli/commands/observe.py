@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from launcher.cli.commands.shared import as_json, complete_names
+from launcher.cli.commands.shared import as_json, complete_names, warn_of_old_keys
 from launcher.cli.status import show_status
 from launcher.errors import ConfigError, LauncherError
 from luabus.visible import visible
@@ -108,20 +108,19 @@ def logs(
 def check(config: Path, as_json: bool) -> int:
     """Check cluster.toml.
 
-    Tells every fault with its line, what was found and what is allowed. Starts nothing."""
-    from launcher.config.load import load
-    from launcher.plan.capacity import check_capacity
-    from launcher.plan.plan import make_plan
+    Tells every fault with its line, what was found and what is allowed: also modules and programs that are not there and, while
+    the cluster does not run, ports that are taken. Starts nothing, and runs nothing of yours."""
+    from launcher.plan.checks import checked_plan
 
     try:
-        plan = make_plan(load(config, here=True), config)
-        check_capacity(plan)
+        plan = checked_plan(config)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]
             click.echo(json.dumps({"ok": False, "file": error.file, "problems": faults}))
             return error.exit_code
         raise
+    warn_of_old_keys(config)
     names = [spec.name for spec in plan.specs]
     if as_json:
         click.echo(json.dumps({"ok": True, "file": str(config), "problems": [], "processes": names}))

@@ -13,9 +13,10 @@ from typing import Any, Final
 import click
 
 from launcher.cli.terminal import Style
+from launcher.config.old_keys import warning
 from launcher.errors import UsageError
 from luabus.errors import Refused, explain
-from luabus.visible import visible_values
+from luabus.visible import visible, visible_values
 
 UNKNOWN: Final = frozenset(
     {"refusal.no-such-process", "refusal.no-such-service", "refusal.no-such-signal", "refusal.no-such-router"}
@@ -39,8 +40,9 @@ def unknown_is_usage() -> Iterator[None]:
 def report(reports: list[dict[str, Any]], as_json: bool) -> int:
     """Prints what verbs did; the exit code."""
     ok = all(one["ok"] for one in reports)
-    if as_json:
-        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports))
+    if as_json:  # states are for programs, sentences for people
+        answers = [{key: value for key, value in one.items() if key != "sentences"} for one in reports]
+        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers))
         return 0 if ok else 1
     style = Style.of(sys.stdout)
     for one in visible_values(reports):
@@ -51,6 +53,13 @@ def report(reports: list[dict[str, Any]], as_json: bool) -> int:
         for name, state in one["processes"].items():
             click.echo(style.as_state(state, sentences.get(name) or f"{name} is {state}"))
     return 0 if ok else 1
+
+
+def warn_of_old_keys(file: Path) -> None:
+    """One line on stderr where the file has keys that are without effect."""
+    line = warning(file)
+    if line is not None:
+        click.echo(visible(line), err=True)
 
 
 def complete_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from launcher.cli.commands.shared import as_json
+from launcher.cli.commands.shared import as_json, warn_of_old_keys
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
 
@@ -57,6 +57,7 @@ def up(
     patience = start.Patience(timeout, abort_on_failure)
     if report:
         return start.background(config, patience)
+    warn_of_old_keys(config)
     return (
         start.detached(config, patience, as_json=as_json)
         if detach

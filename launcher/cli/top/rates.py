@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from launcher.cli.tables import shown_state
-from luabus.cluster.quantities import format_duration, format_size
+from luabus.quantities import format_duration, format_share, format_size
 
 PROCESS_HEADS: Final = (
     "NAME",
@@ -22,7 +22,7 @@ PROCESS_HEADS: Final = (
     "MSG/S",
     "LAST EXIT",
 )
-ROUTE_HEADS: Final = ("GROUP", "SLOT", "ID", "NAME", "MASTER", "ROUTERS")
+ROUTE_HEADS: Final = ("GROUP", "ID", "NAME", "KEYS", "MASTER", "ROUTERS")
 
 _COLOURS: Final = {
     "running": "green", "healthy": "green", "starting": "yellow", "stopping": "yellow", "backoff": "red", "failed": "bold red",
@@ -131,7 +131,7 @@ def process_rows(look: Reading, rates: Rates) -> dict[str, tuple[str, ...]]:
 
 
 def route_rows(look: Reading) -> dict[str, tuple[str, ...]]:
-    """By service id, cells under ROUTE_HEADS: one row per slot or member, and what each router says of it."""
+    """By service id, cells under ROUTE_HEADS: one row per member or vacancy, and what each router says of it."""
     routers = look.routes["routers"] if look.routes else []
     entries: dict[str, dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
     for router in routers:
@@ -145,12 +145,11 @@ def route_rows(look: Reading) -> dict[str, tuple[str, ...]]:
         masters = {g["master"] for g, _ in said.values()}
         master = "[cyan]master[/]" + f" (epoch {group['epoch']})" if service_id in masters else ""
         where = "  ".join(_where(router["router"], said) for router in routers)
-        number = "-" if slot["slot"] is None else str(slot["slot"])
         found[service_id] = (
             f"{plain(group['name'])} ({group['group']})",
-            number,
             service_id,
             plain(slot["name"]),
+            format_share(slot.get("share")),
             master,
             where,
         )

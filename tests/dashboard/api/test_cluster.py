@@ -62,11 +62,11 @@ async def test_where_a_key_goes(make_dash: Make) -> None:
     dash = await make_dash(
         ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
     )
-    places = await dash.json("/api/v1/routes/key?group=mail&key=4&type=int")
-    assert (places["hash"], places["agree"]) == (4, True)
-    assert [(p["slot"], p["owner"], p["name"], p["moved"]) for p in places["routers"]] == [
-        (1, "mail.2", "mail.3", True),
-        (1, "mail.2", "mail.3", True),
+    places = await dash.json("/api/v1/routes/key?group=mail&key=5&type=int")
+    assert (places["hash"], places["agree"]) == (5, True)
+    assert [(p["bucket"], p["owner"], p["name"], p["next"], p["moved"]) for p in places["routers"]] == [
+        (5, "mail.2", "mail.3", "mail.1", True),
+        (5, "mail.2", "mail.3", "mail.1", True),
     ]
     assert (await dash.json("/api/v1/routes/key?group=2&key=alice"))["hash"] == 663665735
     assert (await dash.get("/api/v1/routes/key?group=mial&key=a")).status == 404

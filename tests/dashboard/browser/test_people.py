@@ -46,7 +46,7 @@ def test_a_token_after_the_hash_logs_in_without_crossing_the_network_in_a_url(
     assert not any(cluster.token in url for url in seen)
 
 
-def test_the_routing_table_is_seen_and_a_slot_vacated_and_taken_back(
+def test_the_routing_table_is_seen_and_an_entry_vacated_and_taken_back(
     page: Page, cluster: LiveCluster
 ) -> None:
     go(page, cluster, "/routes")
@@ -57,13 +57,13 @@ def test_the_routing_table_is_seen_and_a_slot_vacated_and_taken_back(
     row.get_by_label("Actions for mail.2").click()
     row.get_by_role("button", name="Vacate").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("The keys of its slot (1 of 3) go to mail.3")
+    expect(dialog).to_contain_text("33 % of the keys of mail move, to mail.3 (17 %), mail.1 (16 %)")
     dialog.get_by_role("button", name="Do it").click()
     expect(row.get_by_text("vacant")).to_have_count(2)
     expect(page.locator("#health")).to_contain_text("mail.2 runs, but is not ready")
 
     page.get_by_role("button", name="Undo").click()
-    expect(dialog).to_contain_text("its keys come home from mail.3")
+    expect(dialog).to_contain_text("33 % of the keys of mail move, to mail.2 (33 %)")
     dialog.get_by_role("button", name="Do it").click()
     expect(row.get_by_text("live")).to_have_count(2)
 
@@ -72,11 +72,11 @@ def test_where_a_key_goes_changes_with_a_vacancy_without_reload(page: Page, clus
     go(page, cluster, "/routes")
     page.get_by_placeholder("a key, such as an account name").fill("alice")
     page.get_by_role("button", name="Find").click()
-    expect(page.locator("#places")).to_contain_text("slot 2 → mail.3")
+    expect(page.locator("#places")).to_contain_text("bucket 3143 → mail.3")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": 0})
-    expect(page.locator("#places")).to_contain_text("mail.1 the owner mail.3 is vacant")
+    expect(page.locator("#places")).to_contain_text("mail.1 when all are there: mail.3")
     cluster.ask("/api/v1/register", {"service_id": "mail.3", "token": "own"})
-    expect(page.locator("#places")).not_to_contain_text("vacant")
+    expect(page.locator("#places")).not_to_contain_text("when all are there")
 
 
 def test_registering_by_hand_tells_about_unknown_names(page: Page, cluster: LiveCluster) -> None:
@@ -395,7 +395,7 @@ def test_the_keyboard_goes_on_where_it_was_after_a_yes_and_after_a_refusal(
     expect(dialog).to_contain_text("its keys come home")
     dialog.get_by_role("button", name="Do it").press("Enter")
     expect(dialog).to_be_hidden()
-    expect(page.locator("#group-2")).not_to_contain_text("vacant")
+    expect(page.locator("#group-2")).not_to_contain_text("when all are there")
 
     go(page, cluster, "/processes/mail.2")
     restart = page.get_by_role("button", name="Restart")

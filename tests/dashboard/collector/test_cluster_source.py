@@ -16,6 +16,7 @@ import luabus
 from dashboard.collector.cluster_source import ClusterSource
 from dashboard.collector.poller import Poller
 from luabus.errors import ConfigError, LuabusError, NotConnected, Refused, RemoteError
+from tests.support.bus import document
 
 SECRET = "a secret of this test"
 
@@ -63,7 +64,8 @@ async def control_channel(file: Path) -> AsyncIterator[list[tuple[Any, ...]]]:
 async def routers() -> AsyncIterator[list[luabus.Router]]:
     async with contextlib.AsyncExitStack() as stack:
         routers = [
-            luabus.Router(f"router.{n}", port=0, secret=SECRET, slots={"mail": (2, 2)}) for n in (1, 2)
+            luabus.Router(f"router.{n}", port=0, secret=SECRET, cluster=document({"mail": (2, 2)}))
+            for n in (1, 2)
         ]
         for router in routers:
             await stack.enter_async_context(router)
@@ -105,9 +107,9 @@ async def test_tables_and_connections_come_from_every_router(
                 (r.name, f"127.0.0.1:{r.port}") for r in routers
             ]
             (mail,) = [group for group in snapshot.groups() if group.group == 2]
-            assert [(slot.name, slot.slot, bool(slot.token)) for slot in mail.slots] == [
-                ("mail.1", 0, True),
-                ("mail.2", 1, False),
+            assert [(slot.name, bool(slot.token)) for slot in mail.slots] == [
+                ("mail.1", True),
+                ("mail.2", False),
             ]
             assert {row.router for row in snapshot.connections if row.name == "mail.1"} == {
                 "router.1",

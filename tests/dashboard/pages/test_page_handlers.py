@@ -123,15 +123,6 @@ async def test_a_process_is_offered_what_makes_sense_in_its_state(
     assert listed == [*of_service, *offered.split()]
 
 
-async def test_where_slots_have_other_numbers_they_are_shown(make_dash: Make) -> None:
-    other = table("router.2")
-    other["groups"][1]["slots"][1]["slot"] = None
-    dash = await make_dash(ScriptedCluster(tables={"router.1": table("router.1"), "router.2": other}))
-    html = await page(dash, "/routes")
-    assert html.count('<td class="differs">') == 2
-    assert re.search(r"<small>slot 1</small>.*<small>no slot</small>", html, re.DOTALL)
-
-
 async def test_actions_are_offered_to_who_may(dash: Dash) -> None:
     assert "data-verb=" not in await page(dash, "/processes", Role.viewer)
     assert 'data-verb="kill"' in await page(dash, "/processes", Role.operator)
@@ -141,7 +132,7 @@ async def test_actions_are_offered_to_who_may(dash: Dash) -> None:
 
 async def test_where_a_key_goes_is_in_the_page(dash: Dash) -> None:
     html = await page(dash, "/routes?group=mail&key=alice")
-    assert re.search(r"slot 2.*mail\.3", html, re.DOTALL)
+    assert re.search(r"bucket 3143.*mail\.3.*next in line: mail\.1", html, re.DOTALL)
     assert "is not a whole number" in await page(dash, "/routes?group=mail&key=alice&type=int")
 
 
@@ -311,16 +302,12 @@ async def test_a_long_name_keeps_its_number_and_its_title_says_it_whole(dash: Da
     assert '<span class="cut" title="mail.1">' not in html
 
 
-async def test_only_slots_that_keys_go_to_count_as_hash_slots(dash: Dash) -> None:
-    """A group that is reached at random has slots as well, and which of them are held changes nothing."""
+async def test_only_groups_that_are_asked_by_key_count_as_hash_instances(dash: Dash) -> None:
     for tables in dash.cluster.tables.values():
-        director = tables["groups"][0]
-        director["mode"] = "random"
-        for number, held in enumerate(director["slots"]):
-            held["slot"] = number
+        tables["groups"][0]["mode"] = "random"
     await dash.look()
     html = await page(dash, "/")
-    tile = html[html.index("Hash slots") :].partition("</a>")[0]
+    tile = html[html.index("Hash instances") :].partition("</a>")[0]
     assert "<b>3<small> / 3</small></b>" in tile
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from dashboard.views import routing_tables
 from tests.dashboard.cluster import ScriptedCluster, looked, snapshot_of, table
 
@@ -62,11 +64,11 @@ async def test_each_router_says_where_a_key_goes() -> None:
     cluster = ScriptedCluster(
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(4, 0, 6))}
     )
-    answer = routing_tables.key_places(await snapshot_of(cluster), 2, "x", 1)
+    answer = routing_tables.key_places(await snapshot_of(cluster), 2, "x", 3)
     assert not answer.agree
-    assert [(p.router, p.slot, p.name, p.owner, p.moved) for p in answer.routers] == [
-        ("router.1", 1, "mail.2", "mail.2", False),
-        ("router.2", 1, "mail.3", "mail.2", True),
+    assert [(p.router, p.bucket, p.name, p.owner, p.next, p.moved) for p in answer.routers] == [
+        ("router.1", 3, "mail.2", "mail.2", "mail.1", False),
+        ("router.2", 3, "mail.1", "mail.2", "mail.3", True),
     ]
 
 
@@ -80,23 +82,20 @@ async def test_an_entry_over_anothers_connection_is_marked() -> None:
     ]  # fmt: skip
 
 
-async def test_a_slot_with_another_number_or_none_at_one_router_is_marked() -> None:
-    other = table("router.2")
-    slots = other["groups"][1]["slots"]
-    slots[1]["slot"], slots[2]["slot"] = 2, None
-    cluster = ScriptedCluster(tables={"router.1": table("router.1"), "router.2": other})
-    snapshot = await snapshot_of(cluster)
-    assert snapshot.differing_groups() == {2}
-    _, mail = routing_tables.group_tables(snapshot)
-    assert [(row.name, row.moved, [(c.slot, c.differs) for c in row.cells]) for row in mail.rows] == [
-        ("mail.1", False, [(0, False), (0, False)]),
-        ("mail.2", True, [(1, True), (2, True)]),
-        ("mail.3", True, [(2, True), (None, True)]),
-    ]
-    assert mail.differs
+async def test_each_row_has_its_share_where_keys_are_hashed() -> None:
+    cluster = ScriptedCluster(
+        tables={name: table(name, mail=(11, 0, 13)) for name in ("router.1", "router.2")}
+    )
+    director, mail = routing_tables.group_tables(await snapshot_of(cluster))
+    assert [row.share for row in director.rows] == [None, None]
+    assert not director.hashed
+    shares = [row.share for row in mail.rows]
+    assert shares[1] == 0.0
+    assert sum(share or 0.0 for share in shares) == pytest.approx(1.0, abs=1e-3)
+    assert mail.hashed
 
 
-async def test_a_slot_beyond_those_of_one_router_is_marked() -> None:
+async def test_an_entry_beyond_those_of_one_router_is_marked() -> None:
     cluster = ScriptedCluster(
         tables={"router.1": table("router.1"), "router.2": table("router.2", mail=(1, 2, 3, 0))}
     )

@@ -9,7 +9,7 @@ async def test_the_document_sums_everything_up() -> None:
     status = status_of(await snapshot_of(cluster))
     assert (status.cluster, status.level, status.consistent, status.launcher) == ("demo", "warn", True, True)
     assert [(g.name, g.slots, g.vacant, g.members, g.master) for g in status.groups] == [
-        ("director", 0, 0, 2, "1.1"),
+        ("director", 2, 0, 2, "1.1"),
         ("mail", 3, 1, 2, None),
     ]
     assert status.processes == {"running": 7}

@@ -58,7 +58,7 @@ async def test_in_a_big_group_the_sick_stay_visible() -> None:
     big = {
         "group": 2,
         "name": "mail",
-        "slots": [slot("mail", n, n if n != 40 else 0, n - 1) for n in range(1, 51)],
+        "slots": [slot("mail", n, n if n != 40 else 0) for n in range(1, 51)],
     }
     cluster = ScriptedCluster(
         up={"router.1": True}, tables={"router.1": {"router": "router.1", "groups": [big]}}

@@ -57,7 +57,7 @@ def assert_harmless(text: str, lines: int | None = None) -> None:
         assert len(text.splitlines()) == lines
 
 
-SLOT = {"service_id": "2.1", "name": "mail.1", "token": 1, "slot": 0}
+SLOT = {"service_id": "2.1", "name": "mail.1", "token": 1, "share": 1.0}
 GROUP = {"group": 2, "name": "mail", "master": "2.1", "epoch": 3, "slots": [SLOT]}
 ROUTES = {"consistent": True, "routers": [{"router": f"router.{n}", "groups": [GROUP]} for n in (1, 2)]}
 ROW = {

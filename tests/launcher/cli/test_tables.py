@@ -14,8 +14,8 @@ PLAIN = Style(False)
 
 def router(name: str, token: int, master: str | None = None) -> dict[str, Any]:
     slots = [
-        {"service_id": "2.1", "name": "mail.1", "token": token, "slot": 0},
-        {"service_id": "2.9", "name": "mail.9", "token": 4, "slot": None},
+        {"service_id": "2.1", "name": "mail.1", "token": token, "share": 0.375},
+        {"service_id": "2.9", "name": "mail.9", "token": 4, "share": 0.625},
     ]
     groups = [
         {"group": 2, "name": "mail", "master": master, "epoch": 3, "slots": slots},
@@ -30,8 +30,8 @@ def test_routers_that_agree_are_shown_once() -> None:
     )
     assert text.startswith("router.1, router.2 agree (tokens as router.1 has them)")
     rows = [line.split() for line in text.splitlines()[3:]]
-    assert rows[0] == ["mail", "(2)", "0", "2.1", "mail.1", "7", "master", "(epoch", "3)"]
-    assert rows[1] == ["-", "2.9", "mail.9", "4"]
+    assert rows[0] == ["mail", "(2)", "2.1", "mail.1", "37.5%", "7", "master", "(epoch", "3)"]
+    assert rows[1] == ["2.9", "mail.9", "62.5%", "4"]
     assert rows[2] == ["empty", "(3)", "-", "-", "-", "nobody", "-"]
 
 
@@ -42,6 +42,13 @@ def test_those_that_do_not_are_shown_one_by_one() -> None:
     assert text.startswith("the routers do not agree")
     assert text.count("mail (2)") == 2
     assert text.count("vacant") == 1
+
+
+def test_two_routers_of_one_name_are_said_to_be_that() -> None:
+    both = [{"router": "router.1", "groups": []}, {"router": "router.1", "groups": []}]
+    text = routes_text({"consistent": False, "routers": both}, PLAIN)
+    assert text.startswith("two routers are both named router.1; each needs a name of its own\n\nrouter.1\n")
+    assert "agree" not in text
 
 
 def test_no_routers() -> None:
@@ -58,6 +65,9 @@ def test_no_routers() -> None:
         ({"state": "running", "pid": 1, "wanted": True, "held": "paused"}, "paused"),
         ({"state": "stopping", "pid": 1, "wanted": False, "held": "stopped"}, "stopping"),
         ({"state": "exited", "pid": None, "wanted": False, "held": "stopped"}, "exited"),
+        ({"state": "starting", "pid": None, "wanted": True, "stuck": True}, "waiting"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": False}, "done"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": True}, "exited"),
     ],
 )
 def test_what_was_done_by_hand_to_a_process_that_lives_is_its_shown_state(

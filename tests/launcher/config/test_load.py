@@ -150,5 +150,5 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is no regular file"):
         load(tmp_path)

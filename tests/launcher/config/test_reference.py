@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from launcher.config.old_keys import WITHOUT_EFFECT
 from launcher.config.reference import main, markdown, schema, tables
 from launcher.config.schema import ClusterConfig
 
@@ -33,10 +34,15 @@ def test_every_key_has_a_type_a_default_and_a_meaning() -> None:
     page = markdown()
     for name, model in tables():
         assert f"## [{name}]" in page
-        for key in model.model_fields:
+        for key in set(model.model_fields) - set(WITHOUT_EFFECT):
             row = re.search(rf"^\| `{key}` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
             assert row, f"{name}.{key}"
             assert all(cell.strip() for cell in row.groups()), f"{name}.{key}"
+
+
+def test_keys_without_effect_are_deprecated_and_not_on_the_page() -> None:
+    assert not re.search(r"^\| `slots`", markdown(), re.MULTILINE)
+    assert json.loads(schema())["$defs"]["Service"]["properties"]["slots"]["deprecated"] is True
 
 
 @pytest.mark.parametrize(

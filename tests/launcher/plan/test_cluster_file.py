@@ -12,10 +12,12 @@ from luabus.routing.cluster_document import ClusterDocument
 def document(mail: dict[str, Any] | None = None, **access: Any) -> dict[str, Any]:
     services = {
         "mail": {"run": "a:b", "group": 2, "instances": 3, "route": "hash", **(mail or {})},
-        "gateway": {"run": "a:c", "group": 1, "slots": 5},
+        "gateway": {"run": "a:c", "group": 1, "slots": 9},
         "job": {"command": ["true"]},
     }
-    return cluster_document(ClusterConfig.model_validate({"services": services, "access": access}))
+    return cluster_document(
+        ClusterConfig.model_validate({"services": services, "access": access}), {"mail": 3, "gateway": 5}
+    )
 
 
 def test_groups_and_permissions() -> None:

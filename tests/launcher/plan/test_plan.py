@@ -52,7 +52,6 @@ def test_environments_follow_the_contract(tmp_path: Path) -> None:
         "LUABUS_SERVICE": "mail",
         "LUABUS_GROUP": "2",
         "LUABUS_INSTANCE": "2",
-        "LUABUS_SLOTS": "2",
         "LUABUS_ROUTE": "random",
         "LUABUS_GROUPS": '{"mail": 2}',
         "LUABUS_LOG_LEVEL": "INFO",
@@ -183,3 +182,10 @@ def test_only_where_nothing_else_shows_it_is_ready_it_must_have_lived_for_a_whil
     assert [specs[name].min_uptime for name in services] == [1.0, 3.0, 0.0, 0.0, 0.0]
     router = specs["router"]
     assert (router.min_uptime, router.daemon, specs["dashboard"].daemon) == (0.0, True, True)
+
+
+def test_routers_are_told_how_many_instances_are_meant_to_be_there(tmp_path: Path) -> None:
+    mail = {"run": "a:b", "group": 2, "instances": 3, "slots": 9, "route": "hash"}
+    made = make_plan(ClusterConfig.model_validate({"services": {"mail": mail}}), tmp_path / "cluster.toml")
+    for scaled, expected in (({}, 3), ({"mail": 5}, 5), ({"mail": 0}, 0)):
+        assert made.scaled(scaled).document["groups"] == {"mail": [2, expected, "hash"]}

@@ -18,7 +18,7 @@ from launcher.runtime.control_client import Control
 from luabus.errors import Refused
 from tests.launcher.harness import ClusterRun, child, until
 
-WAIT = {"by": "test", "wait": True}
+WAIT = {"by": "test", "wait": True, "yes": True}
 QUICK = {"backoff": 0.05, "stop_timeout": 2.0}
 READY: dict[str, Any] = {
     "command": child("fail-if=bad", "ready", "wait"),

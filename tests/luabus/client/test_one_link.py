@@ -15,7 +15,7 @@ from luabus.client.one_link import Holders, distinct
 from luabus.errors import IdInUse, NoRoute, Refused
 from luabus.router.server import Router
 from luabus.transport.security import Security
-from tests.support.bus import GROUPS, SECRET, SLOTS, Instance, Star, joined
+from tests.support.bus import GROUPS, SECRET, Instance, Star, document, joined
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
@@ -153,7 +153,7 @@ async def test_a_process_that_comes_again_before_its_old_connection_is_missed_ha
 async def test_two_routers_of_one_name_are_an_alarm_and_their_links_stay_apart(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options: dict[str, Any] = {"secret": SECRET, "slots": SLOTS, "port": 0, "heartbeat_s": 0.05}
+    options: dict[str, Any] = {"secret": SECRET, "cluster": document(), "port": 0, "heartbeat_s": 0.05}
     bus = Bus()
     async with Router("router.1", **options) as one, Router("router.1", **options) as other:
         addresses = [f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"]
@@ -171,11 +171,13 @@ async def test_two_routers_of_one_name_are_an_alarm_and_their_links_stay_apart(
         assert len({(await bus.router(at).request("luabus.stats"))["address"] for at in addresses}) == 2
         assert sorted(row["address"] for row in await admin.stats(bus)) == sorted(addresses)
         assert len(await admin.connections(bus)) == 2
+        assert (await admin.routes(bus))["consistent"] is False
         assert len(warnings(caplog, "two routers are both named router.1: at ")) == 1
         await other.stop(0.0)
         await until(lambda: sum(link.ready for link in bus.routers) == 1)
         (link,) = [link for link in bus.routers if link.ready]
         assert link.address == addresses[0]
+        assert (await admin.routes(bus))["consistent"] is True
         assert (await bus.router("router.1").request("luabus.stats"))["address"] == addresses[0]
     await bus.close()
 

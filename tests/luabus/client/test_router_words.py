@@ -18,7 +18,7 @@ from tests.support.word_fuzz import ATOMS, BIDI, LINE
 
 NAMES = {"group": 3, "name": "director", "mode": "master", "master": 0x0003_0001, "epoch": 5}
 WELCOME = {"router": "router.1", "incarnation": 7, "frame_limit": 1 << 20, "groups": [NAMES]}
-SLOT = {"service_id": "3.1", "name": "director.1", "token": 4, "slot": 0}
+SLOT = {"service_id": "3.1", "name": "director.1", "token": 4}
 GROUP = {
     "group": 3, "name": "director", "mode": "master", "master": "3.1", "elected": True, "epoch": 5, "slots": [SLOT],
     "after": 0, "next": None,
@@ -101,6 +101,8 @@ async def test_what_makes_sense_is_believed() -> None:
         ("group", [GROUP]),
         ("group", ["router.1", {**GROUP, "slots": [SLOT] * 1001}]),
         ("group", ["router.1", {**GROUP, "slots": [{**SLOT, "token": None}]}]),
+        ("group", ["router.1", {**GROUP, "slots": [{**SLOT, "share": 1.5}]}]),
+        ("group", ["router.1", {**GROUP, "slots": [{**SLOT, "share": None}]}]),
         ("group", ["router.1", {**GROUP, "next": 0}]),
         ("draining", [5]),
         ("draining", ["router.1", "now"]),

@@ -4,17 +4,17 @@ import pytest
 
 from luabus.cluster import preview_processes
 from luabus.cluster.preview_routing import Preview
-from tests.dashboard.cluster import ScriptedCluster, process, snapshot_of, with_slots
+from tests.dashboard.cluster import ScriptedCluster, process, snapshot_of
 
 
 def texts(said: Preview) -> list[str]:
     return [str(sentence) for sentence in said[1]]
 
 
-async def test_killing_a_service_process_tells_about_its_slot_and_its_return() -> None:
+async def test_killing_a_service_process_tells_about_its_keys_and_its_return() -> None:
     said = texts(preview_processes.of_kill(await snapshot_of(ScriptedCluster()), "mail.3", "SIGKILL"))
     assert said[0].startswith("It ends at once")
-    assert "The keys of its slot (1 of 3) go to mail.1; everyone else's stay." in said
+    assert "33 % of the keys of mail move, to mail.1 (17 %), mail.2 (16 %); all others stay." in said
     assert said[-1] == (
         "It ends by the signal, which counts as a crash: it is started again, for its restart policy is on-failure."
     )
@@ -93,8 +93,8 @@ async def test_keys_go_to_nobody_who_is_stopped_as_well() -> None:
             one["service"] = "two"
     said = texts(preview_processes.of_stop(await snapshot_of(cluster), "two", restart=False))
     assert [one for one in said if "keys" in one] == [
-        "The keys of its slot (1 of 3) go to mail.1; everyone else's stay.",
-    ] * 2
+        "65 % of the keys of mail move, to mail.1 (65 %); all others stay.",
+    ]
 
 
 async def test_the_dashboard_stays_away_when_it_is_stopped() -> None:
@@ -116,7 +116,7 @@ async def test_a_signal_that_does_not_end_a_process_promises_no_end() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
     assert texts(preview_processes.of_kill(snapshot, "mail.3", "SIGSTOP")) == [
         "It stops answering but does not end: after 3.5 s its connections count as lost. SIGCONT lets it go on.",
-        "The keys of its slot (1 of 3) go to mail.1; everyone else's stay.",
+        "33 % of the keys of mail move, to mail.1 (17 %), mail.2 (16 %); all others stay.",
         "Messages to mail.3 answer NoRoute until it registers again.",
         "At no router for 10 s it is taken to have hung and is ended, which counts as a crash: it is started again, for"
         " its restart policy is on-failure.",
@@ -155,7 +155,7 @@ async def test_scaling() -> None:
     snapshot = await snapshot_of(ScriptedCluster())
     assert texts(preview_processes.of_scale(snapshot, "mail", 5)) == [
         "2 more are started.",
-        "The hash array stays at 3 slots: those beyond take every route but hash.",
+        "40 % of the keys of mail move, to mail.5 (20 %), mail.4 (20 %); all others stay.",
     ]
     assert texts(preview_processes.of_scale(snapshot, "mail", 4))[0] == "One more is started."
     assert (
@@ -166,22 +166,28 @@ async def test_scaling() -> None:
         texts(preview_processes.of_scale(snapshot, "mail", 1))[0]
         == "The last 2 finish what they work on and stop."
     )
-    assert "1 of 3 slots become vacant" in texts(preview_processes.of_scale(snapshot, "mail", 2))[1]
+    assert texts(preview_processes.of_scale(snapshot, "mail", 2))[1:] == [
+        "33 % of the keys of mail move, to mail.1 (17 %), mail.2 (16 %); all others stay."
+    ]
+    assert texts(preview_processes.of_scale(snapshot, "mail", 2000)) == [
+        "1997 more are started.",
+        "100 % of the keys of mail move, to mail.10, mail.100, mail.1000, mail.1001, … (+1993); all others stay.",
+    ]
     assert "NoRoute" in texts(preview_processes.of_scale(snapshot, "mail", 0))[1]
     assert texts(preview_processes.of_scale(snapshot, "mail", 3)) == ["It has 3 already: nothing changes."]
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(1, True), (2, False)])
-async def test_scaling_the_master_away_says_so_and_of_no_slots_where_there_is_no_hash(
+async def test_scaling_the_master_away_says_so_and_of_no_keys_where_there_is_no_hash(
     wanted: int, told: bool
 ) -> None:
-    cluster = with_slots("director")
+    cluster = ScriptedCluster()
     for one in cluster.tables.values():
         one["groups"][0]["master"] = "1.2"
     said = texts(preview_processes.of_scale(await snapshot_of(cluster), "director", wanted))
     assert any("director.2 is the master of director" in one for one in said) is told
-    assert "slots" not in " ".join(said)
-    assert "slots" not in " ".join(
+    assert "keys" not in " ".join(said)
+    assert "keys" not in " ".join(
         texts(preview_processes.of_scale(await snapshot_of(cluster), "director", 5))
     )
 
@@ -191,5 +197,5 @@ async def test_closing() -> None:
     assert str(title) == "Close the connection of mail.2 at router.1?"
     assert [str(one) for one in sentences] == [
         "router.1 ends the connection; mail.2 connects again by itself if it is alive.",
-        "The keys of its slot (1 of 3) go to mail.3; everyone else's stay.",
+        "33 % of the keys of mail move, to mail.3 (17 %), mail.1 (16 %); all others stay.",
     ]

@@ -7,7 +7,7 @@ import pytest
 from luabus.cluster import preview_routing
 from luabus.cluster.entries import Registration
 from luabus.errors import Refused
-from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table, with_slots
+from tests.dashboard.cluster import ScriptedCluster, by_hand, connection, snapshot_of, table
 
 
 def asked(service_id: str, token: Any, router: str = "*", is_master: bool = False) -> Registration:
@@ -20,9 +20,9 @@ def texts(said: preview_routing.Preview) -> list[str]:
 
 async def test_vacating_tells_who_gets_the_keys() -> None:
     said = preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", 0))
-    assert str(said[0]) == "Make the slot of mail.2 vacant?"
+    assert str(said[0]) == "Make the entry of mail.2 vacant?"
     assert texts(said) == [
-        "The keys of its slot (1 of 3) go to mail.3; everyone else's stay.",
+        "33 % of the keys of mail move, to mail.3 (17 %), mail.1 (16 %); all others stay.",
         "Messages to mail.2 answer NoRoute until it registers again.",
     ]
     assert said[2]
@@ -30,7 +30,10 @@ async def test_vacating_tells_who_gets_the_keys() -> None:
 
 async def test_removing_tells_that_keys_move() -> None:
     said = texts(preview_routing.of_register(await snapshot_of(ScriptedCluster()), asked("2.2", None)))
-    assert said[1].startswith("The hash array of mail shrinks from 3 slots to 2")
+    assert said == [
+        "33 % of the keys of mail move, to mail.3 (17 %), mail.1 (16 %); all others stay.",
+        "Messages to mail.2 answer NoRoute; it takes part in random and broadcast no more.",
+    ]
 
 
 async def test_one_router_only_makes_them_disagree() -> None:
@@ -40,10 +43,13 @@ async def test_one_router_only_makes_them_disagree() -> None:
     assert said[-1] == "Only router.1 changes: the routers disagree until the others are told the same."
 
 
-async def test_taking_a_vacant_slot_again_brings_the_keys_home() -> None:
+async def test_one_that_is_live_again_has_its_keys_back() -> None:
     cluster = ScriptedCluster(tables={n: table(n, mail=(11, 0, 13)) for n in ("router.1", "router.2")})
     said = texts(preview_routing.of_register(await snapshot_of(cluster), asked("2.2", "own")))
-    assert said == ["mail.2 takes its slot again: its keys come home from mail.3."]
+    assert said == [
+        "33 % of the keys of mail move, to mail.2 (33 %); all others stay.",
+        "Messages to mail.2 reach it again.",
+    ]
 
 
 async def test_naming_a_master_where_the_lease_decides_says_that_it_is_refused() -> None:
@@ -107,7 +113,7 @@ async def test_one_router_that_does_as_the_others_do_makes_them_agree() -> None:
 
 
 async def test_who_is_not_reached_by_hash_has_no_keys() -> None:
-    snapshot = await snapshot_of(with_slots("director"))
+    snapshot = await snapshot_of(ScriptedCluster())
     title, sentences, _ = preview_routing.of_register(snapshot, asked("1.2", 0))
     assert str(title) == "Make the entry of director.2 vacant?"
     assert [str(one) for one in sentences] == [

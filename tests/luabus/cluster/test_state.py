@@ -19,7 +19,7 @@ from luabus.cluster.state import (
 
 
 def group(*tokens: int, mode: str = "hash", **more: Any) -> GroupState:
-    slots = tuple(Slot(f"2.{n}", f"mail.{n}", token, n - 1) for n, token in enumerate(tokens, 1))
+    slots = tuple(Slot(f"2.{n}", f"mail.{n}", token) for n, token in enumerate(tokens, 1))
     return GroupState(2, "mail", mode, slots=slots, **more)
 
 
@@ -46,13 +46,26 @@ def test_alarms_and_closed_connections_are_read_with_their_router() -> None:
     assert (stats.alarms[0].count, stats.closed[0].reason, stats.draining) == (2, "", False)
 
 
-def test_a_key_is_served_by_its_owner_or_the_next_live_slot() -> None:
+def test_the_line_of_a_key_has_its_owners_in_order_vacant_ones_too() -> None:
+    # Of bucket 0 the order is 3, 1, 2 and of bucket 1 it is 1, 3, 2: see test_buckets.
     for tokens, hashed, names in (
-        ((1, 2, 3), 7, ("mail.2", "mail.2")), ((1, 0, 3), 7, ("mail.2", "mail.3")), ((1, 2, 0), 2, ("mail.3", "mail.1")),
-        ((0, 0), 1, ("mail.2", None)), ((), 1, (None, None)),
+        ((1, 2, 3), 0, ["mail.3", "mail.1", "mail.2"]), ((1, 2, 0), 4096, ["mail.3", "mail.1", "mail.2"]),
+        ((1, 2, 3), 1, ["mail.1", "mail.3", "mail.2"]), ((0,), 5, ["mail.1"]), ((), 1, []),
     ):  # fmt: skip
-        owner, serves = group(*tokens).place(hashed)
-        assert (owner and owner.name, serves and serves.name) == names
+        assert [slot.name for slot in group(*tokens).line(hashed)] == names
+
+
+def test_owners_are_of_the_live_without_those_away_and_with_those_back() -> None:
+    made = group(1, 2, 0)
+    assert set(made.owners()) == {"2.1", "2.2"}
+    assert set(made.owners(away={"2.1"})) == {"2.2"}
+    assert set(made.owners(back={"2.3"})) == {"2.1", "2.2", "2.3"}
+    assert set(made.owners(away={"2.1", "2.2"})) == {None}
+
+
+def test_which_groups_are_asked_by_key() -> None:
+    assert [group(1, mode=mode).by_hash for mode in ("hash", "", "random")] == [True, False, False]
+    assert GroupState(2, "mail", slots=(Slot("2.1", "mail.1", 1, 1.0),)).by_hash
 
 
 def test_which_groups_should_have_a_master() -> None:
@@ -94,3 +107,12 @@ def test_the_group_of_a_process() -> None:
 def test_the_worst_level_counts() -> None:
     assert worst([]) == "ok"
     assert worst(["ok", "bad", "warn"]) == "bad"
+
+
+def test_what_waits_or_is_done_is_shown_so() -> None:
+    waits = Process("app.1", "starting", stuck=True)
+    assert (waits.shown_state, waits.on_its_first_way_up) == ("waiting", False)
+    job = {"state": "exited", "completed": True, "daemon": False, "wanted": True}
+    assert of_map(Process, {"name": "job.1", **job}).shown_state == "done"
+    assert of_map(Process, {"name": "job.1", **job, "wanted": False}).shown_state == "exited"
+    assert of_map(Process, {"name": "redis.1", **job, "daemon": True}).shown_state == "exited"

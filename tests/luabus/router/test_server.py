@@ -285,7 +285,7 @@ def test_one_that_has_heartbeats_and_says_nothing_for_three_and_a_half_seconds_i
                 silent.send(Frame(Kind.PING, 0, 0, 0))
                 await silent.frame(Kind.PONG)
             else:
-                await silent.request("luabus.join", M1, "mail", 1, None, "")
+                await silent.request("luabus.join", M1, "mail", 1, "")
             started = time.monotonic()
             await silent.ended()
             assert time.monotonic() - started == pytest.approx(3.5, abs=0.1)

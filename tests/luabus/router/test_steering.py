@@ -63,7 +63,7 @@ def table(star: Star) -> list[tuple[int, str, list[str]]]:
 async def test_a_key_joins_as_its_own_service_alone(principal: Principal, known: int, name: str) -> None:
     async with Star() as star, await peer(star, principal) as one:
         before = table(star)
-        refused = await one.request("luabus.join", known, name, 1, None, "")
+        refused = await one.request("luabus.join", known, name, 1, "")
         assert isinstance(refused, Forbidden), refused
         assert "may not join as" in str(refused)
         assert table(star) == before
@@ -71,20 +71,20 @@ async def test_a_key_joins_as_its_own_service_alone(principal: Principal, known:
 
 async def test_its_own_service_joins_and_an_admin_as_anyone() -> None:
     async with Star() as star, await peer(star, MAIL) as mail, await peer(star) as other:
-        assert (await mail.request("luabus.join", M1, "mail", 1, None, ""))["router"] == "router.1"
-        assert (await other.request("luabus.join", M2, "", 1, None, ""))["router"] == "router.1"
-        assert (await other.request("luabus.join", service_id(77, 1), "new", 1, None, ""))["token"]
+        assert (await mail.request("luabus.join", M1, "mail", 1, ""))["router"] == "router.1"
+        assert (await other.request("luabus.join", M2, "", 1, ""))["router"] == "router.1"
+        assert (await other.request("luabus.join", service_id(77, 1), "new", 1, ""))["token"]
 
 
 async def test_a_group_that_no_file_and_no_router_knows_is_an_admins_to_make() -> None:
     async with Star() as star, await peer(star, OPS) as one:
-        refused = await one.request("luabus.join", service_id(5, 1), "ops", 1, None, "")
+        refused = await one.request("luabus.join", service_id(5, 1), "ops", 1, "")
         assert isinstance(refused, Refused)
         assert "neither the cluster's file nor router.1 knows it" in str(refused)
         assert 5 not in star.routers[0].mgr.switch.table.groups
         async with await peer(star) as hand:
             assert await hand.request("luabus.configure", document()) is None
-        assert (await one.request("luabus.join", service_id(5, 1), "ops", 1, None, ""))["token"]
+        assert (await one.request("luabus.join", service_id(5, 1), "ops", 1, ""))["token"]
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ async def test_a_clash_is_refused_with_both_names_an_alarm_and_changes_nothing(
     known: int, name: str, mode: str, words: str
 ) -> None:
     async with Star() as star, await peer(star) as one, await peer(star) as other:
-        await one.request("luabus.join", M1, "mail", 1, 3, "hash")
+        await one.request("luabus.join", M1, "mail", 1, "hash")
         before = table(star)
-        refused = await other.request("luabus.join", known, name, 1, 9, mode)
+        refused = await other.request("luabus.join", known, name, 1, mode)
         assert isinstance(refused, Refused)
         assert str(refused) == words
         assert table(star) == before
-        await other.request("luabus.join", known, name, 1, 9, mode)
+        await other.request("luabus.join", known, name, 1, mode)
         (alarm,) = star.routers[0].stats()["alarms"]
         assert (alarm["kind"], alarm["code"], alarm["count"]) == ("group", "alarm.join-refused", 2)
         assert words in alarm["text"]
@@ -124,7 +124,7 @@ BY_HAND: list[tuple[str, tuple[Any, ...]]] = [
 @pytest.mark.parametrize(("word", "arguments"), BY_HAND)
 async def test_by_hand_is_for_admins(word: str, arguments: tuple[Any, ...]) -> None:
     async with Star() as star, await peer(star) as member:
-        await member.request("luabus.join", M1, "mail", 1, 3, "hash")
+        await member.request("luabus.join", M1, "mail", 1, "hash")
         before = table(star)
         for principal in (CLIENT, MAIL, Principal("router", "router.2"), Principal("service", "nobody")):
             async with await peer(star, principal) as one:
@@ -163,7 +163,7 @@ async def test_a_connection_that_was_registered_by_hand_calls_as_what_it_is() ->
         await peer(star) as mail,
     ):
         await hand.request("luabus.configure", document(callers={"mail": ["gateway"]}))
-        await mail.request("luabus.join", M1, "mail", 1, 3, "hash")
+        await mail.request("luabus.join", M1, "mail", 1, "hash")
         await hand.request("luabus.register", service_id(1, 1), other.given_id & 0xFF_FFFF)
         answer = await other.request("hello", sequence=9, kind=Kind.TARGET, destination=M1)
         assert isinstance(answer, Forbidden)
@@ -266,7 +266,7 @@ async def test_a_rule_is_there_before_the_first_call_can_be() -> None:
     """A member is told its rules before it is in the table."""
     async with Star() as star, await peer(star) as hand, await peer(star) as mail:
         await hand.request("luabus.configure", document(methods={"mail": {"note": ["gateway"]}}))
-        mail.call("luabus.join", M1, "mail", 1, None, "", sequence=1)
+        mail.call("luabus.join", M1, "mail", 1, "", sequence=1)
         told = await mail.frame(Kind.CALL)
         while b"luabus.access" not in told.body:
             assert b"luabus.group" not in told.body
@@ -341,7 +341,7 @@ async def test_another_document_moves_a_name_and_clients_follow() -> None:
 
 
 async def test_a_name_stays_where_a_router_says_it_is_whatever_another_says() -> None:
-    async with Star(2, slots={"mail": (2, 3)}) as star:
+    async with Star(2, groups={"mail": (2, 3)}) as star:
         bus = await star.client(groups={})
         assert bus.groups["mail"] == 2
         await bus.router("router.2").request("luabus.configure", {"groups": {"mail": [9], "news": [8]}})
@@ -385,7 +385,7 @@ async def test_refusals_of_methods_that_repeat_are_an_alarm(monkeypatch: pytest.
 async def test_a_word_about_refusals_is_checked(arguments: tuple[Any, ...]) -> None:
     async with Star() as star, await peer(star) as one:
         assert isinstance(await one.request("luabus.forbade", "a", "x", 1), BadArguments), "no member"
-        await one.request("luabus.join", M1, "mail", 1, None, "")
+        await one.request("luabus.join", M1, "mail", 1, "")
         assert isinstance(await one.request("luabus.forbade", *arguments), BadArguments)
         assert star.routers[0].stats()["alarms"] == []
 
@@ -428,3 +428,26 @@ async def test_keys_make_services_clients_and_nothing_more(tmp_path: Path) -> No
         )
         with pytest.raises(Forbidden, match=r"service:mail may not join as director\.1"):
             await thief.service.start()
+
+
+async def test_a_refusal_calls_everybody_by_its_class_also_one_that_no_rule_names(tmp_path: Path) -> None:
+    robot = Principal("service", "robot")
+    async with Star() as star:
+        early = await star.client(secret=None, key_file=key_of(tmp_path, robot))
+        hand = await star.client()
+        mail = await star.service("mail")
+        await hand.router("router.1").request(
+            "luabus.configure", document(methods={"mail": {"note": ["gateway"]}})
+        )
+        later = await star.client(secret=None, key_file=key_of(tmp_path, robot))
+        by_hand = await star.service("director")
+        plain = await star.client(secret=None, key_file=key_of(tmp_path, CLIENT))
+        callers = [(early, "robot"), (later, "robot"), (hand, "client"), (plain, "client")]
+        callers += [(by_hand.bus, "director")]
+        for bus, name in callers:
+            with pytest.raises(
+                Forbidden, match=rf"^{name} may not call mail\.1's note; allowed: gateway"
+            ) as raised:
+                await bus.random("mail").request("note", 1)
+            assert raised.value.caller == name
+        assert mail.notes == []

@@ -16,7 +16,7 @@ ALL = 65_535
 
 
 async def test_a_group_of_65535_is_asked_for_page_by_page_and_watched() -> None:
-    async with Star(slots={"mail": (2, ALL), "director": (3, 0)}) as star:
+    async with Star(groups={"mail": (2, ALL), "director": (3,)}) as star:
         router = star.routers[0]
         await star.service("mail", 40_000)
         bus = await star.client()
@@ -26,7 +26,7 @@ async def test_a_group_of_65535_is_asked_for_page_by_page_and_watched() -> None:
         assert "next" not in table
         groups = {group["group"]: group for group in table["groups"]}
         assert set(groups) == {2, 3}
-        assert [slot["slot"] for slot in groups[2]["slots"]] == list(range(ALL))
+        assert [slot["service_id"] for slot in groups[2]["slots"]] == [f"2.{n}" for n in range(1, ALL + 1)]
         assert [slot["service_id"] for slot in groups[2]["slots"] if slot["token"]] == ["2.40000"]
         seen: dict[int, dict[str, Any]] = {}
         bus.on_group(lambda _, group: seen.__setitem__(group["group"], group))
@@ -41,7 +41,7 @@ async def test_a_group_of_65535_is_asked_for_page_by_page_and_watched() -> None:
 @pytest.mark.parametrize("frame_limit", [4096, 65_536])
 async def test_255_groups_with_the_longest_names_fit_whatever_the_limit(frame_limit: int) -> None:
     names = {f"{number:03}" + "\U0001f600" * 97: (number, 2) for number in range(1, 256)}
-    async with Star(slots=names, frame_limit=frame_limit) as star:
+    async with Star(groups=names, frame_limit=frame_limit) as star:
         bus = await star.client(groups={}, frame_limit=frame_limit)
         await until(lambda: len(bus.groups) == 255)
         (table,) = (await admin.routes(bus))["routers"]
@@ -57,7 +57,7 @@ async def test_255_groups_with_the_longest_names_fit_whatever_the_limit(frame_li
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 1000])
 async def test_pages_of_any_size_make_the_same_table(limit: int) -> None:
-    async with Star(slots={"mail": (2, 3), "gateway": (1, 0), "director": (3, 0), "robot": (4, 5)}) as star:
+    async with Star(groups={"mail": (2, 3), "gateway": (1,), "director": (3,), "robot": (4, 5)}) as star:
         await star.mail(1, 2)
         router = star.routers[0]
         whole = router.routes()

@@ -9,6 +9,7 @@ from luabus.ids import ServiceId
 from luabus.limits import MAX_OUTSTANDING
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.protocol.port import Port
+from luabus.routing.buckets import BUCKETS, in_line
 from luabus.routing.next_hop import (
     ANSWER,
     BROADCAST,
@@ -38,7 +39,7 @@ TARGET_ONE = make_route(Kind.TARGET, destination=ONE)
 
 @pytest.fixture
 def table() -> Table[Port]:
-    """Three slots; the second is vacant, the third is the master."""
+    """Three entries; the second is vacant, the third is the master."""
     table: Table[Port] = Table()
     table.put(ONE, FIRST)
     table.vacate(TWO)
@@ -55,7 +56,6 @@ def to(kind: Kind, flags: int = 0, group: int = MAIL) -> int:
     ("route", "plan"),
     [
         (TARGET_ONE, (DIRECT, FIRST, 0, PLAIN)),
-        (to(Kind.HASH), (HASH, (FIRST, THIRD, THIRD), 3, PLAIN)),
         (to(Kind.RANDOM), (RANDOM, (FIRST, THIRD), 2, PLAIN)),
         (to(Kind.BROADCAST), (BROADCAST, (FIRST, THIRD), 0, PLAIN)),
         (to(Kind.MASTER), (DIRECT, THIRD, 0, PLAIN)),
@@ -69,6 +69,13 @@ def to(kind: Kind, flags: int = 0, group: int = MAIL) -> int:
 )
 def test_where_a_frame_goes(table: Table[Port], route: int, plan: Plan) -> None:
     assert make_plan(route, table, {CALLER.id: CALLER}) == plan
+
+
+def test_a_key_goes_to_the_owner_of_its_bucket(table: Table[Port]) -> None:
+    mode, where, count, care = make_plan(to(Kind.HASH), table, {})
+    assert (mode, count, care) == (HASH, BUCKETS, PLAIN)
+    ports = {ONE: FIRST, THREE: THIRD}
+    assert where == tuple(ports[in_line(bucket, [ONE, THREE])[0]] for bucket in range(BUCKETS))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ from luabus.protocol.port import Port
 from luabus.protocol.principal import Principal
 from luabus.routing import switch
 from luabus.routing.access import Access
+from luabus.routing.buckets import bucket_of, in_line
 from luabus.routing.next_hop import receivers
 from luabus.routing.sinks import CROWDED, FORBIDDEN, LATE, NO_MASTER, NO_ROUTE, NOBODY, OVERLOADED
 from luabus.routing.switch import Switch
@@ -141,10 +142,20 @@ def test_target_reaches_the_one_instance() -> None:
     assert [len(port.take()) for port in world.mail] == [0, 1, 0]
 
 
-def test_hash_reaches_the_slot_that_the_key_names() -> None:
+def owners(keys: Iterable[int], instances: Iterable[int] = (1, 2, 3)) -> list[int]:
+    """The instance that owns each of these keys."""
+    members = [ServiceId.of(MAIL, instance) for instance in instances]
+    return [in_line(bucket_of(key), members)[0] & 0xFFFF for key in keys]
+
+
+def test_hash_reaches_the_owner_of_the_key() -> None:
     world = World()
-    world.send(world.client, *(to_group(Kind.HASH, key=key) for key in range(9)))
-    assert [[frame.key % 3 for frame in port.take()] for port in world.mail] == [[0] * 3, [1] * 3, [2] * 3]
+    keys = [*range(9), 4096, 0xFFFF_FFFF]
+    world.send(world.client, *(to_group(Kind.HASH, key=key) for key in keys))
+    assert [[frame.key for frame in port.take()] for port in world.mail] == [
+        [key for key, owner in zip(keys, owners(keys), strict=True) if owner == instance]
+        for instance in (1, 2, 3)
+    ]
 
 
 def test_random_reaches_whom_chance_names() -> None:
@@ -191,16 +202,19 @@ def test_frames_are_forwarded_byte_for_byte_but_for_the_source() -> None:
 def test_a_change_of_the_table_changes_the_way_at_once() -> None:
     world = World()
     world.send(world.client, to_group(Kind.HASH, key=0))
-    world.switch.table.vacate(ServiceId.of(MAIL, 1))
+    (first,), (second,) = owners([0]), owners([0], (1, 2))
+    assert first == 3
+    world.switch.table.vacate(ServiceId.of(MAIL, first))
     world.send(world.client, to_group(Kind.HASH, key=0))
-    assert [len(port.take()) for port in world.mail] == [1, 1, 0]
+    assert [len(world.mail[instance - 1].take()) for instance in (first, second, 3 - second)] == [1, 1, 0]
 
 
 def test_a_registration_in_the_middle_of_a_chunk_counts_for_what_follows() -> None:
     world = World()
-    world.client.on_deliver = lambda _: world.switch.table.vacate(ServiceId.of(MAIL, 1))
+    (first,), (second,) = owners([0]), owners([0], (1, 2))
+    world.client.on_deliver = lambda _: world.switch.table.vacate(ServiceId.of(MAIL, first))
     world.send(world.client, to_group(Kind.HASH), Frame(Kind.CALL), to_group(Kind.HASH))
-    assert [len(port.take()) for port in world.mail] == [1, 1, 0]
+    assert [len(world.mail[instance - 1].take()) for instance in (first, second, 3 - second)] == [1, 1, 0]
 
 
 # --- order, runs, pieces --------------------------------------------------------------------------------------
@@ -255,7 +269,7 @@ def test_order_per_sender_and_receiver_is_kept_however_the_bytes_come(
         if frame.kind is Kind.TARGET:
             wanted_at[frame.destination & 0xFFFF].append(frame)
         elif frame.kind is Kind.HASH:
-            wanted_at[frame.key % 3 + 1].append(frame)
+            wanted_at[owners([frame.key])[0]].append(frame)
         elif frame.kind is Kind.RANDOM:
             wanted_at[2].append(frame)
         elif frame.kind is Kind.BROADCAST:
@@ -403,7 +417,9 @@ def test_whom_a_message_would_reach() -> None:
         return receivers(int.from_bytes(encode(frame)[4:12], "little"), key, world.switch.table)
 
     assert reached(target(3)) == (world.mail[2],)
-    assert [reached(to_group(Kind.HASH), key) for key in (0, 4)] == [(world.mail[0],), (world.mail[1],)]
+    assert [reached(to_group(Kind.HASH), key) for key in range(9)] == [
+        (world.mail[instance - 1],) for instance in owners(range(9))
+    ]
     assert reached(to_group(Kind.RANDOM)) == reached(to_group(Kind.BROADCAST)) == tuple(world.mail)
     assert reached(to_group(Kind.MASTER)) == (world.mail[1],)
     assert reached(target(9)) == (NOBODY,)
@@ -427,9 +443,9 @@ def test_a_request_to_nobody_is_no_route_at_once(frame: Frame, words: str) -> No
     assert world.client.outstanding == {}
 
 
-def test_a_request_to_vacant_slots_alone_is_no_route() -> None:
+def test_a_request_to_vacancies_alone_is_no_route() -> None:
     world = World(count=0)
-    world.switch.table.configure_slots(MAIL, 3)
+    world.switch.table.expect(MAIL, 3)
     world.send(world.client, to_group(Kind.HASH, 7), target(1, 8))
     assert {type(error) for error in errors(world.client).values()} == {NoRoute}
 

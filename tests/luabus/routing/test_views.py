@@ -6,10 +6,10 @@ from luabus.routing.views import full_group, merge_routes, public_group
 
 
 def table() -> Table[Port]:
-    """mail: slots 2.1 (live), 2.2 (vacant); 2.3 beyond the slots. Nobody has asked for 3, which is named."""
+    """mail: 2.1 (live) and 2.2 (vacant) are expected, 2.3 is there besides. Nobody has asked for 3, which is named."""
     made: Table[Port] = Table()
     made.describe(2, name="mail", mode="hash")
-    made.configure_slots(2, 2)
+    made.expect(2, 2)
     made.put(0x0002_0001, Port(17, 0))
     made.put(0x0002_0003, Port(18, 0))
     made.describe(3, name="director", mode="master")
@@ -24,12 +24,23 @@ def test_a_group_has_the_shape_of_interfaces_md() -> None:
         "group": 2, "name": "mail", "master": "2.1", "epoch": 3,
     }  # fmt: skip
     assert shown["slots"] == [
-        {"service_id": "2.1", "name": "mail.1", "token": 17, "slot": 0},
-        {"service_id": "2.2", "name": "mail.2", "token": 0, "slot": 1},
-        {"service_id": "2.3", "name": "mail.3", "token": 18, "slot": None},
+        {"service_id": "2.1", "name": "mail.1", "token": 17, "share": 0.5073},
+        {"service_id": "2.2", "name": "mail.2", "token": 0, "share": 0.0},
+        {"service_id": "2.3", "name": "mail.3", "token": 18, "share": 0.4927},
     ]
     assert shown["digest"] == f"{made.group(2).digest:08x}"
     assert shown["elected"] is True
+
+
+def test_shares_are_of_groups_that_are_asked_by_key() -> None:
+    made: Table[Port] = Table()
+    made.describe(5, mode="random")
+    made.put(0x0005_0001, Port(1, 0))
+    assert full_group(made.group(5))["slots"] == [{"service_id": "5.1", "name": "5.1", "token": 1}]
+    assert made.group(5).by_bucket
+    assert full_group(made.group(5))["slots"][0]["share"] == 1.0
+    made.vacate(0x0005_0001)
+    assert full_group(made.group(5))["slots"][0]["share"] == 0.0
 
 
 def test_a_group_without_a_name_goes_by_its_number() -> None:
@@ -72,7 +83,7 @@ def test_routers_that_differ_in_an_entry_a_vacancy_or_a_master_do_not_agree() ->
         lambda made: made.remove(0x0002_0003),
         lambda made: made.vacate(0x0002_0001),
         lambda made: made.claim(0x0002_0001, 1),
-        lambda made: made.configure_slots(2, 3),
+        lambda made: made.expect(2, 4),
     ):
         other = table()
         change(other)
@@ -89,3 +100,7 @@ def test_groups_that_nobody_is_in_do_not_matter() -> None:
 
 def test_one_router_agrees_with_itself() -> None:
     assert merge_routes([shown("router.1", table())])["consistent"] is True
+
+
+def test_two_routers_of_one_name_do_not_agree_whatever_they_hold() -> None:
+    assert merge_routes([shown("router.1", table()), shown("router.1", table())])["consistent"] is False

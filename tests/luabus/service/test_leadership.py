@@ -30,6 +30,7 @@ from luabus.limits import MAX_EPOCH
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_META, FLAG_REQUEST, Kind, make_route
 from luabus.router.server import Router
+from tests.support.bus import document
 from tests.support.lease_servers import SqliteFile
 from tests.support.raw import RawPeer
 from tests.support.waiting import until
@@ -458,7 +459,7 @@ async def test_a_router_that_starts_anew_refuses_what_it_refused_before(cluster:
     await until(lambda: recorder.bus.epochs.get(CHIEF) == epoch)
     await node.service.stop()
 
-    third = Router("router.3", port=third.port, slots={"chief": (CHIEF, 0)})
+    third = Router("router.3", port=third.port, cluster=document({"chief": (CHIEF,)}))
     await third.start()
     cluster.routers.append(third)
     await until(lambda: all(link.joined for link in recorder.bus.routers))
@@ -530,7 +531,7 @@ async def test_an_epoch_that_a_stranger_tells_at_its_joining_changes_nothing(clu
     for epoch in (2, 1000, MAX_EPOCH):
         for router in cluster.routers:
             async with await RawPeer.open(router.port) as evil:
-                assert await evil.request("luabus.join", "9.9", "evil", 1, None, "", {CHIEF: epoch})
+                assert await evil.request("luabus.join", "9.9", "evil", 1, "", {CHIEF: epoch})
     await node.speak(1)
     assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
     assert recorder.bus.epochs[CHIEF] == 1

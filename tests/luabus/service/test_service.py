@@ -52,7 +52,7 @@ async def test_identity_and_routers_from_the_environment(
         (tmp_path / "secret").write_bytes(SECRET)
         for name, value in {
             "ROUTERS": star.addresses[0], "SECRET_FILE": str(tmp_path / "secret"), "SERVICE": "mail", "GROUP": "2",
-            "INSTANCE": "3", "SLOTS": "4", "ROUTE": "hash", "GROUPS": '{"mail": 2, "gateway": 1}',
+            "INSTANCE": "3", "ROUTE": "hash", "GROUPS": '{"mail": 2, "gateway": 1}',
         }.items():  # fmt: skip
             monkeypatch.setenv(f"LUABUS_{name}", value)
         one = Service()
@@ -60,7 +60,7 @@ async def test_identity_and_routers_from_the_environment(
             assert (str(one.service_id), one.name) == ("2.3", "mail")
             assert one.bus.groups["gateway"] == 1
             group = star.routers[0].mgr.switch.table.group(2)
-            assert (len(group.slot_ids), group.mode) == (4, "hash")
+            assert (group.live, group.mode) == ([0x0002_0003], "hash")
 
 
 async def test_what_is_given_in_code_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,23 +203,29 @@ async def test_stopping_finishes_what_runs_and_takes_nothing_new() -> None:
         await stopping
 
 
-async def test_a_service_that_stops_leaves_a_vacant_slot_where_the_number_of_slots_is_configured() -> None:
-    async with Star(slots={"mail": (2, 3), "robot": (4, 0)}) as star:
+async def test_a_service_that_stops_leaves_its_keys_to_all_others_and_a_vacancy_where_it_is_expected() -> (
+    None
+):
+    async with Star(groups={"mail": (2, 3), "robot": (4,)}) as star:
         bus = await star.client()
 
         async def homes(group: str) -> list[str]:
-            return [await bus.hash(group, key).request("who") for key in range(6)]
+            return [await bus.hash(group, key).request("who") for key in range(40)]
 
         for group in ("mail", "robot"):
             for instance in (1, 2, 3):
                 await star.service(group, instance)
             one, two, three = (f"{group}.{instance}" for instance in (1, 2, 3))
-            assert await homes(group) == [one, two, three] * 2
+            before = await homes(group)
+            assert set(before) == {one, two, three}
             await star.services[one].service.stop()
-            vacant = group == "mail"
-            assert await homes(group) == ([two, two, three] * 2 if vacant else [two, three] * 3)
+            after = await homes(group)
+            assert {new for old, new in zip(before, after, strict=True) if old == one} == {two, three}
+            assert all(new == old for old, new in zip(before, after, strict=True) if old != one)
+            entries = star.routers[0].mgr.switch.table.group(star.services[two].service.service_id.group).ids
+            assert len(entries) == (3 if group == "mail" else 2)
             await star.service(group, 1)
-            assert await homes(group) == [one, two, three] * 2
+            assert await homes(group) == before
 
 
 async def test_stopping_cancels_what_does_not_finish_in_time() -> None:

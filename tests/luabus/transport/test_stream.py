@@ -371,7 +371,7 @@ async def test_register_with_token_0_keeps_a_vacant_slot_and_none_removes_the_en
         ]
 
 
-async def test_a_registered_stream_that_breaks_leaves_a_vacant_slot() -> None:
+async def test_a_registered_stream_that_breaks_leaves_a_vacancy() -> None:
     async with Star(Pair()) as star:
         client, server, _, heard = star.members[0]
         client.close()
@@ -380,7 +380,7 @@ async def test_a_registered_stream_that_breaks_leaves_a_vacant_slot() -> None:
         await flushed(star)
         assert (await star.events[1].of("call")) == ("to the next live one",)
         table = star.pair.server_mgr.switch.table
-        assert table.group(2).slot_ids == (0x0002_0001, 0x0002_0002, 0x0002_0003)
+        assert table.group(2).ids == [0x0002_0001, 0x0002_0002, 0x0002_0003]
         assert server.out == []
 
 

@@ -34,8 +34,8 @@ def status(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**whole, **more}
 
 
-def slot(service_id: str, token: int, number: int | None = 0) -> dict[str, Any]:
-    return {"service_id": service_id, "name": f"mail.{service_id[2:]}", "token": token, "slot": number}
+def slot(service_id: str, token: int, **share: float) -> dict[str, Any]:
+    return {"service_id": service_id, "name": f"mail.{service_id[2:]}", "token": token, **share}
 
 
 def group(*slots: dict[str, Any], master: str | None = None) -> dict[str, Any]:
@@ -87,20 +87,20 @@ def test_a_process_has_a_cell_per_head() -> None:
 
 
 def test_routes_show_what_each_router_says() -> None:
-    one = {"router": "router.1", "groups": [group(slot("2.1", 9), slot("2.10", 4, None), master="2.1")]}
-    two = {"router": "router.2", "groups": [group(slot("2.1", 0), slot("2.2", 5, 1))]}
+    one = {"router": "router.1", "groups": [group(slot("2.1", 9), slot("2.10", 4, share=0.5), master="2.1")]}
+    two = {"router": "router.2", "groups": [group(slot("2.1", 0), slot("2.2", 5))]}
     rows = route_rows(Reading(0.0, routes={"consistent": False, "routers": [one, two]}))
     assert list(rows) == ["2.1", "2.2", "2.10"]
     assert all(len(cells) == len(ROUTE_HEADS) for cells in rows.values())
     assert rows["2.1"] == (
         "mail (2)",
-        "0",
         "2.1",
         "mail.1",
+        "-",
         "[cyan]master[/] (epoch 3)",
         "router.1: live  [yellow]router.2: vacant[/]",
     )
-    assert rows["2.10"][1] == "-"
+    assert rows["2.10"][3] == "50.0%"
     assert rows["2.10"][-1] == "router.1: live  [red]router.2: unknown[/]"
 
 
