@@ -102,7 +102,7 @@ def down(config: Path, as_json: bool) -> int:
                 await _show_stopping(control, closed)
             await closed
             await control.gone()
-            text = "; ".join(["the cluster has stopped", *control.killed])
+            text = "; ".join([*control.killed, "the cluster has stopped"])
         return {**report, "text": text, "processes": {}}
 
     report = asyncio.run(work())
