@@ -33,6 +33,49 @@ Relative paths start at the folder of the file. Sizes are numbers of bytes, or t
 This page is made from the models in `launcher/config/schema.py` by `python -m launcher.config.reference`.
 """
 
+ENVIRONMENT: Final = """\
+## Values from the environment
+
+`${VAR}` is filled in where the cluster is started or reloaded: in `cluster.env`, and in the `env`, `command` and `cwd` of
+services, in the forms of docker compose:
+
+| Form | Gives |
+|---|---|
+| `${VAR}`, `$VAR` | the value; a variable that is not set is an error, which names it and the key |
+| `${VAR:-default}`, `${VAR-default}` | the default if it is not set or empty, or only if it is not set |
+| `${VAR:?words}`, `${VAR?words}` | an error with these words in these cases |
+| `${VAR:+words}`, `${VAR+words}` | the words if it is set and not empty, or only set; else nothing |
+| `$$` | a dollar sign |
+
+Values come from the launcher's own environment first, then from the service's `env_file`, then from `cluster.env`. In `command`
+and `cwd` the service's own `env` comes before all of them. `check` uses the environment in which it is called. The launcher's own
+stays as it was when it started; `reload` reads the files anew, and starts those services anew whose values are others.
+
+A `command` may be a shell's text, so there only the forms in braces are filled in: `$VAR`, `$1`, `$(...)`, `${VAR%.*}` and a
+`$$` that is the shell's pid are left to it. For a shell's own `${VAR}` write `$${VAR}`.
+
+```toml
+[services.web]
+command = ["server", "--port", "${PORT:-8080}"]
+cwd = "${RELEASE:?the folder of the release}"
+env = { PATH = "$HOME/bin:$PATH" }
+```
+
+## env_file
+
+The rules are docker compose's. Blank lines and lines that begin with `#` are skipped, and `export ` before a name.
+
+| Line | Value |
+|---|---|
+| `KEY=value # comment` | `value`: a comment begins at a `#` after a blank, so `a#b` has none |
+| `KEY="a\\nb ${HOME}"` | in double quotes `\\n`, `\\r`, `\\t`, `\\\\`, `\\"` and `\\$` mean what they do elsewhere |
+| `KEY='as $it is'` | in single quotes nothing means anything, but `\\'` |
+| `KEY=${HOME}/data` | filled in as above, also from lines above it; in single quotes not |
+
+A quoted value may go on over several lines; what follows its closing quotation mark, and is no comment, is an error with its
+file and line.
+"""
+
 JOBS: Final = """\
 ## Jobs
 
@@ -96,7 +139,7 @@ def markdown() -> str:
         parts.append(
             f"## [{name}]\n\n{_text(model.__doc__)}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}"
         )
-    return "\n".join([*parts, JOBS])
+    return "\n".join([*parts, JOBS, ENVIRONMENT])
 
 
 def schema() -> str:

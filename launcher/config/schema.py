@@ -260,8 +260,9 @@ class Service(Section):
     """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
-    user: str | None = None
-    """User name to run as, with its HOME, USER and LOGNAME (POSIX; for another than its own the launcher must be root)."""
+    user: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)] | None = None
+    """User to run as, by name or number, with all its groups (`"name:group"`: that one instead of its own), its HOME, USER and
+    LOGNAME. POSIX; for another than its own the launcher must be root."""
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     """Scheduling priority: 19 is the most modest."""
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{1,3}$")] | None = None

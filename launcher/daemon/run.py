@@ -325,13 +325,16 @@ def _hear_signals(
     lifeline: int | None,
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
+    reopened_at = defaultdict[int, float](lambda: float("-inf"))
     presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
 
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
             return
         if number in log_signals.NUMBERS:
-            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name)
+            is_told = loop.time() - reopened_at[number] > 1.0  # not each of a storm
+            reopened_at[number] = loop.time()
+            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name if is_told else "")
         elif number == signal.SIGHUP and not on_terminal:
             supervisor.run_task(_reload(supervisor, verbs), "reload")
         elif supervisor.stopping:
@@ -367,7 +370,8 @@ def _reopen_logs(supervisor: Supervisor, own_stderr: OwnStderr, by: str) -> None
     supervisor.logs.reopen()
     supervisor.events.reopen()
     own_stderr.reopen()
-    supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
+    if by:
+        supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:

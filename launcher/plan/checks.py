@@ -6,6 +6,7 @@ from pathlib import Path
 
 from launcher.config.load import load, problems_of
 from launcher.errors import ConfigError
+from launcher.plan.capacity import check_capacity
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_address
 from launcher.plan.program_checks import program_faults
@@ -17,6 +18,7 @@ from launcher.runtime.run_dir import RunDir
 def checked_plan(file: Path) -> Plan:
     """The plan of the file. Raises `ConfigError` with every fault that `up` would fail by."""
     plan = make_plan(load(file, here=True), file)
+    check_capacity(plan)
     faults = list(program_faults(plan))
     if not _runs(plan):
         faults += [

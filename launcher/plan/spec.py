@@ -75,6 +75,8 @@ class ProcessSpec:
     ready_by: ReadyBy
     instance: int = 1
     group: int | None = None
+    elects: bool = False
+    """Its group elects a master."""
     address: tuple[str, int] | None = None
     """Where it listens, if the launcher knows."""
     stop_signal: int = 15

@@ -31,6 +31,8 @@ _PASSING: Final = frozenset(getattr(errno, name) for name in (*_NONE_LEFT, *_BUS
 
 def passes(error: BaseException) -> bool:
     """Whether what the system refused so it may grant in a moment: `SpawnError.passing`."""
+    if isinstance(error, SpawnError):
+        return error.passing
     if isinstance(error, OSError):
         return error.errno in _PASSING
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "new thread" in str(error))

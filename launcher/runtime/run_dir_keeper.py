@@ -32,7 +32,7 @@ class RunDirKeeper:
         run_dir.path.parent.stat()  # only run_dir itself is made anew, not where it lay
         if self._follow():
             anew.append(run_dir.path.name)
-        anew += _folder(run_dir.path)
+        anew += _folder(run_dir.path, passed_through=run_dir.passed_through)
         is_another = folder_mark(run_dir.path) != self._mark
         if self._lock.renew():
             anew.append(run_dir.lock_file.name)
@@ -89,10 +89,10 @@ class RunDirKeeper:
                     self._run_dir.kept[file] = text
 
 
-def _folder(path: Path) -> list[str]:
+def _folder(path: Path, *, passed_through: bool = False) -> list[str]:
     """Its name, if it was made; one that is there must be ours still."""
     is_there = path.exists()
-    private_folder(path)
+    private_folder(path, passed_through=passed_through)
     return [] if is_there else [path.name]
 
 

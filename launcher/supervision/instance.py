@@ -266,7 +266,7 @@ class Instance:
             )
         except Exception as error:  # whatever it is, it is told, and there is no process to wait for
             reason = str(error) if isinstance(error, SpawnError) else f"{type(error).__name__}: {error}"
-            passing = error.passing if isinstance(error, SpawnError) else passes(error)
+            passing = passes(error)
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
             self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))

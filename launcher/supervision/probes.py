@@ -130,8 +130,8 @@ class Prober:
         pause, successes = FIRST_PERIOD_S, 0
         while True:
             failure = await self._try(spec)
-            self.failure = failure or ""
             successes = 0 if failure != "" else successes + 1
+            self.failure = self.failure if failure is None else failure
             if successes >= spec.success_threshold:
                 return ""
             if failure and loop.time() >= give_up:

@@ -64,9 +64,9 @@ class ProcessRun:
         self._prober: Prober | None = None
         log.new_run()
         self._handle = backend.spawn(request, self)
-        if not self._lasted:
-            self._lasting = asyncio.get_running_loop().call_later(spec.min_uptime, self._has_lasted)
         try:
+            if not self._lasted:
+                self._lasting = asyncio.get_running_loop().call_later(spec.min_uptime, self._has_lasted)
             if spec.startup or spec.ready or spec.liveness:
                 verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy, log.say)
                 self._prober = Prober(spec, verdicts, self._execute)

@@ -148,7 +148,7 @@ def test_sigquit_stops_in_order(cluster: ClusterRun) -> None:
     with cluster.foreground() as launcher:
         pid = cluster.until_state("web.1", "running")["pid"]
         launcher.send_signal(signal.SIGQUIT)
-        launcher.communicate(timeout=30)
+        launcher.communicate(timeout=90)
     assert launcher.returncode == 0
     assert not alive(pid)
     assert "the cluster stops: the launcher got SIGQUIT" in cluster.run_dir.events_file.read_text()
@@ -161,7 +161,7 @@ def test_up_json_has_an_object_a_line(cluster: ClusterRun) -> None:
         cluster.until_state("web.1", "running")
         os.kill(launcher.pid, signal.SIGUSR2)
         os.kill(launcher.pid, signal.SIGTERM)
-        out, _ = launcher.communicate(timeout=30)
+        out, _ = launcher.communicate(timeout=90)
     assert launcher.returncode == 0
     values = [json.loads(line) for line in out.splitlines()]
     events, lines = [v for v in values if "kind" in v], [v for v in values if "kind" not in v]
@@ -216,4 +216,4 @@ def test_a_signal_in_the_first_moments_ends_nothing(
         up.send_signal(signal.SIGUSR1)
         until(lambda: cluster.status()["state"] != "not running", "it runs")
         cluster.ok("down")
-        assert up.wait(20) == 0
+        assert up.wait(90) == 0

@@ -112,9 +112,9 @@ class FakeBackend:
         self.started: list[FakeProcess] = []
         self.on_spawn = on_spawn
         self.refusal = ""
-        self.refusals: dict[str, SpawnError] = {}
         self.error: Exception | None = None
         """Raised instead, while it is set."""
+        self.refusals: dict[str, SpawnError] = {}
 
     def __getitem__(self, name: str) -> FakeProcess:
         """The newest process of this name."""
@@ -131,10 +131,10 @@ class FakeBackend:
         """It needs no event loop."""
 
     def spawn(self, request: SpawnRequest, listener: Listener) -> FakeProcess:
-        if (refused := self.refusals.get(request.owner.partition("/")[2])) is not None:
-            raise refused
         if self.error is not None:
             raise self.error
+        if (refused := self.refusals.get(request.owner.partition("/")[2])) is not None:
+            raise refused
         if self.refusal:
             raise SpawnError(self.refusal)
         process = FakeProcess(1000 + len(self.started), request, listener)

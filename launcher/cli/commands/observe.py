@@ -143,12 +143,10 @@ def check(config: Path, as_json: bool) -> int:
 
     Tells every fault with its line, what was found and what is allowed: also modules and programs that are not there and, while
     the cluster does not run, ports that are taken. Starts nothing, and runs nothing of yours."""
-    from launcher.plan.capacity import check_capacity
     from launcher.plan.checks import checked_plan
 
     try:
         plan = checked_plan(config)
-        check_capacity(plan)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]

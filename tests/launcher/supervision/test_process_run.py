@@ -16,6 +16,7 @@ from launcher.runtime.log_store import LogStore, ProcessLog
 from launcher.supervision.process_run import ProcessRun, RunListener
 from tests.support.fake_backend import FakeBackend
 from tests.support.fast_time import run_fast
+from tests.support.waiting import until
 
 BY_BUS = ProcessSpec(
     "x.1", "x", Kind.SERVICE, ("x",), {}, "/", LifecycleSettings(), ReadyBy.BUS, liveness_timeout=3.0
@@ -83,6 +84,19 @@ def test_a_line_of_output_makes_it_ready(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         runs.backend["x.1"].say("ready")
         await asyncio.sleep(0.1)
+        assert run.ready
+        run.close()
+
+    play(tmp_path, history)
+
+
+def test_a_prompt_without_newline_makes_it_ready(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(replace(BY_LOG, ready=ProbeSpec("log", "^login> $")))
+        runs.backend["x.1"].listener.output("out", b"login> ")
+        await asyncio.sleep(0.5)
+        assert not run.ready
+        await asyncio.sleep(1.0)
         assert run.ready
         run.close()
 
@@ -183,11 +197,9 @@ def test_what_it_lacks_to_be_ready_is_known(tmp_path: Path) -> None:
         assert by_bus.lacking is None
         assert str(by_log.lacking) == 'no line of its output matches "^ready$" yet'
         probed = runs.make(replace(BY_LOG, ready=ProbeSpec("exec", ("ask", "it"))))
-        while not (asked := runs.backend.started[-1]).request.helper:
-            await asyncio.sleep(0.01)
-        asked.exit(3)
-        await asyncio.sleep(0.01)
-        assert str(probed.lacking) == "its readiness probe fails: ask ended with exit code 3"
+        await until(lambda: runs.backend.started[-1].request.helper)
+        runs.backend.started[-1].exit(3)
+        await until(lambda: str(probed.lacking) == "its readiness probe fails: ask ended with exit code 3")
         for run in (by_bus, by_log, probed):
             run.close()
 
