@@ -7,6 +7,8 @@ Start, stop and restart take one name of a process or service, or several.
 Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken out
 of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on
 to an instance while it waits for its turn, for the instance may be another one by then.
+
+One file because every verb goes the same way through the same few helpers: names, turns, work, report.
 """
 
 from __future__ import annotations
