@@ -42,12 +42,14 @@ def _is_near(highest: object, epoch: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who joins: id, group name, incarnation. `process` tells a router that it is the same process which comes again."""
+    """Who joins: id, group name, incarnation. `follows`: routers are to tell who is live in the group. `process` tells a
+    router that it is the same process which comes again."""
 
     service_id: ServiceId
     name: str
     incarnation: int
     mode: str
+    follows: bool = False
     process: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
 
 
@@ -197,6 +199,7 @@ class Membership:
             identity.mode,
             self._heard_of(link, identity),
             identity.process,
+            identity.follows,
         )
         if self.identity is not identity:  # we left while we joined
             await stream.request("luabus.leave")

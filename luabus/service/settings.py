@@ -82,7 +82,10 @@ class Settings:
                 key="group",
             )
         instance = self.instance if self.instance is not None else environment.instance or 1
-        return Identity(ServiceId.of(group, instance), name, time.time_ns(), self.mode or environment.route)
+        mode = self.mode or environment.route
+        return Identity(
+            ServiceId.of(group, instance), name, time.time_ns(), mode, follows=mode in ("hash", "")
+        )
 
     def lease_options(self, environment: Environment) -> LeaseOptions:
         """How the group's lease is kept. Raises `ConfigError` without a store."""

@@ -13,7 +13,7 @@ from luabus.client.router_link import RouterLink
 from luabus.errors import IdInUse, LuabusError, NotConnected, Refused, RouterLost, StaleEpoch
 from luabus.ids import ServiceId
 
-MAIL = Identity(ServiceId.of(2, 1), "mail", 1, None, "")
+MAIL = Identity(ServiceId.of(2, 1), "mail", 1, "")
 
 
 NOTHING_NEW = News()
@@ -71,7 +71,7 @@ async def test_it_joins_every_router_with_the_epochs_it_knows_and_claims_its_own
     await member(*routers, epoch=6).join(MAIL)
     for router in routers:
         assert router.calls == [
-            ("luabus.join", 0x0002_0001, "mail", 1, "", {2: 5}, MAIL.process),
+            ("luabus.join", 0x0002_0001, "mail", 1, "", {2: 5}, MAIL.process, False),
             ("luabus.master", 6),
         ]
         assert router.joined

@@ -355,24 +355,22 @@ async def test_forward_master_reaches_the_one_registered_as_master() -> None:
         assert await star.got() == [[], ["m"], ["n"]]
 
 
-async def test_register_with_token_0_keeps_a_vacant_slot_and_none_removes_the_entry() -> None:
+async def test_register_with_token_0_keeps_a_vacancy_without_keys_and_none_removes_the_entry() -> None:
     async with Star(Pair()) as star:
         mgr = star.pair.server_mgr
         mgr.register("2.1", 0)
         star.sender.forward_hash(key_of(1, 2, 3), 2, "to the next in line")
-        star.sender.forward_hash(1, 2, "as before")
+        star.sender.forward_hash(key_of(3, 1, 2), 2, "as before")
         await flushed(star)
+        assert mgr.switch.table.group(2).ids == [0x0002_0001, 0x0002_0002, 0x0002_0003]
         mgr.register("2.1", None)
-        star.sender.forward_hash(0, 2, "two slots now")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "to the same")
         await flushed(star)
+        assert mgr.switch.table.group(2).ids == [0x0002_0002, 0x0002_0003]
         mgr.register("2.1", star.members[0][1].token)
-        star.sender.forward_hash(0, 2, "home again")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "home again")
         await flushed(star)
-        assert await star.got() == [
-            ["home again"],
-            ["to the next live one", "as before", "two slots now"],
-            [],
-        ]
+        assert await star.got() == [["home again"], ["to the next in line", "to the same"], ["as before"]]
 
 
 async def test_a_registered_stream_that_breaks_leaves_a_vacancy() -> None:
@@ -400,7 +398,7 @@ async def test_forwarded_messages_keep_their_order() -> None:
     async with Star(Pair()) as star:
         for number in range(1000):
             getattr(star.sender, ("forward_target", "forward_hash")[number % 2])(
-                *(("2.1",) if number % 2 == 0 else (0, 2)), f"{number}"
+                *(("2.1",) if number % 2 == 0 else (key_of(1, 2, 3), 2)), f"{number}"
             )
             await star.sender.drained()
         await flushed(star)
