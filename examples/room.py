@@ -1,7 +1,8 @@
 """Chat rooms that move: what is kept by key goes along with the key when instances come and go.
 
-Callers say `bus.hash("room", name)`. When a newcomer takes its part of the rooms, or this instance leaves, `on_keys_moved` hands
-what is kept here to the new owner. Lines have ids, so that what is handed over twice, or said again after an error, is there once.
+Callers say `bus.hash("room", name)`. When a newcomer takes its part of the rooms, or this instance leaves, `on_keys_moved`
+hands what is kept here to the new owner. Lines have ids, so that what is handed over twice, or said again after an error, is
+there once.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ async def moved(gained: object, lost: object) -> None:
 async def hand_over() -> None:
     """Give each room that is not ours to its owner; one that nobody takes stays."""
     for room in [room for room in rooms if not service.owns(room)]:
-        lines = rooms.pop(room)
+        lines = rooms.pop(room, None)
+        if lines is None:  # another change has come meanwhile
+            continue
         try:
             await service.bus.hash("room", room).request("take", room, lines)
         except luabus.LuabusError:
