@@ -24,7 +24,7 @@ from dashboard.http.context import Context, Options
 from dashboard.http.ended_sessions import EndedSessions
 from dashboard.http.proxies import Network, networks
 from dashboard.http.tokens import TokenFiles, Tokens
-from luabus import descriptors, shutdown_signals
+from luabus import descriptors, log_signals, shutdown_signals
 from luabus.descriptors import ListeningSocket
 from luabus.errors import ConfigError
 from luabus.host_addresses import format_address, is_loopback
@@ -186,6 +186,7 @@ async def serve(options: argparse.Namespace, environ: dict[str, str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    log_signals.survive()
     options = parse(sys.argv[1:] if arguments is None else arguments)
     descriptors.raise_limit()
     try:

@@ -11,6 +11,9 @@ def main() -> None:
     from launcher.runtime.isolation import leave
 
     leave(os.getcwd())  # before more is imported
+    from luabus import log_signals
+
+    log_signals.survive()
     from launcher.runtime.stdio import last_word, secure
 
     stdout = secure()
@@ -50,8 +53,9 @@ def _status(config: str, as_json: bool) -> int:
     from pathlib import Path
 
     from launcher.cli.status import show_status
+    from launcher.runtime.config_file import meant
 
-    return show_status(Path(config), as_json=as_json)
+    return show_status(meant(Path(config)), as_json=as_json)
 
 
 def _with_click(arguments: list[str]) -> int:

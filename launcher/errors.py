@@ -16,9 +16,8 @@ Over the control channel a refusal travels as `luabus.errors.Refused`; these are
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from luabus.messages import Message
 from luabus.visible import visible
@@ -30,8 +29,7 @@ class LauncherError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One fault of a configuration file: where (line, key path) and what."""
 
     key: str
@@ -95,9 +93,10 @@ class PortInUse(LauncherError):
 
 
 class StartFailed(LauncherError):
-    """The cluster did not come up; it was stopped again."""
+    """The cluster did not come up, or not all of it; `tail` is what those that failed said last in this start, as `logs --json`
+    prints it."""
 
-    def __init__(self, message: str, tail: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, tail: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)
         self.tail = tuple(tail)
 

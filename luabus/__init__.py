@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luabus.client.bus import Bus
     from luabus.client.connect import connect
     from luabus.client.routes import Route
-    from luabus.environment import Environment, read_secret
+    from luabus.environment import Environment
     from luabus.errors import (
         AuthError,
         BadArguments,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from luabus.router.server import Router
     from luabus.rpc.context import Caller, caller
     from luabus.rpc.dispatcher import Dispatcher
+    from luabus.secret import read_secret
     from luabus.service.service import Service
     from luabus.transport.blocking import Conversation
     from luabus.transport.channel import Reason
@@ -59,7 +60,8 @@ _HOMES = {
     "client.routes": ("Route",),
     "rpc.dispatcher": ("Dispatcher",),
     "rpc.context": ("Caller", "caller"),
-    "environment": ("Environment", "read_secret"),
+    "environment": ("Environment",),
+    "secret": ("read_secret",),
     "errors": (
         "AuthError", "BadArguments", "ConfigError", "ConnectionLost", "Forbidden", "FrameTooLarge", "IdInUse", "LuabusError",
         "NoMaster", "NoRoute", "NotConnected", "Overloaded", "PeerLost", "ProtocolError", "Refused", "RemoteError",

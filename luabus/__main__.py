@@ -9,17 +9,20 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
-from luabus import descriptors, shutdown_signals
+from luabus import descriptors, log_signals, shutdown_signals
 from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError
-from luabus.host_addresses import format_address, parse_address
+from luabus.host_addresses import parse_address
 from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_PORT, DRAIN_TIMEOUT_S
 from luabus.log_setup import setup_logging
+from luabus.quantities import parse_size
 from luabus.visible import visible
 
 EXIT_FAILED = 1
@@ -36,6 +39,7 @@ LOADED_LATE: Final = ("uvloop", "zstandard")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the part of a cluster that the command line names; exits with its code."""
+    log_signals.survive()
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     command(**options)
@@ -75,15 +79,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how others reach it beside where it listens (NAT, a proxy); connections made to anywhere else are refused",
     )  # fmt: skip
     router_parser.add_argument(
-        "--frame-limit", type=int, metavar="BYTES",
-        help=f"bytes of the longest message (default: {DEFAULT_FRAME_LIMIT})",
+        "--frame-limit", type=_size, metavar="SIZE",
+        help=f"of the longest message: bytes, or such as 4MiB (default: {DEFAULT_FRAME_LIMIT})",
     )  # fmt: skip
     router_parser.add_argument(
-        "--buffer", type=int, metavar="BYTES",
+        "--buffer", type=_size, metavar="SIZE",
         help="kept for a connection that does not read (default: 8 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
-        "--waiting-limit", type=int, metavar="BYTES",
+        "--waiting-limit", type=_size, metavar="SIZE",
         help="kept for all connections together that do not read (default: 256 MiB)",
     )  # fmt: skip
     router_parser.add_argument(
@@ -103,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run_parser.add_argument("target", metavar="MODULE:ATTRIBUTE")
     return parser
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def router(
@@ -134,7 +145,7 @@ def router(
         server = Router(
             name, host=host, port=port, secret_file=secret_file or environment.secret_file,
             cluster=_document(cluster),
-            advertise=[format_address(*parse_address(text.strip())) for text in advertise.split(",") if text.strip()],
+            advertise=[text.strip() for text in advertise.split(",") if text.strip()],
             allow_plaintext=allow_plaintext, **options,
         )  # fmt: skip
         descriptors.raise_limit()
@@ -148,7 +159,8 @@ def router(
 def run(target: str, folder: str) -> None:
     """Run the service at MODULE:ATTRIBUTE."""
     environment = _logging()
-    folders = list(dict.fromkeys([os.getcwd(), *([folder] if folder else [])]))
+    # Without links: one that leads to another release tomorrow must not mix that into a process of this one.
+    folders = list(dict.fromkeys([os.getcwd(), *([os.path.realpath(folder)] if folder else [])]))
     _find_modules_in(folders, environment)
     service = _load(target)
     try:
@@ -209,6 +221,7 @@ def _load(target: str) -> Any:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
+        _leave_users_frames(error)
         logging.getLogger("luabus").critical("%s cannot be loaded", target, exc_info=error)
         sys.exit(EXIT_NOT_LOADED)
     service = getattr(module, attribute, None)
@@ -218,6 +231,20 @@ def _load(target: str) -> Any:
         what = "has no attribute" if service is None else "has something else than a luabus.Service at"
         _die(f"{module_name} {what} {attribute!r}{hint}", EXIT_NOT_LOADED)
     return service
+
+
+def _leave_users_frames(error: BaseException | None) -> None:
+    """Takes the frames of who imports out of its tracebacks, and of those behind it: the user wrote none of them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        kept = None
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            file = frame.f_code.co_filename
+            if not (file.startswith("<frozen importlib") or file in (importlib.__file__, __file__)):
+                kept = TracebackType(kept, frame, frame.f_lasti, line)
+        error.__traceback__ = kept
+        error = error.__cause__ or error.__context__
 
 
 def _document(path: str) -> Any:

@@ -22,6 +22,10 @@ RESERVE: Final = 64
 """Descriptors that are not for connections: files, pipes, a burst that is accepted before others are closed ..."""
 _RESERVED_SHARE: Final = 4
 """... or this part of the limit, where that is less."""
+SPARE: Final = 16
+_SPARE_SHARE: Final = 6
+"""The last so many descriptors, or this part of the limit, start no process and stay open for no file that can be opened again:
+somebody must still be able to ask for an end."""
 _UNKNOWN_OPEN: Final = 32
 """Open descriptors, where the system does not tell."""
 _SHED_AT_ONCE: Final = 64
@@ -51,6 +55,32 @@ def raise_limit() -> None:
 def inherited() -> tuple[int, int] | None:
     """The limit (soft, hard) before it was raised; None when it was not."""
     return _inherited
+
+
+def is_scarce(descriptor: int) -> bool:
+    """Whether this one, as the lowest that was free, is among the last: see SPARE."""
+    limits = _limits()
+    return limits is not None and limits[0] >= 0 and descriptor >= limits[0] - spare(limits[0])
+
+
+def are_scarce() -> bool:
+    """Whether only the last ones are left."""
+    limits = _limits()
+    return limits is not None and limits[0] >= 0 and _open_now() >= limits[0] - spare(limits[0])
+
+
+def spare(limit: int) -> int:
+    """How many of so many are kept: see SPARE."""
+    return min(SPARE, limit // _SPARE_SHARE)
+
+
+def most() -> int | None:
+    """How many this process may have open at most; None where there is no limit."""
+    limits = _limits()
+    if limits is None or limits[0] < 0:
+        return None
+    soft, hard = limits
+    return max(soft, min(hard, MOST_RAISED) if hard >= 0 else MOST_RAISED)
 
 
 def room(most: int) -> int:

@@ -9,10 +9,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from luabus.errors import ConfigError
-from luabus.limits import MIN_SECRET_BYTES
+from luabus.quantities import parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,13 @@ class Environment:
             except ValueError:
                 raise ConfigError(f"{name}={text!r} is not a number", key=name) from None
 
+        def size(name: str) -> int | None:
+            text = environ.get(name, "")
+            try:
+                return parse_size(text) if text else None
+            except ValueError as error:
+                raise ConfigError(f"{name}={error}", key=name) from None
+
         def integer(name: str) -> int | None:
             value = number(name, int, None)
             return None if value is None else int(value)
@@ -82,32 +88,6 @@ class Environment:
             log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
             supervised=bool(environ.get("LUABUS_SUPERVISED")),
             control=environ.get("LUABUS_CONTROL", ""),
-            frame_limit=integer("LUABUS_FRAME_LIMIT"),
-            compress_above=integer("LUABUS_COMPRESS_ABOVE"),
+            frame_limit=size("LUABUS_FRAME_LIMIT"),
+            compress_above=size("LUABUS_COMPRESS_ABOVE"),
         )
-
-
-def read_secret(path: str) -> bytes:
-    """The cluster's secret, white space around it left out. Raises `ConfigError`, also for fewer than 16 bytes."""
-    try:
-        secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"the secret file {path} cannot be read: {error.strerror}", key="secret_file"
-        ) from None
-    if not secret:
-        raise ConfigError(f"the secret file {path} is empty", key="secret_file")
-    return check_secret(secret, f"the secret in {path}", key="secret_file")
-
-
-def check_secret(secret: bytes | str, what: str = "the secret", *, key: str = "secret") -> bytes:
-    """The secret as bytes, a text as UTF-8. Raises `ConfigError` for fewer than 16 bytes, without showing it."""
-    if not isinstance(secret, str | bytes | bytearray | memoryview):
-        raise ConfigError(f"{what} is a text or bytes, not {type(secret).__name__}", key=key)
-    data = secret.encode() if isinstance(secret, str) else bytes(secret)
-    if len(data) < MIN_SECRET_BYTES:
-        size = "is empty" if not data else f"has {len(data)} byte{'s' * (len(data) > 1)}"
-        raise ConfigError(
-            f"{what} {size}; give at least {MIN_SECRET_BYTES} bytes, or None for no authentication", key=key
-        )
-    return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +19,7 @@ _HEAP_TYPE: Final = 1 << 9
 
 def annotated(cls: type) -> Iterator[str]:
     """The fields that a class declares by annotation."""
-    return (name for name, kind in inspect.get_annotations(cls).items() if "ClassVar" not in str(kind))
+    return (name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind))
 
 
 def init_arguments(cls: type) -> Iterator[str]:

@@ -6,7 +6,6 @@ an answer all the same. `SystemExit` and `KeyboardInterrupt` alone pass (`FATAL`
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import Any, Final, TypeGuard, TypeVar
 
@@ -67,6 +66,8 @@ def traceback_of(error: BaseException) -> str:
     """The traceback of an exception and of those that led to it: the last 8,192 characters, for little more work."""
     try:
         if _is_small(error):
+            import traceback  # not above: a command that ends well has no use for it
+
             text = "".join(traceback.format_exception(error)).encode(errors="replace").decode()
             return text[-LONGEST_TRACEBACK:]
     except FATAL:
@@ -110,6 +111,8 @@ def _led_to(error: BaseException) -> tuple[BaseException | None, str]:
 
 def _frames(error: BaseException) -> str:
     try:
+        import traceback
+
         lines = traceback.format_tb(_attribute(error, "__traceback__"), -_MOST_FRAMES)
         return "Traceback (most recent call last):\n" + "".join(lines)
     except Exception:  # a module's loader does not give its lines

@@ -32,6 +32,9 @@ DEFAULT_BUS_BUFFER: Final = 8 << 20
 """Bytes a router keeps for one connection that does not read, and a service for its router."""
 DEFAULT_WAITING_LIMIT: Final = 256 << 20
 """Bytes that wait for all slow receivers of a process together; beyond, each of them may keep less than its buffer."""
+MIN_WAITING_LIMIT: Final = 1 << 20
+"""With less, a few slow receivers would take all room for messages on the way."""
+MAX_WAITING_LIMIT: Final = 1 << 50
 MAX_OUTSTANDING: Final = 65_536
 """Requests in flight per connection; the next one gets `Overloaded`."""
 MAX_PLANS: Final = 65_536
@@ -84,7 +87,9 @@ OPTION_RANGES: Final[Mapping[str, Range]] = {
     "compress_above": Range(0, 1 << 62, "bytes"),
     "drain_timeout": Range(0, _DAY_S, "seconds", whole=False),
     "frame_limit": Range(512, MAX_FRAME_LIMIT, "bytes"),
+    "group": Range(1, 255),
     "heartbeat_s": Range(0.001, _DAY_S, "seconds", whole=False),
+    "instance": Range(1, 65_535),
     "lease_renew": Range(0.001, _DAY_S, "seconds", whole=False),
     "lease_ttl": Range(0.002, _DAY_S, "seconds", whole=False),
     "limit": Range(512, MAX_FRAME_LIMIT, "bytes"),
@@ -92,6 +97,7 @@ OPTION_RANGES: Final[Mapping[str, Range]] = {
     "max_connections": Range(1, 0xFF_FFFF, "connections"),
     "port": Range(0, 65_535),
     "timeout_ms": Range(0, LONGEST_TIMEOUT_S * 1000, "milliseconds", whole=False),
+    "waiting_limit": Range(MIN_WAITING_LIMIT, MAX_WAITING_LIMIT, "bytes"),
 }
 """Options of the public classes and functions, by name. `luabus.option_checks` compares values with it."""
 ROUTE_MODES: Final = ("", "hash", "master", "random", "broadcast")

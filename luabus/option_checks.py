@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from luabus.errors import ConfigError
@@ -47,6 +49,50 @@ def check_name(key: str, name: Any, *, empty: bool = False) -> None:
             f"{key} is {repr_of(name)}; a name of 1 to {NAME_LENGTH} printable characters is needed",
             key=key,
         )
+
+
+def check_type(key: str, value: Any, *kinds: type, what: str, empty: bool = True) -> None:
+    """Raises `ConfigError`, which names the value's type, unless it is of one of these kinds, or None. `what` is needed: words;
+    `empty`: it may be "", say."""
+    if value is not None and (not isinstance(value, kinds) or not (empty or value)):
+        raise ConfigError(f"{key} is {repr_of(value)} ({type(value).__name__}); {what} is needed", key=key)
+
+
+def check_paths(**paths: Any) -> None:
+    """Raises `ConfigError` for what is no path to a file. None and "" are one that was not given."""
+    for key, path in paths.items():
+        check_type(key, path, str, os.PathLike, what="a path")
+
+
+def check_host(key: str, host: Any) -> None:
+    """Raises `ConfigError` for what is no text; "" is left to the system."""
+    check_type(key, host, str, what="a host's name or address, as text,")
+
+
+def texts(key: str, given: Any) -> list[str]:
+    """One text or several, as a list. Raises `ConfigError` for anything else; whether they are what is needed is for others."""
+    if isinstance(given, str):
+        return [given]
+    needed = "a text, or a list of texts,"
+    check_type(key, given, Iterable, what=needed)
+    if given is None or isinstance(given, bytes | bytearray | memoryview | Mapping):
+        raise ConfigError(f"{key} is {repr_of(given)} ({type(given).__name__}); {needed} is needed", key=key)
+    items = list(given)
+    for number, item in enumerate(items):
+        check_type(f"{key}[{number}]", "" if item is None else item, str, what="a text", empty=False)
+    return items
+
+
+def check_groups(groups: Any) -> None:
+    """Raises `ConfigError` unless it maps names of groups to numbers. None is one that was not given."""
+    check_type("groups", groups, Mapping, what="a map of names to numbers")
+    for name, number in (groups or {}).items():
+        check_name("groups", name)
+        if not _fits("group", number):
+            raise ConfigError(
+                f"groups[{name!r}] is {repr_of(number)} ({type(number).__name__}); a number of 1 to 255 is needed",
+                key="groups",
+            )
 
 
 def check_mode(mode: Any) -> None:

@@ -6,10 +6,8 @@ write, or have us overwrite files of our own. So nothing is opened through a lin
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -58,10 +56,29 @@ def read_private(path: str | os.PathLike[str], owners: Collection[int] = ()) -> 
         return file.read()
 
 
+def create_private(path: str | os.PathLike[str], data: bytes) -> bool:
+    """Makes the file (0600) with all of `data`, or not at all; False where there is one. Raises OSError."""
+    path = Path(path)
+    if os.path.lexists(path):
+        return False
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
+    try:
+        replace_private(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
 def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
     """Puts a new file (0600) in the place of what is there, in one step. Raises OSError."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
     descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -72,21 +89,20 @@ def replace_private(path: str | os.PathLike[str], data: bytes) -> None:
         raise
 
 
-def private_folder(path: Path) -> None:
-    """Makes the folder (0700), or checks that the one there is ours and closes it to others. Raises OSError."""
+def private_folder(path: Path, *, passed_through: bool = False) -> None:
+    """Makes the folder (0700), or checks that the one there is ours and closes it to others; with `passed_through` they may pass
+    through it (0711). Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_owner(path, path.lstat())  # a link that somebody else made leads where he likes
     check_owner(path, path.stat())
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        path.chmod(0o700)
+    mode = 0o711 if passed_through else 0o700
+    if os.name == "posix" and path.stat().st_mode & 0o077 != mode & 0o077:
+        path.chmod(mode)
 
 
 def keep_out_of_git(folder: Path) -> None:
     """Writes its `.gitignore`, unless there is one. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = open_private(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(IGNORE)
+    create_private(folder / ".gitignore", IGNORE.encode())
 
 
 def check_owner(path: str | os.PathLike[str], found: os.stat_result, owners: Collection[int] = ()) -> None:

@@ -164,6 +164,7 @@ def _holding_up() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
 
 
+_heeding = threading.Event()
 _hearing = _Hearing()
 _last_call = _LastCall()
 
@@ -190,6 +191,27 @@ def ended(*, in_order: bool) -> None:
     """What was running has ended, so its time limit is lifted from the main thread; with a moment left if it has not `in_order`:
     threads hold the process up. Threads of the program that go on when the main one has ended keep to the limit."""
     _last_call.over(in_order)
+    _heed_interrupts_at_the_end()
+
+
+def _heed_interrupts_at_the_end() -> None:
+    """While Python waits for the program's threads it ignores the KeyboardInterrupt of Ctrl-C, and ends with 0 although it
+    was interrupted: end at once instead, and say so by the code."""
+    if not _heeding.is_set() and threading.current_thread() is threading.main_thread():
+        _heeding.set()
+        with contextlib.suppress(RuntimeError):  # Python is ending
+            # Called before the threads are waited for, those of pools too.
+            threading._register_atexit(_waits_for_threads)  # type: ignore[attr-defined]
+
+
+def _waits_for_threads() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    _say(f"{signal.Signals(number).name} while threads of the program go on: ended at once")
+    os._exit(128 + number)
 
 
 def _say(text: str) -> None:

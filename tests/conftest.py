@@ -6,11 +6,18 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_ports
 from tests.support.remains import Before, kill_left, left
+
+HERE = Path(__file__).parent
+
+LONG_FIRST = ("e2e", "benchmarks", "dashboard", "launcher", "luabus/router", "luabus/lease")
+"""Folders whose files take longest. They come first, and the files beside this one before them: else, in a run of several
+processes, the last of them would go on alone."""
 
 # How long sockets and processes that were told to close may take to be gone.
 SETTLE_S = 3.0
@@ -20,6 +27,20 @@ def pytest_configure() -> None:
     """A cluster in whose shell the tests are run does not reach into them."""
     for name in [name for name in os.environ if name.startswith("LUABUS_")]:
         del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The same order in every process of a run."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    place = item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else ""
+    if "/" not in place:
+        return 0
+    return next(
+        (n for n, folder in enumerate(LONG_FIRST, 1) if place.startswith(f"{folder}/")), len(LONG_FIRST) + 1
+    )
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

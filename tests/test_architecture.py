@@ -25,8 +25,9 @@ SHARED = "luabus.cluster"
 """What launcher and dashboard both must know: they may import all of it."""
 
 PUBLIC_MODULES = {"luabus", "luabus.admin", "luabus.errors", "luabus.ids", "luabus.limits", "luabus.messages"} | {
-    "luabus.descriptors", "luabus.host_addresses", "luabus.log_setup", "luabus.private_files", "luabus.shutdown_signals",
-    "luabus.visible",
+    "luabus.descriptors", "luabus.host_addresses", "luabus.log_setup", "luabus.log_signals", "luabus.private_files",
+    "luabus.quantities",
+    "luabus.shutdown_signals", "luabus.visible",
 }  # fmt: skip
 """What else they may name, beside `luabus.__all__`."""
 

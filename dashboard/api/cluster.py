@@ -5,9 +5,10 @@ Every verb takes `?preview=true`: then nothing is done, and the answer says what
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dashboard.api import verbs
 from dashboard.http.endpoints import Call, endpoint
@@ -29,6 +30,7 @@ from dashboard.model.requests import (
 from dashboard.views import routing_tables
 from dashboard.views.status import status_of
 from luabus import hash_key
+from luabus.cluster.since import parse_moment
 from luabus.cluster.verbs import VERBS, Takes, Verb
 from luabus.messages import Message
 
@@ -37,8 +39,14 @@ class Empty(RequestModel):
     """No parameters."""
 
 
+def _since(text: str) -> str:
+    """As in the log files, where times are text that compares."""
+    return parse_moment(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if text else ""
+
+
 class LogsQuery(RequestModel):
     lines: Annotated[int, Field(ge=1, le=10_000)] = 100
+    since: Annotated[str, AfterValidator(_since), Field(description="api.no-older-lines")] = ""
 
 
 class KeyQuery(RequestModel):
@@ -107,7 +115,7 @@ async def jobs(call: Call) -> list[Job]:
     problems=(404, 502, 503, 504),
 )
 async def logs(call: Call) -> LogLines:
-    return await verbs.logs(call.context, call.request.match_info["name"], call.query.lines)
+    return await verbs.logs(call.context, call.request.match_info["name"], call.query.lines, call.query.since)
 
 
 @endpoint(

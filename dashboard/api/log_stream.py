@@ -23,7 +23,7 @@ from luabus.messages import Message
 MOST_TAILS: Final = 32
 """Limit of logs followed at once; each holds a connection to the launcher."""
 
-Shape = Callable[[str, Sequence[str]], Any]
+Shape = Callable[[str, Sequence[dict[str, Any]]], Any]
 
 
 class TailQuery(RequestModel):
@@ -114,7 +114,8 @@ async def _follow(call: Call, names: Sequence[str], shape: Shape) -> web.StreamR
                         if lines is None:
                             await response.write(message("end", {"name": name}))
                             continue
-                        await response.write(message("lines", shape(name, list(verbs.log_texts(lines)))))
+                        told = [line.model_dump() for line in verbs.log_lines(lines)]
+                        await response.write(message("lines", shape(name, told)))
                         coming[asyncio.ensure_future(anext(logs[name], None))] = name
         finally:
             for future in (*coming, stopped):

@@ -9,7 +9,7 @@ from dashboard.api.audit import audited, who
 from dashboard.http.context import Caller, Context
 from dashboard.http.problems import ApiError, bad_input, no_launcher, no_router, not_found
 from dashboard.i18n import word
-from dashboard.model.answers import LogLines
+from dashboard.model.answers import LogLine, LogLines
 from dashboard.model.requests import (
     CloseRequest,
     Consequence,
@@ -184,8 +184,8 @@ async def _work(
     return _done(caller, Message(done, verb=word(verb.name), name=name, wanted=wanted), result)
 
 
-async def logs(context: Context, name: str, lines: int) -> LogLines:
-    """The newest lines of one process."""
+async def logs(context: Context, name: str, lines: int, since: str = "") -> LogLines:
+    """The newest lines of one process; none from before `since`, RFC 3339 in UTC."""
     snapshot = context.poller.snapshot
     names = [process.name for process in snapshot.processes]
     of_service = [process.name for process in snapshot.services().get(name, ())]
@@ -193,19 +193,14 @@ async def logs(context: Context, name: str, lines: int) -> LogLines:
         message = Message("verb.is-a-service-name-one", name=name, names=", ".join(of_service))
         raise ApiError(404, message)
     known_name(snapshot, name, names)
-    answer = await context.poller.source.ask("logs", [name], lines)
-    return LogLines(name=name, lines=tuple(log_texts(answer)))
+    answer = await context.poller.source.ask("logs", [name], lines, *([since] if since else []))
+    return LogLines(name=name, lines=tuple(log_lines(answer)))
 
 
-def log_texts(answer: Any) -> Iterable[str]:
-    """The lines in whatever the launcher gives them: texts, or maps with a `line` or `text`."""
+def log_lines(answer: Any) -> Iterable[LogLine]:
+    """What the launcher tells of a log; also bare texts."""
     for line in answer or ():
-        if isinstance(line, dict):
-            yield str(line.get("line", line.get("text", "")))
-        elif isinstance(line, list | tuple):
-            yield str(line[-1]) if line else ""
-        else:
-            yield str(line)
+        yield LogLine.model_validate(line) if isinstance(line, Mapping) else LogLine(line=str(line))
 
 
 def known_name(snapshot: Snapshot, name: str, names: Iterable[str]) -> None:

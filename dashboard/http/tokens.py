@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,7 +20,13 @@ from pathlib import Path
 from typing import Final
 
 from luabus.errors import ConfigError
-from luabus.private_files import keep_out_of_git, open_private, private_folder, read_private
+from luabus.private_files import (
+    create_private,
+    keep_out_of_git,
+    private_folder,
+    read_private,
+    replace_private,
+)
 
 log = logging.getLogger("dashboard.tokens")
 
@@ -72,19 +77,10 @@ def read_tokens(run_dir: Path) -> dict[Role, str]:
 
 
 def _read_or_make(path: Path) -> str:
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    return token if _write_new(path, token) else _read(path)
-
-
-def _write_new(path: Path, token: str) -> bool:
-    """False where there is a file."""
-    try:
-        handle = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(token + "\n")
-    return True
+    token = f"{secrets.token_urlsafe(TOKEN_BYTES)}\n".encode()
+    if not create_private(path, token) and not read_private(path).strip():
+        replace_private(path, token)  # a disk that was full has left it empty
+    return _read(path)
 
 
 def _read(path: Path) -> str:
@@ -187,7 +183,7 @@ class TokenFiles:
                 self._current[role] = _read(path)
             except FileNotFoundError:
                 with contextlib.suppress(OSError):  # its folder comes back first
-                    _write_new(path, self._current[role])
+                    create_private(path, f"{self._current[role]}\n".encode())
             except (OSError, ConfigError) as error:
                 log.error("the token of before stays valid: %s", error)
         self._seen = self._marks()

@@ -50,11 +50,21 @@ class Router(RouterTotals):
 # --- what the launcher says ------------------------------------------------------------------------------------
 
 
+class LogLine(AnswerModel):
+    """One line of a log. `stream` is `sys` for what the launcher says about the process: that it ended, and how."""
+
+    time: str = ""
+    name: str = ""
+    stream: Literal["out", "err", "sys"] = "out"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None
+    line: str
+
+
 class LogLines(AnswerModel):
     """The newest lines a process wrote, oldest first."""
 
     name: str
-    lines: tuple[str, ...]
+    lines: tuple[LogLine, ...]
 
 
 class Event(AnswerModel):

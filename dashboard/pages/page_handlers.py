@@ -24,6 +24,7 @@ from dashboard.http.context import Context, caller_of
 from dashboard.http.endpoints import allow, faults
 from dashboard.http.problems import ApiError, from_luabus, invalid, not_found
 from dashboard.http.tokens import Role
+from dashboard.model.answers import LogLine
 from dashboard.pages.templating import language_of, render, theme_of
 from dashboard.views import api_reference, list_query, methods, routing_tables, topology
 from dashboard.views.status import status_of
@@ -134,7 +135,7 @@ class Pages:
                 content_type="text/html",
             )
         problem: str | Message = ""
-        lines: tuple[str, ...] = ()
+        lines: tuple[LogLine, ...] = ()
         # The page's script follows the log by itself: only the first paint needs the lines here.
         if opened:
             try:

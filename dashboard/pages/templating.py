@@ -17,7 +17,7 @@ from dashboard.http.context import Context, caller_of
 from dashboard.http.tokens import Role
 from dashboard.i18n import choose_language, word
 from dashboard.pages.assets import address, modules
-from dashboard.views import formatting, processes
+from dashboard.views import formatting, log_lines, processes
 from dashboard.views.status import staleness
 from luabus.cluster import health, verbs
 from luabus.cluster.snapshot import Snapshot
@@ -42,6 +42,8 @@ def environment() -> Environment:
         "word": pass_context(lambda context, name: word(name).to(context["language"])),
         "rate": formatting.rate,
         "unstyled": formatting.unstyled,
+        "line_class": log_lines.line_class,
+        "line_hint": log_lines.line_hint,
         "percent": formatting.percent,
         "ms": formatting.milliseconds,
         "exit_text": health.exit_text,

@@ -1,5 +1,7 @@
-// The log of one process as it is written: follow, pause, search. What services write is put in as text, never as HTML.
+// The log of one process as it is written: follow, pause, search. What services write is put in as text, never as HTML. How a line
+// looks `views/log_lines.py` says for the first ones.
 import { followLog } from "./live.js";
+import { exactTime } from "./times.js";
 import { say } from "./texts.js";
 
 const KEPT = 5000;
@@ -19,11 +21,33 @@ let unseen = 0;
 
 const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
 
-/** A line with what was searched for marked. */
-function lineOf(text, wanted) {
+const CLASSES = { DEBUG: "line-quiet", WARNING: "line-warn", ERROR: "line-bad", CRITICAL: "line-bad" };
+const STREAMS = { out: "stdout", err: "stderr" };
+
+/** As the launcher tells it, with a text that is none of its own markup, and a key that is equal for the same line. */
+function written(told) {
+  const line = typeof told === "string" ? { line: told } : told;
+  const text = line.line.replace(ESCAPES, "");
+  return { ...line, text, key: `${line.time ?? ""} ${line.stream ?? ""} ${text}` };
+}
+
+/** A line with its time, and what was searched for marked. */
+function lineOf(entry, wanted) {
   const line = document.createElement("div");
-  if (/\b(ERROR|CRITICAL|FATAL|Traceback)\b/.test(text)) line.className = "line-bad";
-  else if (/\bWARN(ING)?\b/.test(text)) line.className = "line-warn";
+  const own = entry.stream === "sys";
+  const trouble = entry.stream === "err" && !["INFO", "DEBUG"].includes(entry.level);
+  line.className = own ? "line-own" : [CLASSES[entry.level], trouble && "line-err"].filter(Boolean).join(" ");
+  const [short, whole] = entry.time ? exactTime(entry.time) : ["", ""];
+  line.title = [whole, STREAMS[entry.stream], entry.level].filter(Boolean).join(" · ");
+  if (short) line.append(Object.assign(document.createElement("time"), { dateTime: entry.time, textContent: short }), " ");
+  if (own) line.append(Object.assign(document.createElement("em"), { textContent: say("word.launcher") }), " ");
+  const text = document.createElement("span");
+  marked(text, entry.text, wanted);
+  line.append(text);
+  return line;
+}
+
+function marked(line, text, wanted) {
   const lower = text.toLowerCase();
   let at = 0;
   while (wanted.length && at < text.length) {
@@ -34,17 +58,16 @@ function lineOf(text, wanted) {
     at = start + length;
   }
   line.append(text.slice(at) || (at ? "" : "\u200b"));
-  return line;
 }
 
-const fits = (text, wanted) => wanted.every((word) => text.toLowerCase().includes(word));
+const fits = ({ text }, wanted) => wanted.every((word) => text.toLowerCase().includes(word));
 
 const atBottom = () => box.scrollHeight - box.scrollTop - box.clientHeight < 8;
 
 function show() {
   const wanted = words();
-  const shown = lines.filter((text) => fits(text, wanted));
-  box.replaceChildren(...shown.map((text) => lineOf(text, wanted)));
+  const shown = lines.filter((line) => fits(line, wanted));
+  box.replaceChildren(...shown.map((line) => lineOf(line, wanted)));
   if (!shown.length) box.textContent = lines.length ? say("ui.no-line-fits") : say("ui.nothing-was-written-yet");
   count(wanted);
   box.scrollTop = box.scrollHeight;
@@ -60,7 +83,7 @@ function add(fresh) {
   const follows = atBottom();
   lines.push(...fresh);
   if (!box.childElementCount) return show();
-  box.append(...fresh.filter((text) => fits(text, wanted)).map((text) => lineOf(text, wanted)));
+  box.append(...fresh.filter((line) => fits(line, wanted)).map((line) => lineOf(line, wanted)));
   const most = follows ? KEPT : MOST;
   if (lines.length > most + SLACK) forget(lines.length - most, wanted);
   count(wanted);
@@ -69,7 +92,7 @@ function add(fresh) {
 
 /** The oldest `number` lines go; what is seen stays where it is. */
 function forget(number, wanted) {
-  const gone = lines.splice(0, number).filter((text) => fits(text, wanted)).length;
+  const gone = lines.splice(0, number).filter((line) => fits(line, wanted)).length;
   const first = box.children[gone];
   const moved = first && first.offsetTop - box.firstElementChild.offsetTop;
   for (let left = gone; left > 0; left -= 1) box.firstElementChild.remove();
@@ -87,7 +110,7 @@ function known(before, all) {
   for (let length = Math.min(all.length, before.length); length > 0; length -= 1) {
     const from = before.length - length;
     let same = 0;
-    while (same < length && before[from + same] === all[same]) same += 1;
+    while (same < length && before[from + same].key === all[same].key) same += 1;
     if (same === length) return length;
   }
   return 0;
@@ -106,8 +129,8 @@ function begin(all) {
 }
 
 /** What was written: all that there is (`first`: the beginning, or the line was cut), or what is new. */
-function take(written, first) {
-  const fresh = written.map((text) => text.replace(ESCAPES, ""));
+function take(told, first) {
+  const fresh = told.map(written);
   if (paused) {
     wait(fresh, first);
     label();

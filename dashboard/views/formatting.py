@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from luabus.cluster.quantities import format_bytes
 from luabus.messages import Message
+from luabus.quantities import format_bytes
 
 
 def size(count: float | None) -> str:

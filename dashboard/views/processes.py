@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from dashboard.views.formatting import unstyled
+from luabus.cluster.log_level import is_routine, level_of
 from luabus.cluster.state import Process
 from luabus.messages import Message
-
-_ROUTINE: Final = re.compile(r"\b(TRACE|DEBUG|INFO|NOTICE)\b")
-_LEVEL_WITHIN: Final = 60
-"""Number of characters at the start of a line in which a log has its level."""
 
 
 def why(process: Process) -> Message | None:
@@ -26,4 +20,4 @@ def last_word(process: Process) -> str:
         return ""
     lines = (unstyled(line).strip() for line in reversed(process.exit.stderr))
     last = next((line for line in lines if line), "")
-    return "" if _ROUTINE.search(last[:_LEVEL_WITHIN]) else last
+    return "" if is_routine(level_of(last)) else last

@@ -6,32 +6,57 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from launcher.cli.progress import LogPrinter
+from launcher.cli.log_printer import LogPrinter
 from launcher.cli.terminal import Style
 from launcher.errors import NotRunning, UsageError, suggest
 from launcher.runtime.control_client import Control, find_run_dir
+from launcher.runtime.log_files import Line
+from launcher.runtime.log_reading import LogFilter, parse_pattern, parse_since
 from launcher.runtime.log_store import log_names, read_tail
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost, reader_watched
 from luabus.visible import visible_json
 
-Show = Callable[[list[dict[str, Any]]], None]
+Show = Callable[[Sequence[Line]], None]
+
+LINES: Final = 100
+"""Lines to begin with, if neither their number nor `--since` is given."""
+
+MOST_LINES: Final = 10_000
+"""Lines that the launcher gives at most before it follows."""
 
 
-def show_logs(config: Path, names: Sequence[str], *, follow: bool, lines: int, form: str) -> int:
+def show_logs(
+    config: Path,
+    names: Sequence[str],
+    *,
+    follow: bool = False,
+    lines: int | None = None,
+    since: str | None = None,
+    grep: str | None = None,
+    form: str = "text",
+    utc: bool = False,
+) -> int:
     """`form` is text, raw or json. Following ends with the cluster (exit code 0; 1 when it was killed) or Ctrl-C."""
+    wanted = LogFilter(
+        parse_since(since) if since is not None else "", parse_pattern(grep) if grep is not None else None
+    )
+    if lines is None and since is None:
+        lines = LINES
     run_dir = find_run_dir(config)
-    show = _shower(form)
+    show = _shower(form, utc)
     if follow:
-        return asyncio.run(_follow(run_dir, names, lines, show))
+        return asyncio.run(_follow(run_dir, names, lines, wanted, show))
     # The files say all there is to know: no need to bother the launcher.
-    show([line.as_map() for line in read_tail(run_dir.log_dir, _resolve(run_dir, names), lines)])
+    show(read_tail(run_dir.log_dir, _resolve(run_dir, names), lines, wanted))
     return 0
 
 
-async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show) -> int:
+async def _follow(
+    run_dir: RunDir, names: Sequence[str], lines: int | None, wanted: LogFilter, show: Show
+) -> int:
     early: list[list[dict[str, Any]]] = []
     begun = False
     unread = asyncio.Event()
@@ -41,15 +66,19 @@ async def _follow(run_dir: RunDir, names: Sequence[str], lines: int, show: Show)
             early.append(batch)
             return
         try:
-            show(batch)
+            show([line for line in map(Line.of_map, batch) if line in wanted])
         except OutputLost:
             unread.set()
 
     async with Control(run_dir, take) as control:
-        show(await control.request("follow", list(names), lines))
+        # A pattern is searched here: one that takes for ever shall not hold the launcher.
+        asked_for = MOST_LINES if lines is None or wanted.pattern is not None else lines
+        first = await control.request("follow", list(names), asked_for, wanted.since)
+        found = [line for line in map(Line.of_map, first) if line in wanted]
+        show(found if lines is None else found[-lines:] if lines else [])
         begun = True
         for batch in early:
-            show(batch)
+            take(batch)
         ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
         try:
             with reader_watched(unread.set):
@@ -80,16 +109,16 @@ def _resolve(run_dir: RunDir, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _shower(form: str) -> Show:
+def _shower(form: str, utc: bool) -> Show:
     if form == "text":
-        return LogPrinter(Style.of(sys.stdout), sys.stdout).maps
+        return LogPrinter(Style.of(sys.stdout), sys.stdout, utc=utc).lines
 
-    def show(lines: list[dict[str, Any]]) -> None:
+    def show(lines: Sequence[Line]) -> None:
         if form == "json":
-            sys.stdout.write("".join(visible_json(line) + "\n" for line in lines))
+            sys.stdout.write("".join(visible_json(line.as_map()) + "\n" for line in lines))
         else:
             style = Style.of(sys.stdout)
-            sys.stdout.write("".join(f"{style.clean(line['line'])}\n" for line in lines))
+            sys.stdout.write("".join(f"{style.clean(line.text)}\n" for line in lines))
         sys.stdout.flush()
 
     return show

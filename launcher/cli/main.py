@@ -17,6 +17,7 @@ from typing import Final
 
 import click
 
+from launcher.runtime.config_file import meant
 from luabus.cluster.verbs import Takes, launchers
 
 STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not Takes.NOTHING)
@@ -103,4 +104,4 @@ def cli(context: click.Context, config: Path) -> None:
     3    not running
     130  Ctrl-C
     """
-    context.obj = config
+    context.obj = meant(config)

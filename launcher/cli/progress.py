@@ -6,57 +6,17 @@ import errno
 import json
 import os
 import sys
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
+from launcher.cli.log_printer import LogPrinter, Output, tail_lines
 from launcher.cli.screen import Screen
-from launcher.cli.terminal import NAME_COLOURS, Style
+from launcher.cli.terminal import Style
 from launcher.errors import LauncherError, StartFailed, told
 from launcher.plan.plan import Plan, dashboard_url
-from launcher.runtime.log_files import Line
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
-from luabus.messages import of_map
+from luabus.messages import Message, of_map
 from luabus.visible import visible
-
-
-class Output(Protocol):
-    """Where text goes: a file, or a `Screen`."""
-
-    def write(self, text: str, /) -> object: ...
-
-    def flush(self) -> object: ...
-
-
-class LogPrinter:
-    """Log lines for people: time, name, a bar in the name's colour (red for stderr), the text."""
-
-    def __init__(self, style: Style, out: Output, *, times: bool = True) -> None:
-        self._style = style
-        self._out = out
-        self._times = times
-        self._width = 8
-        self._colours: dict[str, str] = {}
-
-    def lines(self, lines: list[Line]) -> None:
-        """Prints them in one write."""
-        self._out.write("".join(self._render(line) for line in lines))
-        self._out.flush()
-
-    def maps(self, lines: list[dict[str, Any]]) -> None:
-        """The same for lines that came over the control channel."""
-        self.lines([Line(line["time"], line["name"], line["stream"], line["line"]) for line in lines])
-
-    def _render(self, line: Line) -> str:
-        style = self._style
-        self._width = max(self._width, len(line.name))
-        service = line.name.rpartition(".")[0] or line.name
-        colour = self._colours.setdefault(service, NAME_COLOURS[len(self._colours) % len(NAME_COLOURS)])
-        bar = style("|", "red" if line.stream == "err" else colour)
-        text = style.clean(line.text)
-        if line.stream == "sys":
-            text = style(f"({text})", "dim")
-        time = style(line.time[11:23], "dim") + " " if self._times else ""
-        return f"{time}{style(line.name.ljust(self._width), colour)} {bar} {text}\n"
 
 
 class Foreground:
@@ -96,14 +56,27 @@ class Foreground:
                 f"all {len(supervisor.instances)} processes are ready after {seconds:.1f} s", "bold", "green"
             )
         )
+        self._say_where(supervisor)
+
+    def _say_where(self, supervisor: Supervisor) -> None:
         url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
         if url:
             self._say(f"dashboard: {self._style(url, 'bold')}")
 
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        self._up = True
+        for line in tail_lines(self._style, error.tail):
+            self._say(line)
+        self._say(self._style(told(error), "bold", "red"))
+        self._say(
+            self._style(f"degraded: the other processes stay up (after {seconds:.1f} s)", "bold", "yellow")
+        )
+        self._say_where(supervisor)
+
     def failed(self, error: StartFailed) -> None:
         self._say(self._style(f"the cluster does not come up: {told(error)}", "bold", "red"))
-        for line in error.tail:
-            self._say("    " + self._style.clean(line))
+        for line in tail_lines(self._style, error.tail):
+            self._say(line)
 
     def stopping(self, why: str) -> None:
         self._say(f"stopping: {why} (Ctrl-C again: no more waiting)")
@@ -119,10 +92,7 @@ class Foreground:
         if event["kind"] == "state":
             state = str(event["state"])
             if state in ("backoff", "failed") or (not self._up and state == "running"):
-                message = of_map(event["message"])
-                why = message.values.get("why") if message is not None else None
-                reason = f": {visible(str(why))}" if why is not None else ""
-                self._say(f"{event['name']} is {self._style.state(state)}{reason}")
+                self._say(self._style.as_state(state, visible(state_line(event))))
         elif event["by"]:
             self._say(visible(f"{event['text']} (by {event['by']})"))
 
@@ -164,6 +134,15 @@ class Background:
         self._tell({"done": "ready", "seconds": seconds, "processes": len(supervisor.instances), "url": url})
         self._detach()
 
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        up = supervisor.instances.values()
+        ready = sum(one.ready or one.machine.completed or not one.machine.wanted for one in up)
+        told_of = {"reason": told(error), "tail": list(error.tail), "url": url}
+        processes = {"ready": ready, "processes": len(supervisor.instances)}
+        self._tell({"done": "degraded", "seconds": seconds, **processes, **told_of})
+        self._detach()
+
     def failed(self, error: StartFailed) -> None:
         self._tell({"done": "failed", "reason": told(error), "tail": list(error.tail)})
         self._detach()
@@ -200,6 +179,15 @@ class Background:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)
+
+
+def state_line(event: dict[str, Any]) -> str:
+    """A process' change of state, as a sentence."""
+    message = of_map(event["message"])
+    why = message.values.get("why") if message is not None else None
+    if why is None:
+        return str(Message(f"told.{event['state']}", name=event["name"], seconds=""))
+    return str(Message(f"run.is-{event['state']}", name=event["name"], why=why))
 
 
 def login_url(plan: Plan, token: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -25,5 +26,8 @@ def write_starter(folder: Path) -> list[Path]:
         for name in FILES:
             (folder / name).write_text((templates / name).read_text("utf-8"), "utf-8")
     except OSError as error:
+        with contextlib.suppress(OSError):
+            for name in FILES:  # half of them would be in the way of the next try
+                (folder / name).unlink(missing_ok=True)
         raise LauncherError(f"{folder.absolute()} cannot be written: {error.strerror}") from None
     return [folder / name for name in FILES]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from launcher.runtime.stdio import harmless
@@ -23,10 +24,20 @@ LAST_WORDS_S: Final = 1.0
 class Screen:
     """Writes to `descriptor`. `write` never waits and never raises."""
 
-    def __init__(self, descriptor: int, encoding: str = "utf-8", limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        encoding: str = "utf-8",
+        limit: int = LIMIT,
+        missed: Callable[[int], str] = lambda count: (
+            f"({count} lines are not shown here; they are in the logs)"
+        ),
+    ) -> None:
+        """`missed`: the line in place of so many that were too much."""
         self._descriptor = descriptor
         self._encoding = encoding
         self._limit = limit
+        self._say_missed = missed
         self._changed = threading.Condition()
         self._pending: list[str] = []
         self._size = 0
@@ -46,7 +57,7 @@ class Screen:
                 self._missed += text.count("\n")
                 return
             if self._missed and not self._pending:
-                self._add(f"({self._missed} lines are not shown here; they are in the logs)\n")
+                self._add(f"{self._say_missed(self._missed)}\n")
                 self._missed = 0
             self._add(text)
             self._changed.notify()

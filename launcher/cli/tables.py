@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.cli.terminal import Style, table
-from luabus.cluster.quantities import format_duration, format_share, format_size
+from luabus.messages import Message
+from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
 
 def shown_state(process: Mapping[str, Any]) -> str:
-    """The state of a row, or what somebody did by hand to a process that lives."""
+    """The state of a row, or what somebody did by hand to a process that lives, or what `Process.shown_state` makes of it."""
     held = process.get("held")
-    return str(held if held and process["pid"] and process["wanted"] is not False else process["state"])
+    if held and process["pid"] and process["wanted"] is not False:
+        return str(held)
+    if process.get("stuck"):
+        return "waiting"
+    done = process.get("completed") and not process.get("daemon") and process["wanted"] is not False
+    return "done" if done and process["state"] == "exited" else str(process["state"])
 
 
 def status_text(status: Mapping[str, Any], style: Style) -> str:
@@ -74,8 +80,12 @@ def routes_text(routes: Mapping[str, Any], style: Style) -> str:
     if routes["consistent"] and len(routers) > 1:
         agree = style("agree", "green")
         return f"{names} {agree} (tokens as {routers[0]['router']} has them)\n\n{_router_text(routers[0], style)}"
-    parts = []
-    if not routes["consistent"]:
+    listed = [router["router"] for router in routers]
+    namesakes = sorted({name for name in listed if listed.count(name) > 1})
+    parts = [
+        style(str(Message("alarm.two-routers-one-name", router=name)), "bold", "red") for name in namesakes
+    ]
+    if not routes["consistent"] and not namesakes:
         parts.append(style("the routers do not agree", "bold", "red"))
     parts += [f"{style(router['router'], 'bold')}\n{_router_text(router, style)}" for router in routers]
     return "\n\n".join(parts)

@@ -26,6 +26,8 @@ STATE_COLOURS: Final = {
     "backoff": "red",
     "stopping": "yellow",
     "exited": "dim",
+    "done": "dim",
+    "waiting": "red",
     "failed": "red",
     "healthy": "green",
     "degraded": "yellow",
@@ -66,6 +68,11 @@ class Style:
         """A process' or cluster's state in its colour."""
         colour = STATE_COLOURS.get(state)
         return self(state, colour) if colour else state
+
+    def as_state(self, state: str, text: str) -> str:
+        """A sentence about what is in this state, in its colour."""
+        colour = STATE_COLOURS.get(state)
+        return self(text, colour) if colour else text
 
     def clean(self, text: str) -> str:
         """Text of unknown origin, without what would move the cursor or worse; its colours only where we colour too, and not

@@ -7,42 +7,71 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
 from launcher.errors import LauncherError, RunDirError
+from launcher.runtime import lost_launcher, own_stderr
 from launcher.runtime.control_client import find_run_dir
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.stdio import OutputLost
-from luabus.private_files import open_private
+from luabus import log_signals
 from luabus.visible import visible
 
 
-def foreground(config_file: Path, timeout_s: float | None) -> int:
-    """Runs the cluster until it is stopped; the exit code. `timeout_s` for coming up, see `runner.run`."""
+@dataclass(frozen=True)
+class Patience:
+    """When a start is given up: see `daemon/run.py`."""
+
+    timeout_s: float | None = None
+    abort_on_failure: bool = False
+
+    def words(self) -> list[str]:
+        """The options that say the same."""
+        timeout = [] if self.timeout_s is None else ["--timeout", str(self.timeout_s)]
+        return [*timeout, *(["--abort-on-failure"] if self.abort_on_failure else [])]
+
+
+def foreground(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+    """Runs the cluster until it is stopped; the exit code. With `as_json` stdout has a JSON object a line."""
+    show = "json" if as_json else "text"
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=False),
-        lambda: _run_dir(config_file),
+        lambda lifeline: _launch(config_file, lifeline, patience, show), lambda: _run_dir(config_file)
     )
 
 
-def background(config_file: Path, timeout_s: float | None) -> int:
+def background(config_file: Path, patience: Patience) -> int:
     """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, timeout_s, report=True), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, patience, "report"), lambda: _run_dir(config_file)
     )
 
 
-def _launch(config_file: Path, lifeline: int | None, timeout_s: float | None, *, report: bool) -> int:
+def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: str) -> int:
+    from launcher.cli.json_reporter import JsonLines
     from launcher.cli.progress import Background, Foreground
-    from launcher.daemon.run import run
+    from launcher.daemon.run import Reporter, run
 
-    reporter = Background(sys.stdout) if report else Foreground()
+    reporters: dict[str, Callable[[], Reporter]] = {
+        "report": lambda: Background(sys.stdout),
+        "json": JsonLines,
+        "text": Foreground,
+    }
+    reporter = reporters[show]()
     try:
         try:
-            return run(config_file, reporter, lifeline, timeout_s)
+            return run(
+                config_file,
+                reporter,
+                lifeline,
+                patience.timeout_s,
+                abort_on_failure=patience.abort_on_failure,
+            )
         finally:
             reporter.close()
     except LauncherError as error:
@@ -57,23 +86,24 @@ def _run_dir(config_file: Path) -> Path | None:
         return None
 
 
-def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> int:
-    """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be."""
+def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+    """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be. Exit code 1
+    also when only some are not, and the rest is up."""
     from launcher.config.load import load
     from launcher.plan.plan import make_plan
 
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
+    lost_launcher.refuse(run_dir)
     run_dir.prepare()
-    stderr_file = run_dir.log_dir / "launcher.stderr"
+    stderr_file = run_dir.log_dir / own_stderr.NAME
     try:
-        # Emptied only where no launcher writes into it: one that runs keeps its last words.
-        keeps = 0 if run_dir.holder() else os.O_TRUNC
-        stderr_to = os.fdopen(open_private(stderr_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | keeps), "wb")
+        # The launcher empties it when it has the lock: one that runs already keeps its last words.
+        stderr_to = os.fdopen(own_stderr.open_stderr(run_dir.log_dir), "wb")
     except OSError as error:
         raise RunDirError(f"{stderr_file} cannot be written: {error.strerror}") from None
-    patience = [] if timeout_s is None else ["--timeout", str(timeout_s)]
-    with stderr_to as stderr:
+    written_before = os.fstat(stderr_to.fileno()).st_size
+    with stderr_to as stderr, log_signals.held_back():
         launcher = subprocess.Popen(
             [
                 sys.executable,
@@ -81,10 +111,10 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
                 "-m",
                 "launcher",
                 "-c",
-                str(config_file.resolve()),
+                str(plan.file),
                 "up",
                 "--report",
-                *patience,
+                *patience.words(),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,9 +136,10 @@ def detached(config_file: Path, timeout_s: float | None, *, as_json: bool) -> in
         raise
     if watcher.code is None:
         code = launcher.wait()
-        said = stderr_file.read_text("utf-8", "replace").strip()
-        watcher.died(code, said)
-    if watcher.code:
+        said = stderr_file.read_bytes()
+        said = said[written_before:] if len(said) > written_before else said
+        watcher.died(code, said.decode("utf-8", "replace").strip())
+    if watcher.code and not watcher.runs_on:
         launcher.wait()
     launcher.returncode = launcher.returncode or 0  # it goes on without us: no complaint that we did not wait
     return watcher.code or 0
@@ -124,10 +155,12 @@ def _apart() -> dict[str, Any]:
 
 
 class _Watcher:
-    """Shows how the launcher in the background comes up; `code` is the exit code once that is known."""
+    """Shows how the launcher in the background comes up; `code` is the exit code once that is known, `runs_on` whether the
+    cluster is up then."""
 
     def __init__(self, as_json: bool) -> None:
         self.code: int | None = None
+        self.runs_on = False
         self._json = as_json
         self._style = Style.of(sys.stdout)
         self._live = self._style.on and not as_json
@@ -140,9 +173,11 @@ class _Watcher:
             return False
         self._clear()
         self.code = 0 if done == "ready" else int(report.get("code", 1))
+        self.runs_on = done in ("ready", "degraded")
         if self._json and self.code:
             error = {"type": report.get("type", "StartFailed"), "message": report["reason"]}
-            self._say(json.dumps({"error": error, "tail": report.get("tail", [])}))
+            answer = {"error": error, "tail": report.get("tail", []), "running": self.runs_on}
+            self._say(json.dumps(answer))
             self._fail(report["reason"], [])
         elif self._json:
             self._say(json.dumps(report))
@@ -152,14 +187,19 @@ class _Watcher:
                     f"all {report['processes']} processes are ready after {report['seconds']:.1f} s", "green"
                 )
             )
-            if report["url"]:
-                self._say(f"dashboard: {self._style(report['url'], 'bold')}")
-            self._say(
-                "`luabus-cluster status` shows the processes, `logs -f` what they print, `down` stops them"
-            )
+            self._say_where(report["url"])
+        elif done == "degraded":
+            self._fail(report["reason"], report.get("tail", []))
+            self._say(f"{report['ready']} of {report['processes']} processes are up, and stay so")
+            self._say_where(report["url"])
         else:
             self._fail(report["reason"], report.get("tail", []))
         return True
+
+    def _say_where(self, url: str | None) -> None:
+        if url:
+            self._say(f"dashboard: {self._style(url, 'bold')}")
+        self._say("`luabus-cluster status` shows the processes, `logs -f` what they print, `down` stops them")
 
     def interrupted(self) -> None:
         """Somebody does not want to wait: Ctrl-C ends the waiting, and nothing else."""
@@ -172,7 +212,11 @@ class _Watcher:
     def died(self, code: int, said: str) -> None:
         """The launcher ended without a last report."""
         self.code = code if code > 0 else 1
-        reason, tail = f"the launcher ended with exit code {code}", said.splitlines()[-20:]
+        reason = f"the launcher ended with exit code {code}"
+        tail = [
+            {"time": None, "name": "launcher", "stream": "err", "level": None, "line": line}
+            for line in said.splitlines()[-20:]
+        ]
         if self._json:
             self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
         self._fail(reason, tail)
@@ -185,7 +229,9 @@ class _Watcher:
         event = report.get("event")
         if event and event["kind"] == "state" and event["state"] in ("backoff", "failed"):
             self._clear()
-            self._say(f"{event['name']}: {visible(event['text'])}")
+            from launcher.cli.progress import state_line
+
+            self._say(visible(state_line(event)))
         elif self._live and "ready" in report:
             bar = "#" * (24 * report["ready"] // max(report["total"], 1))
             self._write(f"\r[{bar:<24}] {report['ready']} of {report['total']} ready")
@@ -203,11 +249,11 @@ class _Watcher:
             sys.stdout.write(text)
             sys.stdout.flush()
 
-    def _fail(self, reason: str, tail: list[str]) -> None:
+    def _fail(self, reason: str, tail: Sequence[Mapping[str, Any]]) -> None:
         style = Style.of(sys.stderr)
         told = "\n".join(map(visible, reason.split("\n")))
         lines = [
             f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
-            *("    " + style.clean(line) for line in tail),
+            *tail_lines(style, tail),
         ]
         sys.stderr.write("\n".join(lines) + "\n")

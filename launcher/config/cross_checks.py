@@ -40,6 +40,10 @@ def _names(config: ClusterConfig) -> Iterator[Fault]:
                 ("services", name),
                 f'found the name "{name}"; allowed: a letter, then letters, digits, _ and -',
             )
+    first: dict[str, str] = {}
+    for name in config.services:
+        if (other := first.setdefault(name.lower(), name)) != name:
+            yield ("services", name), f"differs from services.{other} only by case; allowed: another name"
 
 
 def _service(path: Path, service: Service) -> Iterator[Fault]:
@@ -181,18 +185,28 @@ def _lease(config: ClusterConfig) -> Iterator[Fault]:
 def _dependencies(config: ClusterConfig) -> Iterator[Fault]:
     unknown = False
     for name, service in config.services.items():
-        for index, other in enumerate(service.depends_on):
+        in_a_list = isinstance(service.depends_on, list)
+        for index, (other, need) in enumerate(service.needs.items()):
+            path: Path = ("services", name, "depends_on", index if in_a_list else other)
             if other not in config.services:
                 unknown = True
                 others = [known for known in config.services if known != name]
-                yield (
-                    ("services", name, "depends_on", index),
-                    f'there is no service "{other}"; {suggest(other, others)}',
-                )
+                yield path, f'there is no service "{other}"; {suggest(other, others)}'
+            elif need == "completed" and (why := _why_endless(config.services[other])):
+                yield path, f'found "completed" for "{other}", {why}; allowed: "ready"'
     if not unknown:
-        graph = {name: service.depends_on for name, service in config.services.items()}
+        graph = {name: tuple(service.needs) for name, service in config.services.items()}
         if cycle := find_cycle(graph):
             yield ("services", cycle[0], "depends_on"), f"these wait for one another: {' -> '.join(cycle)}"
+
+
+def _why_endless(service: Service) -> str:
+    """Why nobody can wait for its completion; empty where one can."""
+    if service.run is not None or service.group is not None:
+        return "which is a service on the bus and goes on for ever"
+    if service.restart.policy == "always":
+        return 'which is started again whenever it ends (restart.policy = "always")'
+    return ""
 
 
 def find_cycle(graph: Mapping[str, Sequence[str]]) -> list[str] | None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import itertools
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from launcher.config.cross_checks import faults
+from launcher.config.expansion import expanded
 from launcher.config.host_checks import host_faults
 from launcher.config.positions import key_lines, locate
 from launcher.config.schema import HOST_PATTERN, NAME_PATTERN, PREFIX_PATTERN, ClusterConfig
 from launcher.config.value_checks import value_faults
 from launcher.errors import ConfigError, Problem, suggest
+from launcher.runtime.config_file import folder_of, read_text
 
 
 def load(path: Path, *, here: bool = False) -> ClusterConfig:
     """Reads and checks the file. Raises `ConfigError` (exit code 2); nothing else was touched.
 
-    `here`: the cluster is to run on this machine now, so users and folders must be there.
+    `here`: the cluster is to run on this machine now, so `${VAR}` is filled in from this process' environment, and users and
+    folders must be there.
     """
     text = read_text(path)
     data = parse(path, text)
@@ -33,27 +38,24 @@ def load(path: Path, *, here: bool = False) -> ClusterConfig:
         raise ConfigError(str(path), sorted(_merge(problems), key=_by_line)) from None
     found = [*faults(config), *value_faults(config)]
     if here and not found:
-        found = list(host_faults(config, path.resolve().parent))
+        base = folder_of(path)
+        config, found = expanded(config, path, base, os.environ)
+        found = found or [*value_faults(config), *host_faults(config, base)]
     if found:
-        problems = [Problem(_dotted(key), message, locate(lines, key)) for key, message in found]
-        raise ConfigError(str(path), sorted(problems, key=_by_line))
+        raise ConfigError(str(path), _located(lines, found))
     return config
 
 
-def read_text(path: Path) -> str:
-    """The file's text. Raises `ConfigError` that says what to do when there is none."""
-    try:
-        return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
-    except FileNotFoundError:
-        hint = f"there is no such file; `luabus-cluster init {path.parent}` writes one, -c names another"
-        raise ConfigError(str(path), [Problem("", hint)]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            str(path),
-            [Problem("", f"is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}")],
-        ) from None
-    except OSError as error:
-        raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+def problems_of(path: Path, faults: Sequence[tuple[tuple[str | int, ...], str]]) -> list[Problem]:
+    """Faults by key, `(key path, text)`, each with its line, in the order of these."""
+    return _located(key_lines(read_text(path)), faults)
+
+
+def _located(
+    lines: dict[tuple[str, ...], int], faults: Sequence[tuple[tuple[str | int, ...], str]]
+) -> list[Problem]:
+    problems = [Problem(_dotted(key), text, locate(lines, key)) for key, text in faults]
+    return sorted(problems, key=_by_line)
 
 
 def parse(path: Path, text: str) -> dict[str, Any]:
@@ -73,8 +75,7 @@ def _problem(error: dict[str, Any], lines: dict[tuple[str, ...], int]) -> Proble
     kind, context = error["type"], error.get("ctx", {})
     found = _show(error["input"])
     if kind == "extra_forbidden":
-        allowed = _keys_at(path[:-1])
-        text = f"unknown key; {suggest(str(path[-1]), allowed, limit=40)}"
+        text = f"unknown key; {_hint(path)}"
     elif kind == "missing":
         text = "is missing"
     elif kind == "literal_error":
@@ -136,7 +137,12 @@ def _merge(problems: Sequence[Problem]) -> list[Problem]:
             more = problem.text.partition("; allowed: ")[2]
             if more not in first.text:
                 merged[problem.key] = Problem(first.key, f"{first.text}; or {more}", first.line)
-    return list(merged.values())
+    return [problem for key, problem in merged.items() if not _said_within(key, merged)]
+
+
+def _said_within(key: str, problems: Iterable[str]) -> bool:
+    """Whether the fault lies in a part of it: it has one form of those allowed, and is not to be told of the others."""
+    return bool(key) and any(other.startswith((f"{key}.", f"{key}[")) for other in problems)
 
 
 def _by_line(problem: Problem) -> int:
@@ -147,6 +153,57 @@ def _is_union_tag(part: str | int) -> bool:
     return isinstance(part, str) and (
         part in ("str", "int", "constrained-int", "constrained-str") or "[" in part
     )
+
+
+def _hint(path: Sequence[str | int]) -> str:
+    """What was meant by a key that its table does not have: the place of that key, or another key, here or in a table below."""
+    key = str(path[-1])
+    if belongs := _where_it_belongs(path):
+        return belongs
+    hint = suggest(key, _keys_at(path[:-1]), limit=40)
+    if hint.code == "hint.did-you-mean":
+        return str(hint)
+    below = [
+        name for table, model in _tables(ClusterConfig, ()) if len(table) > 1 for name in model.model_fields
+    ]
+    if path[0] == "services" and suggest(key, below).code == "hint.did-you-mean":
+        meant = next(name for name in below if suggest(key, [name]).code == "hint.did-you-mean")
+        return f'did you mean "{meant}"? {_where_it_belongs((*path[:-1], meant))}'
+    return str(hint)
+
+
+def _where_it_belongs(path: Sequence[str | int]) -> str:
+    """Tables that have a key of this name: the nearest of them, below or above where it was written; empty when none has."""
+    key, here = str(path[-1]), path[:-1]
+    service = next((str(name) for table, name in itertools.pairwise(here) if table == "services"), "NAME")
+    tables = [table for table, model in _tables(ClusterConfig, ()) if key in model.model_fields]
+    named = ["[" + ".".join(service if part == "*" else part for part in table) + "]" for table in tables]
+    if not tables:
+        return ""
+    nearest = max(_common(table, here, service) for table in tables)
+    near = [
+        name for table, name in zip(tables, named, strict=True) if _common(table, here, service) == nearest
+    ]
+    if near == ["[]"]:
+        return f"{key} is a table of its own: [{key}]" + (
+            "" if key != "services" else f" with [services.{service}] in it"
+        )
+    return f"{key} belongs in {' or '.join(near)}"
+
+
+def _tables(
+    model: type[BaseModel], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
+    """Every table that a file may have, with its keys; `*` stands for a service's name."""
+    yield path, model
+    for name, field in model.model_fields.items():
+        if (inner := _model_in(field.annotation)) is not None:
+            yield from _tables(inner, (*path, name, "*") if name == "services" else (*path, name))
+
+
+def _common(table: Sequence[str], here: Sequence[str | int], service: str) -> int:
+    pairs = zip((service if part == "*" else part for part in table), map(str, here), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _keys_at(path: Sequence[str | int]) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from launcher.config.old_keys import WITHOUT_EFFECT
 from launcher.config.schema import NAME_PATTERN, ClusterConfig, Probe, Restart, Service
-from luabus.cluster.quantities import parse_size
+from luabus.quantities import parse_size
 
 HEAD: Final = """\
 # cluster.toml
@@ -31,6 +31,87 @@ Relative paths start at the folder of the file. Sizes are numbers of bytes, or t
 1024). Unknown keys and wrong types are errors, and then nothing is started or changed.
 
 This page is made from the models in `launcher/config/schema.py` by `python -m launcher.config.reference`.
+"""
+
+ENVIRONMENT: Final = """\
+## Values from the environment
+
+`${VAR}` is filled in where the cluster is started or reloaded: in `cluster.env`, and in the `env`, `command` and `cwd` of
+services, in the forms of docker compose:
+
+| Form | Gives |
+|---|---|
+| `${VAR}`, `$VAR` | the value; a variable that is not set is an error, which names it and the key |
+| `${VAR:-default}`, `${VAR-default}` | the default if it is not set or empty, or only if it is not set |
+| `${VAR:?words}`, `${VAR?words}` | an error with these words in these cases |
+| `${VAR:+words}`, `${VAR+words}` | the words if it is set and not empty, or only set; else nothing |
+| `$$` | a dollar sign |
+
+Values come from the launcher's own environment first, then from the service's `env_file`, then from `cluster.env`. In `command`
+and `cwd` the service's own `env` comes before all of them. `check` uses the environment in which it is called. The launcher's own
+stays as it was when it started; `reload` reads the files anew, and starts those services anew whose values are others.
+
+A `command` may be a shell's text, so there only the forms in braces are filled in: `$VAR`, `$1`, `$(...)`, `${VAR%.*}` and a
+`$$` that is the shell's pid are left to it. For a shell's own `${VAR}` write `$${VAR}`.
+
+```toml
+[services.web]
+command = ["server", "--port", "${PORT:-8080}"]
+cwd = "${RELEASE:?the folder of the release}"
+env = { PATH = "$HOME/bin:$PATH" }
+```
+
+## env_file
+
+The rules are docker compose's. Blank lines and lines that begin with `#` are skipped, and `export ` before a name.
+
+| Line | Value |
+|---|---|
+| `KEY=value # comment` | `value`: a comment begins at a `#` after a blank, so `a#b` has none |
+| `KEY="a\\nb ${HOME}"` | in double quotes `\\n`, `\\r`, `\\t`, `\\\\`, `\\"` and `\\$` mean what they do elsewhere |
+| `KEY='as $it is'` | in single quotes nothing means anything, but `\\'` |
+| `KEY=${HOME}/data` | filled in as above, also from lines above it; in single quotes not |
+
+A quoted value may go on over several lines; what follows its closing quotation mark, and is no comment, is an error with its
+file and line.
+"""
+
+JOBS: Final = """\
+## Jobs
+
+A *job* is a service whose end is part of the plan, such as a migration: when it ends with one of `success_exit_codes`, it is
+done, whether it was ready before or not, and is not started again. Then it counts as up for `up`, for the verbs and for health,
+and whoever waits for it starts. Jobs are
+
+- what another service waits for: `depends_on = { migrate = "completed" }`, whatever probes it has;
+- a `command` that nothing asks whether it still serves: without `group`, `ready` and `liveness`;
+- a service whose table gives `success_exit_codes`.
+
+Any other service is a *daemon*: its end is missed, with whatever code, and `status` is not healthy then. So is all with
+`restart.policy = "always"`. `depends_on = ["migrate"]`, or `{ migrate = "ready" }`, waits until it is ready or done;
+`"completed"` until all its instances are done. For the end of what is on the bus, or always restarted, nobody can wait.
+
+```toml
+[services.migrate]
+command = ["./migrate"]
+
+[services.web]
+command = ["./web"]
+depends_on = { migrate = "completed" }
+```
+
+When a job fails for good (by default after 5 crashes; at once with `restart.policy = "never"`), those that wait for it do not
+start; they and `status` say so, and all others stay up. `start migrate` tries it again, and when it is done they start. A verb
+returns when a job for which others wait is done, and after other jobs when they have lived for `min_uptime`, or are done.
+`restart` and a `reload` that changes the job run it once more; those that are up already do not wait for it again, unless what
+they wait for was changed.
+
+## When a start fails
+
+What never was up as it is described now fails for good at once when it cannot work: no such program, folder or user, a module
+that cannot be loaded. Once it was up, whatever goes wrong when it is started again is a crash, with its delays and limits. What
+passes by itself (no memory, no descriptors, no more processes, a program that is just being written) is tried again however
+long it takes.
 """
 
 Table = tuple[str, type[BaseModel]]
@@ -58,7 +139,7 @@ def markdown() -> str:
         parts.append(
             f"## [{name}]\n\n{_text(model.__doc__)}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}"
         )
-    return "\n".join(parts)
+    return "\n".join([*parts, JOBS, ENVIRONMENT])
 
 
 def schema() -> str:

@@ -12,8 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.processes.exit_status import signal_number
-from luabus.cluster.quantities import parse_size
-from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_WAITING_LIMIT
+from luabus.limits import (
+    DEFAULT_FRAME_LIMIT,
+    DEFAULT_WAITING_LIMIT,
+    MAX_WAITING_LIMIT,
+    MIN_WAITING_LIMIT,
+)
+from luabus.quantities import parse_size
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
@@ -24,9 +29,11 @@ HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+ExitCode = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1)]
+Limit = int | Literal["unlimited"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -73,7 +80,8 @@ class Cluster(Section):
     log_level: Level = "INFO"
     """What Python services log (`LUABUS_LOG_LEVEL`)."""
     env: dict[str, str] = {}
-    """Environment variables for every process of the cluster; `PYTHONPATH` for services only."""
+    """Environment variables for every process of the cluster; `PYTHONPATH` for services only. `${VAR}`: see "Values from the
+    environment"."""
 
 
 class Routers(Section):
@@ -87,7 +95,9 @@ class Routers(Section):
     """router.1 listens at this port, router.2 at the next one, and so on."""
     allow_plaintext: bool = False
     """Must be true to listen beyond loopback: the bus authenticates both ends but does not encrypt."""
-    waiting_limit: Annotated[int, BeforeValidator(parse_size), Field(ge=1 << 20)] = DEFAULT_WAITING_LIMIT
+    waiting_limit: Annotated[
+        int, BeforeValidator(parse_size), Field(ge=MIN_WAITING_LIMIT, le=MAX_WAITING_LIMIT)
+    ] = DEFAULT_WAITING_LIMIT
     """What one router keeps for all slow receivers together (bytes, or such as "512MB"); each of them has 8 MiB at most."""
 
 
@@ -158,7 +168,7 @@ class Restart(Section):
     """What happens when an instance ends, and how it is stopped."""
 
     policy: Literal["always", "on-failure", "never"] = "on-failure"
-    """`on-failure`: started again unless it ended with exit code 0; `always`; `never`."""
+    """`on-failure`: started again unless it ended with one of `success_exit_codes`; `always`; `never`."""
     backoff: PositiveSeconds = 0.5
     """Seconds before the first new start."""
     backoff_factor: Annotated[float, Field(ge=1)] = 2.0
@@ -178,8 +188,17 @@ class Restart(Section):
     """So many crashes within `slow_crash_window` seconds: the same, for those which live a while each time."""
     slow_crash_window: PositiveSeconds = 3600.0
     """Seconds for `slow_crash_limit`."""
+    min_uptime: Seconds = 1.0
+    """A process that nothing else shows to be ready (no `ready`, no `startup`, no group) counts as ready after so many seconds
+    alive."""
+    success_exit_codes: Annotated[list[ExitCode], Field(min_length=1)] = [0]
+    """Exit codes of an end that is no crash. A service for which they are given may end so, and is not missed then: see
+    Jobs."""
     stop_signal: Signal = "SIGTERM"
     """What asks the process group to end."""
+    stop_group: bool = True
+    """False: `stop_signal` goes to the main process only, which ends the others in its own time; SIGKILL goes to all of them in
+    any case."""
     stop_timeout: Seconds = 10.0
     """Seconds after which what still lives of it gets SIGKILL."""
 
@@ -228,24 +247,30 @@ class Service(Section):
     A change is told to the routers by `reload`, nothing is restarted."""
     methods: dict[str, list[str]] = {}
     """Methods that not all callers may call, and who may: `{ purge = ["director"] }`."""
-    depends_on: list[str] = []
-    """Services that must be ready before this one is started."""
+    depends_on: list[str] | dict[str, Literal["ready", "completed"]] = []
+    """Services that must be ready before this one is started; or what each must be:
+    `{ migrate = "completed", director = "ready" }`, see Jobs."""
     essential: bool = False
     """True: when an instance has failed for good, the cluster stops with exit code 1."""
     env: dict[str, str] = {}
-    """Environment variables."""
+    """Environment variables. `${VAR}` in them, in `command` and in `cwd` is filled in: see "Values from the environment"."""
     env_file: str | None = None
-    """File with `KEY=value` lines, relative to this file; `env` wins over it."""
+    """File with `KEY=value` lines by the rules of docker compose, relative to this file; `env` wins over it."""
+    merge_streams: bool = False
+    """True: stdout and stderr go through one pipe, so that their lines are in the log in their true order, all as stdout."""
     cwd: str | None = None
     """Working folder, relative to this file; default: the folder of this file."""
-    user: str | None = None
-    """User name to run as, with its HOME, USER and LOGNAME (POSIX; for another than its own the launcher must be root)."""
+    user: Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)] | None = None
+    """User to run as, by name or number, with all its groups (`"name:group"`: that one instead of its own), its HOME, USER and
+    LOGNAME. POSIX; for another than its own the launcher must be root."""
     nice: Annotated[int, Field(ge=-20, le=19)] | None = None
     """Scheduling priority: 19 is the most modest."""
-    rlimits: dict[str, int | Annotated[list[int], Field(min_length=2, max_length=2)]] = {}
-    """Resource limits by name, such as `{ nofile = 4096 }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{1,3}$")] | None = None
+    """Permissions that files it makes do not get, as octal digits such as `"027"`; default: the launcher's."""
+    rlimits: dict[str, Limit | Annotated[list[Limit], Field(min_length=2, max_length=2)]] = {}
+    """Resource limits by name, such as `{ nofile = 4096, core = "unlimited" }` or `{ nofile = [1024, 4096] }` (soft, hard)."""
     max_rss: Size | None = None
-    """An instance whose resident memory exceeds this (bytes, or such as "512MB") is restarted."""
+    """An instance whose resident memory, with that of all that it started, exceeds this (bytes, or "512MB") is restarted."""
     log_level: Level | None = None
     """What a Python service logs; default: the cluster's."""
     start_timeout: PositiveSeconds = 30.0
@@ -260,6 +285,12 @@ class Service(Section):
     """Holds back `ready` and `liveness` until it has succeeded once; its failure restarts the instance."""
     liveness: Probe | None = None
     """Its failure restarts the instance. `log` is of no use here."""
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """What each of the services it depends on must be: `ready` or `completed`."""
+        named = self.depends_on
+        return dict(named) if isinstance(named, dict) else dict.fromkeys(named, "ready")
 
 
 class ClusterConfig(Section):
@@ -281,3 +312,13 @@ class ClusterConfig(Section):
     """The captured output of every process."""
     services: dict[str, Service] = {}
     """One table per service: `[services.mail]`."""
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """Services for whose completion others wait."""
+        return frozenset(
+            name
+            for service in self.services.values()
+            for name, need in service.needs.items()
+            if need == "completed"
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as Folder
 from typing import Any, Final
 
-from launcher.config.schema import ClusterConfig, Probe, Service
+from launcher.config.schema import ClusterConfig, Limit, Probe, Service
 from launcher.errors import suggest
 
 Path = tuple[str | int, ...]
@@ -95,17 +95,19 @@ def _command(path: Path, command: list[str] | None) -> Iterator[Fault]:
         yield (*path, 0), f'found "{command[0]}"; allowed: a program\'s name or path'
 
 
-def _limits(path: Path, limits: Mapping[str, int | list[int]]) -> Iterator[Fault]:
+def _limits(path: Path, limits: Mapping[str, Limit | list[Limit]]) -> Iterator[Fault]:
     known = limit_names()
     for name, value in limits.items():
         if name not in known:
             yield (*path, name), f"there is no such limit on this system; {suggest(name, known, limit=20)}"
             continue
-        pair = [value] if isinstance(value, int) else value
-        if not 0 <= min(pair) <= max(pair) <= MOST:
-            found = min(pair) if min(pair) < 0 else max(pair)
-            yield (*path, name), f"found {found}; allowed: 0 to {MOST}"
-        elif len(pair) == 2 and pair[0] > pair[1]:
+        pair = value if isinstance(value, list) else [value]
+        numbers = [limit for limit in pair if isinstance(limit, int)]
+        if wrong := [number for number in numbers if not 0 <= number <= MOST]:
+            yield (*path, name), f'found {wrong[0]}; allowed: 0 to {MOST}, or "unlimited"'
+            continue
+        soft, hard = (MOST + 1 if limit == "unlimited" else int(limit) for limit in (pair[0], pair[-1]))
+        if soft > hard:
             yield (*path, name), f"found {pair}; allowed: [soft, hard], the soft limit at most the hard one"
 
 

@@ -20,6 +20,7 @@ from launcher.runtime.log_store import Follower
 from launcher.supervision.operations import Names, Operations, Who
 from launcher.supervision.reports import Report
 from launcher.supervision.supervisor import Supervisor
+from luabus import descriptors
 from luabus.cluster.control_client import ANSWER_BYTES
 from luabus.cluster.verbs import Takes, Verb, launchers
 from luabus.errors import Forbidden, LuabusError, Refused
@@ -29,9 +30,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_CONTROL_STREAMS: Final = 64
+MAX_FOLLOWERS: Final = MAX_CONTROL_STREAMS // 2
 MAX_LINES: Final = 10_000
 MAX_NOTE: Final = 4000
 """Characters of a note's kind, name, and message in JSON."""
+MOST_KILLED: Final = 100
+"""Processes of which the last word says that they were killed."""
 MAX_TEXT: Final = ANSWER_BYTES // 4
 """Log lines, and characters of log text, in one answer."""
 
@@ -70,7 +74,7 @@ class ControlServer:
             run_dir.remove_record(run_dir.control_file, os.getpid())
         for stream in self._streams:
             with contextlib.suppress(LuabusError):  # it closes just now
-                stream.call("stopped")
+                stream.call("stopped", [str(told) for told in self._supervisor.killed_at_stop[:MOST_KILLED]])
         await self._mgr.close()
 
     def _serve(self, stream: luabus.Stream) -> None:
@@ -114,21 +118,30 @@ class ControlServer:
             raise Refused.coded(Message("refusal.is-a-service", name=name, names=names))
         return self._view.process(instances[0])
 
-    def logs(self, names: str | Sequence[str] | None = None, lines: int = 100) -> list[dict[str, Any]]:
-        """The last lines of these processes or services (none: all), oldest first."""
-        found = self._supervisor.logs.tail(self._names(names), max(0, min(int(lines), MAX_LINES)))
+    def logs(
+        self, names: str | Sequence[str] | None = None, lines: int = 100, since: str = ""
+    ) -> list[dict[str, Any]]:
+        """The last lines of these processes or services (none: all), oldest first; none from before `since`, a time as in the
+        files."""
+        asked_for = max(0, min(int(lines), MAX_LINES))
+        found = self._supervisor.logs.tail(self._names(names), asked_for, str(since))
         size, first = 0, len(found)
         while first and (size := size + len(found[first - 1].text)) <= MAX_TEXT:
             first -= 1
         return [line.as_map() for line in found[first:]]
 
-    async def follow(self, names: str | Sequence[str] | None = None, lines: int = 10) -> list[dict[str, Any]]:
+    async def follow(
+        self, names: str | Sequence[str] | None = None, lines: int = 10, since: str = ""
+    ) -> list[dict[str, Any]]:
         """As `logs`; and from now on `log` calls with a list of lines each, until the stream is closed."""
         supervisor = self._supervisor
         wanted = self._names(names)
+        if supervisor.logs.followers >= MAX_FOLLOWERS or descriptors.are_scarce():
+            # They stay for long, and somebody must still be able to say `down`.
+            raise Refused.coded(Message("refusal.too-many-followers", count=supervisor.logs.followers))
         follower = supervisor.logs.follow(wanted if names else ())
         supervisor.run_task(self._push(luabus.caller().stream, follower), "log follower")
-        return self.logs(names, lines)
+        return self.logs(names, lines, since)
 
     def events(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         return self._supervisor.events.after(int(after), int(limit))

@@ -17,11 +17,14 @@ from typing import Final, Protocol
 from launcher.config.load import load
 from launcher.daemon.control_server import ControlServer
 from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
-from launcher.errors import AlreadyRunning, RunDirError, StartFailed
+from launcher.errors import AlreadyRunning, LauncherError, RunDirError, StartFailed
+from launcher.plan.capacity import check_capacity
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.port_checks import check_ports
 from launcher.processes.backend import Backend
 from launcher.processes.local import LocalBackend
+from launcher.runtime import lost_launcher
+from launcher.runtime.own_stderr import OwnStderr
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import LOOK_EVERY_S, RunDirKeeper
 from launcher.runtime.run_dir_lock import Held, Lock
@@ -29,7 +32,7 @@ from launcher.supervision.operations import Operations
 from launcher.supervision.start_verdict import Verdict, judge, out_of_time
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
-from luabus import descriptors
+from luabus import descriptors, log_signals
 from luabus.log_setup import CleanFormatter
 from luabus.messages import Message
 
@@ -40,7 +43,9 @@ STOP_NEWS_S: Final = 0.5
 """How often it is told for what a stop waits."""
 
 TAIL_LINES: Final = 20
-"""Lines of a process' log shown when it kept the cluster from starting."""
+"""Lines of the logs shown of those that did not come up."""
+TAILS: Final = 3
+"""So many of them have their say."""
 
 
 class Reporter(Protocol):
@@ -55,6 +60,9 @@ class Reporter(Protocol):
     def ready(self, supervisor: Supervisor, seconds: float) -> None:
         """Every process is ready."""
 
+    def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
+        """Some processes do not come up; the others stay up."""
+
     def failed(self, error: StartFailed) -> None:
         """The cluster does not come up, and is stopped."""
 
@@ -67,18 +75,35 @@ class Reporter(Protocol):
     def stopped(self, code: int) -> None:
         """Nothing is left."""
 
+    def refused(self, error: LauncherError) -> None:
+        """It does not start at all."""
 
-def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: float | None = None) -> int:
+    def close(self) -> None:
+        """Lets the last words out."""
+
+
+def run(
+    config_file: Path,
+    reporter: Reporter,
+    lifeline: int | None,
+    timeout_s: float | None = None,
+    *,
+    abort_on_failure: bool = False,
+) -> int:
     """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts.
 
-    It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try).
+    It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try), and with `abort_on_failure`
+    when any process has failed for good.
     """
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
+    lost_launcher.refuse(run_dir)
     run_dir.prepare()
     lock = _lock(run_dir)
+    keeper: RunDirKeeper | None = None
     try:
         descriptors.raise_limit()
+        check_capacity(plan)
         if (alive := run_dir.writer()) is not None:
             raise AlreadyRunning(
                 f"the launcher (pid {alive}) that wrote into {run_dir.path} is alive; `luabus-cluster down` stops it",
@@ -88,8 +113,13 @@ def run(config_file: Path, reporter: Reporter, lifeline: int | None, timeout_s: 
         ended = backend.leftovers(run_dir)
         check_ports(plan)
         reporter.prepared(plan, ended)
-        return asyncio.run(_serve(plan, run_dir, lock, backend, reporter, lifeline, timeout_s))
+        keeper = RunDirKeeper(run_dir, lock)
+        return asyncio.run(
+            _serve(plan, run_dir, keeper, backend, reporter, lifeline, timeout_s, abort_on_failure)
+        )
     finally:
+        if keeper is not None:
+            keeper.close()
         lock.release()
 
 
@@ -113,15 +143,20 @@ def _lives(pid: int) -> bool:
 async def _serve(
     plan: Plan,
     run_dir: RunDir,
-    lock: Lock,
+    keeper: RunDirKeeper,
     backend: Backend,
     reporter: Reporter,
     lifeline: int | None,
     timeout_s: float | None,
+    abort_on_failure: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
+    guard = os.getppid() if lifeline is not None else 0
     supervisor = Supervisor(plan, run_dir, backend)
+    supervisor.abort_on_failure = abort_on_failure
     own_log = _OwnLog(supervisor)
+    own_stderr = OwnStderr(run_dir.log_dir)
+    own_stderr.empty()
 
     def reread(scaled: Mapping[str, int]) -> Plan:
         return make_plan(load(plan.file, here=True), plan.file, scaled)
@@ -132,8 +167,8 @@ async def _serve(
         control.open()
     except OSError as error:
         raise RunDirError(f"{run_dir.control_file} cannot be written: {error.strerror}") from None
-    supervisor.run_task(_keep_run_dir(supervisor, lock), "run_dir")
-    _hear_signals(loop, supervisor, verbs, lifeline)
+    supervisor.run_task(_keep_run_dir(supervisor, keeper, own_stderr), "run_dir")
+    _hear_signals(loop, supervisor, verbs, own_stderr, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
     starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
@@ -150,20 +185,27 @@ async def _serve(
         await control.close()
         if lifeline is not None:
             loop.remove_reader(lifeline)
+            _wake(guard)
     reporter.stopped(code)
     return code
 
 
-async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
+def _wake(guard: int) -> None:
+    """Whoever pressed Ctrl-Z stopped the guard alone, which is to end now."""
+    if guard and guard == os.getppid():
+        with contextlib.suppress(OSError):
+            os.kill(guard, signal.SIGCONT)
+
+
+async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr: OwnStderr) -> None:
     """Once a second: a cluster whose files somebody removed is found again, and its logs go on."""
     run_dir = supervisor.run_dir
-    keeper = RunDirKeeper(run_dir, lock)
     trouble = ""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
             anew = keeper.look() + supervisor.keys.restore()
-        except (OSError, Held, RunDirError) as error:
+        except (OSError, MemoryError, Held, RunDirError) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 supervisor.events.add(
@@ -176,6 +218,9 @@ async def _keep_run_dir(supervisor: Supervisor, lock: Lock) -> None:
                 "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
             )
         supervisor.logs.reopen()
+        supervisor.logs.mark_clock()
+        supervisor.events.reopen()
+        own_stderr.reopen()
 
 
 class _OwnLog(logging.Handler):
@@ -193,34 +238,54 @@ class _OwnLog(logging.Handler):
 
 async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float | None) -> None:
     changed = asyncio.Event()
-    stop = supervisor.observe(changed.set)
+    unobserve = supervisor.observe(changed.set)
     began = time.monotonic()
     try:
-        while not supervisor.stopping:
-            now = time.monotonic()
+        while True:
+            seconds = time.monotonic() - began
             instances = [instance.record() for instance in supervisor.instances.values()]
             verdict = judge(instances)
-            left_s = None if timeout_s is None else began + timeout_s - now
-            if timeout_s is not None and now - began >= timeout_s and verdict == Verdict():
+            late = timeout_s is not None and seconds >= timeout_s and not verdict.decided
+            if late and timeout_s is not None:
                 verdict = out_of_time(instances, timeout_s)
-            if verdict.ready:
-                seconds = f"{now - began:.1f}"
-                came_up = Message("run.is-ready-after", count=len(supervisor.instances), seconds=seconds)
-                supervisor.events.add("cluster", "", came_up)
-                reporter.ready(supervisor, now - began)
+            if supervisor.stopping:
+                if supervisor.exit_code and verdict.failures:  # one of them took the cluster with it
+                    reporter.failed(_told(supervisor, supervisor.why_stopped or verdict.reason, verdict))
                 return
-            if verdict.failed:
-                supervisor.logs.of(verdict.failed).flush()
-                tail = supervisor.logs.tail([verdict.failed], TAIL_LINES)
-                reason = verdict.reason or Message("run.does-not-come-up")
-                reporter.failed(StartFailed(str(reason), [line.text for line in tail]))
-                supervisor.stop(reason, 1)
+            if late or verdict.hopeless or (verdict.failures and supervisor.abort_on_failure):
+                reporter.failed(_told(supervisor, verdict.reason, verdict))
+                supervisor.stop(verdict.reason, 1)
+                return
+            if verdict.decided:
+                _tell_decided(supervisor, reporter, seconds, verdict)
                 return
             changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left_s)
+                await asyncio.wait_for(changed.wait(), None if timeout_s is None else timeout_s - seconds)
     finally:
-        stop()
+        unobserve()
+
+
+def _tell_decided(supervisor: Supervisor, reporter: Reporter, seconds: float, verdict: Verdict) -> None:
+    values = {"count": len(supervisor.instances), "seconds": f"{seconds:.1f}"}
+    if verdict.ready:
+        supervisor.events.add("cluster", "", Message("run.is-ready-after", **values))
+        reporter.ready(supervisor, seconds)
+        return
+    up = len(supervisor.instances) - len(verdict.failures)
+    came_up = Message("run.is-degraded-after", up=up, why=verdict.reason, **values)
+    supervisor.events.add("cluster", "", came_up)
+    reporter.degraded(supervisor, seconds, _told(supervisor, verdict.reason, verdict))
+
+
+def _told(supervisor: Supervisor, reason: Message, verdict: Verdict) -> StartFailed:
+    """The reason, and what those that failed said last."""
+    names = verdict.at_fault[:TAILS]
+    for name in names:
+        supervisor.logs.of(name).flush()
+    logs = supervisor.logs
+    lines = [line for name in names for line in logs.tail([name], TAIL_LINES // len(names), logs.since)]
+    return StartFailed(str(reason), [line.as_map() for line in lines])
 
 
 async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
@@ -248,15 +313,24 @@ async def _tell_stopping(supervisor: Supervisor, reporter: Reporter) -> None:
 
 
 def _hear_signals(
-    loop: asyncio.AbstractEventLoop, supervisor: Supervisor, verbs: Operations, lifeline: int | None
+    loop: asyncio.AbstractEventLoop,
+    supervisor: Supervisor,
+    verbs: Operations,
+    own_stderr: OwnStderr,
+    lifeline: int | None,
 ) -> None:
     on_terminal = sys.stdout.isatty()  # asked now: one that was hung up is none any more
+    reopened_at = defaultdict[int, float](lambda: float("-inf"))
     presses, echoes = defaultdict[int, TwoWayDebounce](TwoWayDebounce), defaultdict[int, Debounce](Debounce)
 
     def hear(number: int, forwarded: bool) -> None:
         if not presses[number].counts(loop.time(), forwarded):
             return
-        if number == signal.SIGHUP and not on_terminal:
+        if number in log_signals.NUMBERS:
+            is_told = loop.time() - reopened_at[number] > 1.0  # not each of a storm
+            reopened_at[number] = loop.time()
+            _reopen_logs(supervisor, own_stderr, signal.Signals(number).name if is_told else "")
+        elif number == signal.SIGHUP and not on_terminal:
             supervisor.run_task(_reload(supervisor, verbs), "reload")
         elif supervisor.stopping:
             if number != signal.SIGHUP:  # the system and the shell send one each when a terminal is closed
@@ -283,8 +357,16 @@ def _hear_signals(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(direct, number))
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *log_signals.NUMBERS):
         loop.add_signal_handler(number, direct, number)
+
+
+def _reopen_logs(supervisor: Supervisor, own_stderr: OwnStderr, by: str) -> None:
+    supervisor.logs.reopen()
+    supervisor.events.reopen()
+    own_stderr.reopen()
+    if by:
+        supervisor.events.add("cluster", "", Message("run.logs-opened-anew", signal=by))
 
 
 async def _reload(supervisor: Supervisor, verbs: Operations) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from launcher.plan.plan import dashboard_url
 from launcher.plan.spec import ReadyBy
 from launcher.processes.usage import Usage
-from launcher.supervision.instance import Instance
+from launcher.supervision.instance import Instance, lacking_of
 from launcher.supervision.supervisor import Supervisor
 from luabus.cluster.health import assess
 from luabus.cluster.snapshot import Snapshot
@@ -106,7 +106,9 @@ class StatusView:
 
 def process_row(instance: Instance, usage: Usage) -> Process:
     """One row of `processes`. No environment in it: that may hold secrets."""
-    spec, machine = instance.spec, instance.machine
+    now = time.monotonic()
+    restart_in_s = instance.machine.restart_in_s(now)
+    spec, machine, lacking = instance.spec, instance.machine, lacking_of(instance)
     return Process(
         name=spec.name,
         service=spec.service,
@@ -118,6 +120,10 @@ def process_row(instance: Instance, usage: Usage) -> Process:
         why=None if machine.detail is None else machine.detail.as_map(),
         ready=instance.ready,
         ready_by=spec.ready_by.name.lower(),
+        lacking=None if lacking is None else lacking.as_map(),
+        stuck=machine.stuck,
+        restart_in_s=None if restart_in_s is None else round(restart_in_s, 3),
+        completed=machine.completed,
         wanted=machine.wanted,
         held=None if instance.by_hand is None else instance.by_hand.deed,
         held_by=None if instance.by_hand is None else instance.by_hand.by,
@@ -125,7 +131,7 @@ def process_row(instance: Instance, usage: Usage) -> Process:
         pid=instance.pid,
         restarts=machine.restarts,
         restart_policy=machine.rules.restart.policy,
-        restarts_left=machine.restarts_left(time.monotonic()),
+        restarts_left=machine.restarts_left(now),
         liveness_timeout_s=(spec.liveness_timeout or None) if spec.ready_by is ReadyBy.BUS else None,
         uptime_s=round(instance.uptime_s, 3),
         cpu_percent=usage.cpu_percent,

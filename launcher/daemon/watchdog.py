@@ -23,13 +23,10 @@ from launcher.runtime.stdio import OutputLost
 PATIENCE_S: Final = 0.5
 """Between SIGTERM and SIGKILL, when the launcher is dead: two seconds are promised in all."""
 
-TOLD: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+TOLD: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 """Written to the lifeline, a byte each: of two signals of a kind that come while the launcher is busy, the system would keep
 one. The launcher has a process group of its own, so what a terminal sends (Ctrl-C) comes to the guard alone; what comes on
 both ways all the same the launcher knows for one (`signal_debounce.py`)."""
-
-FORWARDED: Final = ("SIGQUIT", "SIGUSR1", "SIGUSR2")
-"""Sent on as signals."""
 
 
 def guarded(run: Callable[[int | None], int], find_run_dir: Callable[[], Path | None]) -> int:
@@ -83,13 +80,8 @@ def _watch(child: int, lifeline: int, find_run_dir: Callable[[], Path | None]) -
             with contextlib.suppress(OSError):  # it ends just now
                 os.write(lifeline, bytes((number,)))
 
-    def forward(number: int, _: object) -> None:
-        os.kill(child, number)
-
     for name in TOLD:
         signal.signal(getattr(signal, name), tell)
-    for name in FORWARDED:
-        signal.signal(getattr(signal, name), forward)
     code = _wait_for(child)
     if code < 0:
         _clean_up(find_run_dir(), child)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from launcher.config.schema import ClusterConfig
 from launcher.plan.spec import ProcessSpec
 
 
@@ -52,6 +53,16 @@ def compare(before: Mapping[str, ProcessSpec], after: Mapping[str, ProcessSpec])
         changed=changed,
         unchanged=tuple(unchanged),
     )
+
+
+def takes_away(old: ClusterConfig, new: ClusterConfig) -> tuple[str, ...]:
+    """What a reload should do only for somebody who means it, by keys: services that are gone from the file, as from one that was
+    emptied or cut off; and another address of the routers, at which nobody from outside finds them any more."""
+    gone = [f"services.{name}" for name in old.services if name not in new.services]
+    moved = [
+        f"routers.{key}" for key in ("host", "port") if getattr(old.routers, key) != getattr(new.routers, key)
+    ]
+    return (*gone, *moved)
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:

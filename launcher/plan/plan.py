@@ -7,6 +7,7 @@ depends on. Stopping goes the other way round.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.envfile import read_env_file
-from launcher.config.schema import ClusterConfig, Dashboard, Probe, Restart, Service
+from launcher.config.expansion import inherited
+from launcher.config.schema import ClusterConfig, Dashboard, Limit, Probe, Restart, Service
 from launcher.plan.cluster_file import cluster_document
+from launcher.plan.service_settings import service_settings
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.exit_status import signal_number
+from launcher.runtime.config_file import absolute, place
 from launcher.runtime.service_keys import key_file
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.host_addresses import format_address
@@ -28,6 +32,9 @@ ROUTER_RULES = LifecycleSettings(
     restart=RestartPolicy(policy="always"), start_timeout=30.0, stop_timeout=10.0
 )
 """A router drains for up to 8 s, which it must not be killed in."""
+
+UNLIMITED: Final = -1
+"""As `resource.RLIM_INFINITY`."""
 
 CLUSTER_FILE: Final = "cluster.json"
 """Where in run_dir routers find what they are told."""
@@ -72,7 +79,8 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
 
     `scaled` overrides numbers of instances by service (the verb `scale`). Raises `ConfigError` when an env_file cannot be read.
     """
-    base = file.resolve().parent
+    file = absolute(file)
+    base = file.parent
     run_dir = run_dir_of(config.cluster.run_dir, base)
     routers = tuple(
         format_address(config.routers.host, config.routers.port + n) for n in range(config.routers.count)
@@ -98,16 +106,19 @@ def make_plan(config: ClusterConfig, file: Path, scaled: Mapping[str, int] | Non
     ]
     if config.dashboard.enabled:
         specs.append(_dashboard(config, base, run_dir, own, shared))
+    awaited = config.awaited
     for name in start_order(config):
         service = config.services[name]
         count = (scaled or {}).get(name, service.instances)
         env_file = (
-            read_env_file(file, f"services.{name}.env_file", base / service.env_file)
+            read_env_file(file, f"services.{name}.env_file", base / service.env_file, inherited(os.environ))
             if service.env_file
             else {}
         )
         specs.extend(
-            _instance(name, service, instance, base, run_dir, common, env_file, shared)
+            _instance(
+                name, service, instance, base, run_dir, common, env_file, shared, awaited=name in awaited
+            )
             for instance in range(1, count + 1)
         )
     return Plan(config.cluster.name, file, base, run_dir, config, tuple(specs), groups, routers)
@@ -122,7 +133,7 @@ def dashboard_url(section: Dashboard) -> str:
 
 def run_dir_of(run_dir: str, base: Path) -> Path:
     """`run_dir` as an absolute path; relative ones start at the folder of cluster.toml."""
-    return (base / Path(run_dir).expanduser()).absolute()
+    return base / Path(run_dir).expanduser()
 
 
 def start_order(config: ClusterConfig) -> list[str]:
@@ -131,7 +142,7 @@ def start_order(config: ClusterConfig) -> list[str]:
 
     def visit(name: str) -> None:
         if name not in order:
-            for other in config.services[name].depends_on:
+            for other in config.services[name].needs:
                 visit(other)
             order.append(name)
 
@@ -246,7 +257,15 @@ def _dashboard(
         ready_by=ReadyBy.PROBE,
         address=(section.host, section.port),
         ready=ProbeSpec(*ready, period=5.0, timeout=2.0),
-        settings={**shared, **{f"dashboard.{key}": value for key, value in section.model_dump().items()}},
+        settings={
+            **shared,
+            **{f"dashboard.{key}": value for key, value in section.model_dump().items()},
+            **{
+                f"dashboard.{key}": (file, place(base / Path(file).expanduser()))
+                for key, file in (("tls_cert", section.tls_cert), ("tls_key", section.tls_key))
+                if file is not None
+            },
+        },
     )
 
 
@@ -259,6 +278,8 @@ def _instance(
     common: Mapping[str, str],
     env_file: Mapping[str, str],
     shared: Mapping[str, Any],
+    *,
+    awaited: bool,
 ) -> ProcessSpec:
     kind = Kind.SERVICE if service.run is not None else Kind.COMMAND
     if service.run is not None:
@@ -276,52 +297,71 @@ def _instance(
         ready_by = ReadyBy.BUS
     else:
         ready_by = ReadyBy.SPAWN
+    must_last = ready_by is ReadyBy.SPAWN and service.startup is None
     return ProcessSpec(
         name=f"{name}.{instance}",
         service=name,
         kind=kind,
         argv=argv,
         env={**common, **own, **env_file, **service.env},
-        cwd=str((base / service.cwd).resolve()) if service.cwd else str(base),
+        cwd=str(_cwd(service, base)),
         rules=LifecycleSettings(
             restart=_policy(service.restart),
             start_timeout=service.start_timeout,
             stop_timeout=service.restart.stop_timeout,
-            must_report_ready=ready_by is not ReadyBy.SPAWN or service.startup is not None,
+            must_report_ready=not must_last,
+            job=awaited or _may_end(service),
+            success_codes=frozenset(service.restart.success_exit_codes),
             load_failure_is_final=kind is Kind.SERVICE,
         ),
         ready_by=ready_by,
         instance=instance,
         group=service.group,
+        elects=service.route == "master",
         stop_signal=signal_number(service.restart.stop_signal),
-        depends_on=tuple(service.depends_on),
+        stop_group=service.restart.stop_group,
+        depends_on=tuple(service.needs),
+        awaits_completion=tuple(name for name, need in service.needs.items() if need == "completed"),
+        awaited=awaited,
+        min_uptime=service.restart.min_uptime if must_last else 0.0,
         essential=service.essential,
-        user=service.user,
+        user=None if service.user is None else str(service.user),
         nice=service.nice,
+        umask=None if service.umask is None else int(service.umask, 8),
         rlimits={key: _limits(value) for key, value in service.rlimits.items()},
         max_rss=service.max_rss,
+        merge_streams=service.merge_streams,
         liveness_timeout=service.liveness_timeout if service.group is not None else 0.0,
         ready=_probe(service.ready),
         startup=_probe(service.startup),
         liveness=_probe(service.liveness),
         settings={
             **(shared if service.group is not None else {"cluster.env": shared["cluster.env"]}),
-            **_settings(name, service, env_file),
+            **service_settings(name, service, env_file, base),
         },
     )
 
 
-def _settings(name: str, service: Service, env_file: Mapping[str, str]) -> dict[str, Any]:
-    """The service's own keys; those which only say how many there are or when they start concern no running process."""
-    own = service.model_dump(exclude={"instances", "depends_on", "slots", "callers", "methods"})
-    settings = {f"services.{name}.{key}": value for key, value in own.items()}
-    if service.env_file:
-        settings[f"services.{name}.env_file"] = (service.env_file, dict(env_file))
-    return settings
+def _may_end(service: Service) -> bool:
+    """Whether its end is part of the plan: that of a command which nothing asks whether it still serves, or where the file says
+    which ends are good. (What others wait to be completed is a job in any case.)"""
+    if service.restart.policy == "always":
+        return False
+    asked = service.ready is not None or service.liveness is not None or service.group is not None
+    return (service.run is None and not asked) or "success_exit_codes" in service.restart.model_fields_set
 
 
-def _limits(value: int | list[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _cwd(service: Service, base: Path) -> Path:
+    return base / service.cwd if service.cwd else base
+
+
+def _limits(value: Limit | list[Limit]) -> tuple[int, int]:
+    soft, hard = value if isinstance(value, list) else (value, value)
+    return _limit(soft), _limit(hard)
+
+
+def _limit(value: Limit) -> int:
+    return UNLIMITED if value == "unlimited" else int(value)
 
 
 def _policy(restart: Restart) -> RestartPolicy:

@@ -49,7 +49,11 @@ class LifecycleSettings:
     start_timeout: float = 30.0
     stop_timeout: float = 10.0
     must_report_ready: bool = True
-    """False: it is ready as soon as it runs, and may end with success at any time"""
+    """False: nothing but its being alive shows that it is ready"""
+    job: bool = False
+    """its end is part of the plan: one with success completes it, whether it was ready before or not"""
+    success_codes: frozenset[int] = frozenset({0})
+    """exit codes of an end that is no crash"""
     load_failure_is_final: bool = False
 
 
@@ -71,15 +75,27 @@ class ProcessSpec:
     ready_by: ReadyBy
     instance: int = 1
     group: int | None = None
+    elects: bool = False
+    """Its group elects a master."""
     address: tuple[str, int] | None = None
     """Where it listens, if the launcher knows."""
     stop_signal: int = 15
+    stop_group: bool = True
+    """The stop signal goes to the whole group."""
     depends_on: tuple[str, ...] = ()
+    awaits_completion: tuple[str, ...] = ()
+    """Those of `depends_on` that must have done their work, not only be ready."""
+    awaited: bool = False
+    """Others wait for its completion."""
+    min_uptime: float = 0.0
+    """Where nothing else shows that it is ready: it is after so many seconds alive."""
     essential: bool = False
     user: str | None = None
     nice: int | None = None
+    umask: int | None = None
     rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     max_rss: int | None = None
+    merge_streams: bool = False
     liveness_timeout: float = 0.0
     ready: ProbeSpec | None = None
     startup: ProbeSpec | None = None
@@ -88,10 +104,8 @@ class ProcessSpec:
 
     @property
     def daemon(self) -> bool:
-        """Whether it is meant to go on for ever, so that its end is missed: what is luabus' own, and a command that is probed or
-        always restarted. Any other command is a job."""
-        probed = self.ready or self.startup or self.liveness
-        return self.kind is not Kind.COMMAND or bool(probed) or self.rules.restart.policy == "always"
+        """Whether it is meant to go on for ever, so that its end is missed."""
+        return not self.rules.job
 
     @property
     def service_id(self) -> str | None:

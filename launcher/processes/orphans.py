@@ -18,9 +18,9 @@ def find(run_dir: RunDir, writer: int | None = None) -> set[int]:
     if not run and not recorded:
         return set()
     processes: set[int] = set()
-    everyone = process_tree.look()
+    kin = process_tree.Kinship(process_tree.look())
     for pid, started in recorded:
-        processes |= process_tree.members(everyone, pid, started)
+        processes |= kin.living(process_tree.members(kin, pid, started))
     if run:
         processes |= process_tree.marked(run)
     return processes

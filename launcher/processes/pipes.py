@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Final
@@ -19,14 +20,19 @@ class OutputPipe:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, descriptor: int, listener: Callable[[bytes], None]
     ) -> None:
-        os.set_blocking(descriptor, False)
+        """Should it fail, as when the loop can watch no more descriptors, `descriptor` is closed."""
         self._loop = loop
         self._descriptor = descriptor
         self._listener = listener
         self._second = 0.0
         self._taken = 0
         self._resume: asyncio.TimerHandle | None = None
-        loop.add_reader(descriptor, self._readable)
+        try:
+            os.set_blocking(descriptor, False)
+            loop.add_reader(descriptor, self._readable)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def drain(self) -> None:
         """Takes what is there now, up to a second's worth."""
@@ -38,6 +44,15 @@ class OutputPipe:
         if self._descriptor >= 0:
             self.drain()
         self._shut()
+
+    def abandon(self) -> bytes:
+        """Closes it; what it held, which the listener is not told."""
+        rest = b""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                rest = os.read(self._descriptor, READ_SIZE)
+        self._shut()
+        return rest
 
     def _shut(self) -> None:
         if self._resume is not None:

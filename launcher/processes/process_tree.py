@@ -14,19 +14,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 from launcher.processes import process_tag
+from launcher.processes.usage import Counters
 
 MARKER = "LUABUS_SUPERVISED"
 
 LOOK_FRESH_S: Final = 0.05
 _LOOK_AGAIN_S: Final = 0.01
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class ProcessInfo:
     session: int
     started: float
     zombie: bool
+    used: Counters | None = field(default=None, compare=False)
+    """What it has used so far, where that is read with the rest."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,46 @@ def look() -> dict[int, ProcessInfo]:
     return everyone
 
 
+class Kinship:
+    """One look at the system, put in order once for all who look for their tree in it."""
+
+    def __init__(self, everyone: Mapping[int, ProcessInfo]) -> None:
+        self.everyone = everyone
+        self._related: dict[tuple[str, int], list[int]] = {}
+        for pid, info in everyone.items():
+            for relation, number in (
+                ("child", info.parent),
+                ("group", info.group),
+                ("session", info.session),
+            ):
+                self._related.setdefault((relation, number), []).append(pid)
+
+    def children(self, pid: int) -> Sequence[int]:
+        """Of whom it is the parent."""
+        return self._related.get(("child", pid), ())
+
+    def together(self, leader: int) -> set[int]:
+        """The process `leader`, its group and its session."""
+        related = self._related
+        itself = (leader,) if leader in self.everyone else ()
+        return {*itself, *related.get(("group", leader), ()), *related.get(("session", leader), ())}
+
+    def below(self, roots: Iterable[int]) -> set[int]:
+        """These and all that descends from them."""
+        tree: set[int] = set()
+        fresh = list(roots)
+        while fresh:
+            pid = fresh.pop()
+            if pid not in tree:
+                tree.add(pid)
+                fresh += self.children(pid)
+        return tree
+
+    def living(self, pids: Iterable[int]) -> set[int]:
+        """Without zombies."""
+        return {pid for pid in pids if not self.everyone[pid].zombie}
+
+
 class ProcessTable:
     """Looks at the system that many share: a hundred process trees that end together would each look many times a second.
 
@@ -89,17 +134,25 @@ class ProcessTable:
 
     def __init__(self) -> None:
         self._at = float("-inf")
-        self._everyone: dict[int, ProcessInfo] = {}
+        self._kinship = Kinship({})
+        self._adopted: list[int] | None = None
         self._marks: dict[ProcessInfo, Marks] = {}
 
-    def everyone(self, *, fresh: bool = False) -> dict[int, ProcessInfo]:
-        """As `look`, at most LOOK_FRESH_S old."""
-        if fresh or time.monotonic() - self._at >= LOOK_FRESH_S:
-            self._everyone = look()
+    def kinship(self, most_s: float = LOOK_FRESH_S) -> Kinship:
+        """A look that is at most so old. Raises OSError when nobody can look now."""
+        if time.monotonic() - self._at >= most_s:
+            self._kinship = Kinship(look())
+            self._adopted = None
             self._at = time.monotonic()
-            there = set(self._everyone.values())
+            there = set(self._kinship.everyone.values())
             self._marks = {info: marks for info, marks in self._marks.items() if info in there}
-        return self._everyone
+        return self._kinship
+
+    def adopted(self, own: Collection[int]) -> Sequence[int]:
+        """Of the last look: children of this process that are not its `own`."""
+        if self._adopted is None:
+            self._adopted = [pid for pid in self._kinship.children(os.getpid()) if pid not in own]
+        return self._adopted
 
     def marks_of(self, info: ProcessInfo) -> Marks:
         """As the function, read once per process and parent."""
@@ -109,51 +162,33 @@ class ProcessTable:
 
 
 def members(
-    everyone: dict[int, ProcessInfo],
+    kin: Kinship,
     root: int,
     started: float | None,
     marker: str | None = None,
-    adopter: int | None = None,
+    adopted: Iterable[int] = (),
     read_marks: Callable[[ProcessInfo], Marks] | None = None,
 ) -> set[int]:
-    """The living tree of the process `root` that started at `started`, itself included; no zombies.
+    """The tree of the process `root` that started at `started`, itself and zombies included.
 
-    Should the pid belong to another process by now, then nothing of that one's is ours. `marker` is looked for in processes
-    whose parent is `adopter` (the launcher: it adopts orphans), and in none otherwise, because reading the marks of every
-    process costs.
+    Should the pid belong to another process by now, then nothing of that one's is ours. `marker` is looked for in the processes
+    `adopted` (orphans, whose parent is the launcher by now), and in none otherwise, because reading the marks of every process
+    costs.
     """
-    children: dict[int, list[int]] = {}
-    for info in everyone.values():
-        children.setdefault(info.parent, []).append(info.pid)
-    tree: set[int] = set()
-    present = everyone.get(root)
+    present = kin.everyone.get(root)
     reused = present is not None and started is not None and present.started != started
-    fresh = [] if reused else [r.pid for r in everyone.values() if root in (r.pid, r.group, r.session)]
-    if marker is not None and adopter is not None:
+    roots = set() if reused else kin.together(root)
+    if marker is not None:
         read = read_marks or (lambda info: marks_of(info.pid))
         wanted = Marks(marker, process_tag.number(marker))
-        fresh += [pid for pid in children.get(adopter, ()) if read(everyone[pid]).shares(wanted)]
-    while fresh:
-        pid = fresh.pop()
-        if pid not in tree:
-            tree.add(pid)
-            fresh += children.get(pid, ())
-    return {pid for pid in tree if not everyone[pid].zombie}
+        roots |= {pid for pid in adopted if pid in kin.everyone and read(kin.everyone[pid]).shares(wanted)}
+    return kin.below(roots)
 
 
-def descendants(everyone: dict[int, ProcessInfo], root: int) -> set[int]:
+def descendants(everyone: Mapping[int, ProcessInfo], root: int) -> set[int]:
     """All below `root`, without itself and without zombies."""
-    children: dict[int, list[int]] = {}
-    for info in everyone.values():
-        children.setdefault(info.parent, []).append(info.pid)
-    tree: set[int] = set()
-    fresh = list(children.get(root, ()))
-    while fresh:
-        pid = fresh.pop()
-        if pid not in tree:
-            tree.add(pid)
-            fresh += children.get(pid, ())
-    return {pid for pid in tree if not everyone[pid].zombie}
+    kin = Kinship(everyone)
+    return kin.living(kin.below(kin.children(root)))
 
 
 def marked(run: str) -> set[int]:
@@ -223,11 +258,19 @@ def _from_proc(name: str) -> ProcessInfo | None:
             text = file.read()
     except OSError:
         return None
-    # pid (comm) state ppid pgrp session ... starttime is field 22; comm may hold spaces and parentheses.
+    # pid (comm) state ppid pgrp session ...; comm may hold spaces and parentheses. Fields 14 to 17 are the time used, its own and
+    # that of children it waited for; 20 its threads, 22 when it started, 24 its pages in memory.
     fields = text[text.rindex(b")") + 2 :].split()
     state, parent, group, session, started = fields[0], fields[1], fields[2], fields[3], fields[19]
+    user, system, user_of_ended, system_of_ended = map(int, fields[11:15])
+    used = Counters(
+        (user + system) / _TICKS_PER_S,
+        (user_of_ended + system_of_ended) / _TICKS_PER_S,
+        int(fields[21]) * _PAGE_BYTES,
+        int(fields[17]),
+    )
     return ProcessInfo(
-        int(name), int(parent), int(group), int(session), float(started), state in (b"Z", b"X")
+        int(name), int(parent), int(group), int(session), float(started), state in (b"Z", b"X"), used
     )
 
 

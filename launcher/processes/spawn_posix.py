@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
 
 from launcher.processes import linux, process_tag, users
-from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.processes.backend import SpawnError, SpawnRequest, passes
 from launcher.processes.exit_status import ExitStatus
-from launcher.processes.pipes import READ_SIZE, OutputPipe
+from launcher.processes.pipes import OutputPipe
 from luabus import descriptors
 
 
@@ -59,25 +60,35 @@ class PosixSpawner:
         """True when orphaned descendants become children of this process."""
         return self._adopt
 
+    @property
+    def own(self) -> Collection[int]:
+        """The pids of the children that were started here and have not ended."""
+        return self._children.keys()
+
     def strangers(self) -> set[int] | None:
-        """Direct children that were not started here: adopted orphans. None when the system does not tell."""
+        """Other direct children: adopted orphans. None when the system does not tell."""
         children = linux.direct_children() if self._adopt else None
         return None if children is None else children - self._children.keys()
 
     def spawn(self, request: SpawnRequest, listener: ChildListener) -> Child:
-        prepare = _preparation(request)
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
-        opened: dict[str, int] = {}
+        """What can fail comes before the fork: after it there is a process, and somebody who hears of it."""
+        handed_over: list[int] = []
+        pipes: list[OutputPipe] = []
         try:
+            prepare = _preparation(request)
             try:
-                for variable, path in request.opened.items():
-                    opened[variable] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                for stream in ("out",) if request.merge_streams else ("out", "err"):
+                    reading, writing = os.pipe()
+                    handed_over.append(writing)
+                    pipes.append(OutputPipe(self._loop, reading, partial(listener.output, stream)))
+                if not request.helper and descriptors.is_scarce(handed_over[-1]):
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # `down` needs the rest
+                opened = _opened(request, handed_over)
                 process = subprocess.Popen(
                     request.argv,
                     stdin=subprocess.DEVNULL,
-                    stdout=out_write,
-                    stderr=err_write,
+                    stdout=handed_over[0],
+                    stderr=subprocess.STDOUT if request.merge_streams else handed_over[1],
                     cwd=request.cwd,
                     env={**request.env, **{name: f"/dev/fd/{number}" for name, number in opened.items()}},
                     pass_fds=tuple(opened.values()),
@@ -85,17 +96,12 @@ class PosixSpawner:
                     preexec_fn=prepare,
                 )
             finally:
-                for descriptor in (out_write, err_write, *opened.values()):
+                for descriptor in handed_over:
                     os.close(descriptor)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            complaint = os.read(err_read, READ_SIZE).decode(errors="replace")
-            os.close(out_read)
-            os.close(err_read)
-            program = request.argv[0]
-            reason = f"{program!r} could not be given {complaint}" if complaint else reason_of(request, error)
-            raise SpawnError(reason) from None
-        child = _PosixChild(self._loop, process, listener, out_read, err_read)
-        self._children[process.pid] = child
+        except Exception as error:
+            complaint = [pipe.abandon() for pipe in pipes][-1:]
+            raise refusal(request, error, b"".join(complaint)) from None
+        child = self._children[process.pid] = _PosixChild(process, listener, pipes)
         return child
 
     def close(self) -> None:
@@ -125,20 +131,12 @@ class PosixSpawner:
 
 class _PosixChild:
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        process: subprocess.Popen[bytes],
-        listener: ChildListener,
-        out: int,
-        err: int,
+        self, process: subprocess.Popen[bytes], listener: ChildListener, pipes: list[OutputPipe]
     ) -> None:
         self.pid = process.pid
         self._process = process
         self._listener = listener
-        self._pipes = [
-            OutputPipe(loop, descriptor, partial(listener.output, stream))
-            for descriptor, stream in ((out, "out"), (err, "err"))
-        ]
+        self._pipes = pipes
 
     def ended(self, returncode: int) -> None:
         # We waited for it ourselves; without this, Popen would complain when it is collected.
@@ -152,16 +150,41 @@ class _PosixChild:
             pipe.close()
 
 
-def reason_of(request: SpawnRequest, error: Exception) -> str:
-    """Why it could not be started, for people."""
+def refusal(request: SpawnRequest, error: Exception, complaint: bytes = b"") -> SpawnError:
+    """Why it could not be started; `complaint` is what the forked child said, if it came so far."""
+    if isinstance(error, SpawnError):
+        return error
     program = request.argv[0]
-    if isinstance(error, FileNotFoundError):
+    if complaint:
+        number, _, what = complaint.decode(errors="replace").partition(" ")
+        refused = OSError(int(number), "") if number.isdigit() else error
+        return SpawnError(f"{program!r} could not be given {what}", passing=passes(refused))
+    if isinstance(error, subprocess.SubprocessError):  # the child had not even the memory to complain
+        return SpawnError(f"{program!r} could not be started: {error}", passing=True)
+    return SpawnError(_reason_of(request, error), passing=passes(error))
+
+
+def _reason_of(request: SpawnRequest, error: Exception) -> str:
+    program = request.argv[0]
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         if not os.path.isdir(request.cwd):
             return f"its folder {request.cwd} does not exist"
         return f"there is no program {program!r} (looked in PATH and, for a path, from {request.cwd})"
     if isinstance(error, PermissionError):
         return f"{program!r} may not be executed from {request.cwd} by this user"
-    return f"{program!r} could not be started: {getattr(error, 'strerror', None) or error}"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{program!r} could not be started: {reason}"
+
+
+def _opened(request: SpawnRequest, handed_over: list[int]) -> dict[str, int]:
+    opened: dict[str, int] = {}
+    for variable, path in request.opened.items():
+        try:
+            opened[variable] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SpawnError(f"{path} cannot be opened: {error.strerror}", passing=passes(error)) from None
+        handed_over.append(opened[variable])
+    return opened
 
 
 def _preparation(request: SpawnRequest) -> Callable[[], None]:
@@ -171,10 +194,9 @@ def _preparation(request: SpawnRequest) -> Callable[[], None]:
     """
     import resource
 
-    steps: list[tuple[str, Callable[[], None]]] = []
-    if (
-        own := descriptors.inherited()
-    ) is not None:  # it shall not get the limit that was raised for the launcher
+    steps: list[tuple[str, Callable[[], object]]] = []
+    own = descriptors.inherited()
+    if own is not None:  # it shall not get the limit that was raised for the launcher
         steps.append(("its limit of open files", partial(resource.setrlimit, resource.RLIMIT_NOFILE, own)))
     steps += [
         (f"rlimits: {name} = {list(limit)}", partial(resource.setrlimit, _limit_number(name), limit))
@@ -182,6 +204,8 @@ def _preparation(request: SpawnRequest) -> Callable[[], None]:
     ]
     if request.nice is not None:
         steps.append((f"nice = {request.nice}", partial(os.setpriority, os.PRIO_PROCESS, 0, request.nice)))
+    if request.umask is not None:
+        steps.append((f"umask = {request.umask:03o}", partial(os.umask, request.umask)))
     if request.user is not None:
         try:
             identity = users.identity(request.user)
@@ -203,7 +227,8 @@ def _preparation(request: SpawnRequest) -> Callable[[], None]:
             try:
                 step()
             except (OSError, ValueError) as error:
-                os.write(2, f"{what}: {getattr(error, 'strerror', None) or error}".encode())
+                code = getattr(error, "errno", None) or 0
+                os.write(2, f"{code} {what}: {getattr(error, 'strerror', None) or error}".encode())
                 raise
         linux.die_with(parent)  # last: a change of user takes it back
 

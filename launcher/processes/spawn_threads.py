@@ -7,18 +7,19 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.pipes import READ_SIZE
-from launcher.processes.spawn_posix import Child, ChildListener, reason_of
+from launcher.processes.spawn_posix import Child, ChildListener, refusal
 
 
 class ThreadSpawner:
     """Three threads per child. It adopts nobody."""
 
     adopts = False
+    own: Collection[int] = ()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -27,23 +28,28 @@ class ThreadSpawner:
         return None
 
     def spawn(self, request: SpawnRequest, listener: ChildListener) -> Child:
-        if request.user is not None or request.rlimits:
-            raise SpawnError("user and rlimits need a POSIX system")
+        if request.user is not None or request.rlimits or request.umask is not None:
+            raise SpawnError("user, umask and rlimits need a POSIX system")
         group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         try:
             process = subprocess.Popen(
                 request.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT if request.merge_streams else subprocess.PIPE,
                 cwd=request.cwd,
                 env=request.env,
                 creationflags=group,
                 start_new_session=not group,
             )
-        except (OSError, ValueError) as error:
-            raise SpawnError(reason_of(request, error)) from None
-        return _ThreadChild(self._loop, process, listener)
+        except Exception as error:
+            raise refusal(request, error) from None
+        try:
+            return _ThreadChild(self._loop, process, listener)
+        except RuntimeError as error:  # no thread can be started
+            process.kill()
+            process.wait()
+            raise refusal(request, error) from None
 
     def close(self) -> None:
         return
@@ -60,6 +66,7 @@ class _ThreadChild:
         readers = [
             threading.Thread(target=self._read, args=(pipe, name), daemon=True)
             for pipe, name in ((process.stdout, "out"), (process.stderr, "err"))
+            if pipe is not None
         ]
         for thread in (*readers, threading.Thread(target=self._wait, args=(readers,), daemon=True)):
             thread.start()

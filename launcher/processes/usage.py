@@ -1,10 +1,9 @@
-"""CPU, memory and open files of processes: measured when somebody asks, never in the background."""
+"""CPU, memory and open files of process trees: measured when somebody asks, never in the background."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +15,8 @@ FRESH_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process, without its children. `cpu_percent` is of one core, since the measurement before (or its start)."""
+    """Of a process and all that descends from it. `cpu_percent` is of one core, since the measurement before (or its start);
+    memory that several of them share counts for each."""
 
     cpu_percent: float = 0.0
     rss_bytes: int = 0
@@ -26,76 +26,93 @@ class Usage:
 
 @dataclass(frozen=True)
 class Counters:
-    """What the system says of a process at this moment; `cpu_s` since its start."""
+    """What the system says of one process at this moment; seconds since its start, `waited_s` those of children that ended and
+    were waited for."""
 
     cpu_s: float
+    waited_s: float
     rss_bytes: int
-    open_files: int
     threads: int
 
 
-@dataclass
-class _Sample:
-    at: float
-    cpu_s: float
-    usage: Usage | None
+@dataclass(frozen=True)
+class Member:
+    """One process of a tree; `key` tells it from a later owner of its pid."""
+
+    pid: int
+    key: tuple[int, float]
+    parent: int
+    used: Counters
 
 
 class Meter:
-    """The usage of one process, measured when somebody asks. `clock` is monotonic seconds; make it as the process starts."""
+    """The usage of one tree, measured when somebody asks. `look` says who is in it; `clock` is monotonic seconds. Make it as the
+    process starts."""
 
-    def __init__(self, pid: int, clock: Callable[[], float]) -> None:
-        self._pid = pid
+    def __init__(self, look: Callable[[], Iterable[Member]], clock: Callable[[], float]) -> None:
+        self._look = look
         self._clock = clock
-        self._sample = _Sample(clock(), 0.0, None)
+        self._at = clock()
+        self._before: dict[tuple[int, float], Member] = {}
+        self._usage: Usage | None = None
 
     def measure(self) -> Usage:
         """All zero when it is gone; at most FRESH_S old."""
-        now, before = self._clock(), self._sample
-        if before.usage is not None and now - before.at < FRESH_S:
-            return before.usage
-        counters = count(self._pid)
-        if counters is None:
+        now = self._clock()
+        if self._usage is not None and now - self._at < FRESH_S:
+            return self._usage
+        members = {member.key: member for member in self._look()}
+        if not members:
             return Usage()
-        since = now - before.at
-        percent = 100 * (counters.cpu_s - before.cpu_s) / since if since > 0 else 0.0
-        usage = Usage(round(max(percent, 0.0), 1), counters.rss_bytes, counters.open_files, counters.threads)
-        self._sample = _Sample(now, counters.cpu_s, usage)
-        return usage
+        since = now - self._at
+        used_s = cpu_seconds(self._before, members)
+        self._usage = Usage(
+            round(100 * used_s / since, 1) if since > 0 else 0.0,
+            sum(member.used.rss_bytes for member in members.values()),
+            sum(open_files(member.pid) for member in members.values()),
+            sum(member.used.threads for member in members.values()),
+        )
+        self._at, self._before = now, members
+        return self._usage
+
+
+def cpu_seconds(before: Mapping[tuple[int, float], Member], now: Mapping[tuple[int, float], Member]) -> float:
+    """What a tree has used between two looks. Of those that ended meanwhile, what their parents waited for counts, less what was
+    counted when they still lived."""
+    ended = {member.pid: member for key, member in before.items() if key not in now}
+    known_of_ended: dict[int, float] = {}
+    for member in ended.values():
+        heir = member.parent
+        for _ in ended:
+            if heir in ended:  # whose parent has waited for what it had waited for
+                heir = ended[heir].parent
+        known = member.used.cpu_s + member.used.waited_s
+        known_of_ended[heir] = known_of_ended.get(heir, 0.0) + known
+    total = 0.0
+    for key, member in now.items():
+        earlier = before[key].used if key in before else Counters(0.0, 0.0, 0, 0)
+        waited = member.used.waited_s - earlier.waited_s - known_of_ended.get(member.pid, 0.0)
+        total += max(0.0, member.used.cpu_s - earlier.cpu_s) + max(0.0, waited)
+    return total
 
 
 def count(pid: int) -> Counters | None:
-    """None when the process is gone. On Linux two looks at /proc, a tenth of what psutil takes: there may be hundreds."""
-    return _from_proc(pid) if sys.platform.startswith("linux") else _from_psutil(pid)
-
-
-def _from_proc(pid: int) -> Counters | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return None
-    # pid (comm) state ...: user and system time are fields 14 and 15, threads 20, resident pages 24.
-    fields = text[text.rindex(b")") + 2 :].split()
-    try:
-        files = len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        files = 0  # another user's
-    ticks = int(fields[11]) + int(fields[12])
-    pages = int(fields[21])
-    return Counters(
-        ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE"), files, int(fields[17])
-    )
-
-
-def _from_psutil(pid: int) -> Counters | None:
+    """Of one process, where a look at all does not tell; None when it is gone."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             times = process.cpu_times()
-            files = process.num_fds() if psutil.POSIX else len(process.open_files())
-            return Counters(
-                times.user + times.system, process.memory_info().rss, files, process.num_threads()
-            )
+            return Counters(times.user + times.system, 0.0, process.memory_info().rss, process.num_threads())
     except psutil.Error:
         return None
+
+
+def open_files(pid: int) -> int:
+    """0 where it is gone, or another user's."""
+    try:
+        if os.path.isdir("/proc/self/fd"):
+            return len(os.listdir(f"/proc/{pid}/fd"))
+        process = psutil.Process(pid)
+        return process.num_fds() if psutil.POSIX else len(process.open_files())
+    except (psutil.Error, OSError):
+        return 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 import time
 import tomllib
 from collections.abc import Callable
@@ -11,16 +14,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from launcher.errors import ConfigError, LauncherError, NoAnswer, NotRunning, Problem
+from launcher.runtime import lost_launcher
+from launcher.runtime.config_file import folder_of, read_text
 from launcher.runtime.run_dir import RunDir
+from launcher.runtime.run_dir_lock import Held
 from luabus.cluster import control_client
 from luabus.cluster.control_client import ControlAddress, ControlConnection, Lines
-from luabus.cluster.run_record import lives, process_mark
+from luabus.cluster.run_record import lives, process_mark, stands_still
 from luabus.errors import AuthError, LuabusError, RequestTimeout
 
 CONNECT_TIMEOUT_S = 5.0
 
 REWRITTEN_S = 3.0
 """So long a launcher may take to write control.json anew; it looks every second."""
+
+TURNED_AWAY_S = 2.0
+TURNED_AWAY_PAUSE_S = 0.1
+"""A launcher that turns connections away is asked so often, for so long: others go meanwhile."""
+
+LOOK_AGAIN_S = 0.02
+STOPPED_S = 1.0
+"""So long a watchdog that stands still may take to end after it was told to go on."""
 
 DEFAULT_RUN_DIR = ".luabus"
 
@@ -33,17 +47,8 @@ def find_run_dir(config_file: Path) -> RunDir:
 
     Raises `ConfigError` when the file is missing, or is no TOML and no cluster runs where a look at its lines leads to.
     """
-    try:
-        text = config_file.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            str(config_file), [Problem("", "there is no such file; -c names another")]
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(config_file), [Problem("", "is not UTF-8 text")]) from None
-    except OSError as error:
-        raise ConfigError(str(config_file), [Problem("", f"cannot be read: {error.strerror}")]) from None
-    base = config_file.resolve().parent
+    text = read_text(config_file)
+    base = folder_of(config_file)
     try:
         cluster = tomllib.loads(text).get("cluster")
     except tomllib.TOMLDecodeError as error:
@@ -58,7 +63,7 @@ def find_run_dir(config_file: Path) -> RunDir:
 
 def _run_dir(base: Path, value: str) -> RunDir:
     try:
-        return RunDir((base / Path(value).expanduser()).absolute())
+        return RunDir(base / Path(value).expanduser())
     except RuntimeError:
         raise ConfigError(
             str(base), [Problem("cluster.run_dir", f'found "{value}": there is no such home')]
@@ -72,6 +77,7 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
     """
     run_dir = find_run_dir(config_file)
     wrong: ControlAddress | None = None
+    patience = time.monotonic() + TURNED_AWAY_S
     while True:
         address = find_launcher(run_dir, wrong)
         try:
@@ -85,9 +91,12 @@ def ask(config_file: Path, method: str, *args: Any, timeout: float | None = 10.0
                 unreachable=_Unreachable,
             )
         except _Unreachable as unreachable:
-            if not _is_anothers(run_dir, address):
+            if _is_anothers(run_dir, address):
+                wrong = address
+            elif _turns_away(run_dir, unreachable.error, patience):
+                time.sleep(TURNED_AWAY_PAUSE_S)
+            else:
                 raise _no_connection(run_dir, address.pid, unreachable.error) from None
-            wrong = address
 
 
 class _Unreachable(Exception):
@@ -104,15 +113,21 @@ def _is_anothers(run_dir: RunDir, address: ControlAddress) -> bool:
     return held is not None and held.pid != address.pid
 
 
+def _turns_away(run_dir: RunDir, error: LuabusError, patience: float) -> bool:
+    """Whether the launcher lives and closes connections at once, for want of descriptors or places; not for too long."""
+    refused = isinstance(error, AuthError | RequestTimeout)
+    return not refused and time.monotonic() < patience and run_dir.holder() is not None
+
+
 def find_launcher(run_dir: RunDir, wrong: ControlAddress | None = None) -> ControlAddress:
     """Where the launcher of this folder listens; not at `wrong`.
 
     Raises `NotRunning` when there is none. One that holds the lock while control.json tells nothing of it is about to write it:
-    it begins just now, or the file was removed or damaged. Should it not, `LauncherError` names its pid.
+    it begins just now, or the file was removed or damaged, or the whole folder was. Should it not, `LauncherError` names its pid.
     """
     deadline = time.monotonic() + REWRITTEN_S
     while (address := run_dir.read_control()) in (None, wrong):
-        held = run_dir.holder()
+        held = run_dir.holder() or _lost(run_dir)
         if held is None:
             raise NotRunning(_not_running(run_dir))
         if time.monotonic() >= deadline:
@@ -125,6 +140,11 @@ def find_launcher(run_dir: RunDir, wrong: ControlAddress | None = None) -> Contr
     return address
 
 
+def _lost(run_dir: RunDir) -> Held | None:
+    pid = lost_launcher.find(run_dir.path)
+    return Held(pid) if pid is not None else None
+
+
 def _not_running(run_dir: RunDir) -> str:
     return f"no cluster runs for {run_dir.path}; `luabus-cluster up` starts it"
 
@@ -135,8 +155,13 @@ def _no_connection(run_dir: RunDir, pid: int, error: LuabusError) -> LauncherErr
         return LauncherError(
             f"the launcher (pid {pid}) has another secret than {run_dir.secret_file}; was the file replaced? ({error})"
         )
-    if isinstance(error, RequestTimeout) and run_dir.holder() is not None:
-        return NoAnswer(pid, CONNECT_TIMEOUT_S)
+    if run_dir.holder() is not None and run_dir.read_control() is not None:
+        if isinstance(error, RequestTimeout):
+            return NoAnswer(pid, CONNECT_TIMEOUT_S)
+        return LauncherError(
+            f"the launcher (pid {pid}) runs and turns connections away: it has no descriptor or place left for one ({error});"
+            f" `kill {pid}` stops the cluster all the same"
+        )
     return NotRunning(_not_running(run_dir))
 
 
@@ -154,15 +179,19 @@ class Control:
         import asyncio
 
         wrong: ControlAddress | None = None
+        patience = time.monotonic() + TURNED_AWAY_S
         while self._connection is None:
             address = await asyncio.to_thread(find_launcher, self._run_dir, wrong)
             connection = ControlConnection(address, self._run_dir.security(), self._on_log, CONNECT_TIMEOUT_S)
             try:
                 self._connection = await connection.__aenter__()
             except LuabusError as error:
-                if not _is_anothers(self._run_dir, address):
+                if _is_anothers(self._run_dir, address):
+                    wrong = address
+                elif _turns_away(self._run_dir, error, patience):
+                    await asyncio.sleep(TURNED_AWAY_PAUSE_S)
+                else:
                     raise _no_connection(self._run_dir, address.pid, error) from None
-                wrong = address
         guard = self._connection.address.guard
         self._guard_mark = process_mark(guard) if guard else ""
         return self
@@ -171,6 +200,11 @@ class Control:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._open.close()
+
+    @property
+    def killed(self) -> list[str]:
+        """After `closed`: what did not end when the cluster stopped, and was killed."""
+        return self._open.killed
 
     @property
     def pid(self) -> int:
@@ -194,8 +228,17 @@ class Control:
 
         guard = self._open.address.guard
         for pid, mark in ((self.pid, self._open.address.mark), (guard or 0, self._guard_mark)):
-            while lives(pid, mark):  # noqa: ASYNC110 - nothing tells when somebody else's child is gone
-                await asyncio.sleep(0.02)
+            stood_still: float | None = None
+            while lives(pid, mark):  # nothing tells when somebody else's child is gone
+                await asyncio.sleep(LOOK_AGAIN_S)
+                if pid != guard or not stands_still(pid):
+                    continue
+                # Ctrl-Z stopped it; it has nothing left to do but to clean up.
+                stood_still = stood_still or time.monotonic()
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGCONT)
+                if time.monotonic() - stood_still > STOPPED_S:
+                    break
         if not self._open.ended_in_order:
             raise LauncherError(f"the launcher (pid {self.pid}) was killed, and the cluster ended with it")
 

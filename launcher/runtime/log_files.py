@@ -1,4 +1,4 @@
-"""A process' output: bytes to lines, lines to a file that is rotated by size, and back to lines for reading.
+"""A process' output: bytes to lines, and lines to a file that is rotated by size. Reading them back is `log_reading.py`'s.
 
 A line in a file:   2026-01-31T12:00:00.123456Z out text as the process wrote it
 `out` and `err` are the process' streams, `sys` what the launcher says about it. A line that had to be cut because it
@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from luabus import descriptors
+from luabus.cluster.log_level import level_of
 from luabus.private_files import open_private
 
 MAX_LINE: Final = 16 * 1024
 """Bytes; a longer line is cut, so that output without newlines takes no more memory than this."""
-
-TAIL_BLOCK: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,24 @@ class Line:
     cut: bool = False
 
     def as_map(self) -> dict[str, Any]:
-        """JSON-able, for the control channel and `--json`."""
-        return {"time": self.time, "name": self.name, "stream": self.stream, "line": self.text}
+        """JSON-able, for the control channel, `--json` and the HTTP API. The launcher's own lines have no level."""
+        return {
+            "time": self.time,
+            "name": self.name,
+            "stream": self.stream,
+            "level": self.level,
+            "line": self.text,
+        }
+
+    @classmethod
+    def of_map(cls, line: Mapping[str, Any]) -> Line:
+        """The inverse of `as_map`."""
+        return cls(line["time"], line["name"], line["stream"], line["line"])
+
+    @property
+    def level(self) -> str | None:
+        """As `level_of`; None for what the launcher says, and for the rest of a line that was cut."""
+        return None if self.stream == "sys" or self.cut else level_of(self.text)
 
 
 class LineSplitter:
@@ -81,6 +97,11 @@ class LineSplitter:
             self._continues = True
 
 
+def lost_lines(count: int, why: str) -> bytes:
+    """The line in place of those that could not be written."""
+    return encode(utc_now(), "sys", f"{count} lines before this one are lost: {why}".encode())
+
+
 class RotatingFile:
     """The one writer of one log file. Never raises: what cannot be written is counted.
 
@@ -88,24 +109,27 @@ class RotatingFile:
     when it would exceed `max_size`, that one NAME.log.2, up to `keep`.
     """
 
-    def __init__(self, path: Path, max_size: int, keep: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_size: int,
+        keep: int,
+        notice: Callable[[int, str], bytes] = lost_lines,
+    ) -> None:
+        """`notice`: what is written in place of so many lost lines, and why they are."""
         self.path = path
         self.lost_lines = 0
         self.problem = ""
         self._max_size = max_size
         self._keep = keep
+        self._notice = notice
         self._descriptor = -1
         self._unreported = 0
 
     def write(self, data: bytes, lines: int) -> None:
         """Appends `lines` whole lines."""
         if self._unreported:
-            notice = encode(
-                utc_now(),
-                "sys",
-                f"{self._unreported} lines before this one are lost: {self.problem}".encode(),
-            )
-            data = notice + data
+            data = self._notice(self._unreported, self.problem) + data
         try:
             size = self._open()
             if size and size + len(data) > self._max_size:
@@ -118,6 +142,8 @@ class RotatingFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._unreported = 0
             self.problem = ""
+            if descriptors.is_scarce(self._descriptor):
+                self.close()
         except OSError as error:
             self.problem = error.strerror or str(error)
             self.lost_lines += lines
@@ -190,49 +216,3 @@ def decode(line: bytes, name: str) -> Line | None:
         text.decode("utf-8", "backslashreplace"),
         stream.endswith(b"+"),
     )
-
-
-def tail(path: Path, name: str, lines: int) -> list[Line]:
-    """The last `lines` lines, oldest first, also from rotated files. Missing files count as empty."""
-    found: list[Line] = []
-    number = 0
-    while len(found) < lines:
-        file = path if number == 0 else numbered(path, number)
-        try:
-            for raw in _backwards(file):
-                if (line := decode(raw, name)) is not None:
-                    found.append(line)
-                    if len(found) == lines:
-                        break
-        except FileNotFoundError:
-            if number:
-                break
-        except OSError:
-            break
-        number += 1
-    found.reverse()
-    return found
-
-
-def merge(parts: Iterable[list[Line]], lines: int) -> list[Line]:
-    """The last `lines` of several processes' lines, by time."""
-    merged = sorted((line for part in parts for line in part), key=lambda line: line.time)
-    return merged[-lines:] if lines else []
-
-
-def _backwards(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as handle:
-        position = handle.seek(0, os.SEEK_END)
-        rest = b""
-        while position > 0:
-            size = min(TAIL_BLOCK, position)
-            position -= size
-            handle.seek(position)
-            block = handle.read(size) + rest
-            first, *whole = block.split(b"\n")
-            for line in reversed(whole):
-                if line:
-                    yield line
-            rest = first
-        if rest:
-            yield rest

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from launcher.runtime.log_files import Line, LineSplitter, RotatingFile, encode, merge, tail, utc_now
+from launcher.runtime.log_files import MAX_LINE, Line, LineSplitter, RotatingFile, encode, utc_now
+from launcher.runtime.log_reading import LogFilter, merge, tail
 from luabus.visible import visible
 
 FOLLOWER_LIMIT: Final = 10_000
@@ -16,6 +18,9 @@ FOLLOWER_LIMIT: Final = 10_000
 
 PARTIAL_DELAY_S: Final = 1.0
 """A line without its newline (a prompt) is shown after so long."""
+
+SET_BACK_S: Final = 1.0
+"""A clock that goes back by so much was set; less is the drift that is taken out of it."""
 
 LAST_WORDS: Final = 10
 """Lines of stderr kept per process, for `exit` in listings."""
@@ -68,18 +73,24 @@ class ProcessLog:
         self.name = name
         self.file = file
         self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self.on_part: Callable[[bytes], None] | None = None
+        """Called with what is shown of a line before its newline came: a prompt."""
+        self._shown = {"out": b"", "err": b""}
         self._followers = followers
         self._splitters = {"out": LineSplitter(), "err": LineSplitter()}
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, stream: str, chunk: bytes) -> list[bytes]:
-        """Takes a chunk of `out` or `err`; returns the lines that became whole."""
+        """Takes a chunk of `out` or `err`; returns the lines that became whole, with what was shown of them already."""
         splitter = self._splitters[stream]
         lines = splitter.feed(chunk)
         self._store(stream, lines)
         if splitter.partial and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PARTIAL_DELAY_S, self.flush)
-        return [text for text, _ in lines]
+        whole = [text for text, _ in lines]
+        if whole:
+            whole[0], self._shown[stream] = self._shown[stream] + whole[0], b""
+        return whole
 
     def say(self, text: str) -> None:
         """A line of the launcher's own about this process."""
@@ -92,12 +103,19 @@ class ProcessLog:
             self._timer.cancel()
             self._timer = None
         for stream, splitter in self._splitters.items():
-            self._store(stream, splitter.flush())
+            parts = splitter.flush()
+            self._store(stream, parts)
+            for text, _ in parts:
+                self._shown[stream] = (self._shown[stream] + text)[-MAX_LINE:]
+                if self.on_part is not None:
+                    self.on_part(self._shown[stream])
 
     def new_run(self) -> None:
         """A new process writes from here on: nothing continues."""
+        self.on_part = None
         self.flush()
         self._splitters = {"out": LineSplitter(), "err": LineSplitter()}
+        self._shown = {"out": b"", "err": b""}
         self.last_words.clear()
 
     def close(self) -> None:
@@ -108,14 +126,14 @@ class ProcessLog:
     def _store(self, stream: str, lines: list[tuple[bytes, bool]]) -> None:
         if not lines:
             return
-        time = utc_now()
-        self.file.write(b"".join([encode(time, stream, text, cut) for text, cut in lines]), len(lines))
+        now = utc_now()
+        self.file.write(b"".join([encode(now, stream, text, cut) for text, cut in lines]), len(lines))
         readers = [follower for follower in self._followers if follower.wants(self.name)]
         if stream == "err":
             for text, _ in lines[-LAST_WORDS:]:
                 self.last_words.append(text[:500].decode("utf-8", "backslashreplace"))
         for text, cut in lines if readers else ():
-            line = Line(time, self.name, stream, text.decode("utf-8", "backslashreplace"), cut)
+            line = Line(now, self.name, stream, text.decode("utf-8", "backslashreplace"), cut)
             for reader in readers:
                 reader.put(line)
 
@@ -127,8 +145,11 @@ class LogStore:
         self.folder = folder
         self._max_size = max_size
         self._keep = keep
+        self.since = utc_now()
+        """When it was made: what is older is of an earlier run."""
         self._logs: dict[str, ProcessLog] = {}
         self._followers: set[Follower] = set()
+        self._clock_ahead = time.time() - time.monotonic()
 
     def of(self, name: str) -> ProcessLog:
         """The log of one process, made on first use."""
@@ -138,15 +159,20 @@ class LogStore:
             log = self._logs[name] = ProcessLog(name, file, self._followers)
         return log
 
-    def tail(self, names: Collection[str], lines: int) -> list[Line]:
-        """The last `lines` lines of these processes together, by time."""
-        return read_tail(self.folder, names, lines)
+    def tail(self, names: Collection[str], lines: int, since: str = "") -> list[Line]:
+        """The last `lines` lines of these processes together, by time; none from before `since`."""
+        return read_tail(self.folder, names, lines, LogFilter(since))
 
     def follow(self, names: Collection[str]) -> Follower:
         """From now on every line of these (empty: all) goes to the returned follower; see `unfollow`."""
         follower = Follower(names)
         self._followers.add(follower)
         return follower
+
+    @property
+    def followers(self) -> int:
+        """How many there are."""
+        return len(self._followers)
 
     def unfollow(self, follower: Follower) -> None:
         """Ends it; its reader gets what is queued, then the end."""
@@ -157,6 +183,17 @@ class LogStore:
         """Makes files anew that were moved away or removed: a log that is there is empty, not unknown."""
         for log in self._logs.values():
             log.file.reopen()
+
+    def mark_clock(self) -> None:
+        """Says in each log that the clock was set back, if it was since this was asked last: who reads them finds their order by
+        it."""
+        ahead = time.time() - time.monotonic()
+        back = self._clock_ahead - ahead
+        self._clock_ahead = ahead
+        if back >= SET_BACK_S:
+            self.since = min(self.since, utc_now())
+            for log in self._logs.values():
+                log.say(f"the clock was set back by {back:.0f} s")
 
     def close(self) -> None:
         """Ends all followers and closes all files."""
@@ -176,6 +213,8 @@ def log_names(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(".log") for path in folder.glob("*.log"))
 
 
-def read_tail(folder: Path, names: Collection[str], lines: int) -> list[Line]:
-    """As `LogStore.tail`, without a launcher."""
-    return merge((tail(log_path(folder, name), name, lines) for name in names), lines)
+def read_tail(
+    folder: Path, names: Collection[str], lines: int | None, wanted: LogFilter | None = None
+) -> list[Line]:
+    """As `LogStore.tail`, without a launcher: the last `lines` (None: all) that are `wanted`."""
+    return merge((tail(log_path(folder, name), name, lines, wanted) for name in names), lines)

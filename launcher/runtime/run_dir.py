@@ -5,6 +5,7 @@ folder and to a launcher that is told from a later owner of its pid (`run_record
 
 .gitignore                *
 secret, dashboard.token   0600, made on first use; secret.next beside it while the secret is changed
+leases/                   those of services that run as another user; with it run_dir is 0711
 keys/                     0700: the key of each service, which is all that it gets of the secret
 control.json              0600, while a launcher runs: where its control channel listens
 cluster.json              0600: the groups and permissions that routers read when they start
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,8 +70,8 @@ class RunDir:
     def prepare(self) -> None:
         """Makes the folder (0700), the secret and the dashboard's token (0600). Raises `RunDirError`."""
         try:
-            for folder in (self.path, self.log_dir):
-                private_folder(folder)
+            private_folder(self.path, passed_through=self.passed_through)
+            private_folder(self.log_dir)
             keep_out_of_git(self.path)
         except NotOurs as error:
             raise RunDirError(
@@ -90,6 +90,11 @@ class RunDir:
         for file in (self.secret_file, self.token_file):
             self._make_secret(file)
         self.secret()
+
+    @property
+    def passed_through(self) -> bool:
+        """Whether services that run as another user have their leases in it: see `service_leases`."""
+        return (self.path / "leases").is_dir()
 
     def secret(self) -> bytes:
         """The bus' secret. Raises `RunDirError` when it cannot be read, or is too short to be one."""
@@ -245,6 +250,8 @@ class RunDir:
         return found.st_size > 0
 
     def _write_secret(self, file: Path) -> None:
+        import secrets  # here, for `status` has no use for it
+
         try:
             self.write(file, secrets.token_urlsafe(32))
         except OSError as error:

@@ -7,6 +7,7 @@ key in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,14 +30,14 @@ class ServiceKeys:
 
     def __init__(self, run_dir: RunDir, security: Security | None = None) -> None:
         self._folder = run_dir.keys_dir
-        self._run_dir = run_dir
+        self.run_dir = run_dir
         self._security = security
         self._ensured: dict[str, int | None] = {}
 
     def ensure(self, service: str, uid: int | None = None) -> Path:
         """The key file of a service, holding what it must, and owned by that user or by us. Raises OSError, `RunDirError`."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        path = key_file(self._run_dir.path, service)
+        path = key_file(self.run_dir.path, service)
         self._write(path, service, uid if uid is not None else _own_uid())
         self._ensured[service] = uid
         return path
@@ -46,7 +47,7 @@ class ServiceKeys:
         gone = {
             service: uid
             for service, uid in self._ensured.items()
-            if not key_file(self._run_dir.path, service).exists()
+            if not key_file(self.run_dir.path, service).exists()
         }
         return [self.ensure(service, uid).name for service, uid in gone.items()]
 
@@ -69,7 +70,8 @@ class ServiceKeys:
             if os.read(descriptor, len(line) + 1) == line:
                 return False
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, line)
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(descriptor, len(line))
             return True
         finally:
@@ -79,7 +81,7 @@ class ServiceKeys:
         from luabus import Principal
 
         if self._security is None:
-            self._security = self._run_dir.security()
+            self._security = self.run_dir.security()
         return f"{self._security.key_line(Principal('service', service))}\n".encode()
 
 

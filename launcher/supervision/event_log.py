@@ -29,7 +29,7 @@ class EventLog:
     """
 
     def __init__(self, run_dir: RunDir) -> None:
-        self._file = RotatingFile(run_dir.events_file, FILE_SIZE, 1)
+        self._file = RotatingFile(run_dir.events_file, FILE_SIZE, 1, _lost)
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._last = 0
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
@@ -72,6 +72,22 @@ class EventLog:
 
         return stop
 
+    def reopen(self) -> None:
+        """Makes the file anew, if it was moved away or removed."""
+        self._file.reopen()
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _lost(count: int, why: str) -> bytes:
+    """An event in place of those that could not be written."""
+    text = f"{count} events before this one are lost: {why}"
+    told = {"time": utc_now(), "at": time.time(), "kind": "cluster", "name": "", "text": text}
+    return (
+        visible_json(
+            {"id": 0, **told, "message": Message.verbatim(text).as_map(), "by": "", "from": ""}
+        ).encode()
+        + b"\n"
+    )

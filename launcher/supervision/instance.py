@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from launcher.plan.spec import ProcessSpec
-from launcher.processes.backend import Backend, SpawnError
+from launcher.processes.backend import Backend, SpawnError, passes
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.usage import Usage
 from launcher.runtime.log_files import utc_now
@@ -37,6 +37,9 @@ class InstanceOwner(Protocol):
 
     def changed(self, instance: Instance, before: State) -> None:
         """Its state (`before`: what it was when last told), readiness or detail is another one."""
+
+    def killed(self, instance: Instance) -> None:
+        """It did not end within its stop_timeout, and gets SIGKILL."""
 
     def absent(self, instance: Instance) -> None:
         """It is on no router for longer than it may be: answer with `unhealthy`, or with `run.excuse`."""
@@ -108,6 +111,8 @@ class Instance:
             waiting=machine.waiting,
             returning=machine.returning,
             stuck=machine.stuck,
+            completed=machine.completed,
+            lacking=lacking_of(self),
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
             last_exit=self.last_exit,
@@ -194,12 +199,16 @@ class Instance:
         for action in event(self._loop.time()):
             if action is Action.SPAWN:
                 self._spawn()
-            elif self.run is not None and action is Action.TERMINATE:
+            elif self.run is None or self.run.over:
+                self._loop.call_soon(self._step, lambda _: self.machine.gone(self._loop.time()))
+            elif action is Action.TERMINATE:
                 self.run.terminate()
                 if self.paused:
                     self.by_hand = None
-            elif self.run is not None:
+            else:
                 self.run.kill_all()
+                if self.machine.killed_after is not None:
+                    self._owner.killed(self)
         if self._next_spec is not self.spec and not self.machine.has_process:
             self._turn_over()
         self._arm()
@@ -208,7 +217,11 @@ class Instance:
 
     def _turn_over(self) -> None:
         before, self.spec = self.spec, self._next_spec
-        self.machine.adopt(self.spec.rules, wait_again=self.spec.depends_on != before.depends_on)
+        self.machine.adopt(
+            self.spec.rules,
+            wait_again=_needs(self.spec) != _needs(before),
+            other=self.spec.settings != before.settings,
+        )
 
     def _tell(self) -> None:
         before, self._told = self._told, self.record()
@@ -222,7 +235,9 @@ class Instance:
             self._timer = None
         deadline = self.machine.deadline
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._step, self.machine.due)
+            self._timer = self._loop.call_at(
+                deadline, self._step, lambda now: self.machine.due(now, lacking_of(self))
+            )
 
     def _assess(self) -> None:
         ready = self.state in (State.STARTING, State.RUNNING) and self.run is not None and self.run.ready
@@ -242,16 +257,19 @@ class Instance:
             exited=self._exited,
             gone=lambda: self._step(self.machine.gone),
         )
+        self.run = None
         try:
             self.run = ProcessRun(
                 self.spec, self._owner.backend, self._owner.requests.of(self.spec), self.log, listener
             )
-        except SpawnError as error:
-            reason = str(error)
+        except Exception as error:  # whatever it is, it is told, and there is no process to wait for
+            reason = str(error) if isinstance(error, SpawnError) else f"{type(error).__name__}: {error}"
+            passing = passes(error)
             self.log.say(f"could not be started: {reason}")
             self.last_exit = {"code": None, "signal": None, "text": reason, "time": utc_now(), "stderr": []}
-            self._step(lambda now: self.machine.spawn_failed(now, reason))
+            self._step(lambda now: self.machine.spawn_failed(now, reason, passing=passing))
             return
+        self.machine.spawned()
         self.spawned_at = self._loop.time()
         self._owner.spawned(self)
         # Ready at once, where nothing else has to show it; after this step, which is still on its way to `starting`.
@@ -268,3 +286,22 @@ class Instance:
         if left_behind:
             self.log.say(f"left {len(left_behind)} processes behind: {', '.join(map(str, left_behind))}")
         self._step(lambda now: self.machine.exited(now, status, len(left_behind)))
+
+
+def lacking_of(instance: Instance) -> Message | None:
+    """What it is not ready for, while it has a process and is not, as far as that is known."""
+    run = instance.run
+    return run.lacking if run is not None and run.alive and not instance.ready else None
+
+
+def was_killed(instance: Instance) -> Message | None:
+    """That it did not end when it was asked to last; None where it did."""
+    after_s = instance.machine.killed_after
+    return (
+        None if after_s is None else Message("report.was-killed", name=instance.name, seconds=f"{after_s:g}")
+    )
+
+
+def _needs(spec: ProcessSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What it waits for."""
+    return spec.depends_on, spec.awaits_completion

@@ -18,7 +18,8 @@ from luabus.messages import Message
 STOPPED = Message("process.stopped")
 
 COULD_NOT_LOAD = 3
-"""Exit code of `python -m luabus run` for a service that cannot be imported: no later try would fare better."""
+"""Exit code of `python -m luabus run` for a service that cannot be imported. Where it never was up, no later try would fare
+better; where it was, its module is just being written."""
 
 
 class Action(Enum):
@@ -43,7 +44,7 @@ class Lifecycle:
 
     `state`, `since` (when it came into it), `detail` (why, or None), `deadline` (when `due` must be called, or None),
     `wanted` (a person wants it up), `has_process`, `restarts` (starts but the first), `returning` (it waits to start, and was
-    up before: after a crash or a restart), `last_exit`, `ready_since`.
+    up before: after a crash or a restart), `last_exit`, `ready_since`, `completed` (its last run ended by itself, with success).
     """
 
     def __init__(self, rules: LifecycleSettings, chance: Callable[[], float]) -> None:
@@ -58,6 +59,9 @@ class Lifecycle:
         self.returning = False
         self.last_exit: ExitStatus | None = None
         self.ready_since: float | None = None
+        self.completed = False
+        self.killed_after: float | None = None
+        """When it was asked to end last, it did not for so many seconds, and got SIGKILL."""
         self._stuck = False
         self._chance = chance
         self._crashes = CrashHistory(rules.restart)
@@ -65,6 +69,10 @@ class Lifecycle:
         self._verdict = STOPPED
         self._replaced = False
         self._started_before = False
+        self._can_run = False
+        """the system has started it once as it is described now"""
+        self._can_serve = False
+        """it was ready once as it is described now, or completed"""
 
     @property
     def waiting(self) -> bool:
@@ -84,8 +92,17 @@ class Lifecycle:
         """After how many more crashes, if they came now, it would be started again."""
         return self._crashes.left(now)
 
-    def adopt(self, rules: LifecycleSettings, *, wait_again: bool) -> None:
-        """Other rules, from now on. `wait_again`: it depends on something else than before, and waits for that as at first."""
+    def restart_in_s(self, now: float) -> float | None:
+        """Seconds until it is started again; None where it does not wait for that."""
+        if self.state is not State.BACKOFF or self.deadline is None:
+            return None
+        return max(0.0, self.deadline - now)
+
+    def adopt(self, rules: LifecycleSettings, *, wait_again: bool, other: bool = False) -> None:
+        """Other rules, from now on. `wait_again`: it depends on something else than before, and waits for that as at first;
+        `other`: it is run as something that never was up."""
+        if other:
+            self._can_run = self._can_serve = False
         self.rules = rules
         self._crashes.policy = rules.restart
         if wait_again:
@@ -109,6 +126,8 @@ class Lifecycle:
         self.wanted = again
         if again:
             self._crashes.forget()
+        if self.state is not State.STOPPING:
+            self.killed_after = None
         if self.state is State.STOPPING:
             self._then = AfterStop.START if again else AfterStop.STAY
             self._verdict = why
@@ -146,17 +165,30 @@ class Lifecycle:
         self.deadline = now + self.rules.start_timeout if self.rules.must_report_ready else None
         return (Action.SPAWN,)
 
-    def spawn_failed(self, now: float, reason: str) -> tuple[Action, ...]:
-        """The operating system would not start it: trying again would not help."""
+    def spawned(self) -> None:
+        """It has a process: it can be started as it is described."""
+        self._can_run = True
+
+    def spawn_failed(self, now: float, reason: str, *, passing: bool = False) -> tuple[Action, ...]:
+        """The operating system would not start it. What never was started fails for good; what was is tried again like after a
+        crash. For trouble that passes by itself (`passing`) it is tried again however often that takes."""
         self.has_process = False
         self.last_exit = ExitStatus(reason=reason)
-        self._move(Event.SPAWN_FAILED, State.FAILED, now, Message.verbatim(reason))
+        what = Message.verbatim(reason)
+        if passing:
+            self._carry_out(self._crashes.delayed(self._chance()), Event.SPAWN_FAILED, now, what)
+        elif self._can_run:
+            decision = self._crashes.ended(now, crashed=True, ready_for=None, chance=self._chance())
+            self._carry_out(decision, Event.SPAWN_FAILED, now, what)
+        else:
+            self._move(Event.SPAWN_FAILED, State.FAILED, now, what)
         return ()
 
     def ready(self, now: float) -> tuple[Action, ...]:
         """It reported ready. Later reports of the same run are ignored."""
         if self.state is State.STARTING and self.has_process:
             self.ready_since = now
+            self._can_serve = True
             self._move(Event.READY, State.RUNNING, now)
         return ()
 
@@ -184,29 +216,33 @@ class Lifecycle:
             return ()
         self.has_process = False
         if self._then is AfterStop.APPLY_POLICY:
-            return self._judge(Event.GONE, now, self._verdict)
+            return self._judge(Event.GONE, now, self._how_it_ended())
         if self._then is AfterStop.START:
             self._await_clearance(Event.GONE, now, returning=True)
         else:
             self.ready_since = None
-            self._move(Event.GONE, State.EXITED, now, self._verdict)
+            self._move(Event.GONE, State.EXITED, now, self._how_it_ended())
         return ()
 
-    def due(self, now: float) -> tuple[Action, ...]:
-        """The deadline of this state has come."""
+    def due(self, now: float, lacking: Message | None = None) -> tuple[Action, ...]:
+        """The deadline of this state has come. `lacking`: what it is not ready for, as far as that is known."""
         if self.deadline is None or now < self.deadline:
             return ()
         if self.state is State.BACKOFF:
             self._await_clearance(Event.DUE, now, returning=True)
             return ()
         if self.state is State.STARTING:
-            late = Message("process.not-ready-within", seconds=f"{self.rules.start_timeout:g}")
+            seconds = f"{self.rules.start_timeout:g}"
+            late = Message("process.not-ready-within", seconds=seconds)
+            if lacking is not None:
+                late = Message("process.not-ready-within-for", seconds=seconds, why=lacking)
             return self._end(Event.DUE, now, AfterStop.APPLY_POLICY, late, crashed=True)
         if self.state is State.STOPPING:
             late = Message(
                 "process.did-not-end-within", why=self._verdict, seconds=f"{self.rules.stop_timeout:g}"
             )
             self._move(Event.DUE, State.STOPPING, now, late)
+            self.killed_after = self.rules.stop_timeout
             return (Action.KILL,)
         return ()
 
@@ -217,14 +253,21 @@ class Lifecycle:
     ) -> tuple[Action, ...]:
         self._then = then
         self._replaced = crashed
+        self.killed_after = None
         self._verdict = why
         self._move(event, State.STOPPING, now, why)
         self.deadline = now + self.rules.stop_timeout
         return (Action.TERMINATE,)
 
+    def _how_it_ended(self) -> Message:
+        if self.killed_after is None:
+            return self._verdict
+        return Message("process.was-killed", why=self._verdict, seconds=f"{self.killed_after:g}")
+
     def _await_clearance(self, event: Event, now: float, *, returning: bool = False) -> None:
         self.returning = returning
         self.has_process = False
+        self.completed = False
         self.ready_since = None
         self._move(event, State.STARTING, now, Message("process.waiting-to-start"))
 
@@ -232,14 +275,19 @@ class Lifecycle:
         status = self.last_exit or ExitStatus(reason=str(what))
         ready_for = None if self.ready_since is None else now - self.ready_since
         early = self.rules.must_report_ready and ready_for is None
+        success = status.code in self.rules.success_codes
         self.has_process = False
         self.ready_since = None
-        if self.rules.load_failure_is_final and status.code == COULD_NOT_LOAD:
-            self._move(event, State.FAILED, now, Message("process.could-not-be-loaded"))
-            return ()
+        if self.rules.load_failure_is_final and status.code == COULD_NOT_LOAD and not success:
+            what = Message("process.could-not-be-loaded")
+            if not self._can_serve:
+                self._move(event, State.FAILED, now, what)
+                return ()
         replaced, self._replaced = self._replaced, False
-        crashed = is_crash(success=status.success, early=early, replaced=replaced)
-        if early and status.success and not replaced:
+        crashed = is_crash(success=success, early=early and not self.rules.job, replaced=replaced)
+        self.completed = success and not crashed
+        self._can_serve = self._can_serve or self.completed
+        if early and success and crashed and not replaced:
             what = Message("process.before-it-was-ready", how=what)
         late = replaced and early
         decision = self._crashes.ended(

@@ -39,6 +39,8 @@ class Turn:
 
     def __init__(self, name: str, queue: _Queue) -> None:
         self.name = name
+        self.note: Message | None = None
+        """What whoever asked should know of it, though it came about."""
         self._queue = queue
         self._seen = queue.times
 

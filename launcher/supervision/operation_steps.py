@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from launcher.supervision.instance import Instance
+from launcher.supervision.instance import Instance, was_killed
 from launcher.supervision.operation_queue import Turn
 from launcher.supervision.states import SETTLED, State
 from launcher.supervision.supervisor import Supervisor
@@ -18,6 +18,7 @@ RESTARTED, TAKEN_OUT = Message("process.restarted"), Message("process.removed")
 Failure = Message | None  # why a step did not come about
 
 CAME_UP_OR_NOT = frozenset({State.RUNNING, State.BACKOFF, State.FAILED, State.EXITED})
+DONE_OR_NOT = CAME_UP_OR_NOT - {State.RUNNING}
 
 
 class OperationSteps:
@@ -42,7 +43,9 @@ class OperationSteps:
                 return void
             instance = self._supervisor.instances[turn.name]
             instance.stop(why, again=True)
-            return await self._comes_up(instance, turn)
+            failure = await self._comes_up(instance, turn)
+            turn.note = was_killed(instance)
+            return failure
 
     async def renew_one(self, turn: Turn) -> Failure:
         """Restarts it for what changed in the file."""
@@ -71,14 +74,15 @@ class OperationSteps:
             return False
         instance.stop(why)  # once more: a verb that was asked for later may have been first in the lane
         await instance.until(lambda: instance.state in SETTLED)
+        turn.note = was_killed(instance)
         return True
 
     async def _comes_up(self, instance: Instance, turn: Turn) -> Failure:
-        """Waits until it is up, or will not be soon."""
+        """Waits until it is up, or will not be soon; for the completion of a job that others wait for."""
         await self._supervisor.considered()
         await instance.until(
             lambda: (
-                instance.state in CAME_UP_OR_NOT
+                instance.state in (DONE_OR_NOT if instance.spec.awaited else CAME_UP_OR_NOT)
                 or instance.machine.stuck
                 or not instance.machine.wanted
                 or turn.preempted is not None
@@ -89,7 +93,7 @@ class OperationSteps:
         if not instance.machine.wanted:
             return Message(STOPPED, name=instance.name)
         if instance.state is State.RUNNING or (
-            instance.state is State.EXITED and not instance.spec.rules.must_report_ready
+            instance.state is State.EXITED and instance.machine.completed and instance.spec.rules.job
         ):
             return None
         return Message("report.did-not-come-up", name=instance.name, why=instance.machine.detail or "")
@@ -119,6 +123,11 @@ class OperationSteps:
             self._supervisor.events.add(verb, turn.name, Message("audit.aborted", why=failures))
             return failures
         return []
+
+
+def notes_of(turns: Iterable[Turn]) -> list[Message]:
+    """What is told of them beside what did not come about."""
+    return [turn.note for turn in turns if turn.note is not None]
 
 
 def names_of(turns: Iterable[Turn]) -> list[str]:

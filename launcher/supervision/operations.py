@@ -19,16 +19,25 @@ from functools import partial
 from typing import Any, Final
 
 from launcher.errors import LauncherError, suggest
+from launcher.plan.capacity import lacking
 from launcher.plan.cluster_file import changed_access
-from launcher.plan.diff import Changes, compare
+from launcher.plan.diff import Changes, compare, takes_away
 from launcher.plan.plan import Plan
 from launcher.plan.port_checks import check_address
 from launcher.processes.exit_status import USUAL, signal_name, signal_number
 from launcher.supervision.instance import Instance
 from launcher.supervision.operation_queue import OperationQueue, Turn
-from launcher.supervision.operation_steps import REMOVED, STOPPED, TAKEN_OUT, OperationSteps, names_of
+from launcher.supervision.operation_steps import (
+    REMOVED,
+    STOPPED,
+    TAKEN_OUT,
+    OperationSteps,
+    names_of,
+    notes_of,
+)
 from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, summary_of
+from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
 from luabus.errors import Refused
@@ -77,7 +86,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.each(turns, lambda turn: self._steps.stop_one(turn, why))
         )
-        return self._report(names_of(turns[::-1]), *ended(failures), ok=not failures)
+        return self._report(names_of(turns[::-1]), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def restart(self, names: Names, who: Who, wait: bool = True) -> Report:
         """One instance at a time, the next only when it is ready again; ends at the first that does not come back."""
@@ -85,7 +94,7 @@ class Operations:
         failures = await self._carry_out(
             turns, wait, lambda: self._steps.rolling("restart", turns, self._steps.restart_one)
         )
-        return self._report(names_of(turns), *ended(failures), ok=not failures)
+        return self._report(names_of(turns), *ended(failures), *notes_of(turns), ok=not failures)
 
     async def pause(self, names: Names, who: Who, wait: bool = True) -> Report:
         """Stops the processes of these where they stand (SIGSTOP). Nothing watches over one until it is resumed, or ends."""
@@ -116,8 +125,7 @@ class Operations:
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            state = Message(f"state.{instances[0].state}")
-            raise Refused.coded(Message("refusal.has-no-process", name=name, state=state))
+            raise Refused.coded(Message("refusal.has-no-process", name=name, state=it_is(instances[0])))
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
@@ -128,7 +136,10 @@ class Operations:
                     for instance, run in runs:
                         await instance.until(partial(_is_over, run))
         signalled = [instance.name for instance in living]
-        return self._report(signalled, Message("report.sent", signal=signal_name(number), names=signalled))
+        sent = Message("report.sent", signal=signal_name(number), names=signalled)
+        lost = [one.name for one in living if one.state is State.FAILED and self._supervisor.stopping]
+        follows = Message("report.the-cluster-stops-with", name=lost[0]) if lost else None
+        return self._report(signalled, sent, follows)
 
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
@@ -154,6 +165,8 @@ class Operations:
         async with self._set_lock:
             scaled = {**self._scaled, service: instances}
             plan = supervisor.plan.scaled(scaled)
+            if len(plan.specs) > len(supervisor.plan.specs):
+                _refuse_too_many(plan)
             changes = self._compare(plan)
             scale = Message("audit.scale", name=service, instances=instances)
             supervisor.events.add("scale", service, scale, who)
@@ -169,22 +182,29 @@ class Operations:
         turns = [*added, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
         code = "report.has-one-instance" if instances == 1 else "report.has-instances"
-        told = [Message(code, name=service, count=instances), *(failures or ())]
+        told = [Message(code, name=service, count=instances), *(failures or ()), *notes_of(removed)]
         return self._report(names_of(turns), *told, ok=not failures)
 
     async def reload(self, dry_run: bool, who: Who, wait: bool = True) -> Report:
-        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing."""
+        """Reads the file again and applies what changed: see `Changes`. A file with a fault changes nothing; one that takes
+        something away (`takes_away`) does so only with `"yes": true` in `who`."""
         supervisor = self._supervisor
         self._refuse_while_stopping()
         async with self._set_lock:
             old = supervisor.plan
             scaled, plan = self._reread(old)
             changes = self._compare(plan)
+            taken_away = takes_away(old.config, plan.config)
+            if taken_away and not dry_run and not who.get("yes"):
+                raise Refused.coded(Message("refusal.takes-away", keys=list(taken_away)))
             if plan.run_dir != old.run_dir or plan.name != old.name:
                 raise Refused.coded(Message("refusal.name-and-run-dir-stay"))
-            summary = summary_of(changes)
+            if len(plan.specs) > len(old.specs):
+                _refuse_too_many(plan)
             if dry_run:
-                return {**self._report((), *summary), **changes.as_map()}
+                summary = summary_of(changes, taken_away)
+                return {**self._report((), *summary), **changes.as_map(), "taken_away": list(taken_away)}
+            summary = summary_of(changes)
             self._check_new_ports(plan, changes)
             supervisor.events.add("reload", "", Message("audit.reload", what=summary), who)
             self._scaled = scaled
@@ -206,7 +226,8 @@ class Operations:
 
         turns = [*added, *changed, *removed[::-1]]
         failures = await self._carry_out(turns, wait, work)
-        done = self._report(names_of(turns), *summary, *ended(failures), ok=not failures)
+        told = [*summary, *ended(failures), *notes_of([*removed, *changed])]
+        done = self._report(names_of(turns), *told, ok=not failures)
         return {**done, **changes.as_map()}
 
     # -- within -----------------------------------------------------------------------------------------------
@@ -226,8 +247,7 @@ class Operations:
         instances = [instance for name in named for instance in self._supervisor.resolve(name)]
         fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
         if not fitting:
-            state = Message(f"state.{instances[0].shown_state}")
-            raise Refused.coded(Message(refusal, name=", ".join(named), state=state))
+            raise Refused.coded(Message(refusal, name=", ".join(named), state=it_is(instances[0])))
         return fitting
 
     def _enqueue(self, names: Iterable[str]) -> list[Turn]:
@@ -271,8 +291,16 @@ class Operations:
 
     def _report(self, names: Iterable[str], *told: Message | None, ok: bool = True) -> Report:
         instances = self._supervisor.instances
-        states = {name: instances[name].shown_state if name in instances else "removed" for name in names}
-        return report(states, *told, ok=ok)
+        named = list(names)
+        states = {name: instances[name].shown_state if name in instances else "removed" for name in named}
+        sentences = {
+            name: sentence_of(instances[name]) if name in instances else Message("told.removed", name=name)
+            for name in named
+        }
+        return {
+            **report(states, *told, ok=ok),
+            "sentences": {name: str(one) for name, one in sentences.items()},
+        }
 
     def _reread(self, old: Plan) -> tuple[dict[str, int], Plan]:
         try:
@@ -295,6 +323,11 @@ class Operations:
         for spec in plan.specs:
             if spec.name in touched and spec.address not in own and (reason := check_address(spec)):
                 raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(reason)))
+
+
+def _refuse_too_many(plan: Plan) -> None:
+    if (lack := lacking(len(plan.specs), plan.config.routers.count)) is not None:
+        raise Refused.coded(Message("refusal.nothing-was-changed", why=Message.verbatim(lack)))
 
 
 def _is_over(run: ProcessRun) -> bool:

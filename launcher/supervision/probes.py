@@ -15,17 +15,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.plan.spec import ProbeSpec, ProcessSpec
-from launcher.processes.backend import Backend, SpawnError, SpawnRequest
+from launcher.processes.backend import Backend, SpawnError, SpawnRequest, passes
 from launcher.processes.exit_status import ExitStatus
 from luabus.cluster.reach import open_connection
 from luabus.host_addresses import parse_address
 from luabus.messages import Message
+from luabus.visible import visible
+
+_TAIL_BYTES: Final = 4096
 
 FIRST_PERIOD_S: Final = 0.1
 """Until the first success tries follow each other quickly: from this, doubling up to a second or the period."""
 
 Execute = Callable[[tuple[str, ...], float], Awaitable[str]]
-"""Runs a command within so many seconds; returns why it failed, or an empty text."""
+"""Runs a command within so many seconds; returns why it failed, or an empty text. Raises `SpawnError` when it could not be run
+for trouble that passes."""
+
+TROUBLE_S: Final = 1.0
+"""Probes that ended by what nobody expected begin anew after so long."""
+LAST_LINE: Final = 200
+"""Characters of the last line that a command said, in the reason why it failed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class Verdicts:
     started: Callable[[], None]
     ready: Callable[[bool, str], None]
     unhealthy: Callable[[Message], None]
+    trouble: Callable[[str], None] = lambda _: None
+    """The process could not be asked, which says nothing of it."""
 
 
 class Prober:
@@ -44,15 +55,16 @@ class Prober:
         self._verdicts = verdicts
         self._execute = execute
         self._patterns: list[tuple[re.Pattern[bytes], asyncio.Event]] = []
+        self.failure = ""
+        """Why the startup or readiness probe failed when it was tried last; empty when it did not, or was not yet."""
         self._rests = 0
         self._awake = asyncio.Event()
         self._awake.set()
-        startup, ready, liveness = (
+        self._trouble = ""
+        self._startup, self._ready, self._liveness = (
             self._prepare(probe) for probe in (spec.startup, spec.ready, spec.liveness)
         )
-        self._task = asyncio.get_running_loop().create_task(
-            self._run(startup, ready, liveness), name=f"probes of {spec.name}"
-        )
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"probes of {spec.name}")
 
     def line(self, text: bytes) -> None:
         """A line of output, for `log` probes."""
@@ -82,20 +94,29 @@ class Prober:
         self._patterns.append((re.compile(str(probe.target).encode()), seen))
         return _Prepared(probe, seen)
 
-    async def _run(
-        self, startup: _Prepared | None, ready: _Prepared | None, liveness: _Prepared | None
-    ) -> None:
-        if startup is not None:
-            failure = await self._until_success(startup)
+    async def _run(self) -> None:
+        """Whatever comes in between, somebody goes on asking."""
+        while True:
+            try:
+                await self._ask()
+                return
+            except Exception as error:
+                self._tell_trouble(f"its probes begin anew: {type(error).__name__}: {error}")
+                await asyncio.sleep(TROUBLE_S)
+
+    async def _ask(self) -> None:
+        if self._startup is not None:
+            failure = await self._until_success(self._startup)
             if failure:
                 self._verdicts.unhealthy(Message("process.startup-probe-failed", why=failure))
                 return
+            self._startup = None
         self._verdicts.started()
         async with asyncio.TaskGroup() as group:
-            if ready is not None:
-                group.create_task(self._watch_ready(ready))
-            if liveness is not None:
-                group.create_task(self._watch_liveness(liveness))
+            if self._ready is not None:
+                group.create_task(self._watch_ready(self._ready))
+            if self._liveness is not None:
+                group.create_task(self._watch_liveness(self._liveness))
 
     async def _until_success(self, probe: _Prepared) -> str:
         """Empty on success; the failure after `failure_threshold` periods without one."""
@@ -109,7 +130,8 @@ class Prober:
         pause, successes = FIRST_PERIOD_S, 0
         while True:
             failure = await self._try(spec)
-            successes = 0 if failure else successes + 1
+            successes = 0 if failure != "" else successes + 1
+            self.failure = self.failure if failure is None else failure
             if successes >= spec.success_threshold:
                 return ""
             if failure and loop.time() >= give_up:
@@ -131,6 +153,7 @@ class Prober:
             if failure is None:
                 row = 0
                 continue
+            self.failure = failure
             row = row + 1 if bool(failure) == ready else 0
             if row >= (spec.failure_threshold if ready else spec.success_threshold):
                 ready, row = not ready, 0
@@ -160,7 +183,20 @@ class Prober:
         await self._awake.wait()
         return failure if rests == self._rests else None
 
-    async def _try(self, spec: ProbeSpec) -> str:
+    async def _try(self, spec: ProbeSpec) -> str | None:
+        """Empty on success, or the failure; None when the process could not be asked."""
+        try:
+            failure = await self._try_once(spec)
+        except (SpawnError, OSError, RuntimeError, MemoryError) as error:
+            if isinstance(error, OSError) and not passes(error):
+                return f"{spec.target}: {error.strerror or error}"
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self._tell_trouble(f"could not be probed: {reason}")
+            return None
+        self._trouble = ""
+        return failure
+
+    async def _try_once(self, spec: ProbeSpec) -> str:
         if spec.kind == "exec":
             return await self._execute(tuple(spec.target), spec.timeout)
         attempt = try_http if spec.kind == "http" else try_tcp
@@ -169,8 +205,13 @@ class Prober:
                 return await attempt(str(spec.target), spec.timeout)
         except TimeoutError:
             return f"{spec.target} did not answer within {spec.timeout:g} s"
-        except (OSError, ValueError) as error:
-            return f"{spec.target}: {getattr(error, 'strerror', None) or error}"
+        except ValueError as error:
+            return f"{spec.target}: {error}"
+
+    def _tell_trouble(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._verdicts.trouble(trouble)
 
 
 @dataclass(frozen=True)
@@ -181,40 +222,52 @@ class _Prepared:
 
 
 async def run_command(backend: Backend, request: SpawnRequest, timeout_s: float) -> str:
-    """Runs `request` to its end; returns why it failed, or an empty text. It is killed when it takes longer."""
+    """Runs `request` to its end; returns why it failed, with the last line that it said, or an empty text.
+
+    It is killed when it takes longer, and what it started in any case. Raises `SpawnError` for trouble that passes.
+    """
     command = request.argv[0]
     ending = _Ending(asyncio.get_running_loop().create_future())
     try:
         handle = backend.spawn(request, ending)
     except SpawnError as error:
+        if error.passing:
+            raise
         return str(error)
     try:
         async with asyncio.timeout(timeout_s):
             status = await asyncio.shield(ending.status)
     except TimeoutError:
-        return f"{command} did not end within {timeout_s:g} s"
+        return f"{command} did not end within {timeout_s:g} s{ending.said}"
     finally:
-        if not ending.status.done():
-            handle.kill_all()
+        handle.kill_all()
         handle.close()
-    return "" if status.success else f"{command} ended with {status}"
+    return "" if status.success else f"{command} ended with {status}{ending.said}"
 
 
 class _Ending:
-    """A Listener that only wants the end."""
+    """A Listener that wants the end, and the last words before it."""
 
     def __init__(self, status: asyncio.Future[ExitStatus]) -> None:
         self.status = status
+        self._tail = b""
+
+    @property
+    def said(self) -> str:
+        """`: the last line`, if there was one."""
+        lines = [line for line in self._tail.splitlines() if line.strip()]
+        text = visible(lines[-1].decode("utf-8", "backslashreplace").strip()) if lines else ""
+        return f": {text if len(text) <= LAST_LINE else text[:LAST_LINE] + '...'}" if text else ""
 
     def output(self, stream: str, chunk: bytes) -> None:
-        """A probe's output is of no interest."""
+        self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
 
     def exited(self, status: ExitStatus, left_behind: Sequence[int]) -> None:
         if not self.status.done():
             self.status.set_result(status)
 
     def gone(self) -> None:
-        """What it left behind is the owner's."""
+        """The backend sees to that."""
 
 
 async def try_tcp(target: str, timeout_s: float | None = None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from launcher.plan.spec import Kind, ProcessSpec, ReadyBy
+from launcher.plan.spec import Kind, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.processes.backend import Backend, ProcessIdentity, SpawnRequest
 from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.processes.usage import Usage
@@ -46,19 +47,34 @@ class ProcessRun:
         self._listener = listener
         self.alive = True
         """The process itself; what it left behind may live on."""
+        self.over = False
+        """Nothing of it lives."""
         self._reported = False
         self._started_up = spec.startup is None
+        self._lasted = spec.min_uptime <= 0
+        """It has lived for long enough to count as ready, where nothing else shows that it is."""
+        self._lasting: asyncio.TimerHandle | None = None
         self._was_ready = False
         self._ending = False
+        self._asked_to_end = False
+        self._probes = 0
         self._suspended = False
         self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
         self._prober: Prober | None = None
         log.new_run()
         self._handle = backend.spawn(request, self)
-        if spec.startup or spec.ready or spec.liveness:
-            verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy)
-            self._prober = Prober(spec, verdicts, self._execute)
+        try:
+            if not self._lasted:
+                self._lasting = asyncio.get_running_loop().call_later(spec.min_uptime, self._has_lasted)
+            if spec.startup or spec.ready or spec.liveness:
+                verdicts = Verdicts(self._startup_succeeded, self._probed, listener.unhealthy, log.say)
+                self._prober = Prober(spec, verdicts, self._execute)
+                log.on_part = self._prober.line
+        except BaseException:  # nobody would get to know of the process
+            self._handle.kill_all()
+            self._handle.close()
+            raise
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -71,8 +87,22 @@ class ProcessRun:
             self.alive
             and not self._suspended
             and self._started_up
-            and (self._spec.ready_by is ReadyBy.SPAWN or self._reported)
+            and (self._lasted if self._spec.ready_by is ReadyBy.SPAWN else self._reported)
         )
+
+    @property
+    def lacking(self) -> Message | None:
+        """What it is not ready for; None where nothing is known of that."""
+        spec, failure = self._spec, self._prober.failure if self._prober is not None else ""
+        if not self._started_up:
+            return _unanswered("startup", spec.startup, failure)
+        if spec.ready_by is ReadyBy.SPAWN:
+            return None if self._lasted else Message("process.must-live-for", seconds=f"{spec.min_uptime:g}")
+        if self._reported:
+            return None
+        if spec.ready_by is ReadyBy.BUS:
+            return Message("health.it-is-registered-at-no-router") if self._last_report[1] else None
+        return _unanswered("ready", spec.ready, failure)
 
     def usage(self) -> Usage:
         """As `Handle.usage`."""
@@ -120,13 +150,17 @@ class ProcessRun:
         self._handle.signal(number)
 
     def terminate(self) -> None:
-        """Asks all that lives of it to end, by its stop signal."""
+        """Asks all that lives of it to end, by its stop signal; or the process alone, where that is meant to end the others."""
         self._ending = True
         self._absence.forget()
         number = self._spec.stop_signal
+        group = self._spec.stop_group
+        if not (self.alive or group) and self._asked_to_end:
+            return  # what it started has its time to end by itself
+        self._asked_to_end = True
         if self.alive and self._spec.kind is Kind.COMMAND and number != signal.SIGTERM:
             self._log.say(f"is sent {signal_name(number)}")
-        self._handle.terminate(number)
+        self._handle.terminate(number, group=group)
         if self._suspended:
             self._handle.signal(signal.SIGCONT)  # or it would not get to know of it
 
@@ -153,16 +187,25 @@ class ProcessRun:
         self._ending = True
         self._end_watching()
         self._log.flush()
+        self.over = not left_behind
         self._listener.exited(status, left_behind)
 
     def gone(self) -> None:
+        self.over = True
         self._log.flush()
         self._listener.gone()
 
     # -- within -----------------------------------------------------------------------------------------------
 
+    def _has_lasted(self) -> None:
+        self._lasted = True
+        self._listener.changed()
+
     def _end_watching(self) -> None:
         self._absence.forget()
+        self._log.on_part = None
+        if self._lasting is not None:
+            self._lasting.cancel()
         if self._prober is not None:
             self._prober.close()
             self._prober = None
@@ -177,6 +220,23 @@ class ProcessRun:
         self.report(ready, absent=False)
 
     async def _execute(self, command: tuple[str, ...], timeout_s: float) -> str:
-        """Runs an exec probe beside the process, in its folder and environment."""
-        request = replace(self._request, argv=command, nice=None, rlimits={}, helper=True)
+        """Runs an exec probe beside the process, in its folder and environment. Raises as `run_command`."""
+        self._probes += 1
+        request = replace(
+            self._request,
+            argv=command,
+            nice=None,
+            rlimits={},
+            helper=True,
+            owner=f"{self._request.owner}/{self._probes}",
+        )
         return await run_command(self._backend, request, timeout_s)
+
+
+def _unanswered(which: str, probe: ProbeSpec | None, failure: str) -> Message | None:
+    """What is known of a probe that has not succeeded yet, or does no longer."""
+    if failure:
+        return Message(f"process.{which}-probe-fails", why=failure)
+    if probe is not None and probe.kind == "log":
+        return Message("process.no-line-matches", pattern=str(probe.target))
+    return None

@@ -23,6 +23,7 @@ class ByHand:
 class InstanceRecord:
     """`detail`: why it is in its state. `wanted`: a person wants it up. `ready` at this moment; `waiting` for
     leave to start, as one that was up before (`returning`) or as at first. `stuck`: what it waits for does not come by itself.
+    `completed`: its last run ended by itself, with success. `lacking`: what it is not ready for, while it has a process.
     `spawned_at` in seconds of the supervisor's clock. `last_exit` is `{"code", "signal", "text", "time", "stderr"}`."""
 
     spec: ProcessSpec
@@ -33,6 +34,8 @@ class InstanceRecord:
     waiting: bool = False
     returning: bool = False
     stuck: bool = False
+    completed: bool = False
+    lacking: Message | None = None
     has_process: bool = False
     spawned_at: float = 0.0
     last_exit: Mapping[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.plan.diff import Changes
@@ -30,8 +30,8 @@ def ended(failures: list[Message] | None) -> list[Message]:
     return [Message("report.begun")] if failures is None else failures
 
 
-def summary_of(changes: Changes) -> list[Message]:
-    """What a reload does."""
+def summary_of(changes: Changes, taken_away: Sequence[str] = ()) -> list[Message]:
+    """What a reload does; `taken_away`: what it does only with `--yes`."""
     if not changes:
         return [Message("report.nothing-to-change")]
     parts = [
@@ -42,4 +42,6 @@ def summary_of(changes: Changes) -> list[Message]:
     if changes.told:
         parts.append(Message("report.tell-routers", keys=list(changes.told)))
     parts += [Message("report.restart", name=name, keys=list(keys)) for name, keys in changes.changed.items()]
+    if taken_away:
+        parts.append(Message("report.only-with-yes", keys=list(taken_away)))
     return parts

@@ -1,7 +1,7 @@
 """Which processes may start now, and which must stay while the cluster stops. Pure, over records.
 
-A process starts when a router is ready and all it depends on is ready; what comes back after a crash or a restart does not
-wait for its dependencies again. Only so many start at a time.
+A process starts when a router is ready and all it depends on is ready, or has done its work where that is what it waits for; what
+comes back after a crash or a restart does not wait for its dependencies again. Only so many start at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from launcher.supervision.states import SETTLED, State
 from luabus.messages import Message
 
 START_SLOTS: Final = max(4, 4 * (os.cpu_count() or 1))
-"""So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout."""
+"""So many processes are started at a time: a hundred at once would all be slow, and some would miss start_timeout (which those
+that need not report anything cannot)."""
 
 SLOT_PATIENCE_S: Final = 3.0
 """One that is still not ready after this no longer holds a start slot."""
@@ -51,6 +52,7 @@ def schedule(instances: Sequence[InstanceRecord], now: float) -> Schedule:
         for instance in instances
         if instance.state is State.STARTING
         and instance.has_process
+        and instance.spec.rules.must_report_ready
         and instance.spawned_at + SLOT_PATIENCE_S > now
     ]
     free = START_SLOTS - len(busy)
@@ -99,7 +101,7 @@ class _Obstacles:
         self._services: dict[str, list[InstanceRecord]] = {}
         for instance in instances:
             self._services.setdefault(instance.spec.service, []).append(instance)
-        self._obstacles: dict[str, _Obstacle | None] = {}
+        self._obstacles: dict[tuple[str, bool], _Obstacle | None] = {}
         self._router = self._routers_obstacle(
             [instance for instance in instances if instance.spec.kind is Kind.ROUTER]
         )
@@ -111,9 +113,10 @@ class _Obstacles:
         if self._router is not None:
             return self._router
         for service in spec.depends_on:
-            if service not in self._obstacles:
-                self._obstacles[service] = self._obstacle_of(service)
-            if (obstacle := self._obstacles[service]) is not None:
+            need = service, service in spec.awaits_completion
+            if need not in self._obstacles:
+                self._obstacles[need] = self._obstacle_of(*need)
+            if (obstacle := self._obstacles[need]) is not None:
                 return obstacle
         return None
 
@@ -123,8 +126,9 @@ class _Obstacles:
         coming = any(not self._remedy(instance) for instance in routers)
         return _Obstacle(Message("process.a-router"), None if coming else _start_first("router"))
 
-    def _obstacle_of(self, service: str) -> _Obstacle | None:
+    def _obstacle_of(self, service: str, completed: bool) -> _Obstacle | None:
         instances = self._services.get(service, [])
+        satisfies = has_completed if completed else serves
         # An instance that somebody stopped on purpose is not waited for, as long as others serve.
         missing = [instance for instance in instances if not satisfies(instance) and instance.wanted]
         if not missing and any(satisfies(instance) for instance in instances):
@@ -136,6 +140,13 @@ class _Obstacles:
             )
         remedies = [(instance, self._remedy(instance)) for instance in missing or instances]
         instance, remedy = next((pair for pair in remedies if pair[1]), remedies[0])
+        if instance.state is State.FAILED:
+            name = service if len(instances) == 1 else instance.name
+            return _Obstacle(Message("process.another-which-failed", name=name), remedy)
+        if completed and instance.state in (State.STARTING, State.RUNNING) and instance.has_process:
+            return _Obstacle(Message("process.the-end-of-another", name=instance.name))
+        if instance.state in (State.BACKOFF, State.EXITED):
+            return _Obstacle(Message(f"process.another-in-{instance.state}", name=instance.name), remedy)
         what = Message("process.another", name=instance.name, state=Message(f"state.{instance.state}"))
         return _Obstacle(what, remedy)
 
@@ -153,8 +164,13 @@ def _start_first(name: str) -> Message:
     return Message("process.start-it-first", name=name)
 
 
-def satisfies(instance: InstanceRecord) -> bool:
-    """Whether those that depend on it may start: ready, or (without a way to report) ended with success."""
-    if instance.state is State.EXITED and not instance.spec.rules.must_report_ready:
-        return instance.last_exit is not None and instance.last_exit["code"] == 0
-    return instance.ready
+def has_completed(instance: InstanceRecord) -> bool:
+    """Whether those that wait for its completion may start."""
+    return instance.completed
+
+
+def serves(instance: InstanceRecord) -> bool:
+    """Whether those that wait for its being ready may start: also when it has done its work, if it is a job, or said in a line
+    of its output that it is ready, which stays said."""
+    said = instance.spec.ready is not None and instance.spec.ready.kind == "log"
+    return instance.ready or (instance.completed and (instance.spec.rules.job or said))

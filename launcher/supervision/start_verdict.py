@@ -1,11 +1,16 @@
-"""Has the cluster come up? Yes, not yet, or no and why. Pure, over records."""
+"""Has the cluster come up? Yes, not yet, or not all of it and why. Pure, over records.
+
+It is decided when of each process it is known whether it is up, done, failed for good, or waits for what does not come by itself.
+One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says: nothing is decided by that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from launcher.plan.spec import Kind
 from launcher.supervision.record import InstanceRecord
 from launcher.supervision.states import State
 from luabus.messages import Message
@@ -15,51 +20,82 @@ NAMED: Final = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`ready`, or `failed` (a process' name) with the reason, or neither: ask again at the next change."""
+class Failure:
+    """A process that does not come up, and why. `at_fault`: it failed itself, and does not only wait for another."""
 
-    ready: bool = False
-    failed: str = ""
-    reason: Message | None = None
+    name: str
+    reason: Message
+    at_fault: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`decided`: nobody is on its way any more; `failures` so far; `hopeless`: no router is left, so that nothing can be up."""
+
+    decided: bool = False
+    failures: tuple[Failure, ...] = ()
+    hopeless: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.decided and not self.failures
+
+    @property
+    def reason(self) -> Message:
+        """All failures in a sentence, those at fault first."""
+        ordered = sorted(self.failures, key=lambda failure: not failure.at_fault)
+        return _named([failure.reason for failure in ordered])
+
+    @property
+    def at_fault(self) -> list[str]:
+        """The processes whose logs say what went wrong."""
+        return [failure.name for failure in self.failures if failure.at_fault]
 
 
 def judge(instances: Iterable[InstanceRecord]) -> Verdict:
-    """A process that failed for good fails the start, and so does one that waits for what does not come by itself.
-
-    One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says.
-    """
-    ready = True
+    """A process that failed for good has failed the start, and so has one that waits for what does not come by itself."""
+    decided, failures, routers = True, [], []
     for instance in instances:
+        if instance.spec.kind is Kind.ROUTER:
+            routers.append(instance.state)
         if _is_done(instance):
             continue
         if instance.state is State.FAILED or instance.state is State.EXITED:
             code = "run.has-failed" if instance.state is State.FAILED else "run.has-ended"
-            return Verdict(failed=instance.name, reason=_why(code, instance))
-        if instance.stuck:
-            return Verdict(failed=instance.name, reason=_why("run.cannot-start", instance))
-        ready = False
-    return Verdict(ready=ready)
+            failures.append(Failure(instance.name, _why(code, instance)))
+        elif instance.stuck:
+            failures.append(Failure(instance.name, _why("run.cannot-start", instance), at_fault=False))
+        else:
+            decided = False
+    hopeless = bool(routers) and all(state is State.FAILED for state in routers)
+    return Verdict(decided, tuple(failures), hopeless)
 
 
 def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
     """The verdict on instances of which some are not ready when nobody waits any longer."""
     late = [instance for instance in instances if not _is_done(instance)]
-    named = [_why("run.is", instance) for instance in late[:NAMED]]
-    if len(late) > NAMED:
-        named.append(Message("run.and-more", count=len(late) - NAMED))
+    what = _named([_why(f"run.is-{_phase(instance)}", instance) for instance in late])
     first = next((instance for instance in late if not instance.waiting), late[0])
-    return Verdict(
-        failed=first.name, reason=Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=named)
-    )
+    reason = Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=what)
+    return Verdict(decided=True, failures=(Failure(first.name, reason),))
+
+
+def _named(reasons: Sequence[Message]) -> Message:
+    if len(reasons) == 1:
+        return reasons[0]
+    named = [*reasons[:NAMED]]
+    if len(reasons) > NAMED:
+        named.append(Message("run.and-more", count=len(reasons) - NAMED))
+    return Message("report.all", parts=named)
+
+
+def _phase(instance: InstanceRecord) -> str:
+    return "waiting" if instance.waiting and not instance.returning else str(instance.state)
 
 
 def _why(code: str, instance: InstanceRecord) -> Message:
-    state = Message(f"state.{instance.state}")
-    return Message(code, name=instance.name, state=state, why=instance.detail or "")
+    return Message(code, name=instance.name, why=instance.lacking or instance.detail or "")
 
 
 def _is_done(instance: InstanceRecord) -> bool:
-    if not instance.wanted or instance.ready:
-        return True
-    # A command that did its work and ended.
-    return instance.state is State.EXITED and not instance.spec.daemon
+    return not instance.wanted or instance.ready or (instance.completed and instance.state is State.EXITED)

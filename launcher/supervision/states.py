@@ -55,7 +55,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], frozenset[State]]] = {
     (_S.FAILED, _E.START): frozenset({_S.STARTING}),
     (_S.BACKOFF, _E.START): frozenset({_S.STARTING}),
     (_S.STARTING, _E.READY): frozenset({_S.RUNNING}),
-    (_S.STARTING, _E.SPAWN_FAILED): frozenset({_S.FAILED}),
+    (_S.STARTING, _E.SPAWN_FAILED): frozenset({_S.BACKOFF, _S.FAILED}),
     # STOPPING: it ended, and left processes of its family behind.
     (_S.STARTING, _E.EXIT): frozenset({_S.BACKOFF, _S.EXITED, _S.FAILED, _S.STOPPING}),
     (_S.RUNNING, _E.EXIT): frozenset({_S.BACKOFF, _S.EXITED, _S.FAILED, _S.STOPPING}),

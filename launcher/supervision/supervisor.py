@@ -24,11 +24,11 @@ from launcher.runtime.run_dir import RunDir
 from launcher.runtime.service_keys import ServiceKeys
 from launcher.supervision.bus_presence import BusWatch
 from launcher.supervision.event_log import EventLog
-from launcher.supervision.instance import Instance
+from launcher.supervision.instance import Instance, was_killed
 from launcher.supervision.scheduler import nobody_needs, schedule
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
-from luabus.errors import Refused
+from luabus.errors import LuabusError, Refused
 from luabus.messages import Message
 
 RSS_PERIOD_S: Final = 5.0
@@ -69,7 +69,11 @@ class Supervisor:
         self.instances: dict[str, Instance] = {}
         self.stopping = False
         self.exit_code = 0
+        self.abort_on_failure = False
+        """Whether whatever has failed for good takes the cluster with it, not only what is essential."""
         self.why_stopped: Message | None = None
+        self.killed_at_stop: list[Message] = []
+        """What did not end when the cluster stopped, and was killed."""
         self.watch: BusWatch | None = None
         """What the routers say; None before `start` and at the very end."""
         self._advance_soon: asyncio.Handle | None = None
@@ -92,10 +96,13 @@ class Supervisor:
         self.run_task(self._watch_memory(), "memory")
 
     def stop(self, why: Message, exit_code: int = 0) -> None:
-        """Stops everything in reverse order. A second call changes nothing but a zero exit code."""
+        """Stops everything in reverse order. A second call changes nothing but a zero exit code. The exit code is 1 also when
+        something has failed for good and was not repaired."""
         self.exit_code = self.exit_code or exit_code
         if self.stopping:
             return
+        if any(one.state is State.FAILED or one.machine.stuck for one in self.instances.values()):
+            self.exit_code = self.exit_code or 1
         self.stopping = True
         self.why_stopped = why
         self.events.add("cluster", "", Message("run.stops", why=why))
@@ -141,7 +148,14 @@ class Supervisor:
         """Runs a coroutine that ends with the supervisor at the latest."""
         task: asyncio.Task[Any] = self._loop.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, LuabusError):  # who asked was told of those
+                self.logs.of("launcher").say(f"{name} ended: {type(error).__name__}: {error}")
+
+        task.add_done_callback(ended)
         return task
 
     def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
@@ -162,7 +176,7 @@ class Supervisor:
         A process that runs is what it was until its next start. Instances that are not in the plan stay until `forget`.
         """
         self.plan = plan
-        self._write_cluster_file()
+        _write_cluster_file(self)
         self._make_instances()
         for spec in plan.specs:
             self.instances[spec.name].adopt(spec)
@@ -184,13 +198,6 @@ class Supervisor:
             **{name: instance for name, instance in self.instances.items() if name not in present},
         }
 
-    def _write_cluster_file(self) -> None:
-        """A router that starts reads it. A full disk is no reason to stop: who runs is told all the same."""
-        try:
-            self.run_dir.write(self.run_dir.cluster_file, json.dumps(self.plan.document))
-        except OSError as error:
-            self.logs.of("launcher").say(f"{self.run_dir.cluster_file} cannot be written: {error.strerror}")
-
     async def tell_routers(self) -> None:
         """Tells the routers that run what the plan says of groups and permissions; those that come later are told then."""
         if self.watch is not None:
@@ -208,10 +215,14 @@ class Supervisor:
     # -- names ------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> list[Instance]:
-        """The instances of a service or instance name, in order. Raises `Refused`, with a suggestion."""
+        """The instances of a service or instance name, in order. `2.1` is a name, too. Raises `Refused`, with a suggestion."""
         if name in self.instances:
             return [self.instances[name]]
-        instances = [instance for instance in self.instances.values() if instance.spec.service == name]
+        instances = [
+            instance
+            for instance in self.instances.values()
+            if name in (instance.spec.service, instance.spec.service_id)
+        ]
         if not instances:
             services = {instance.spec.service for instance in self.instances.values()}
             known = {*self.instances, *services}
@@ -233,7 +244,7 @@ class Supervisor:
             for instance in self.instances.values()
             if (run := instance.run) is not None and run.alive
         ]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MemoryError):
             self.run_dir.write_record(self.run_dir.processes_file, {"run": self.run_id, "processes": entries})
 
     def changed(self, instance: Instance, before: State) -> None:
@@ -246,9 +257,10 @@ class Supervisor:
             else:
                 changed = Message("process.changed-for", **states, why=machine.detail)
             self.events.add("state", instance.name, changed, state=str(machine.state))
-            if machine.state is State.FAILED and instance.spec.essential and not self.stopping:
-                why = Message("run.essential-has-failed", name=instance.name, why=machine.detail or "")
-                self.stop(why, 1)
+            essential = instance.spec.essential
+            if machine.state is State.FAILED and (essential or self.abort_on_failure) and not self.stopping:
+                code = "run.essential-has-failed" if essential else "run.has-failed"
+                self.stop(Message(code, name=instance.name, why=machine.detail or ""), 1)
         self._soon()
 
     # -- deciding ---------------------------------------------------------------------------------------------
@@ -292,6 +304,13 @@ class Supervisor:
                 # While no router is connected nobody can be reached, and nobody is absent.
                 presence = watch.presence(spec.group, spec.instance)
                 run.report(presence.everywhere, absent=presence.nowhere)
+
+    def killed(self, instance: Instance) -> None:
+        """It did not end within its stop_timeout."""
+        if (told := was_killed(instance)) is not None:
+            self.events.add("process", instance.name, told)
+            if self.stopping:
+                self.killed_at_stop.append(told)
 
     def absent(self, instance: Instance) -> None:
         """Registered nowhere: taken out of the routing tables by hand, or hung."""
@@ -343,3 +362,12 @@ class Supervisor:
                 limit = instance.spec.max_rss
                 if limit and (rss := instance.usage().rss_bytes) > limit:
                     instance.unhealthy(Message("process.exceeds-max-rss", rss=rss, limit=limit))
+
+
+def _write_cluster_file(supervisor: Supervisor) -> None:
+    """A router that starts reads it. A full disk is no reason to stop: who runs is told all the same."""
+    file = supervisor.run_dir.cluster_file
+    try:
+        supervisor.run_dir.write(file, json.dumps(supervisor.plan.document))
+    except OSError as error:
+        supervisor.logs.of("launcher").say(f"{file} cannot be written: {error.strerror}")

@@ -94,9 +94,10 @@ class Bus(Addresses):
         `Refused` when it is connected already."""
         if self._mgr is not None and not self._closing and not self._mgr.loop.is_closed():
             raise Refused("this bus has been started already")
-        addresses = distinct(parse_peer(router) for router in routers)
+        addresses = distinct(parse_peer(router) for router in option_checks.texts("routers", routers))
         if not addresses:
             raise ConfigError("no router is given; name at least one, such as 127.0.0.1:7070", key="routers")
+        option_checks.check_groups(groups)
         self.groups.update(groups or {})
         self._options = options
         self._closing = False

@@ -8,9 +8,10 @@ from typing import Any
 
 from luabus import option_checks
 from luabus.client.bus import Bus
-from luabus.environment import Environment, check_secret
+from luabus.environment import Environment
 from luabus.errors import Refused
 from luabus.protocol.stream_options import StreamOptions
+from luabus.secret import check_secret
 from luabus.transport.security import Security
 
 
@@ -48,8 +49,10 @@ class BusConnection:
         frame_limit: int | None,
     ) -> None:
         option_checks.check(frame_limit=frame_limit)
+        option_checks.check_groups(groups)
+        option_checks.check_paths(secret_file=secret_file, key_file=key_file)
         timeout = option_checks.time_limit(timeout)
-        self._routers = [routers] if isinstance(routers, str) else None if routers is None else list(routers)
+        self._routers = None if routers is None else option_checks.texts("routers", routers)
         self._groups = groups
         self._secret = None if secret is None else check_secret(secret)
         self._secret_file = secret_file

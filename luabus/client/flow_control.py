@@ -27,14 +27,6 @@ class FlowControl:
         self.ahead = 0
         self._pending: asyncio.Future[None] | None = None
 
-    def sent(self, size: int) -> bool:
-        """Count a message of `size` bytes; True when its sender should wait for credit."""
-        self.ahead += size
-        if self.ahead <= WINDOW:
-            return False
-        self.ahead = 0
-        return True
-
     async def credit(self, stream: Stream, route: int, key: int) -> None:
         """Ask whether there is room for more on this route, and wait for the answer to the question before."""
         before, self._pending = self._pending, stream.new_waiter()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from asyncio import _get_running_loop
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from threading import get_ident
 from typing import Any, Protocol
 
 from luabus.client.failover import Failover
-from luabus.client.flow_control import FlowControl
+from luabus.client.flow_control import WINDOW, FlowControl
 from luabus.client.news import News
-from luabus.errors import NoMaster, Overloaded, Refused, RequestTimeout
+from luabus.errors import NoMaster, NoRoute, Overloaded, PeerLost, Refused, RequestTimeout
 from luabus.exception_text import text_of
 from luabus.ids import ServiceId
 from luabus.limits import REQUEST_TIMEOUT_S
 from luabus.protocol import codec
-from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER_SIZE, Kind, make_route
+from luabus.protocol.frames import FLAG_COUNT, FLAG_META, FLAG_REQUEST, HEADER, HEADER_SIZE, Kind, make_route
 from luabus.rpc.context import current
 from luabus.rpc.replies import Answer, Count, Gather
 from luabus.transport.stream import Stream, deadline_in, late
@@ -36,6 +36,10 @@ class Sender(Protocol):
     """What routers have said, and that one came or went."""
     epoch_source: Callable[[], int] | None
     """Tells the epoch under which this process is master, 0 when it is not; None when it never is."""
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """The groups' names by number."""
 
     def check_use(self) -> None:
         """Raises `Refused` in another event loop, thread or process than the bus'."""
@@ -135,12 +139,19 @@ class Route:
         epoch = bus.epoch_source() if bus.epoch_source is not None else 0
         if stream is None:
             return bus.hold(self._route, self._key, codec.pack_call(msg, args), trace, epoch)
-        if _get_running_loop() is not stream.loop:  # a call less than `check_use` for each message
+        # As `check_use`, without the system call that asking for the running loop is.
+        if get_ident() != stream.thread or not stream.loop.is_running():
             stream.check_use()
         body = codec.pack_call(msg, args)
-        stream.post(self._route, self._key, body, trace, epoch)
-        if bus.flow.sent(HEADER_SIZE + len(body)):
-            return SendResult(stream, bus.flow, self._route, self._key)
+        if trace or epoch or len(body) > stream.compress_above:
+            stream.post(self._route, self._key, body, trace, epoch)
+        else:  # as `post`, a call less
+            stream.send_frame(HEADER.pack(len(body), self._route, self._key, stream.source, 0), body)
+        flow = bus.flow
+        flow.ahead += HEADER_SIZE + len(body)
+        if flow.ahead > WINDOW:
+            flow.ahead = 0
+            return SendResult(stream, flow, self._route, self._key)
         return SendResult(stream) if stream.connection.is_paused else SENT
 
     async def request(
@@ -190,8 +201,12 @@ class Route:
             except NoMaster as error:
                 # About another group it is a handler's answer: that one has run, and must not run again.
                 if not wait_for_master or error.group != self._route >> 16 & 0xFFFF:
+                    self._name(error)
                     raise
                 await _master_change(bus.news, revision, deadline, self.text, timeout)
+            except (NoRoute, PeerLost, Overloaded) as error:
+                self._name(error)
+                raise
 
     async def answered(
         self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S
@@ -221,7 +236,10 @@ class Route:
         call = _Call()
         gather = Gather(future, call.settle, lambda: f"{self.text} {msg}")
         await self._ask(call, gather, _REQUEST_FLAGS, body, timeout, trace, msg)
-        return future.result()
+        replies = future.result()
+        for reply in replies.values():
+            self._name(reply)
+        return replies
 
     async def publish(self, msg: str, *args: Any, timeout: float = REQUEST_TIMEOUT_S) -> int:
         """Send one way to everybody in the group; returns how many the router handed it to."""
@@ -253,6 +271,25 @@ class Route:
         except asyncio.CancelledError:
             call.give_up()
             raise
+        except (NoRoute, NoMaster, PeerLost, Overloaded) as error:
+            self._name(error)
+            raise
+
+    def _name(self, error: Any) -> None:
+        """What a router says by numbers is said in the words of whoever asked. What handlers raise stays as it is."""
+        text, by = "", getattr(error, "answered_by", None)
+        if isinstance(error, NoRoute) and by is None:
+            text = f"nobody is there for {self.text}"
+        elif isinstance(error, NoMaster) and by is None:
+            text = f"{text_of(self._words[1])} has no master now"
+        elif isinstance(error, PeerLost) and by is not None and error.peer == str(ServiceId(by)):
+            text = f"{ServiceId(by).named(self._bus.names)} went away while the request was in flight"
+        elif isinstance(error, Overloaded) and by is not None:
+            peer, says, rest = error.message.partition(" does not read: ")
+            if says and peer == str(ServiceId(by)):
+                text = f"{ServiceId(by).named(self._bus.names)}{says}{rest}"
+        if text:
+            error.args = (text,)
 
     async def _begin(
         self, call: _Call, waiter: Any, route: int, body: bytes, deadline: float | None, trace: int

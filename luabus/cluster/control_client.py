@@ -101,7 +101,7 @@ class ControlConnection:
     """One connection: `async with ControlConnection(address, security) as control: await control.request("status")`.
 
     `on_log` is called with the lines that come after `follow`. `ended_in_order`: before it closed, the launcher said that it
-    stops.
+    stops; `killed` is then what it had to kill.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class ControlConnection:
     ) -> None:
         self.address = address
         self.ended_in_order = False
+        self.killed: list[str] = []
         self._security = security
         self._on_log = on_log
         self._connect_timeout_s = connect_timeout_s
@@ -168,6 +169,7 @@ class ControlConnection:
     def _called(self, method: str, *args: Any) -> None:
         if method == "stopped":
             self.ended_in_order = True
+            self.killed = [str(told) for told in args[0]] if args and isinstance(args[0], list) else []
         elif method == "log" and self._on_log is not None and args and isinstance(args[0], list):
             self._on_log(args[0])
 

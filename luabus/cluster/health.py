@@ -4,14 +4,14 @@ bad ("Down"): no router answers; a group with members configured has none live, 
 that elects its master has been without one for longer than the lease's ttl and 3 s; an essential process has failed; the launcher
 does not answer.
 
-warn ("Degraded"): anything failed, crashed, waiting to restart, starting or stopping, not ready, vacant, pointing at another's
-connection, slow, or told differently by the routers for longer than 1 s; a router's alarm, such as a lease store out of reach; a
-daemon that has ended, with whatever code; anything stopped by hand.
+warn ("Degraded"): anything failed, crashed, waiting to restart or for what does not come by itself, starting or stopping, not
+ready, vacant, pointing at another's connection, slow, or told differently by the routers for longer than 1 s; a router's alarm,
+such as a lease store out of reach; a daemon that has ended, with whatever code; anything stopped by hand.
 
 ok ("Healthy"): everything is there that the configuration wants. A job that is done counts as there, `scale x=0` wants none.
 
-Pure. The launcher judges what it sees for `status`, the dashboard what it sees for its pages and API; who sees the same, says the
-same. What a finding explains (mail.2 is restarting) is not found a second time (its slot is vacant).
+Pure. The launcher judges what it sees for `status`, the dashboard for its pages and API; who sees the same, says the same. What a
+finding explains (mail.2 is restarting) is not found a second time (its slot is vacant).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any, Final, Literal
 from luabus.cluster.alarms import TABLES_DIFFER, merged_alarms
 from luabus.cluster.control_client import NOT_LAUNCHED
 from luabus.cluster.entries import foreign
-from luabus.cluster.quantities import format_bytes
 from luabus.cluster.snapshot import Snapshot
 from luabus.cluster.state import LEVELS, Exit, GroupState, Level, Process, worst
-from luabus.messages import Message
+from luabus.messages import Message, of_map
+from luabus.quantities import format_bytes
 
 SLOW_READER_BYTES: Final = 256 * 1024
 """So much waiting for one connection means that it reads too slowly: eight times what a busy one has in one loop."""
@@ -166,12 +166,8 @@ def _processes(snapshot: Snapshot) -> Iterator[Finding]:
                 if finding is not None:
                     yield finding
             if process.log_problem:
-                text = Message(
-                    "health.the-log-cannot-be-written",
-                    name=process.name,
-                    lost=process.log_lost_lines,
-                    why=process.log_problem,
-                )
+                lost, why = process.log_lost_lines, process.log_problem
+                text = Message("health.the-log-cannot-be-written", name=process.name, lost=lost, why=why)
                 yield Finding("warn", text, process.name, "processes")
 
 
@@ -209,6 +205,8 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
             why=exit_text(process.exit),
             policy=process.restart_policy,
         )
+    elif process.stuck:
+        text = Message("health.cannot-start", name=name, why=process.reason)
     elif process.state in ("starting", "stopping") and process.wanted is not False:
         why_not = _not_ready(process, snapshot) if process.pid else None
         told = why_not or process.reason
@@ -239,9 +237,10 @@ def _by_bus(process: Process) -> bool:
 
 
 def _not_ready(process: Process, snapshot: Snapshot | None) -> Message | None:
-    """Why a service is not ready, as far as the routing tables tell."""
+    """Why it is not ready, as far as the routing tables tell, or the launcher."""
+    lacking = of_map(process.lacking)
     if snapshot is None or not snapshot.routed or process.group is None or not _by_bus(process):
-        return None
+        return lacking
     connected = [router for router in snapshot.routers if router.connected]
     number, service_id = process.group, process.service_id
     without = [
@@ -256,7 +255,7 @@ def _not_ready(process: Process, snapshot: Snapshot | None) -> Message | None:
     ]
     if len(without) == len(connected):
         return Message("health.it-is-registered-at-no-router")
-    return Message("health.it-is-not-registered-at", routers=", ".join(without)) if without else None
+    return Message("health.it-is-not-registered-at", routers=", ".join(without)) if without else lacking
 
 
 # --- the routers and what their tables say ---------------------------------------------------------------------

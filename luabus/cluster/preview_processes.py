@@ -232,7 +232,7 @@ def ways_by_signal(process: Process, signal: str, effect: Effect) -> list[Way]:
         return [_way(process, Message("effect.it-ends-by-the-signal-which"), success=False)]
     if effect is Effect.PROGRAMS_OWN:
         return [_way(process, Message("effect.if-it-ends-by-the-signal"), success=False)]
-    if process.state == "starting":
+    if process.state == "starting" and process.ready_by != "spawn":
         return [_way(process, Message("effect.it-is-not-ready-yet"), success=True)]
     if process.ours:
         return [_way(process, Message("effect.it-ends-with-exit-code-0"), success=True)]
@@ -274,7 +274,9 @@ def _way(process: Process, how: Message, *, success: bool, replaced: bool = Fals
     policy = process.restart_policy
     if policy not in ("always", "on-failure", "never"):
         return Way(Message("effect.what-follows-its-restart-policy-says", how=how), back=True)
-    crashed = is_crash(success=success, early=process.state == "starting", replaced=replaced)
+    # A job is done when it ends with success; and where nothing must be reported, none was missed.
+    early = process.state == "starting" and process.daemon is not False and process.ready_by != "spawn"
+    crashed = is_crash(success=success, early=early, replaced=replaced)
     outcome = outcome_of(cast(Policy, policy), crashed=crashed, left=process.restarts_left)
     if outcome is Outcome.RESTARTS:
         then = Message("effect.it-is-started-again", policy=policy)

@@ -126,15 +126,24 @@ class CrashHistory:
             return GiveUp(Message("policy.crashes-within", count=limit, seconds=f"{window:g}"))
         if self.late_in_a_row >= rules.crash_limit:
             return GiveUp(Message("policy.late-in-a-row", count=self.late_in_a_row))
-        exponent = min(self.in_a_row - 1, 64)
-        delay = min(rules.initial * rules.factor**exponent, rules.maximum)
-        return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)
+        return self._restart(chance)
+
+    def delayed(self, chance: float) -> Restart:
+        """After what was no fault of the process, such as a machine without memory: the back-off grows, and no limit is met."""
+        self.in_a_row += 1
+        return self._restart(chance)
 
     def left(self, now: float) -> int:
         """After so many more crashes, one upon the other, it would be started again; at 0 the next one is its last."""
         if self.policy.policy == "never":
             return 0
         return max(0, min(limit - 1 - self._within(now, window) for limit, window in self._limits()))
+
+    def _restart(self, chance: float) -> Restart:
+        rules = self.policy
+        exponent = min(self.in_a_row - 1, 64)
+        delay = min(rules.initial * rules.factor**exponent, rules.maximum)
+        return Restart(delay * (1 + rules.jitter * (2 * chance - 1)), self.in_a_row)
 
     def _limits(self) -> tuple[tuple[int, float], tuple[int, float]]:
         rules = self.policy

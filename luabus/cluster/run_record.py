@@ -66,6 +66,20 @@ def lives(pid: int, mark: str) -> bool | None:
     return process_mark(pid) == mark
 
 
+def stands_still(pid: int) -> bool:
+    """Whether it is stopped (Ctrl-Z, SIGSTOP, a debugger)."""
+    try:
+        if not sys.platform.startswith("linux"):
+            import psutil
+
+            return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+        return text[text.rindex(b")") + 2 :][:1] in (b"T", b"t")
+    except Exception:  # it is gone
+        return False
+
+
 def _boot() -> str:
     """Which start of the machine this is; pids and ticks begin anew with each."""
     try:

@@ -255,10 +255,23 @@ class Process:
     why: dict[str, Any] | None = field(default=None, metadata={"description": "`detail` by code and values"})
     ready: bool | None = None
     ready_by: str = _described("what shows that it is ready: router, bus, probe or spawn", "")
+    lacking: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "description": "what it is not ready for, while it has a process: code and values; null: not known"
+        },
+    )
+    stuck: bool = _described("whether it waits for what does not come unless somebody does something", False)
+    restart_in_s: float | None = _described(
+        "it is started again after so many seconds; null: it does not wait", None
+    )
+    completed: bool = _described("whether its last run ended by itself, with success", False)
     wanted: bool | None = _described("whether it is meant to be up: nobody stopped it", None)
     held: str | None = _described("what somebody did to it by hand, such as stopped; null: nothing", None)
     held_by: str | None = _described("who", None)
-    daemon: bool | None = _described("whether it is meant to go on for ever: its end is missed", None)
+    daemon: bool | None = _described(
+        "whether it is meant to go on for ever: its end is missed. If not, it is a job", None
+    )
     pid: int | None = None
     restarts: int = 0
     restart_policy: str = _described("always, on-failure or never", "")
@@ -302,9 +315,14 @@ class Process:
 
     @property
     def shown_state(self) -> str:
-        """The state, or what was done by hand to a process that lives, or `not ready` for one that runs and should be."""
+        """The state, or what was done by hand to a process that lives; `not ready` for one that runs and should be, `waiting` for
+        one that cannot start, `done` for a job that is."""
         if self.held is not None and self.pid is not None and self.wanted is not False:
             return self.held
+        if self.stuck:
+            return "waiting"
+        if self.state == "exited" and self.completed and self.daemon is False and self.wanted is not False:
+            return "done"
         return "not ready" if self.state == "running" and self.ready is False else self.state
 
     @property
@@ -322,7 +340,7 @@ class Process:
     @property
     def on_its_first_way_up(self) -> bool:
         """It is starting, and never ran before."""
-        return self.state == "starting" and self.exit is None and self.restarts == 0
+        return self.state == "starting" and not self.stuck and self.exit is None and self.restarts == 0
 
 
 @dataclass(frozen=True, slots=True)

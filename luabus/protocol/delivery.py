@@ -11,7 +11,8 @@ _META = FLAG_META << 8
 
 
 class Delivery:
-    """What the connections of a process have in common; `waiting`: for those that do not read.
+    """What the connections of a process have in common; `waiting`: for those that do not read; `dirty`: those to whose buffers
+    something was appended, for all together `gathered` bytes of broadcasts.
 
     Hands frames to `port.deliver`. A `Switch` is one that routes as well, from its first registration on (`routing`), but not
     what comes over ports that deliver in any case (`Port.delivers`)."""
@@ -20,6 +21,8 @@ class Delivery:
         self.routing = False
         self._checked: set[int] = set()
         self.waiting = Waiting()
+        self.dirty: list[Port] = []
+        self.gathered = 0
 
     def receive(self, port: Port, data: bytes) -> int:
         """Deliver every complete frame at the start of `data`; returns the offset behind the last. Ends early when a call that it
@@ -52,6 +55,12 @@ class Delivery:
         finally:
             port.frames_in += frames
         return pos
+
+    def flush(self) -> None:
+        """Write what was appended to the buffers of those that are `dirty`."""
+        dirty, self.dirty, self.gathered = self.dirty, [], 0
+        for port in dirty:
+            port.flush()
 
     def _check(self, route: int) -> None:
         """Raise `ProtocolError` for a route that cannot be; else remember that it can."""

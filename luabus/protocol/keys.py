@@ -8,9 +8,8 @@ The secret itself proves nothing and is no key. Who holds it can derive every ke
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, cast, get_args
+from typing import Final, NamedTuple, cast, get_args
 
 from luabus.errors import ConfigError, ProtocolError
 from luabus.protocol.principal import Principal, Role
@@ -23,12 +22,14 @@ MAX_NAME: Final = 100
 _NAMELESS: Final = frozenset({"admin", "client"})
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """Who somebody is, and the key that proves it; None where no proof is asked for."""
 
     principal: Principal
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | None = None
+
+    def __repr__(self) -> str:  # the key is for nobody's log
+        return f"Credential({self.principal})"
 
 
 def derive(secret: bytes, principal: Principal) -> bytes:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Role = Literal["admin", "service", "client", "router", "launcher"]
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """A role, and for a service, a router or a launcher its name: `service:mail`, `client`.
 
     An admin holds the cluster's secret: it may steer by hand and join as anyone; in calls it is a client.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from luabus import option_checks
@@ -21,7 +20,6 @@ _SPARE = 64
 """Bytes of a send buffer beyond the longest frame: header and meta."""
 
 
-@dataclass(frozen=True, slots=True)
 class StreamOptions:
     """The settings of a stream; all sizes in bytes.
 
@@ -30,16 +28,25 @@ class StreamOptions:
     that breaks the stream, 0 = never; `nodelay`: TCP_NODELAY. Raises `Refused` for what cannot be.
     """
 
-    frame_limit: int = DEFAULT_STREAM_BUFFER
-    send_buffer: int = DEFAULT_STREAM_BUFFER
-    body_limit: int = MAX_FRAME_LIMIT
-    compress_above: int = NEVER
-    timeout_ms: int = 0
-    nodelay: bool = True
+    __slots__ = ("body_limit", "compress_above", "frame_limit", "nodelay", "send_buffer", "timeout_ms")
 
-    def __post_init__(self) -> None:
-        check_buffer(self.send_buffer)
-        check_timeout(self.timeout_ms)
+    def __init__(
+        self,
+        frame_limit: int = DEFAULT_STREAM_BUFFER,
+        send_buffer: int = DEFAULT_STREAM_BUFFER,
+        body_limit: int = MAX_FRAME_LIMIT,
+        compress_above: int = NEVER,
+        timeout_ms: int = 0,
+        nodelay: bool = True,
+    ) -> None:
+        check_buffer(send_buffer)
+        check_timeout(timeout_ms)
+        self.frame_limit = frame_limit
+        self.send_buffer = send_buffer
+        self.body_limit = body_limit
+        self.compress_above = compress_above
+        self.timeout_ms = timeout_ms
+        self.nodelay = nodelay
 
     @classmethod
     def of_bus(

@@ -11,12 +11,11 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from luabus import option_checks
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
-from luabus.host_addresses import format_address, is_loopback
+from luabus.host_addresses import format_address, is_loopback, parse_peer
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.limits import (
     DEFAULT_BUS_BUFFER,
@@ -92,16 +91,15 @@ class Router:
     ) -> None:
         option_checks.check_name("name", name)
         option_checks.check_name("host", host)
-        option_checks.check(port=port, max_connections=max_connections, heartbeat_s=heartbeat_s)
+        option_checks.check(
+            port=port, max_connections=max_connections, heartbeat_s=heartbeat_s, waiting_limit=waiting_limit
+        )
+        option_checks.check_paths(secret_file=secret_file)
         if not is_loopback(host) and not allow_plaintext:
             raise ConfigError(
                 f"a router at {host} would be reachable beyond this machine without encryption;"
                 " say so (allow_plaintext) or use 127.0.0.1",
                 key="routers.host",
-            )
-        if waiting_limit < 0:
-            raise ConfigError(
-                f"a limit of {waiting_limit} bytes; 0 or more are possible", key="waiting_limit"
             )
         security = Security.of_file(secret_file) if secret_file and secret is None else Security.of(secret)
         self.name = name
@@ -111,7 +109,9 @@ class Router:
         self.api = Dispatcher(name)
         self.mgr = SocketMgr(
             max_connections,
-            security=replace(security, principal=Principal("router", name), advertised=tuple(advertise)),
+            security=security._replace(
+                principal=Principal("router", name), advertised=_reached_at(advertise)
+            ),
             options=StreamOptions.of_bus(frame_limit, buffer),
             subscribers=Subscribers(
                 receiver=self.api,
@@ -358,3 +358,12 @@ class Router:
 
     def _open_streams(self) -> list[Stream]:
         return [stream for stream in self.mgr.streams.values() if stream.is_open]
+
+
+def _reached_at(addresses: Any) -> tuple[str, ...]:
+    """Addresses to be reached at, each in its one form. Raises `ConfigError`, also for port 0: nobody can connect to that."""
+    texts = option_checks.texts("advertise", addresses)
+    try:
+        return tuple(format_address(*parse_peer(text)) for text in texts)
+    except ConfigError as error:
+        raise ConfigError(f"advertise: {error}", key="advertise") from None

@@ -149,14 +149,14 @@ class Steering:
         rules = access.methods.get(own, {})
         told: dict[str, Any] = {"methods": {}, "groups": {}, "clients": {}}
         if rules:
-            named = access.named_by(own)
             told["methods"] = {method: sorted(allowed) for method, allowed in rules.items()}
             told["groups"] = names
-            told["clients"] = {known: name for known, name in self._named_clients() if name in named}
+            told["clients"] = dict(self._named_clients())
         self._announcer.tell(stream, "luabus.access", told)
 
     def opened(self, stream: Stream) -> None:
-        """A connection stands: members that let its service use a method must know it, should it call without an id."""
+        """A connection stands: members that judge callers must know of which class it is, should it call without an id: they
+        let it by that, and refuse it by that name."""
         self._tell_caller(stream, class_of(stream.principal))
 
     def gone(self, stream: Stream) -> None:
@@ -164,21 +164,20 @@ class Steering:
         self._tell_caller(stream, "")
 
     def _tell_caller(self, stream: Stream, name: str) -> None:
-        known = class_of(stream.principal)
-        if known != CLIENT_CLASS:
-            for member in self._judges_of(known):
+        if class_of(stream.principal) != CLIENT_CLASS:
+            for member in self._judges():
                 self._announcer.tell(member, "luabus.caller", CLIENT_BASE | stream.token, name)
 
     def renamed(self) -> None:
         """A group has another name: those who judge by names must know it."""
-        for member in self._judges_of(None):
+        for member in self._judges():
             self.tell_access(member, member.id)
 
-    def _judges_of(self, caller: str | None) -> Iterator[Stream]:
-        """The members of groups that name this class of callers, and have methods which not all may use; None is any."""
-        table, access = self._mgr.switch.table, self.groups.document.access
+    def _judges(self) -> Iterator[Stream]:
+        """The members of groups that have methods which not all may use."""
+        table, methods = self._mgr.switch.table, self.groups.document.access.methods
         for number, name in self.groups.names.items():
-            if name in access.methods and (caller is None or caller in access.named_by(name)):
+            if methods.get(name):
                 for member in table.group(number).members:
                     if isinstance(member, Stream) and member.is_open:
                         yield member

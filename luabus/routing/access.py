@@ -97,10 +97,6 @@ class Access:
         """Whom a group that does not let in everybody lets in."""
         return sorted(self.callers.get(group, ()))
 
-    def named_by(self, group: str) -> frozenset[str]:
-        """Every class of callers that a group names, for all of it or for a method; its own is always let in."""
-        return self.callers.get(group, frozenset()).union({group}, *self.methods.get(group, {}).values())
-
     def may_steer(self, principal: Principal) -> bool:
         """Whether this principal may change by hand what routers do."""
         return principal.role in ("admin", "launcher") or (

@@ -1,7 +1,8 @@
 """Whose a group's number, name and usual route are: the cluster document's, else whoever's came first. Pure.
 
-What is in the document stays as the document says. A group that is not in it belongs to its live members: the first of them says
-what it is called, and who comes later must say the same; when they are gone another may have the number, or the name.
+What is in the document stays as the document says. A group that is not in it belongs to its live members: the first of them that
+gives it a name says what it is called, the first that gives a route how it is reached, and who comes later must say the same or
+nothing; when all are gone, also those who said nothing, another may have the number, or the name.
 """
 
 from __future__ import annotations

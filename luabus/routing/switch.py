@@ -6,8 +6,8 @@
   next hop are one slice of `data`; where next hops alternate in long data, its frames are put together for each;
 - all other frames are handed to `port.deliver`.
 
-Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them, one write each. How it decides is
-in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
+Afterwards `dirty` holds each port whose `out` was empty before: the caller flushes them (`flush`), one write each. How it
+decides is in `next_hop`, once per route; the loop itself only looks plans up. What it costs is in docs/benchmarks.md: anything
 added here must show its price there.
 
 One file because the loop and what it branches into share the state of one turn, and a call across modules is a price per frame.
@@ -15,7 +15,7 @@ One file because the loop and what it branches into share the state of one turn,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from luabus.errors import Forbidden, LuabusError, Overloaded, PeerLost, ProtocolError
@@ -34,6 +34,7 @@ from luabus.protocol.frames import (
     make_route,
 )
 from luabus.protocol.port import NO_PORTS, Port
+from luabus.protocol.waiting import BURST
 from luabus.routing.access import Access, class_of
 from luabus.routing.buckets import BUCKETS
 from luabus.routing.next_hop import (
@@ -80,7 +81,6 @@ class Switch(Delivery):
         self.routing = routing
         self.table: Table[Port] = Table()
         self.chance = chance
-        self.dirty: list[Port] = []
         self.access: Access | None = None
         self.refused: Callable[[Forbidden, int], None] = lambda error, frames: None
         self._plans: dict[int, Plan] = {}
@@ -465,7 +465,7 @@ class Switch(Delivery):
         self.refuse(port, sequence, refusal)
 
     def _broadcast(
-        self, port: Port, members: Iterable[Port], route: int, sequence: int, frame: bytes
+        self, port: Port, members: Sequence[Port], route: int, sequence: int, frame: bytes
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
@@ -473,24 +473,15 @@ class Switch(Delivery):
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
-        reached = []
+        reached: list[Port] = []
         lost = 0
-        size = len(frame)
-        for member in members:
-            if member is port:
-                continue
-            if size > member.credit:
-                member.flush()  # as in `_forward`
-            if size > member.credit:
-                lost += 1
-                member.note((CROWDED, size))
-                continue
-            member.credit -= size
-            member.frames_out += 1
-            if not member.out:
-                self.dirty.append(member)
-            member.out.append(frame)
-            reached.append(member)
+        at_once = max(1, BURST // len(frame))
+        for first in range(0, len(members), at_once):
+            some = members[first : first + at_once]
+            lost += _spread(port, some, frame, reached, self.dirty)
+            self.gathered += len(some) * len(frame)
+            if self.gathered > BURST:
+                self.flush()
         if lost:
             port.count_lost(OVERLOADED, route, lost)
         if not flags & (FLAG_REQUEST | FLAG_COUNT):
@@ -562,6 +553,28 @@ class Switch(Delivery):
         body = codec.pack_value(error.to_wire())
         header = HEADER.pack(len(body), make_route(Kind.ERROR, destination=port.id), 0, source, sequence)
         self._send(port, header + body)
+
+
+def _spread(port: Port, members: Sequence[Port], frame: bytes, reached: list[Port], dirty: list[Port]) -> int:
+    """A frame to all of these who have room for it, who are then `reached`; returns how many have none."""
+    lost = 0
+    size = len(frame)
+    for member in members:
+        if member is port:
+            continue
+        if size > member.credit:
+            member.flush()  # as in `_forward`
+        if size > member.credit:
+            lost += 1
+            member.note((CROWDED, size))
+            continue
+        member.credit -= size
+        member.frames_out += 1
+        if not member.out:
+            dirty.append(member)
+        member.out.append(frame)
+        reached.append(member)
+    return lost
 
 
 def _numbered(where: tuple[Port, ...]) -> tuple[tuple[int, ...], tuple[Port, ...]]:

@@ -150,7 +150,9 @@ class GroupPages:
 
 
 def merge_routes(tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """The routing tables of all routers, and whether they agree in everything but their tokens."""
+    """The routing tables of all routers, and whether they agree in everything but their tokens. Two of one name do not: which of
+    them is meant nobody can say."""
+    names = [str(table["router"]) for table in tables]
     views = [
         {
             group["group"]: (
@@ -163,6 +165,6 @@ def merge_routes(tables: list[dict[str, Any]]) -> dict[str, Any]:
         for table in tables
     ]  # fmt: skip
     return {
-        "consistent": all(view == views[0] for view in views[1:]),
+        "consistent": len(set(names)) == len(names) and all(view == views[0] for view in views[1:]),
         "routers": sorted(tables, key=lambda table: str(table["router"])),
     }

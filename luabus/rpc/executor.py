@@ -125,7 +125,7 @@ class Executor:
             else:
                 self._succeeded(call, result)
                 return
-            loop = asyncio.get_running_loop()
+            loop = call.stream.loop
             worker, self._spare = self._spare, None
             if worker is None or worker.loop is not loop:
                 worker = self._new_worker(loop)

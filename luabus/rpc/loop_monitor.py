@@ -25,7 +25,8 @@ log = Log("luabus.loop")
 BEAT_S: Final = HEARTBEAT_S
 BLOCKED_S: Final = 1.0
 """A loop that did not run for so long is told of; peers do not bear more than a few times that."""
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.25
+"""What is told of a function's time is right within half of that, where the loop does not tell."""
 _LATE_S: Final = 0.25
 """So late may a timer be on a busy machine."""
 _HOME: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -108,7 +109,7 @@ class LoopMonitor:
         if held_s < BLOCKED_S:
             return
         self._ended_at = now
-        if culprit is None:
+        if culprit is None or not culprit.name:
             log.warning("the event loop was blocked for %.1f s", held_s)
         elif culprit.is_handler:
             log.warning("%s held the event loop for %.1f s%s", culprit.name, held_s, culprit.place)
@@ -120,21 +121,28 @@ class LoopMonitor:
     # --- the thread's side ------------------------------------------------------------------------------------
 
     def _look(self) -> None:
+        looked = time.monotonic()
+        mark, since = 0, looked
         while True:
-            began = time.monotonic()
             if self._stop.wait(_LOOK_S):
                 return
-            now = time.monotonic()
-            if now - began > _LOOK_S + _LATE_S:
+            before, looked = looked, time.monotonic()
+            if looked - before > _LOOK_S + _LATE_S:
+                mark = 0
                 continue  # this thread did not run either: it is the process that stood still
-            if now - self._beat_at > BEAT_S + _LATE_S and self._culprit is None:
-                frame = sys._current_frames().get(self._thread_id)
-                if frame is not None:
-                    self._culprit = Culprit.found_in(frame)
+            frame = sys._current_frames().get(self._thread_id)
+            if frame is None or self._culprit is not None:
+                continue
+            if mark != (mark := _mark(frame)):
+                since = (before + looked) / 2
+            if looked - self._beat_at > BEAT_S + _LATE_S:
+                turn = _turn_began(frame) or (max(since, self._beat_at) if mark else None)
+                self._culprit = Culprit.found_in(frame, turn)
 
 
 class Culprit:
-    """What holds a loop up: a handler (`is_handler`), a hook, or some function; `started` on the clock of `time.monotonic`."""
+    """What holds a loop up: a handler (`is_handler`), a hook, or some function ("": none of the program's); `started` on the
+    clock of `time.monotonic`."""
 
     __slots__ = ("is_handler", "name", "place", "started")
 
@@ -145,11 +153,11 @@ class Culprit:
         self.is_handler = is_handler
 
     @classmethod
-    def found_in(cls, frame: FrameType) -> Culprit | None:
-        """What the innermost frames are part of; None when it is nobody's function, as in a loop that waits."""
+    def found_in(cls, frame: FrameType, turn: float | None = None) -> Culprit:
+        """What the innermost frames are part of. `turn`: when the loop's turn began, for what has no time of its own."""
         theirs: FrameType | None = None
         each: FrameType | None = frame
-        while each is not None:
+        while each is not None and not _runs_loops(each):
             if theirs is None and _is_theirs(each):
                 theirs = each
             for value in list(each.f_locals.values()):
@@ -159,9 +167,39 @@ class Culprit:
                 if isinstance(value, Activity):
                     return cls(value.name, _place(theirs), value.started, is_handler=False)
             each = each.f_back
-        if theirs is None:
-            return None
-        return cls(theirs.f_code.co_qualname, _place(theirs), None, is_handler=False)
+        name = "" if theirs is None else theirs.f_code.co_qualname
+        return cls(name, _place(theirs), turn, is_handler=False)
+
+
+def _turn_began(frame: FrameType) -> float | None:
+    """When the loop began the turn that it is held up in: asyncio's has it in a local variable, uvloop's does not tell."""
+    each: FrameType | None = frame
+    while each is not None:
+        if each.f_code.co_name == "_run_once" and _runs_loops(each):
+            began = each.f_locals.get("end_time")
+            return began if isinstance(began, float) else None
+        each = each.f_back
+    return None
+
+
+def _mark(frame: FrameType) -> int:
+    """Of the function of the program's that the loop has called: the same as long as that runs, 0 for none."""
+    mark = 0
+    each: FrameType | None = frame
+    while each is not None and not _runs_loops(each):
+        if _is_theirs(each):
+            mark = id(each)
+        each = each.f_back
+    return mark
+
+
+def _runs_loops(frame: FrameType) -> bool:
+    """What is below this frame has called the loop, and is not called by it."""
+    return frame.f_globals.get("__name__") in (
+        "asyncio.base_events",
+        "asyncio.runners",
+        "luabus.transport.loops",
+    )
 
 
 def _is_theirs(frame: FrameType) -> bool:

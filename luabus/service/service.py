@@ -76,11 +76,12 @@ class Service(KeyOwner):
         drain_timeout: float = DRAIN_TIMEOUT_S,
     ) -> None:
         option_checks.check(max_concurrency=max_concurrency, drain_timeout=drain_timeout)
+        option_checks.check_type("check_types", check_types, bool, what="True or False")
         self.name = name
         self.service_id: ServiceId | None = None
         self._settings = Settings(
             name=name, group=group, instance=instance,
-            routers=[routers] if isinstance(routers, str) else None if routers is None else list(routers),
+            routers=None if routers is None else option_checks.texts("routers", routers),
             secret=secret, secret_file=secret_file, key_file=key_file, mode=mode, groups=groups, lease=lease,
             lease_ttl=lease_ttl, lease_renew=lease_renew, frame_limit=frame_limit, compress_above=compress_above,
         )  # fmt: skip
@@ -175,6 +176,8 @@ class Service(KeyOwner):
         security = settings.security(environment)
         self.service_id = identity.service_id
         self.name = identity.name
+        if settings.name and settings.name != identity.name:
+            log.info("this is %r here, as in cluster.toml; its code says %r", identity.name, settings.name)
         self.handlers.rename(f"{identity.name}.{identity.service_id.instance}")
         self.handlers.group = identity.service_id.group
         self._running = True

@@ -1,4 +1,5 @@
-"""What a service is given, in code or by the launcher's environment; what is given in code wins."""
+"""What a service is given, in code or by the launcher's environment; what is given in code wins, except for who it is: that is as
+cluster.toml says, so that one module may be the service of two tables, and all call it by the names of those."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from luabus import option_checks
 from luabus.client.membership import Identity
-from luabus.environment import Environment, check_secret
+from luabus.environment import Environment
 from luabus.errors import ConfigError
 from luabus.ids import ServiceId
 from luabus.protocol.stream_options import StreamOptions
+from luabus.secret import check_secret
 from luabus.transport.security import Security
 
 if TYPE_CHECKING:
@@ -46,8 +48,11 @@ class Settings:
         option_checks.check_mode(self.mode)
         option_checks.check(
             lease_ttl=self.lease_ttl, lease_renew=self.lease_renew, frame_limit=self.frame_limit,
-            compress_above=self.compress_above,
+            compress_above=self.compress_above, group=self.group, instance=self.instance,
         )  # fmt: skip
+        option_checks.check_groups(self.groups)
+        option_checks.check_paths(secret_file=self.secret_file, key_file=self.key_file)
+        option_checks.check_type("lease", self.lease, str, what="a store's URL")
         if self.secret is not None:
             check_secret(self.secret)
 
@@ -72,6 +77,14 @@ class Settings:
 
     def identity(self, environment: Environment) -> Identity:
         """Who this process is. Raises `ConfigError` for a service without a group."""
+        if self._is_launched(environment):
+            self._check_place(environment)
+            return Identity(
+                ServiceId.of(environment.group or 0, environment.instance or 1),
+                environment.service,
+                time.time_ns(),
+                self.mode or environment.route,
+            )
         name = self.name or environment.service
         group = self.group if self.group is not None else environment.group
         if group is None:
@@ -86,6 +99,25 @@ class Settings:
         return Identity(
             ServiceId.of(group, instance), name, time.time_ns(), mode, follows=mode in ("hash", "")
         )
+
+    def _is_launched(self, environment: Environment) -> bool:
+        """Whether it is the service that the launcher started this process for: then cluster.toml says who it is. One that is
+        given routers or a key of its own is another one."""
+        own = (self.routers, self.secret, self.secret_file, self.key_file)
+        return bool(environment.service) and environment.group is not None and own == (None, None, None, None)
+
+    def _check_place(self, environment: Environment) -> None:
+        """Raises `ConfigError` where code and cluster.toml give two numbers: it would take the place of another."""
+        for key, given, table in (
+            ("group", self.group, environment.group),
+            ("instance", self.instance, environment.instance),
+        ):
+            if given is not None and table is not None and given != table:
+                raise ConfigError(
+                    f"the service {self.name or environment.service!r} has {key}={given} in its code, and {key} {table} in "
+                    f"cluster.toml (services.{environment.service}); leave it out of the code",
+                    key=key,
+                )
 
     def lease_options(self, environment: Environment) -> LeaseOptions:
         """How the group's lease is kept. Raises `ConfigError` without a store."""

@@ -14,12 +14,13 @@ from luabus.transport.loops import new_event_loop, own_loops, running_loop
 class LoopAffinity:
     """The loop that drives a manager: the running one at first use, else one of its own, which `wait` drives (`is_own`)."""
 
-    __slots__ = ("_loop", "_pid", "_thread", "is_forked", "is_own")
+    __slots__ = ("_loop", "_pid", "is_forked", "is_own", "thread")
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
         self._pid = os.getpid()
+        self.thread = 0
+        """The ident of the thread in which the loop was bound; 0 before."""
         self.is_own = False
         self.is_forked = False
         """This process is a child of the one that made it."""
@@ -34,7 +35,7 @@ class LoopAffinity:
         """The loop, bound by this if it was not before."""
         if self._loop is None:
             self._loop = running_loop()
-            self._thread = threading.get_ident()
+            self.thread = threading.get_ident()
             if self._loop is None:
                 self.is_own = True
                 self._loop = new_event_loop()
@@ -67,11 +68,11 @@ class LoopAffinity:
             return
         if loop.is_closed():
             raise Refused("the event loop of this manager has ended; make a new one")
-        if threading.get_ident() == self._thread and (
+        if threading.get_ident() == self.thread and (
             running is None or (self.is_own and running in own_loops)
         ):
             return
-        if self.is_own and threading.get_ident() == self._thread:
+        if self.is_own and threading.get_ident() == self.thread:
             raise Refused(
                 "this manager was first used outside of the event loop that runs now, which will not drive it:"
                 " make it, or its first listen() or connect(), inside"

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from luabus import forks, option_checks
-from luabus.errors import LuabusError, NotConnected, Refused, RequestTimeout
+from luabus.errors import ConfigError, LuabusError, NotConnected, Refused, RequestTimeout
 from luabus.host_addresses import format_address
-from luabus.limits import DEFAULT_FRAME_LIMIT, MAX_FRAME_LIMIT
+from luabus.limits import DEFAULT_FRAME_LIMIT, LONGEST_TIMEOUT_S, MAX_FRAME_LIMIT
 from luabus.protocol.codec import pack_call
 from luabus.protocol.delivery import Delivery
 from luabus.protocol.handshake import Handshake
@@ -91,7 +91,11 @@ class Conversation:
         limit: int = DEFAULT_FRAME_LIMIT,
     ) -> None:
         option_checks.check(port=port, limit=limit)
-        option_checks.time_limit(timeout)
+        option_checks.check_host("host", host)
+        if option_checks.time_limit(timeout) is None:
+            raise ConfigError(
+                f"timeout is {timeout}; seconds are needed, fewer than {LONGEST_TIMEOUT_S:g}", key="timeout"
+            )
         self._pid = os.getpid()
         self._state = ""
         self._peer = format_address(host, port)

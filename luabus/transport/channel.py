@@ -78,7 +78,7 @@ class Channel(Session):
 
     __slots__ = (
         "__weakref__", "_mgr", "_open_waiters", "_pong_waiters", "_subscribers", "check_use", "connection", "last_error_at",
-        "loop", "on_connect", "on_error",
+        "loop", "on_connect", "on_error", "thread",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +100,7 @@ class Channel(Session):
         )  # fmt: skip
         self._mgr = mgr
         self.loop = mgr.loop
+        self.thread = mgr.affinity.thread
         self.check_use: Callable[[], None] = mgr.affinity.check
         """Raises `Refused` in another event loop, thread or process than the manager's."""
         self._subscribers = subscribers

@@ -21,7 +21,6 @@ from luabus.ids import ServiceId
 from luabus.limits import DEFAULT_WAITING_LIMIT, MOMENT_S, STUCK_TIMEOUT_S
 from luabus.logs import Log
 from luabus.protocol.handshake import Handshake
-from luabus.protocol.port import Port
 from luabus.protocol.stream_options import PLAIN_STREAM, StreamOptions
 from luabus.protocol.waiting import Waiting
 from luabus.routing.switch import Switch
@@ -100,6 +99,7 @@ class SocketMgr:
     def listen(self, ip: str, port: int, backlog: int = 16) -> Listener:
         """Listen at `ip`:`port` (0 = any free one). Raises `OSError` with the address in it when that is not possible."""
         option_checks.check(port=port, backlog=backlog)
+        option_checks.check_host("ip", ip)
         self.affinity.bind()
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = ListeningSocket(family, socket.SOCK_STREAM)
@@ -138,6 +138,7 @@ class SocketMgr:
         what to call the other end in messages, its address by default. Raises `Refused` when there are too many already.
         """
         option_checks.check(port=port, timeout_ms=timeout_ms)
+        option_checks.check_host("ip", ip)
         if len(self.streams) >= self.max_connections:
             raise Refused(f"all {self.max_connections} connections of this manager are in use")
         self.affinity.bind()
@@ -316,10 +317,7 @@ class SocketMgr:
 
     def flush_dirty(self) -> None:
         """Write what the switch has appended to other streams' buffers."""
-        dirty: list[Port] = self.switch.dirty
-        self.switch.dirty = []
-        for port in dirty:
-            port.flush()
+        self.switch.flush()
 
     def abort_later(self, transport: asyncio.Transport) -> None:
         """A closed stream may take its time to write what is left, but not for ever."""
@@ -378,6 +376,7 @@ class SocketMgr:
             forks.let_go(listener.fileno())
         for stream in self.streams.values():
             stream.is_closed = True
+            stream.thread = 0
             forks.let_go(descriptor_of(stream.connection))
 
 

@@ -7,12 +7,9 @@ import time
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from luabus.environment import check_secret, read_secret
 from luabus.errors import ConfigError
-from luabus.logs import Log
 from luabus.protocol.keys import Credential, parse_key
-
-log = Log("luabus.security")
+from luabus.secret import check_secret, read_secret
 
 NEXT: Final = ".next"
 """Behind the name of a secret's file: what is accepted as well while the secret changes, one to a line."""
@@ -46,7 +43,9 @@ class WatchedFiles(Generic[T]):
                 value = self._load()
             except ConfigError as error:
                 if str(error) != self._complained:
-                    log.error("%s; what it held before is used", error)
+                    from luabus.logs import Log  # so that a command that logs nothing begins sooner
+
+                    Log("luabus.security").error("%s; what it held before is used", error)
                 self._complained = str(error)
                 return self._value
             before, stamps = stamps, self._look()

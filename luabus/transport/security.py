@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from luabus.environment import Environment, check_secret
 from luabus.errors import ConfigError
 from luabus.protocol.handshake import NOBODY, NONCE_SIZE, AcceptorHandshake, ConnectorHandshake
 from luabus.protocol.keys import Credential, derive, format_key, parse_key
 from luabus.protocol.principal import ADMIN, CLIENT, Principal, Role
+from luabus.secret import check_secret
 from luabus.transport.secret_files import KeyFile, SecretFile, Secrets
+
+if TYPE_CHECKING:
+    from luabus.environment import Environment
 
 
 class Keys(Protocol):
@@ -24,11 +26,13 @@ class Keys(Protocol):
         """The keys that prove a claim of the other end."""
 
 
-@dataclass(frozen=True, slots=True)
 class Secret:
     """Of one who holds the cluster's secret, given or in a file: every key can be derived."""
 
-    source: Secrets | SecretFile = field(repr=False)
+    __slots__ = ("source",)
+
+    def __init__(self, source: Secrets | SecretFile) -> None:
+        self.source = source
 
     def _secrets(self) -> Secrets:
         return self.source if isinstance(self.source, Secrets) else self.source.read()
@@ -48,11 +52,13 @@ class Secret:
         return tuple(derive(secret, claim) for secret in self._secrets().accepted)
 
 
-@dataclass(frozen=True, slots=True)
 class OwnKey:
     """Of one who holds one key, given or in a file: it proves who has it, and knows nobody else's."""
 
-    source: Credential | KeyFile = field(repr=False)
+    __slots__ = ("source",)
+
+    def __init__(self, source: Credential | KeyFile) -> None:
+        self.source = source
 
     def _own(self) -> Credential:
         return self.source if isinstance(self.source, Credential) else self.source.read()
@@ -65,8 +71,7 @@ class OwnKey:
         return (own.key,) if own.key is not None and own.principal == claim else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Security:
+class Security(NamedTuple):
     """`keys`: None = no authentication, whoever connects is believed. Files are read anew at each connection, so that a secret
     that changes needs no restart.
 
@@ -75,7 +80,7 @@ class Security:
     a proxy in between); a connection made to any other is refused.
     """
 
-    keys: Keys | None = field(default=None, repr=False)
+    keys: Keys | None = None
     principal: Principal = ADMIN
     wanted: Principal | None = None
     advertised: tuple[str, ...] = ()
@@ -142,7 +147,7 @@ class Security:
 
     def to(self, role: Role, name: str = "") -> Security:
         """The same for connections to such a one alone; "" is any name."""
-        return replace(self, wanted=Principal(role, name))
+        return self._replace(wanted=Principal(role, name))
 
     def connector(self, dialed: str) -> ConnectorHandshake:
         """The hand-shake of a connection that is made to `dialed`. Raises `ConfigError` for a key file that holds none."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 from luabus import option_checks
@@ -170,7 +170,7 @@ class Stream(Channel):
 
     def new_waiter(self) -> asyncio.Future[Any]:
         """A future for `start_call`. Raises `Refused` in another event loop."""
-        if _get_running_loop() is not self.loop:  # a call less for each request
+        if get_ident() != self.thread or not self.loop.is_running():  # as in `Route.send`
             self.check_use()
         return self.loop.create_future()
 

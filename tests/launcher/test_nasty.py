@@ -13,7 +13,7 @@ import pytest
 
 from tests.launcher.harness import ClusterRun, alive, child, until
 
-WAIT = {"by": "test", "wait": True}
+WAIT = {"by": "test", "wait": True, "yes": True}
 HUNG = """
 import asyncio, os, time
 import luabus

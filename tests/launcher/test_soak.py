@@ -12,7 +12,7 @@ import pytest
 from tests.launcher.harness import ClusterRun, alive, child
 
 COUNT = 200
-WAIT = {"by": "soak", "wait": True}
+WAIT = {"by": "soak", "wait": True, "yes": True}
 SERVICE = "import luabus\n\nservice = luabus.Service()\n"
 
 

@@ -83,3 +83,13 @@ def test_without_a_descriptor_whoever_waits_is_turned_away_once() -> None:
         "[b'', b'', b'']",
         "socket",
     ]
+
+
+def test_the_last_ones_are_scarce() -> None:
+    program = """
+        from luabus import descriptors
+        print(descriptors.is_scarce(239), descriptors.is_scarce(240), descriptors.most())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+        print(descriptors.is_scarce(39), descriptors.is_scarce(40), descriptors.most())
+    """
+    assert run(program).split("\n") == ["False True 1000", "False True 48"]

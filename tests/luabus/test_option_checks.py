@@ -11,6 +11,7 @@ import pytest
 
 import luabus
 from luabus import option_checks
+from luabus.environment import Environment
 from luabus.errors import ConfigError, LuabusError, Refused, RequestTimeout
 from luabus.lease.lease_options import LeaseOptions
 from luabus.limits import OPTION_RANGES
@@ -27,7 +28,7 @@ def service(**options: Any) -> Service:
     return Service("mail", group=2, instance=1, routers=["127.0.0.1:1"], **options)
 
 
-NOT_WHOLE = (-1, 0, 1 << 40, True, "8", 1.5, nan, inf)
+NOT_WHOLE = (-1, 0, 1 << 60, True, "8", 1.5, nan, inf)
 NO_SECONDS = (-1, nan, inf, "8", True)
 
 
@@ -44,6 +45,9 @@ NO_SECONDS = (-1, nan, inf, "8", True)
         (Service, "name", ("a\nb", 5, " mail", "x" * 300)),
         (Router, "frame_limit", (*NOT_WHOLE, 10, 100)),
         (Router, "buffer", NOT_WHOLE),
+        (Router, "waiting_limit", (*NOT_WHOLE, 5, "64MiB")),
+        (Service, "group", (0, 256, "2", True)),
+        (Service, "instance", (0, 65_536, "1", 1.0)),
         (Router, "port", (-1, 65_536, "7070", True)),
         (Router, "name", ("", "a\tb", None, "x" * 300)),
         (Router, "host", ("", "a b\n")),
@@ -69,6 +73,68 @@ def test_what_cannot_be_is_refused_by_name(
         assert str(raised.value).startswith(f"{key} is {value!r}; ")
 
 
+@pytest.mark.parametrize(
+    ("make", "key", "values"),
+    [
+        (luabus.connect, "routers", (5, b"127.0.0.1:7070", {"127.0.0.1:7070": 1}, 1.5)),
+        (luabus.connect, "groups", (5, ["mail"], "mail")),
+        (luabus.connect, "secret", (5, ["x" * 16])),
+        (luabus.connect, "secret_file", (5, b"secret", ["secret"])),
+        (luabus.connect, "key_file", (5, b"key")),
+        (Service, "routers", (5, b"127.0.0.1:7070")),
+        (Service, "groups", (5, ["mail"])),
+        (Service, "secret", (5,)),
+        (Service, "secret_file", (5,)),
+        (Service, "key_file", (5,)),
+        (Service, "lease", (5, b"sqlite")),
+        (Service, "check_types", (5, "yes")),
+        (Router, "secret", (5,)),
+        (Router, "secret_file", (5,)),
+        (Router, "advertise", (5, b"bus:1")),
+        (lambda secret: create_socket_mgr(1, secret=secret), "secret", (5,)),
+        (lambda ip: create_socket_mgr(1).listen(ip, 0), "ip", (5, b"127.0.0.1")),
+        (lambda ip: create_socket_mgr(1).connect(ip, 1), "ip", (5, ("127.0.0.1", 1))),
+        (lambda host: luabus.Conversation(host, 1), "host", (5, b"127.0.0.1")),
+    ],
+)  # fmt: skip
+def test_what_is_of_another_type_is_refused_with_its_type(
+    make: Callable[..., Any], key: str, values: tuple[Any, ...]
+) -> None:
+    for value in values:
+        with pytest.raises(ConfigError) as raised:
+            make(**{key: value})
+        assert raised.value.key == key
+        assert type(value).__name__ in str(raised.value)
+
+
+def test_what_stands_in_a_list_or_map_is_looked_at_as_well() -> None:
+    with pytest.raises(ConfigError, match=r"^routers\[1\] is 5 \(int\); a text is needed"):
+        luabus.connect(["127.0.0.1:7070", 5])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match=r"^groups\['mail'\] is '2' \(str\); a number of 1 to 255"):
+        luabus.connect(["127.0.0.1:7070"], groups={"mail": "2"})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match="timeout is None; seconds are needed"):
+        luabus.Conversation("127.0.0.1", 1, timeout=None)  # type: ignore[arg-type]
+
+
+async def test_sizes_are_written_alike_in_file_command_line_and_environment() -> None:
+    router = await Program.start(
+        "router",
+        "--listen",
+        "127.0.0.1:0",
+        "--waiting-limit",
+        "64MiB",
+        "--buffer",
+        "2MB",
+        "--frame-limit",
+        "1.5M",
+    )
+    await router.says("listens at")
+    assert await router.end() == 0
+    assert Environment.read({"LUABUS_FRAME_LIMIT": "2MiB"}).frame_limit == 2 << 20
+    with pytest.raises(ConfigError, match="LUABUS_COMPRESS_ABOVE='much' is not a size"):
+        Environment.read({"LUABUS_COMPRESS_ABOVE": "much"})
+
+
 def test_both_ends_of_a_range_are_possible() -> None:
     for key, allowed in OPTION_RANGES.items():
         for value in (allowed.least, allowed.most):
@@ -81,9 +147,15 @@ def test_both_ends_of_a_range_are_possible() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--frame-limit", "-5"], "frame_limit is -5; at least 512 is needed, at most 1073741824 bytes"),
+        (
+            ["--frame-limit", "2GB"],
+            "frame_limit is 2147483648; at least 512 is needed, at most 1073741824 bytes",
+        ),
         (["--frame-limit", "0"], "frame_limit is 0; "),
-        (["--buffer", "-1"], "buffer is -1; at least 512 is needed"),
+        (["--buffer", "-1"], "'-1' is not a size; write bytes, or \"512MB\""),
+        (["--waiting-limit", "5"], "waiting_limit is 5; at least 1048576 is needed"),
+        (["--waiting-limit", "lots"], "argument --waiting-limit: 'lots' is not a size"),
+        (["--advertise", "bus.example:0"], "advertise: 'bus.example:0' is not an address"),
         (["--name", ""], "name is ''; a name of 1 to 200 printable characters is needed"),
     ],
 )

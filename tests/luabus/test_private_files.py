@@ -8,6 +8,7 @@ import pytest
 
 from luabus.private_files import (
     NotOurs,
+    create_private,
     keep_out_of_git,
     open_private,
     private_folder,
@@ -73,3 +74,24 @@ def test_what_could_not_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         replace_private(tmp_path / "taken", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_file_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    with monkeypatch.context() as full:
+        full.setattr("luabus.private_files.replace_private", _disk_is_full)
+        with pytest.raises(OSError, match="No space"):
+            create_private(file, b"first")
+    assert list(tmp_path.iterdir()) == []
+    assert create_private(file, b"first")
+    assert not create_private(file, b"second")
+    assert file.read_bytes() == b"first"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with monkeypatch.context() as old_disk:
+        old_disk.setattr(os, "link", _disk_is_full)
+        assert create_private(tmp_path / "other", b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "token"]
+
+
+def _disk_is_full(*_: object) -> None:
+    raise OSError(28, "No space left on device")

@@ -201,6 +201,49 @@ def test_what_the_program_does_after_the_end_is_its_own_affair(thread: str, afte
     assert (process.returncode, out, errors) == (0, "returned\n", "")
 
 
+@pytest.mark.parametrize(
+    "thread",
+    [
+        "concurrent.futures.ThreadPoolExecutor(1).submit(work)",
+        "threading.Thread(target=work).start()",
+    ],
+)
+@pytest.mark.parametrize("first", [None, signal.SIGTERM])
+def test_ctrl_c_while_python_waits_for_the_programs_threads_is_no_success(
+    thread: str, first: signal.Signals | None
+) -> None:
+    process = program(
+        f"""
+        import asyncio, concurrent.futures, threading, time
+        from luabus.transport.loops import run_program
+        from luabus import shutdown_signals
+        def work():
+            while not getattr(threading, "_SHUTTING_DOWN", False) and threading.main_thread().is_alive():
+                time.sleep(0.01)
+            time.sleep(0.05)
+            print("waits")
+            time.sleep(1000)
+        async def main():
+            end = asyncio.Event()
+            with shutdown_signals.hearing(end.set, limit_s=60):
+                print("hears")
+                {"end.set()" if first is None else ""}
+                await end.wait()
+        run_program(main())
+        {thread}
+        """
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hears\n"
+    if first is not None:
+        process.send_signal(first)
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors == "luabus: SIGINT while threads of the program go on: ended at once\n"
+
+
 def test_a_forked_child_hears_nothing_of_it_and_does_not_wake_its_parent() -> None:
     async def main() -> None:
         told: list[bool] = []

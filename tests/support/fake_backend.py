@@ -26,6 +26,8 @@ class FakeProcess:
     listener: Listener
     ignores: frozenset[int] = frozenset()
     signals: list[int] = field(default_factory=list)
+    whole_group: bool = True
+    """Whether it was asked to end together with its group."""
     rss_bytes: int = 0
     alive: bool = True
     stands_still: bool = False
@@ -73,7 +75,8 @@ class FakeProcess:
             else:
                 self._end(ExitStatus(signal=number))
 
-    def terminate(self, number: int) -> None:
+    def terminate(self, number: int, *, group: bool = True) -> None:
+        self.whole_group = group
         if self.alive:
             self.signal(number)
         else:
@@ -102,12 +105,16 @@ class FakeProcess:
 
 
 class FakeBackend:
-    """`started` has every process, oldest first; what is spawned is set up by `on_spawn`, and fails while `refusal` is set."""
+    """`started` has every process, oldest first; what is spawned is set up by `on_spawn`, and fails while `refusal` is set, or
+    that of one process by `refusals`."""
 
     def __init__(self, on_spawn: Callable[[FakeProcess], None] = lambda process: None) -> None:
         self.started: list[FakeProcess] = []
         self.on_spawn = on_spawn
         self.refusal = ""
+        self.error: Exception | None = None
+        """Raised instead, while it is set."""
+        self.refusals: dict[str, SpawnError] = {}
 
     def __getitem__(self, name: str) -> FakeProcess:
         """The newest process of this name."""
@@ -124,6 +131,10 @@ class FakeBackend:
         """It needs no event loop."""
 
     def spawn(self, request: SpawnRequest, listener: Listener) -> FakeProcess:
+        if self.error is not None:
+            raise self.error
+        if (refused := self.refusals.get(request.owner.partition("/")[2])) is not None:
+            raise refused
         if self.refusal:
             raise SpawnError(self.refusal)
         process = FakeProcess(1000 + len(self.started), request, listener)

@@ -240,7 +240,8 @@ def call(
     values = [_value(text) for text in args]
 
     async def work() -> tuple[Any, bool]:
-        async with connected(config, caller) as (bus, _):
+        async with connected(config, caller) as (bus, plan):
+            names = {number: name for name, number in plan.groups.items()}
             with _usage():
                 target = bus.route(route)
             if not route.startswith("broadcast:"):
@@ -248,7 +249,7 @@ def call(
             replies = await target.gather(msg, *values, timeout=timeout)
             failed = any(isinstance(reply, Exception) for reply in replies.values())
             return {
-                str(sender): _error(reply) if isinstance(reply, Exception) else reply
+                sender.named(names): _error(reply) if isinstance(reply, Exception) else reply
                 for sender, reply in replies.items()
             }, failed
 

@@ -17,6 +17,7 @@ from launcher.cli.terminal import Style, table
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning
 from launcher.plan.plan import lease_url, make_plan
+from launcher.processes.service_leases import is_made, stores
 from luabus.cluster.leases import HIGHEST_GIVEN, repair_leases
 from luabus.errors import LuabusError
 from luabus.visible import visible, visible_values
@@ -53,10 +54,34 @@ def repair_lease(config: Path, epoch: int | None, dry_run: bool, as_json: bool) 
     plan = make_plan(load(config), config)
     url = lease_url(plan.config.lease.store, plan.run_dir, plan.base)
 
+    users = {name: plan.config.services[name].user for name in plan.groups}
+    named = {name: None if user is None else str(user) for name, user in users.items()}
+    where = {
+        store: names
+        for store, names in stores(url, plan.run_dir, named).items()
+        if store == url or (names and is_made(store))
+    }
+
     async def work() -> dict[str, Any]:
         tables = await _tables(config)
         ttl_s = plan.config.lease.ttl
-        return await repair_leases(url, plan.name, plan.groups, ttl_s, tables, epoch=epoch, dry_run=dry_run)
+        found = [
+            await repair_leases(
+                store,
+                plan.name,
+                {name: plan.groups[name] for name in services},
+                ttl_s,
+                tables,
+                epoch=epoch,
+                dry_run=dry_run,
+            )
+            for store, services in where.items()
+        ]
+        return {
+            **found[0],
+            "store": ", ".join(one["store"] for one in found),
+            "groups": [row for one in found for row in one["groups"]],
+        }
 
     try:
         found = asyncio.run(work())

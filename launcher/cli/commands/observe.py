@@ -56,24 +56,50 @@ def top(config: Path, interval: float) -> int:
 @click.option(
     "-n",
     "--lines",
-    default=100,
-    show_default=True,
     type=click.IntRange(0, 10_000),
-    help="Lines to begin with.",
+    help="Lines to begin with.  [default: 100; with --since all]",
 )
+@click.option(
+    "--since",
+    metavar="TIME",
+    help='No older lines: 10m, 2h, 1d (ago); today, 14:05, "2026-01-31 14:05"; 2026-01-31T14:05:00Z.',
+)
+@click.option(
+    "-g",
+    "--grep",
+    metavar="PATTERN",
+    help="Only lines in which this regular expression is found. It heeds capitals if it has any.",
+)
+@click.option("--utc", is_flag=True, help="Times in UTC instead of local time.")
 @click.option("--raw", is_flag=True, help="Only the text of each line, as the process wrote it.")
 @as_json
 @click.pass_obj
-def logs(config: Path, name: tuple[str, ...], follow: bool, lines: int, raw: bool, as_json: bool) -> int:
+def logs(
+    config: Path,
+    name: tuple[str, ...],
+    follow: bool,
+    lines: int | None,
+    since: str | None,
+    grep: str | None,
+    utc: bool,
+    raw: bool,
+    as_json: bool,
+) -> int:
     """Print what processes wrote.
 
-    No NAME: all, merged by time. Works while the cluster is stopped, too, but for -f. A red bar marks stderr; a line in
+    No NAME: all, merged by time. Rotated files are read, too. Works while the cluster is stopped, but for -f. Times are local,
+    with the date if that is not today's. A red bar marks what went to stderr, unless its level is INFO or DEBUG; a line in
     parentheses is the launcher's own.
+
+    \b
+    luabus-cluster logs -f chat.1
+    luabus-cluster logs --since 10m --grep 'error|timeout'
+    luabus-cluster logs --since today --grep '(?-i:warn)' --json
     """
     from launcher.cli.logs import show_logs
 
     form = "json" if as_json else "raw" if raw else "text"
-    return show_logs(config, name, follow=follow, lines=lines, form=form)
+    return show_logs(config, name, follow=follow, lines=lines, since=since, grep=grep, form=form, utc=utc)
 
 
 @click.command()
@@ -82,12 +108,12 @@ def logs(config: Path, name: tuple[str, ...], follow: bool, lines: int, raw: boo
 def check(config: Path, as_json: bool) -> int:
     """Check cluster.toml.
 
-    Tells every fault with its line, what was found and what is allowed. Starts nothing."""
-    from launcher.config.load import load
-    from launcher.plan.plan import make_plan
+    Tells every fault with its line, what was found and what is allowed: also modules and programs that are not there and, while
+    the cluster does not run, ports that are taken. Starts nothing, and runs nothing of yours."""
+    from launcher.plan.checks import checked_plan
 
     try:
-        plan = make_plan(load(config, here=True), config)
+        plan = checked_plan(config)
     except ConfigError as error:
         if as_json:
             faults = [{"line": p.line, "key": p.key, "text": p.text} for p in error.problems]

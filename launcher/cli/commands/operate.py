@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from launcher.cli.commands.shared import (
     warn_of_old_keys,
 )
 from launcher.cli.identity import who
-from launcher.errors import ConfigError, UsageError
+from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.processes.exit_status import signal_number
 from launcher.runtime.control_client import ask
 from luabus.cluster.verbs import BY_NAME, Takes, Verb
-from luabus.errors import Refused
+from luabus.errors import Refused, explain
 from luabus.ids import MAX_INSTANCE
 from luabus.messages import Message
+from luabus.visible import visible
 
 Run = Callable[..., int]
 
@@ -74,11 +76,24 @@ def _of_count(verb: Verb) -> Run:
 
 def _of_file(verb: Verb) -> Run:
     @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
-    def run(config: Path, dry_run: bool, as_json: bool) -> int:
+    @click.option("-y", "--yes", is_flag=True, help="Also remove services, and change where routers listen.")
+    def run(config: Path, dry_run: bool, yes: bool, as_json: bool) -> int:
         warn_of_old_keys(config)
+
+        def reload(yes: bool) -> int:
+            meant = {**who(wait=True), "yes": yes}
+            return report([ask(config, verb.name, dry_run, meant, timeout=None)], as_json)
+
         try:
-            return report([ask(config, verb.name, dry_run, who(wait=True), timeout=None)], as_json)
-        except Refused:
+            return reload(yes)
+        except Refused as refused:
+            if explain(refused).code == "refusal.takes-away":
+                if as_json or not _on_terminal():
+                    raise
+                click.echo(visible(str(refused)), err=True)
+                if not click.confirm("Do it?", err=True):
+                    raise LauncherError("nothing was changed") from None
+                return reload(True)
             from launcher.config.load import load
             from launcher.plan.plan import make_plan
 
@@ -90,6 +105,10 @@ def _of_file(verb: Verb) -> Run:
             raise
 
     return run
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -40,16 +40,18 @@ def unknown_is_usage() -> Iterator[None]:
 def report(reports: list[dict[str, Any]], as_json: bool) -> int:
     """Prints what verbs did; the exit code."""
     ok = all(one["ok"] for one in reports)
-    if as_json:
-        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports))
+    if as_json:  # states are for programs, sentences for people
+        answers = [{key: value for key, value in one.items() if key != "sentences"} for one in reports]
+        click.echo(json.dumps(answers[0] if len(answers) == 1 else answers))
         return 0 if ok else 1
     style = Style.of(sys.stdout)
     for one in visible_values(reports):
         if one["text"]:
             text = one["text"]
             click.echo(text if one["ok"] else style(text, "red"))
+        sentences = one.get("sentences", {})
         for name, state in one["processes"].items():
-            click.echo(f"{name} is {style.state(state)}" if state != "removed" else f"{name} is gone")
+            click.echo(style.as_state(state, sentences.get(name) or f"{name} is {state}"))
     return 0 if ok else 1
 
 

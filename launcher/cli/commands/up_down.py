@@ -24,31 +24,45 @@ from launcher.cli.terminal import Style
     metavar="SECONDS",
     help="Stop again what is not all ready by then; without it, as long as the restart policies try.",
 )
+@click.option(
+    "--abort-on-failure",
+    is_flag=True,
+    help="Stop everything when any process has failed for good, at any time.",
+)
 @click.option("--report", is_flag=True, hidden=True)
 @as_json
 @click.pass_obj
-def up(config: Path, detach: bool, timeout: float | None, report: bool, as_json: bool) -> int:
+def up(
+    config: Path, detach: bool, timeout: float | None, abort_on_failure: bool, report: bool, as_json: bool
+) -> int:
     """Start the cluster.
 
     In the foreground: progress, the dashboard's login URL, then everybody's output, each line with its process' name.
-    Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more.
+    Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more. With --json: a JSON object for each line
+    of a log, as `logs --json` prints it, and for each event, which has a `kind`.
 
-    With -d: returns when every process is ready. Ctrl-C ends the waiting, not the cluster.
+    With -d: returns when every process is ready, done or failed. Ctrl-C ends the waiting, not the cluster.
 
-    SIGTERM stops it in order, too. SIGHUP reloads the file, but stops a cluster in a terminal, which was closed then.
+    SIGTERM and SIGQUIT stop it in order, too; SIGUSR1 and SIGUSR2 open the logs anew. SIGHUP reloads the file, but stops a
+    cluster in a terminal, which was closed then.
 
     A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
-    fails for good while the cluster comes up, the cluster is stopped again, the end of that process' log is shown, and the
-    exit code is 1.
+    fails for good, the end of its log is shown and the others stay up; the exit code is 1: of -d when all is decided, in
+    the foreground at the cluster's end. An essential one takes the cluster with it, and with --abort-on-failure any does.
 
     Should the launcher be killed, its processes end with it (Linux), or the next `up` ends them.
     """
     from launcher.cli import up as start
 
+    patience = start.Patience(timeout, abort_on_failure)
     if report:
-        return start.background(config, timeout)
+        return start.background(config, patience)
     warn_of_old_keys(config)
-    return start.detached(config, timeout, as_json=as_json) if detach else start.foreground(config, timeout)
+    return (
+        start.detached(config, patience, as_json=as_json)
+        if detach
+        else start.foreground(config, patience, as_json=as_json)
+    )
 
 
 @click.command()
@@ -72,7 +86,8 @@ def down(config: Path, as_json: bool) -> int:
                 await _show_stopping(control, closed)
             await closed
             await control.gone()
-        return {**report, "text": "the cluster has stopped", "processes": {}}
+            text = "; ".join(["the cluster has stopped", *control.killed])
+        return {**report, "text": text, "processes": {}}
 
     report = asyncio.run(work())
     click.echo(json.dumps(report) if as_json else report["text"])

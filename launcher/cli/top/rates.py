@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from launcher.cli.tables import shown_state
-from luabus.cluster.quantities import format_duration, format_share, format_size
+from luabus.quantities import format_duration, format_share, format_size
 
 PROCESS_HEADS: Final = (
     "NAME",

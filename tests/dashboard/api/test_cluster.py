@@ -48,7 +48,11 @@ async def test_connections_filter_sort_and_page(make_dash: Make) -> None:
 
 async def test_logs(dash: Dash) -> None:
     dash.cluster.logs = [{"time": "t", "name": "mail.1", "stream": "out", "line": "hello"}]
-    assert await dash.json("/api/v1/processes/mail.1/logs?lines=5") == {"name": "mail.1", "lines": ["hello"]}
+    line = {"time": "t", "name": "mail.1", "stream": "out", "level": None, "line": "hello"}
+    assert await dash.json("/api/v1/processes/mail.1/logs?lines=5") == {"name": "mail.1", "lines": [line]}
+    assert (await dash.get("/api/v1/processes/mail.1/logs?since=10m")).status == 200
+    wrong = await dash.get("/api/v1/processes/mail.1/logs?since=soon")
+    assert (wrong.status, "allowed: 10m" in str(await wrong.json())) == (422, True)
     missing = await dash.get("/api/v1/processes/mial.1/logs")
     assert missing.status == 404
     assert "did you mean 'mail.1'" in (await missing.json())["detail"]

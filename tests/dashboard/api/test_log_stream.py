@@ -20,8 +20,7 @@ async def test_the_lines_of_before_then_each_as_it_is_written(dash: Dash) -> Non
         assert await answer.content.readline() == b"event: lines\n"
         data = (await answer.content.readline()).removeprefix(b"data: ")
         await answer.content.readline()
-        found: list[str] = json.loads(data)
-        return found
+        return [line["line"] for line in json.loads(data)]
 
     assert await lines() == ["two"]
     dash.cluster.written.put_nowait({"line": "<b>three"})
@@ -50,7 +49,7 @@ async def test_several_logs_over_one_connection_each_line_with_its_name(dash: Da
     told = [await next_event(answer) for _ in range(2)]
     assert {event for event, _ in told} == {"lines"}
     assert sorted(data["name"] for _, data in told) == ["mail.1", "mail.2"]
-    assert [data["lines"] for _, data in told] == [["one"], ["one"]]
+    assert [[line["line"] for line in data["lines"]] for _, data in told] == [["one"], ["one"]]
     dash.context.poller.finish()
     assert (await answer.content.read()).strip() == b""
     await until(lambda: not dash.context.tails.count)

@@ -52,6 +52,7 @@ def test_parameters_and_bodies_come_from_the_models() -> None:
     assert [(p["name"], p["in"], p["required"]) for p in logs] == [
         ("name", "path", True),
         ("lines", "query", False),
+        ("since", "query", False),
     ]
     kill = paths["/api/v1/kill"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert kill == {"$ref": "#/components/schemas/KillRequest"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.api.verbs import log_texts
+from dashboard.api.verbs import log_lines
 from dashboard.http.tokens import Role
 from luabus.errors import Refused
 from tests.dashboard.cluster import ScriptedCluster, process
@@ -231,7 +231,8 @@ async def test_operators_steer_processes_but_not_the_tables(dash: Dash) -> None:
     ).status == 403
 
 
-def test_log_lines_in_every_shape() -> None:
-    given = ["plain", {"line": "of the launcher"}, {"text": "of another"}, ["t", "a list"], []]
-    assert list(log_texts(given)) == ["plain", "of the launcher", "of another", "a list", ""]
-    assert list(log_texts(None)) == []
+def test_log_lines_are_told_whole_or_bare() -> None:
+    told = {"time": "t", "name": "mail.1", "stream": "err", "level": "INFO", "line": "of the launcher"}
+    assert [line.model_dump() for line in log_lines([told])] == [told]
+    assert [(line.stream, line.level, line.line) for line in log_lines(["plain"])] == [("out", None, "plain")]
+    assert list(log_lines(None)) == []

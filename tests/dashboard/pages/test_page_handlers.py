@@ -313,4 +313,18 @@ async def test_only_groups_that_are_asked_by_key_count_as_hash_instances(dash: D
 
 async def test_a_log_is_shown_without_what_styles_a_terminal(dash: Dash) -> None:
     dash.cluster.logs = [{"line": "\x1b[31mred\x1b[0m words"}]
-    assert "<div>red words</div>" in await page(dash, "/processes/mail.1")
+    assert "<span>red words</span></div>" in await page(dash, "/processes/mail.1")
+
+
+async def test_a_logs_lines_have_their_time_and_what_is_the_launchers_is_marked(dash: Dash) -> None:
+    time = "2026-01-31T12:00:00.123456Z"
+    dash.cluster.logs = [
+        {"time": time, "stream": "err", "level": "ERROR", "line": "bad"},
+        {"time": time, "stream": "sys", "level": None, "line": "ended: SIGKILL"},
+    ]
+    html = await page(dash, "/processes/mail.1")
+    shown = f'<time datetime="{time}">12:00:00.123</time> '
+    assert f'<div class="line-bad line-err" title="{time} · stderr · ERROR">{shown}<span>bad</span>' in html
+    assert (
+        f'<div class="line-own" title="{time}">{shown}<em>launcher</em> <span>ended: SIGKILL</span>' in html
+    )

@@ -44,6 +44,13 @@ def test_those_that_do_not_are_shown_one_by_one() -> None:
     assert text.count("vacant") == 1
 
 
+def test_two_routers_of_one_name_are_said_to_be_that() -> None:
+    both = [{"router": "router.1", "groups": []}, {"router": "router.1", "groups": []}]
+    text = routes_text({"consistent": False, "routers": both}, PLAIN)
+    assert text.startswith("two routers are both named router.1; each needs a name of its own\n\nrouter.1\n")
+    assert "agree" not in text
+
+
 def test_no_routers() -> None:
     assert routes_text({"consistent": True, "routers": []}, PLAIN) == "no router is connected"
     assert "no groups" in routes_text(
@@ -58,6 +65,9 @@ def test_no_routers() -> None:
         ({"state": "running", "pid": 1, "wanted": True, "held": "paused"}, "paused"),
         ({"state": "stopping", "pid": 1, "wanted": False, "held": "stopped"}, "stopping"),
         ({"state": "exited", "pid": None, "wanted": False, "held": "stopped"}, "exited"),
+        ({"state": "starting", "pid": None, "wanted": True, "stuck": True}, "waiting"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": False}, "done"),
+        ({"state": "exited", "pid": None, "wanted": True, "completed": True, "daemon": True}, "exited"),
     ],
 )
 def test_what_was_done_by_hand_to_a_process_that_lives_is_its_shown_state(

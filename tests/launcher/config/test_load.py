@@ -62,6 +62,12 @@ CASES = [
     ('[services."a.b"]\ncommand = ["x"]', '1: services.a.b: found the name "a.b"; allowed: a letter, then letters'),
     ('[services.a]\ncommand = ["x"]\n[services.a.restart]\nstop_signal = "SIGFOO"', "there is no signal 'SIGFOO'; usual are"),
     ('[services.a]\ncommand = ["x"]\nrestart.polcy = 1', '3: services.a.restart.polcy: unknown key; did you mean "policy"?'),
+    ('[services.a]\ncommand = ["x"]\ndepends_on = {a = "done"}',
+     "3: services.a.depends_on.a: found \"done\"; allowed: 'ready' or 'completed'"),
+    ('[services.a]\ncommand = ["x"]\ndepends_on = "b"',
+     '3: services.a.depends_on: found "b"; allowed: a list, such as [ ... ]; or a table'),
+    ('[services.a]\ncommand = ["x"]\nrestart.success_exit_codes = [256]',
+     "3: services.a.restart.success_exit_codes[0]: found 256; allowed: at most 255"),
     ('[services.a]\ncommand = ["x"]\nmax_rss = "lots"', "3: services.a.max_rss: 'lots' is not a size"),
     ('[services.a]\ncommand = ["x"]\n[services.a.ready]\n', "3: services.a.ready: found none of tcp, http, exec, log"),
     ('[services.a]\ncommand = ["x"]\nready = {tcp = 1, log = "x"}', "3: services.a.ready: found tcp and log of tcp, http"),
@@ -80,7 +86,7 @@ CASES = [
     ('[services.launcher]\ncommand = ["x"]', '1: services.launcher: "launcher" is a name of the launcher\'s own'),
     ("[lease]\nttl = inf", "2: lease.ttl: found inf; allowed: a finite number"),
     ("[lease]\nttl = 2026-01-31", "2: lease.ttl: found 2026-01-31; allowed: a number"),
-    ('[services.a]\ncommand = ["x"]\nrlimits = {nofile = [1, 2, 3]}', "allowed: a whole number; or a list of at most 2"),
+    ('[services.a]\ncommand = ["x"]\nrlimits = {nofile = [1, 2, 3]}', "or 'unlimited'; or a list of at most 2"),
     ('[cluster]\nname = "\\u001b[31m"', '2: cluster.name: found "\\x1b[31m"; allowed: a letter, then'),
     ('[cluster]\nlog_level = "LOUD"', "2: cluster.log_level: found"),
 ]  # fmt: skip
@@ -144,5 +150,5 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is no regular file"):
         load(tmp_path)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from launcher.daemon.status_view import process_row
-from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
+from launcher.plan.spec import Kind, LifecycleSettings, ProcessSpec, ReadyBy
 from launcher.processes.usage import Usage
 from launcher.supervision.record import ByHand
 from launcher.supervision.states import State
@@ -30,6 +30,7 @@ def instance(
     return SimpleNamespace(
         spec=spec,
         ready=True,
+        run=None,
         pid=7,
         by_hand=by_hand,
         uptime_s=1.23456,
@@ -40,6 +41,9 @@ def instance(
             detail=Message.verbatim("why"),
             restarts=1,
             rules=spec.rules,
+            stuck=False,
+            completed=False,
+            restart_in_s=lambda now: None,
             restarts_left=lambda now: 4,
         ),
         log=SimpleNamespace(file=SimpleNamespace(problem="", lost_lines=0)),
@@ -77,11 +81,6 @@ def test_what_somebody_did_by_hand_is_told_with_who() -> None:
     assert process_row(instance(), Usage()).held is None
 
 
-def test_only_a_probed_or_always_restarted_command_is_a_daemon() -> None:
-    probe = ProbeSpec("tcp", "127.0.0.1:1")
-    rows = [
-        process_row(instance(kind=Kind.COMMAND, ready_by=ReadyBy.SPAWN), Usage()),
-        process_row(instance(kind=Kind.COMMAND, ready_by=ReadyBy.SPAWN, liveness=probe), Usage()),
-        process_row(instance(), Usage()),
-    ]
-    assert [row.daemon for row in rows] == [False, True, True]
+def test_what_is_no_job_is_a_daemon() -> None:
+    job = process_row(instance(kind=Kind.COMMAND, rules=LifecycleSettings(job=True)), Usage())
+    assert (job.daemon, process_row(instance(), Usage()).daemon) == (False, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from launcher.plan.diff import compare
+from launcher.plan.diff import compare, takes_away
 from tests.launcher.plan.test_plan import BASE, changed, plan
 
 
@@ -35,6 +35,19 @@ def test_only_what_concerns_a_process_changes_it(
     assert set(changes.changed) == names
     assert all(keys == (".".join(path),) for keys in changes.changed.values())
     assert bool(changes) is bool(names)
+
+
+def test_what_a_reload_takes_away_only_for_who_means_it(tmp_path: Path) -> None:
+    before = plan(tmp_path).config
+    without = {"mail": {**BASE["services"]["mail"], "depends_on": []}}
+
+    def taken(*path: str, value: Any) -> tuple[str, ...]:
+        return takes_away(before, plan(tmp_path, changed(BASE, *path, value=value)).config)
+
+    assert takes_away(before, before) == ()
+    assert taken("services", value=without) == ("services.db",)
+    assert taken("routers", "port", value=9999) == ("routers.port",)
+    assert taken("services", "mail", "instances", value=0) == ()
 
 
 def test_added_and_removed(tmp_path: Path) -> None:

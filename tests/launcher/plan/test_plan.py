@@ -145,6 +145,45 @@ def test_where_the_dashboard_is_found(section: dict[str, Any], url: str) -> None
     assert dashboard_url(Dashboard.model_validate(section)) == url
 
 
+def test_what_is_a_job(tmp_path: Path) -> None:
+    probe = {"log": "done"}
+    services: dict[str, Any] = {
+        "app": {"command": ["x"], "depends_on": {"migrate": "completed", "db": "ready"}, "ready": probe},
+        "migrate": {"command": ["x"], "ready": probe},
+        "db": {"command": ["x"], "liveness": {"tcp": 1}},
+        "once": {"command": ["x"]},
+        "started": {"command": ["x"], "startup": {"exec": ["true"]}},
+        "never": {"command": ["x"], "restart": {"policy": "never"}},
+        "always": {"command": ["x"], "restart": {"policy": "always", "success_exit_codes": [0]}},
+        "joined": {"command": ["x"], "group": 3},
+        "mail": {"run": "m:s", "group": 1},
+        "may_end": {"run": "m:s", "group": 2, "restart": {"success_exit_codes": [0, 143]}},
+    }
+    specs = {spec.service: spec for spec in plan(tmp_path, {"services": services}).specs}
+    jobs = [name for name in services if specs[name].rules.job]
+    assert sorted(jobs) == ["may_end", "migrate", "never", "once", "started"]
+    assert not any(specs[name].daemon for name in jobs)
+    app = specs["app"]
+    assert (app.depends_on, app.awaits_completion) == (("migrate", "db"), ("migrate",))
+    assert [name for name, spec in specs.items() if spec.awaited] == ["migrate"]
+    assert specs["may_end"].rules.success_codes == {0, 143}
+
+
+def test_only_where_nothing_else_shows_it_is_ready_it_must_have_lived_for_a_while(tmp_path: Path) -> None:
+    probe = {"exec": ["true"]}
+    services: dict[str, Any] = {
+        "bare": {"command": ["x"]},
+        "slow": {"command": ["x"], "restart": {"min_uptime": 3.0}},
+        "probed": {"command": ["x"], "ready": probe},
+        "started": {"command": ["x"], "startup": probe},
+        "mail": {"run": "m:s", "group": 1},
+    }
+    specs = {spec.service: spec for spec in plan(tmp_path, {"services": services}).specs}
+    assert [specs[name].min_uptime for name in services] == [1.0, 3.0, 0.0, 0.0, 0.0]
+    router = specs["router"]
+    assert (router.min_uptime, router.daemon, specs["dashboard"].daemon) == (0.0, True, True)
+
+
 def test_routers_are_told_how_many_instances_are_meant_to_be_there(tmp_path: Path) -> None:
     mail = {"run": "a:b", "group": 2, "instances": 3, "slots": 9, "route": "hash"}
     made = make_plan(ClusterConfig.model_validate({"services": {"mail": mail}}), tmp_path / "cluster.toml")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from launcher.processes import process_tree
 from launcher.processes.backend import SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.local import LocalBackend
@@ -74,12 +76,58 @@ async def test_what_it_left_behind_is_told_asked_and_killed(backend: LocalBacken
     assert not alive(left_behind[0])
 
 
-async def test_what_a_helper_leaves_is_the_owners(backend: LocalBackend) -> None:
+async def test_nothing_is_left_of_a_helper(backend: LocalBackend) -> None:
     ears = Ears()
-    backend.spawn(request(*LEAVES_ONE, helper=True), ears)
-    _, left_behind = await asyncio.wait_for(ears.status, 10)
-    assert left_behind == []
-    os.kill(int(ears.text), signal.SIGKILL)
+    handle = backend.spawn(request(*LEAVES_ONE, owner="run/x.1/1", helper=True), ears)
+    status, left_behind = await asyncio.wait_for(ears.status, 10)
+    handle.close()
+    assert (status.code, left_behind) == (0, [])
+    async with asyncio.timeout(10):
+        while alive(int(ears.text)):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
+async def test_the_stop_signal_may_be_for_the_process_alone(backend: LocalBackend) -> None:
+    ears = Ears()
+    handle = backend.spawn(request("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & echo $!; wait"), ears)
+    await asyncio.wait_for(ears.spoke.wait(), 10)
+    handle.terminate(signal.SIGTERM, group=False)
+    status, left_behind = await asyncio.wait_for(ears.status, 10)
+    assert (status.code, left_behind) == (0, [int(ears.text)])
+    handle.kill_all()
+    await asyncio.wait_for(ears.nothing_left.wait(), 10)
+
+
+async def test_its_whole_family_is_measured(backend: LocalBackend) -> None:
+    ears = Ears()
+    grown = " ".join(child("grow=50000000", "say=up", "wait"))
+    handle = backend.spawn(request("sh", "-c", f"{grown}; echo over"), ears)
+    await asyncio.wait_for(ears.spoke.wait(), 10)
+    usage = handle.usage()
+    assert usage.rss_bytes > 50_000_000
+    assert usage.threads >= 2
+    assert usage.open_files > 3
+    handle.kill_all()
+    await asyncio.wait_for(ears.status, 10)
+
+
+async def test_when_nobody_can_look_a_group_is_ended_all_the_same(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> dict[int, process_tree.ProcessInfo]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    ears = Ears()
+    handle = backend.spawn(request(*LEAVES_ONE), ears)
+    with monkeypatch.context() as patch:
+        patch.setattr(process_tree, "look", look)
+        patch.setattr(process_tree, "started_at", lambda pid: None)
+        assert handle.usage().rss_bytes == 0
+        _, left_behind = await asyncio.wait_for(ears.status, 10)
+        assert left_behind == [handle.identity.pid]
+        handle.kill_all()
+        await asyncio.wait_for(ears.nothing_left.wait(), 10)
+    assert not alive(int(ears.text))
 
 
 async def test_a_stopped_process_hears_that_it_shall_end(backend: LocalBackend) -> None:

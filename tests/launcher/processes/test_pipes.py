@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
+
 from launcher.processes.pipes import OutputPipe
 
 
@@ -31,3 +33,16 @@ async def test_closing_takes_what_is_there() -> None:
     pipe.close()
     os.close(write)
     assert chunks == [b"last words"]
+
+
+async def test_one_that_is_abandoned_tells_only_who_abandons_it() -> None:
+    heard: list[bytes] = []
+    reading, writing = os.pipe()
+    pipe = OutputPipe(asyncio.get_running_loop(), reading, heard.append)
+    os.write(writing, b"why not")
+    os.close(writing)
+    assert pipe.abandon() == b"why not"
+    assert pipe.abandon() == b""
+    assert heard == []
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(reading)

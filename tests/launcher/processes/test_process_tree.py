@@ -10,11 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from launcher.processes import process_tag, process_tree
-from launcher.processes.process_tree import Marks, ProcessInfo, members
+from launcher.processes.process_tree import Kinship, Marks, ProcessInfo, members
 from tests.launcher.harness import alive, child, until
 
 
@@ -37,18 +36,19 @@ def test_group_session_and_descendants_belong_to_it() -> None:
         relative(14, 13),
         relative(20, 1),
     )
-    assert members(everyone, 10, 1.0) == {10, 11, 12, 13, 14}
+    assert members(Kinship(everyone), 10, 1.0) == {10, 11, 12, 13, 14}
 
 
 def test_zombies_are_dead_but_their_children_count() -> None:
-    everyone = world(relative(10, 1, zombie=True), relative(11, 10))
-    assert members(everyone, 10, 1.0) == {11}
+    kin = Kinship(world(relative(10, 1, zombie=True), relative(11, 10)))
+    assert members(kin, 10, 1.0) == {10, 11}
+    assert kin.living(members(kin, 10, 1.0)) == {11}
 
 
 def test_a_pid_that_went_to_somebody_else_takes_nobody_along() -> None:
-    everyone = world(relative(10, 1), relative(11, 10))
-    assert members(everyone, 10, 2.0) == set()
-    assert members(everyone, 10, None) == {10, 11}
+    kin = Kinship(world(relative(10, 1), relative(11, 10)))
+    assert members(kin, 10, 2.0) == set()
+    assert members(kin, 10, None) == {10, 11}
 
 
 def test_descendants_are_without_the_root() -> None:
@@ -80,7 +80,7 @@ def test_a_daemon_is_found_by_its_marker(tmp_path: Path) -> None:
     daemon = int(until(lambda: file.read_text().split()[1:], "the daemon wrote its pid")[0])
     until(lambda: process_tree.marker_of(daemon) == mark, "its own program runs")
     assert process_tree.marked(mark.partition("/")[0]) == {daemon}
-    assert daemon in members(process_tree.look(), process.pid, None, mark, psutil.Process(daemon).ppid())
+    assert daemon in members(Kinship(process_tree.look()), process.pid, None, mark, [daemon])
     process_tree.send([daemon], process_tree.KILL)
     until(lambda: not alive(daemon), "it is gone")
 
@@ -98,12 +98,13 @@ def test_marks_are_shared_by_what_one_process_started_and_by_a_run() -> None:
 
 def test_an_orphan_is_its_who_marked_it() -> None:
     marks = {11: Marks("r/x"), 12: Marks(tag=process_tag.number("r/x")), 13: Marks("r/y"), 14: Marks("r/x")}
-    everyone = world(relative(11, 5), relative(12, 5), relative(13, 5), relative(14, 6), relative(15, 12))
+    kin = Kinship(world(relative(11, 5), relative(12, 5), relative(13, 5), relative(14, 6), relative(15, 12)))
 
     def read(one: ProcessInfo) -> Marks:
         return marks[one.pid]
 
-    assert members(everyone, 10, 1.0, "r/x", 5, read) == {11, 12, 15}
+    assert members(kin, 10, 1.0, "r/x", kin.children(5), read) == {11, 12, 15}
+    assert members(kin, 10, 1.0, "r/x", [99], read) == set()  # gone since
 
 
 def test_a_look_is_cheap() -> None:
@@ -128,10 +129,25 @@ def test_a_census_is_shared_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> Non
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     census = process_tree.ProcessTable()
-    assert census.everyone() is census.everyone() is looks[0]
-    assert census.everyone(fresh=True) is looks[1]
+    assert census.kinship() is census.kinship()
+    assert census.kinship().everyone is looks[0]
+    assert census.kinship(0.0).everyone is looks[1]
     now += 2 * process_tree.LOOK_FRESH_S
-    assert census.everyone() is looks[2]
+    assert census.kinship(1.0).everyone is looks[1]
+    assert census.kinship().everyone is looks[2]
+
+
+def test_orphans_are_told_from_ones_own_children_once_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = os.getpid()
+    monkeypatch.setattr(
+        process_tree, "look", lambda: world(relative(11, me), relative(12, me), relative(13, 12))
+    )
+    census = process_tree.ProcessTable()
+    census.kinship()
+    assert census.adopted({11}) == [12]
+    assert census.adopted(()) == [12]
+    census.kinship(0.0)
+    assert census.adopted(()) == [11, 12]
 
 
 def test_a_census_reads_a_marker_once(monkeypatch: pytest.MonkeyPatch) -> None:

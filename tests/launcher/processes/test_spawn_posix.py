@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pwd
 import resource
+import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from launcher.processes import process_tag
+from launcher.processes import process_tag, spawn_posix
 from launcher.processes.backend import SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus
 from launcher.processes.local import Spawner
@@ -103,6 +106,89 @@ async def test_what_cannot_be_started_says_why(wrong: dict[str, object], text: s
             spawner.spawn(order("exit=0", **wrong), Heard())
     finally:
         spawner.close()
+
+
+def refuse(number: int) -> Callable[..., object]:
+    def call(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def at(count: int, call: Callable[..., object], refusal: Callable[..., object]) -> Callable[..., object]:
+    """`call`, but `refusal` the time after `count` times."""
+    calls = iter([call] * count + [refusal])
+    return lambda *args, **options: next(calls)(*args, **options)
+
+
+async def test_when_the_system_has_none_left_nothing_is_left_of_the_try(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each step of a start in turn: pipes, watching them, files to hand over, fork, what the child does, exec."""
+    loop = asyncio.get_running_loop()
+    spawner = PosixSpawner(loop, adopt=False)
+    key = tmp_path / "key"
+    key.write_text("key")
+    what = order("exit=0", opened={"KEY": str(key)})
+    steps: list[tuple[object, str, Callable[..., object]]] = [
+        (os, "pipe", refuse(errno.EMFILE)),
+        (os, "pipe", at(1, os.pipe, refuse(errno.ENFILE))),
+        (os, "set_blocking", refuse(errno.ENOMEM)),
+        (loop, "add_reader", refuse(errno.ENOSPC)),
+        (loop, "add_reader", at(1, loop.add_reader, refuse(errno.ENOMEM))),
+        (os, "open", refuse(errno.EMFILE)),
+        (subprocess, "Popen", refuse(errno.EAGAIN)),
+        (subprocess, "Popen", refuse(errno.ENOMEM)),
+        (subprocess, "Popen", refuse(errno.ETXTBSY)),
+        (signal, "pthread_sigmask", refuse(errno.ENOMEM)),
+        (descriptors, "is_scarce", lambda descriptor: True),
+        (process_tag, "limit", refuse(errno.EIO)),
+    ]
+    for owner, name, broken in steps:
+        before = set(os.listdir("/dev/fd"))
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, broken)
+            with pytest.raises(SpawnError) as refused:
+                spawner.spawn(replace(what, owner="run/x"), Heard())
+        assert refused.value.passing, (name, refused.value)
+        assert set(os.listdir("/dev/fd")) == before, name
+        assert not list(spawner.own)
+    with pytest.raises(SpawnError, match="none cannot be opened: No such file") as final:
+        spawner.spawn(order("exit=0", opened={"KEY": str(tmp_path / "none")}), Heard())
+    assert not final.value.passing
+    _, status = await run(spawner, what)
+    spawner.close()
+    assert status.success
+
+
+async def test_what_a_child_may_not_have_for_want_of_processes_may_come() -> None:
+    error = OSError(errno.EAGAIN, "")
+    assert spawn_posix.refusal(order(), error, b"11 user = 'x': no more").passing == (errno.EAGAIN == 11)
+    refused = spawn_posix.refusal(order(), subprocess.SubprocessError(""), b"1 nice = -5: not permitted")
+    assert str(refused).endswith("could not be given nice = -5: not permitted")
+    assert not refused.passing
+
+
+async def test_a_program_that_is_being_written(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    shutil.copy("/bin/true", program)
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    try:
+        with program.open("ab"), pytest.raises(SpawnError, match="Text file busy") as refused:
+            spawner.spawn(order(argv=(str(program),)), Heard())
+        assert refused.value.passing
+    finally:
+        spawner.close()
+
+
+async def test_a_mask_and_a_limit_that_is_none() -> None:
+    spawner = PosixSpawner(asyncio.get_running_loop(), adopt=False)
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    limits = {"core": (resource.RLIM_INFINITY, hard)} if hard == resource.RLIM_INFINITY else {}
+    heard, _ = await run(spawner, order(argv=("sh", "-c", "umask; ulimit -c"), umask=0o027, rlimits=limits))
+    spawner.close()
+    assert heard.lines[0] == "0027"
+    assert not limits or heard.lines[1] == "unlimited"
 
 
 async def test_limits_and_priority() -> None:

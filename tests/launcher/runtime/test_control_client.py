@@ -43,7 +43,7 @@ async def test_a_connection_that_is_given_up_is_closed(steady: ClusterRun) -> No
 
 
 def test_no_file_and_no_toml(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such file; -c names another"):
+    with pytest.raises(ConfigError, match=r"there is no such file; `luabus-cluster init .*` writes one"):
         find_run_dir(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[[[")
     with pytest.raises(ConfigError, match="is not valid TOML"):

@@ -14,10 +14,9 @@ from launcher.runtime.log_files import (
     RotatingFile,
     decode,
     encode,
-    merge,
     numbered,
-    tail,
 )
+from launcher.runtime.log_reading import tail
 
 TEXT = b"one\ntwo\r\n\nfour \xff\n" + b'{"json": true}\n' + b"x" * 40 + b"\nrest"
 
@@ -177,25 +176,6 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert file.lost_lines == 2
     assert file.problem == "it is a link or no regular file; remove it"
     assert (tmp_path / "precious").read_text() == "mine"
-
-
-@pytest.mark.parametrize("wanted", [0, 1, 5, 1000])
-def test_tail_reads_backwards_over_block_borders(tmp_path: Path, wanted: int) -> None:
-    path = tmp_path / "a.log"
-    path.write_bytes(b"".join(encode(f"t{n:06d}", "out", b"y" * (n % 500)) for n in range(2000)))
-    found = tail(path, "a", wanted)
-    assert [line.time for line in found] == [f"t{n:06d}" for n in range(2000 - wanted, 2000)]
-
-
-def test_tail_of_nothing(tmp_path: Path) -> None:
-    assert tail(tmp_path / "none.log", "none", 10) == []
-
-
-def test_merging_is_by_time_and_keeps_the_last() -> None:
-    one = [Line(f"t{n}", "a", "out", "") for n in (1, 4)]
-    two = [Line(f"t{n}", "b", "out", "") for n in (2, 3, 5)]
-    assert [line.time for line in merge([one, two], 3)] == ["t3", "t4", "t5"]
-    assert merge([one, two], 0) == []
 
 
 def test_numbered_files() -> None:

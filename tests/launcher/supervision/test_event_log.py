@@ -51,3 +51,22 @@ def test_a_disk_that_is_full_is_no_reason_to_stop(tmp_path: Path) -> None:
     log = EventLog(RunDir(tmp_path / "missing"))
     log.add("cluster", "", Message.verbatim("still here"))
     assert log.after(0, 1)[0]["text"] == "still here"
+
+
+def test_a_file_that_was_moved_is_begun_anew_and_lost_events_are_told_as_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    log = EventLog(RunDir(folder))
+    log.add("cluster", "", Message.verbatim("one"))
+    (folder / "events.jsonl").rename(tmp_path / "moved")
+    log.reopen()
+    assert (folder / "events.jsonl").read_text() == ""
+    folder.rename(tmp_path / "away")
+    log.add("cluster", "", Message.verbatim("two"))
+    (tmp_path / "away").rename(folder)
+    log.add("cluster", "", Message.verbatim("three"))
+    log.close()
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["text"] for event in events][-1] == "three"
+    assert "1 events before this one are lost" in events[0]["text"]
+    assert {"time", "at", "kind", "name", "message", "text", "by", "from", "id"} <= set(events[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
-from launcher.processes.backend import Backend
+from launcher.processes.backend import Backend, SpawnError
 from launcher.processes.local import LocalBackend
 from launcher.runtime.log_store import LogStore
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.service_keys import ServiceKeys
-from launcher.supervision.instance import Instance
+from launcher.supervision.instance import Instance, was_killed
 from launcher.supervision.spawn_requests import SpawnRequests
 from launcher.supervision.states import SETTLED, State
 from luabus.cluster.restart_policy import RestartPolicy
 from luabus.messages import Message
-from tests.launcher.harness import alive, child
+from tests.launcher.harness import alive, child, until
+from tests.support.fake_backend import FakeBackend
 
 WAITS = Message("process.waits-for", what="db")
 
@@ -38,6 +40,7 @@ class Owner:
         self.logs = LogStore(folder, 10**6, 1)
         self.states: list[str] = []
         self.pids: list[int] = []
+        self.killed_ones: list[str] = []
 
     def spawned(self, instance: Instance) -> None:
         assert instance.pid is not None
@@ -48,6 +51,9 @@ class Owner:
             self.states.append(str(instance.state))
         if instance.machine.waiting:
             asyncio.get_running_loop().call_soon(instance.clear)
+
+    def killed(self, instance: Instance) -> None:
+        self.killed_ones.append(instance.name)
 
     def absent(self, instance: Instance) -> None:
         instance.unhealthy(Message.verbatim("its loop hangs"))
@@ -172,4 +178,64 @@ async def test_what_cannot_be_spawned_has_failed(host: Owner) -> None:
     assert "no user 'no-such-user'" in str(instance.machine.detail)
     with pytest.raises(ProcessLookupError):
         instance.signal(9)
+    instance.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SpawnError("no", passing=True),
+        OSError(errno.EMFILE, "Too many open files"),
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        KeyError("x"),
+    ],
+)
+async def test_whatever_keeps_it_from_starting_there_is_nothing_to_wait_for(
+    host: Owner, error: Exception
+) -> None:
+    """Also the second time, with the run before still in memory."""
+    backend = FakeBackend()
+    instance = host.instance("x", ready=None, ready_by=ReadyBy.SPAWN)
+    host.backend.close()
+    host.backend = backend
+    instance.start()
+    await reach(instance, State.RUNNING)
+    backend.error = error
+    instance.stop(again=True)
+    await reach(instance, State.STARTING)
+    await asyncio.wait_for(instance.until(lambda: instance.last_exit is not None), 10)
+    instance.stop()
+    await reach(instance, *SETTLED)
+    assert instance.pid is None
+    instance.close()
+
+
+async def test_one_that_is_stopping_without_a_process_is_gone_at_once(host: Owner) -> None:
+    instance = host.instance("ready", "wait", rules=LifecycleSettings(stop_timeout=600.0))
+    instance.start()
+    await reach(instance, State.RUNNING)
+    assert instance.run is not None
+    instance.run.over = True  # should it be missed some day that it ended
+    instance.stop()
+    await reach(instance, *SETTLED)
+    instance.run.kill_all()
+    instance.close()
+    await asyncio.to_thread(until, lambda: not alive(host.pids[0]), "its end")
+
+
+async def test_that_it_was_killed_is_told_to_its_owner(host: Owner) -> None:
+    rules = LifecycleSettings(stop_timeout=0.05)
+    instance = host.instance("ignore=SIGTERM", "ready", "wait", rules=rules)
+    instance.start()
+    await reach(instance, State.RUNNING)
+    instance.stop(again=True)
+    await reach(instance, State.STARTING)
+    assert str(was_killed(instance)) == "x.1 did not end within 0.05 s and was killed"
+    assert host.killed_ones == ["x.1"]
+    await reach(instance, State.RUNNING)
+    instance.stop()
+    assert was_killed(instance) is None, "that was the time before"
+    await reach(instance, *SETTLED)
+    assert str(instance.machine.detail) == "stopped; did not end within 0.05 s and was killed"
     instance.close()

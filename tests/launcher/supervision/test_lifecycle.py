@@ -56,6 +56,33 @@ def test_stop_asks_first_and_kills_at_the_deadline() -> None:
     assert (one.state, one.wanted, one.has_process) == (State.EXITED, False, False)
 
 
+def test_that_it_was_killed_is_the_last_that_is_said_of_a_stop() -> None:
+    it = running(stop_timeout=2.0)
+    it.stop(10.0, Message.verbatim("stopped by root"))
+    it.due(12.0)
+    assert it.killed_after == 2.0
+    it.stop(12.1, Message.verbatim("stopped by ann"))  # once more
+    it.exited(12.5, ExitStatus(signal=9))
+    assert str(it.detail) == "stopped by ann; did not end within 2 s and was killed"
+    it.start(13.0)
+    it.clear(13.0)
+    it.ready(13.0)
+    it.stop(14.0)
+    assert it.killed_after is None
+    it.exited(14.1, ExitStatus(code=0))
+    assert it.detail == Message("process.stopped")
+
+
+def test_one_that_hangs_and_does_not_end_either_is_told_so() -> None:
+    it = running(stop_timeout=2.0)
+    it.unhealthy(10.0, Message.verbatim("its probe failed"))
+    it.due(12.0)
+    it.exited(12.5, ExitStatus(signal=9))
+    assert str(it.detail).startswith(
+        "its probe failed; did not end within 2 s and was killed; starts again in"
+    )
+
+
 def test_stopped_means_the_whole_family_is_gone() -> None:
     one = running()
     one.stop(2.0)
@@ -282,3 +309,120 @@ def test_what_depends_on_something_else_waits_for_that_also_when_it_comes_back()
     assert one.returning
     one.adopt(one.rules, wait_again=True)
     assert not one.returning
+
+
+def started(one: Lifecycle) -> Lifecycle:
+    one.start(0.0)
+    assert one.clear(0.0) == SPAWN
+    one.spawned()
+    return one
+
+
+def test_what_was_up_is_tried_again_whatever_goes_wrong_at_a_restart() -> None:
+    one = started(machine(load_failure_is_final=True))
+    one.ready(1.0)
+    one.exited(2.0, CRASH)
+    one.due(3.0)
+    one.clear(3.0)
+    one.spawn_failed(3.0, "its folder does not exist")
+    assert (one.state, one.has_process) == (State.BACKOFF, False)
+    assert "its folder does not exist; starts again in" in str(one.detail)
+    one.due(9.0)
+    one.clear(9.0)
+    one.spawned()
+    one.exited(9.5, ExitStatus(code=3))  # its module is half written
+    assert (one.state, one.crashes_in_a_row) == (State.BACKOFF, 3)
+
+
+def test_such_trouble_is_a_crash_and_ends_at_the_limits() -> None:
+    one = started(machine(restart=RestartPolicy(crash_limit=3)))
+    one.exited(0.1, CRASH)
+    now = 1.0
+    while one.state is State.BACKOFF:
+        one.due(now)
+        one.clear(now)
+        one.spawn_failed(now, "there is no program 'x'")
+        now += 5
+    assert (one.state, one.crashes_in_a_row) == (State.FAILED, 3)
+
+
+def test_what_is_run_otherwise_never_was_up() -> None:
+    one = started(machine(load_failure_is_final=True))
+    one.ready(1.0)
+    one.stop(2.0, again=True)
+    one.exited(3.0, KILLED)
+    one.adopt(one.rules, wait_again=False, other=True)
+    one.clear(3.0)
+    one.spawn_failed(3.0, "there is no program 'y'")
+    assert one.state is State.FAILED
+    one.start(4.0)
+    one.clear(4.0)
+    one.spawned()
+    one.exited(5.0, ExitStatus(code=3))
+    assert one.state is State.FAILED
+
+
+def test_what_passes_by_itself_is_never_final() -> None:
+    one = machine(restart=RestartPolicy(policy="never", crash_limit=1))
+    one.start(0.0)
+    now = 0.0
+    for _ in range(100):
+        one.clear(now)
+        one.spawn_failed(now, "Too many open files", passing=True)
+        assert one.state is State.BACKOFF
+        now = one.deadline or now
+        one.due(now)
+    assert now > 90 * 30.0  # with the longest delay, in the end
+
+
+def test_a_job_is_done_when_it_ends_well_ready_or_not() -> None:
+    for ready in (True, False):
+        one = started(machine(job=True, must_report_ready=True))
+        if ready:
+            one.ready(0.5)
+        one.exited(1.0, OK)
+        assert (one.state, one.completed, str(one.detail)) == (State.EXITED, True, "exit code 0")
+    one.stop(2.0)
+    assert one.completed
+    one.start(3.0)
+    assert not one.completed
+
+
+def test_a_job_that_fails_is_not_done() -> None:
+    one = started(machine(job=True, must_report_ready=False, restart=RestartPolicy(policy="never")))
+    one.exited(1.0, CRASH)
+    assert (one.state, one.completed) == (State.FAILED, False)
+
+
+def test_success_is_what_the_file_says() -> None:
+    codes = frozenset({0, 3, 143})
+    one = started(machine(must_report_ready=False, success_codes=codes, load_failure_is_final=True))
+    one.exited(1.0, ExitStatus(code=143))
+    assert (one.state, one.completed) == (State.EXITED, True)
+    one.start(2.0)
+    one.clear(2.0)
+    one.exited(3.0, ExitStatus(code=3))
+    assert (one.state, one.completed) == (State.EXITED, True)
+    other = started(machine(must_report_ready=False, success_codes=frozenset({3})))
+    other.exited(1.0, OK)
+    assert (other.state, other.completed) == (State.BACKOFF, False)
+
+
+def test_one_that_was_replaced_has_not_done_its_work() -> None:
+    one = started(machine(job=True))
+    one.unhealthy(1.0, Message.verbatim("hangs"))
+    one.exited(2.0, OK)
+    assert (one.state, one.completed) == (State.BACKOFF, False)
+
+
+def test_not_ready_in_time_says_what_it_lacked() -> None:
+    one = started(machine(start_timeout=30.0))
+    one.due(30.0, Message("health.it-is-registered-at-no-router"))
+    assert str(one.detail) == "not ready within 30 s: it is registered at no router"
+
+
+def test_how_long_a_restart_is_away() -> None:
+    one = running()
+    assert one.restart_in_s(5.0) is None
+    one.exited(10.0, CRASH)
+    assert (one.restart_in_s(10.1), one.restart_in_s(99.0)) == (pytest.approx(0.4), 0.0)

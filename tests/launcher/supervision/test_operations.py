@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from tests.launcher.harness import ClusterRun, alive, child, until
 from tests.support.ports import free_ports
 
 READY = {"command": child("fail-if=bad", "ready", "wait"), "ready": {"log": "ready"}, "cwd": "."}
-WAIT = {"by": "test", "wait": True}
+WAIT = {"by": "test", "wait": True, "yes": True}
 QUICK = {"backoff": 0.05, "stop_timeout": 2.0}
 SERVICES = {
     "web": {**READY, "instances": 3, "restart": QUICK},
@@ -57,7 +59,7 @@ def events(cluster: ClusterRun) -> list[dict[str, Any]]:
 
 def test_stop_and_start_one_instance(cluster: ClusterRun) -> None:
     before = pids(cluster)
-    assert "web.2 is exited" in cluster.ok("stop", "web.2").out
+    assert "web.2 is stopped" in cluster.ok("stop", "web.2").out
     assert not alive(before["web.2"])
     assert cluster.process("web.2")["wanted"] is False
     problems = cluster.status()["health"]["problems"]
@@ -76,6 +78,7 @@ def test_several_names_at_once_and_json(cluster: ClusterRun) -> None:
         "message": None,
         "text": "",
         "processes": {"db.1": "running"},
+        "sentences": {"db.1": "db.1 is running"},
     }
 
 
@@ -168,14 +171,17 @@ def test_reload_dry_run_tells_what_it_would_do_and_does_nothing(cluster: Cluster
     assert plan["removed"] == ["db.1"]
     assert plan["changed"] == {name: ["services.web.env"] for name in ("web.1", "web.2", "web.3")}
     assert plan["unchanged"] == ["router.1", "shards.1", "shards.2"]
-    assert "restart web.1 (services.web.env)" in cluster.ok("reload", "--dry-run").out
+    shown = cluster.ok("reload", "--dry-run").out
+    assert "restart web.1 (services.web.env)" in shown
+    assert "only with --yes, as it takes away or moves services.db" in shown
+    assert plan["taken_away"] == ["services.db"]
     assert pids(cluster) == before
 
 
 def test_reload_touches_only_what_changed(cluster: ClusterRun) -> None:
     before = pids(cluster)
     changed_file(cluster)
-    done = cluster.ok("reload")
+    done = cluster.ok("reload", "--yes")
     assert "cache.1 is running" in done.out
     assert "db.1 is gone" in done.out
     after = pids(cluster)
@@ -187,6 +193,39 @@ def test_reload_touches_only_what_changed(cluster: ClusterRun) -> None:
         assert after[name] != before[name]
         assert b"NEW=1" in Path(f"/proc/{after[name]}/environ").read_bytes().split(b"\0")
     assert cluster.ok("reload").out.startswith("nothing to change")
+
+
+@pytest.mark.parametrize("left", ["nothing", "half", "one service less", "another port"])
+def test_a_file_that_takes_something_away_wants_a_yes(cluster: ClusterRun, left: str) -> None:
+    before, text = pids(cluster), cluster.file.read_text()
+    moved = text.replace(f"port = {cluster.router_port}", f"port = {cluster.router_port + 1}")
+    services = text.index("[services.")
+    cluster.file.write_text(
+        {
+            "nothing": "",
+            "half": text[:services],
+            "one service less": text[: text.rindex("[services.")],
+            "another port": moved,
+        }[left]
+    )
+    try:
+        done = cluster("reload")
+        assert done.code == 1
+        assert "nothing was changed: cluster.toml as it is now takes away or moves " in done.err
+        assert ("routers.port" if left == "another port" else "services.") in done.err
+        assert "`luabus-cluster reload --yes` does that, too" in done.err
+        assert pids(cluster) == before
+        os.kill(cluster.launcher_pid, signal.SIGHUP)
+        until(
+            lambda: any(
+                "reload by SIGHUP: nothing was changed" in e["text"]
+                for e in cluster.request("events", 0, 9999)[-3:]
+            ),
+            "the refusal, as an event",
+        )
+        assert pids(cluster) == before
+    finally:
+        cluster.file.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -269,5 +308,5 @@ def test_what_follows_an_end_is_told_before_it(cluster: ClusterRun) -> None:
 
 def test_kill_of_what_has_no_process(cluster: ClusterRun) -> None:
     cluster.request("stop", "db.1", WAIT)
-    with pytest.raises(Refused, match=r"db\.1 has no process: it is exited"):
+    with pytest.raises(Refused, match=r"db\.1 has no process: it is stopped"):
         cluster.request("kill", "db.1")

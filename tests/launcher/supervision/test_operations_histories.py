@@ -121,7 +121,7 @@ def test_kill_is_answered_with_what_became_of_it(tmp_path: Path) -> None:
         report = await world.operations.kill("web.2", "TERM", WHO, wait=True)
         assert (report["ok"], report["processes"]) == (True, {"web.2": "running"})
         assert world.now - began == pytest.approx(0.5, abs=0.1)
-        with pytest.raises(Refused, match=r"web\.1 has no process: it is backoff"):
+        with pytest.raises(Refused, match=r"web\.1 has no process: it waits to be restarted"):
             await world.operations.kill("web.1", 9, WHO)
 
     play(tmp_path, WEB, history)
@@ -233,7 +233,7 @@ def test_only_what_runs_is_paused_and_only_what_is_paused_resumed(tmp_path: Path
     async def history(world: World) -> None:
         await world.up()
         await world.operations.stop("web.1", WHO)
-        with pytest.raises(Refused, match="cannot be paused: it is exited"):
+        with pytest.raises(Refused, match="cannot be paused: it is stopped"):
             await world.operations.pause("web.1", WHO)
         with pytest.raises(Refused, match=r"web\.2 is not paused: it is running"):
             await world.operations.resume("web.2", WHO)

@@ -18,7 +18,7 @@ from launcher.runtime.control_client import Control
 from luabus.errors import Refused
 from tests.launcher.harness import ClusterRun, child, until
 
-WAIT = {"by": "test", "wait": True}
+WAIT = {"by": "test", "wait": True, "yes": True}
 QUICK = {"backoff": 0.05, "stop_timeout": 2.0}
 READY: dict[str, Any] = {
     "command": child("fail-if=bad", "ready", "wait"),
@@ -121,7 +121,11 @@ def test_a_restart_ends_when_what_it_would_come_to_is_removed(cluster: ClusterRu
         restart, scale = begin("restart", "slow"), begin("scale", "slow", 1)
         assert scale.result()["ok"]
         done = restart.result()
-    assert (done["ok"], done["text"]) == (False, "slow.2 was removed meanwhile; not touched: slow.3")
+    killed = "slow.1 did not end within 0.6 s and was killed"
+    assert (done["ok"], done["text"]) == (
+        False,
+        f"slow.2 was removed meanwhile; not touched: slow.3; {killed}",
+    )
     assert done["processes"] == {"slow.1": "running", "slow.2": "removed", "slow.3": "removed"}
 
 
@@ -157,7 +161,7 @@ def test_start_of_what_depends_on_something_stopped_says_what_to_start_first(clu
     cluster.request("stop", ["front", "db"], WAIT)
     done = cluster("start", "front")
     assert done.code == 1
-    assert "front.1 did not come up: waits for db.1 (exited); start db.1 first" in done.out
+    assert "front.1 did not come up: waits for db.1, which does not run; start db.1 first" in done.out
     assert cluster.request("start", "db", WAIT)["ok"]
     cluster.until_state("front.1", "running")  # it went on waiting
     cluster.request("stop", ["front", "db"], WAIT)
@@ -176,7 +180,7 @@ def test_a_reload_ends_when_a_new_dependency_fails(cluster: ClusterRun) -> None:
     cluster.write({"front": {**READY, "depends_on": ["broken"]}, "broken": broken})
     done = cluster("reload")
     assert done.code == 1
-    assert "front.1 did not come up: waits for broken.1 (failed); start broken.1 first" in done.out
+    assert "front.1 did not come up: waits for broken, which failed; start broken.1 first" in done.out
     assert cluster.request("stop", "front", WAIT, timeout=20.0)["ok"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +12,13 @@ from typing import Any
 import pytest
 
 from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
-from launcher.supervision.probes import Prober, Verdicts, try_http, try_tcp
+from launcher.processes.backend import SpawnError, SpawnRequest
+from launcher.processes.linux import direct_children
+from launcher.processes.local import LocalBackend
+from launcher.supervision import probes
+from launcher.supervision.probes import Prober, Verdicts, run_command, try_http, try_tcp
 from tests.launcher.harness import ClusterRun, child, until
+from tests.support.fake_backend import FakeBackend
 from tests.support.ports import free_ports
 
 FAST = {"period": 0.02, "timeout": 0.5}
@@ -67,6 +74,7 @@ class Told:
             lambda: self.said.put_nowait(("started",)),
             lambda ready, why: self.said.put_nowait(("ready", ready, why)),
             lambda why: self.said.put_nowait(("unhealthy", str(why))),
+            lambda what: self.said.put_nowait(("trouble", what)),
         )
 
     async def next(self) -> tuple[Any, ...]:
@@ -108,6 +116,105 @@ async def test_liveness_fails_after_its_threshold_in_a_row() -> None:
         assert await told.next() == ("started",)
         assert await told.next() == ("unhealthy", "liveness probe failed 2 times: bad")
     assert results == ["bad"]
+
+
+async def run(*command: str, timeout_s: float = 5.0) -> str:
+    backend = LocalBackend(adopt=False)
+    backend.open()
+    try:
+        request = SpawnRequest(command, {"PATH": os.environ["PATH"]}, "/", helper=True, owner="run/x.1/1")
+        failure = await run_command(backend, request, timeout_s)
+        async with asyncio.timeout(10):
+            while direct_children():  # noqa: ASYNC110 - its end is heard by nobody any more
+                await asyncio.sleep(0.01)
+        return failure
+    finally:
+        backend.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo fine; exit 0", ""),
+        ("echo trying; echo connection refused >&2; exit 1", "sh ended with exit code 1: connection refused"),
+        ("printf 'half a line'; exit 2", "sh ended with exit code 2: half a line"),
+        ("exit 3", "sh ended with exit code 3"),
+        (r"printf '\033[31mred\r\n\n'; exit 1", r"sh ended with exit code 1: \x1b[31mred"),
+        ("seq -s, 1000; exit 1", f"sh ended with exit code 1: {','.join(map(str, range(1, 99)))}"[:80]),
+        ("kill -9 $$", "sh ended with SIGKILL"),
+    ],
+)
+async def test_the_last_line_that_a_probe_said_is_part_of_the_reason(script: str, why: str) -> None:
+    failure = await run("sh", "-c", script)
+    assert failure == why or (len(why) == 80 and failure.startswith(why) and len(failure) < 240)
+
+
+async def test_one_that_takes_too_long_has_said_something_too() -> None:
+    failure = await run("sh", "-c", "echo waits for the lock; sleep 100", timeout_s=0.5)
+    assert failure == "sh did not end within 0.5 s: waits for the lock"
+
+
+async def test_one_that_cannot_be_run_has_failed_unless_that_passes() -> None:
+    backend = FakeBackend()
+    backend.error = SpawnError("there is no program 'x'")
+    request = SpawnRequest(("x",), {}, "/", helper=True)
+    assert await run_command(backend, request, 1.0) == "there is no program 'x'"
+    backend.error = SpawnError("Resource temporarily unavailable", passing=True)
+    with pytest.raises(SpawnError):
+        await run_command(backend, request, 1.0)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        SpawnError("none left", passing=True),
+        OSError(errno.EMFILE, "none left"),
+        MemoryError("none left"),
+        RuntimeError("none left"),
+    ],
+)
+async def test_who_cannot_be_asked_has_not_failed_and_is_asked_again(trouble: Exception) -> None:
+    results: list[str | Exception] = ["", trouble, trouble, trouble, "bad"]
+    told = Told()
+
+    async def execute(command: tuple[str, ...], timeout: float) -> str:
+        result = results.pop(0) if len(results) > 1 else results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    probe = ProbeSpec("exec", ("x",), failure_threshold=2, **FAST)
+    prober = Prober(spec(liveness=probe), told.verdicts, execute)
+    try:
+        assert await told.next() == ("started",)
+        assert await told.next() == ("trouble", "could not be probed: none left")  # said once
+        assert await told.next() == ("unhealthy", "liveness probe failed 2 times: bad")
+        assert results == ["bad"]
+    finally:
+        prober.close()
+        await asyncio.sleep(0)
+
+
+async def test_probes_that_end_by_what_nobody_expected_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "TROUBLE_S", 0.01)
+    results: list[str | Exception] = [KeyError("x"), ""]
+    told = Told()
+
+    async def execute(command: tuple[str, ...], timeout: float) -> str:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    prober = Prober(spec(ready=ProbeSpec("exec", ("x",), period=100.0)), told.verdicts, execute)
+    try:
+        assert await told.next() == ("started",)
+        assert (await told.next())[0] == "trouble"
+        assert await told.next() == ("started",)
+        assert await told.next() == ("ready", True, "")
+    finally:
+        prober.close()
+        await asyncio.sleep(0)
 
 
 async def test_what_fails_while_it_rests_does_not_count_nor_what_failed_before() -> None:

@@ -89,6 +89,19 @@ def test_a_line_of_output_makes_it_ready(tmp_path: Path) -> None:
     play(tmp_path, history)
 
 
+def test_a_prompt_without_newline_makes_it_ready(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(replace(BY_LOG, ready=ProbeSpec("log", "^login> $")))
+        runs.backend["x.1"].listener.output("out", b"login> ")
+        await asyncio.sleep(0.5)
+        assert not run.ready
+        await asyncio.sleep(1.0)
+        assert run.ready
+        run.close()
+
+    play(tmp_path, history)
+
+
 def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
     async def history(runs: Runs) -> None:
         run = runs.make(ALIVE)
@@ -97,7 +110,7 @@ def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
         probe = runs.backend.started[1]
         assert (probe.request.argv, probe.request.owner, probe.request.helper) == (
             ("ask", "it"),
-            "run/x.1",
+            "run/x.1/1",
             True,
         )
         assert (probe.request.env, probe.request.nice) == ({"A": "1"}, None)
@@ -150,5 +163,45 @@ def test_one_that_stands_still_is_missed_by_nobody_and_then_gets_a_whole_interva
         await asyncio.sleep(0.2)
         assert "absent" in runs.told
         run.close()
+
+    play(tmp_path, history)
+
+
+def test_what_nothing_else_shows_to_be_ready_is_when_it_has_lived_for_a_while(tmp_path: Path) -> None:
+    spec = replace(BY_BUS, ready_by=ReadyBy.SPAWN, min_uptime=1.0)
+
+    async def history(runs: Runs) -> None:
+        brief = runs.make(spec)
+        assert str(brief.lacking) == "it counts as ready when it has lived for 1 s"
+        await asyncio.sleep(0.9)
+        assert not brief.ready
+        runs.backend["x.1"].exit(0)
+        await asyncio.sleep(0.2)
+        assert "changed" not in runs.told
+        longer = runs.make(spec)
+        await asyncio.sleep(1.1)
+        assert (longer.ready, longer.lacking, runs.told[-1]) == (True, None, "changed")
+        longer.close()
+
+    play(tmp_path, history)
+
+
+def test_what_it_lacks_to_be_ready_is_known(tmp_path: Path) -> None:
+    async def history(runs: Runs) -> None:
+        by_bus, by_log = runs.make(BY_BUS), runs.make(BY_LOG)
+        assert by_bus.lacking is None
+        by_bus.report(False, absent=True)
+        assert str(by_bus.lacking) == "it is registered at no router"
+        by_bus.report(True, absent=False)
+        assert by_bus.lacking is None
+        assert str(by_log.lacking) == 'no line of its output matches "^ready$" yet'
+        probed = runs.make(replace(BY_LOG, ready=ProbeSpec("exec", ("ask", "it"))))
+        while not (asked := runs.backend.started[-1]).request.helper:
+            await asyncio.sleep(0.01)
+        asked.exit(3)
+        await asyncio.sleep(0.01)
+        assert str(probed.lacking) == "its readiness probe fails: ask ended with exit code 3"
+        for run in (by_bus, by_log, probed):
+            run.close()
 
     play(tmp_path, history)

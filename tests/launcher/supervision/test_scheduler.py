@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from launcher.plan.spec import Kind, LifecycleSettings, ProcessSpec, ReadyBy
+from launcher.plan.spec import Kind, LifecycleSettings, ProbeSpec, ProcessSpec, ReadyBy
 from launcher.supervision.record import InstanceRecord
-from launcher.supervision.scheduler import SLOT_PATIENCE_S, START_SLOTS, nobody_needs, satisfies, schedule
+from launcher.supervision.scheduler import (
+    SLOT_PATIENCE_S,
+    START_SLOTS,
+    has_completed,
+    nobody_needs,
+    schedule,
+    serves,
+)
 from launcher.supervision.states import State
 
 NOW = 100.0
@@ -18,11 +25,12 @@ def instance(
     name: str, state: State = State.STARTING, kind: Kind = Kind.SERVICE, **more: Any
 ) -> InstanceRecord:
     """A record of an instance in this state; with `spawned_at` it has a process."""
-    rules = LifecycleSettings(must_report_ready=more.pop("must", True))
-    depends_on = more.pop("depends_on", ())
+    rules = LifecycleSettings(must_report_ready=more.pop("must", True), job=more.pop("job", False))
+    keys = {key: more.pop(key) for key in ("depends_on", "awaits_completion", "probe") if key in more}
+    probe = keys.pop("probe", None)
     service = name.rpartition(".")[0] or name
     alive = state in (State.RUNNING, State.STOPPING) or more.get("spawned_at") is not None
-    spec = ProcessSpec(name, service, kind, (), {}, "/", rules, ReadyBy.PROBE, depends_on=depends_on)
+    spec = ProcessSpec(name, service, kind, (), {}, "/", rules, ReadyBy.PROBE, ready=probe, **keys)
     values: dict[str, Any] = {
         "ready": state is State.RUNNING,
         "waiting": state is State.STARTING and not alive,
@@ -63,7 +71,9 @@ def test_a_service_waits_for_what_it_depends_on() -> None:
 def test_an_instance_stopped_on_purpose_is_not_waited_for_while_others_serve() -> None:
     late, stopped = instance("mail.1", depends_on=("db",)), instance("db.1", State.EXITED, wanted=False)
     assert list(schedule([router(), late, stopped, instance("db.2", State.RUNNING)], NOW).start) == ["mail.1"]
-    assert waits([router(), late, stopped]) == {"mail.1": "waits for db.1 (exited); start db.1 first"}
+    assert waits([router(), late, stopped]) == {
+        "mail.1": "waits for db.1, which does not run; start db.1 first"
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,8 +95,13 @@ def test_who_waits_for_what_does_not_come_by_itself_is_stuck(state: State, wante
     instances = [router(), db, late, later]
     assert stuck(instances) == (["mail.1", "web.1"] if lost else [])
     remedy = "; start db.1 first" if lost else ""
+    found = {
+        State.BACKOFF: "db.1, which waits to be restarted",
+        State.EXITED: "db.1, which does not run",
+        State.FAILED: "db, which failed",
+    }.get(state, f"db.1 ({state})")
     assert waits(instances) == {
-        "mail.1": f"waits for db.1 ({state}){remedy}",
+        "mail.1": f"waits for {found}{remedy}",
         "web.1": f"waits for mail.1 (starting){remedy}",
     }
 
@@ -102,10 +117,33 @@ def test_what_comes_back_does_not_wait_again() -> None:
     assert list(schedule([router(State.STARTING), back], NOW).start) == ["router.1", "mail.1"]
 
 
-@pytest.mark.parametrize(("code", "done"), [(0, True), (1, False)])
-def test_a_task_that_ended_well_satisfies(code: int, done: bool) -> None:
-    assert satisfies(instance("setup.1", State.EXITED, must=False, last_exit={"code": code})) is done
-    assert not satisfies(instance("mail.1", State.EXITED, last_exit={"code": 0}))
+def test_a_job_that_is_done_serves_and_so_does_what_was_said_in_a_line() -> None:
+    assert serves(instance("setup.1", State.EXITED, job=True, completed=True))
+    assert not serves(instance("setup.1", State.EXITED, job=True))
+    assert serves(instance("said.1", State.EXITED, completed=True, probe=ProbeSpec("log", "up")))
+    assert not serves(instance("mail.1", State.EXITED, completed=True, probe=ProbeSpec("tcp", "h:1")))
+
+
+def test_who_waits_for_a_completion_is_not_content_with_less() -> None:
+    needs = {"depends_on": ("migrate",), "awaits_completion": ("migrate",)}
+    app, done = instance("app.1", **needs), instance("migrate.1", State.EXITED, job=True, completed=True)
+    assert has_completed(done)
+    assert list(schedule([router(), app, done], NOW).start) == ["app.1"]
+    running = instance("migrate.2", State.RUNNING, job=True)
+    assert waits([router(), app, done, running]) == {"app.1": "waits for migrate.2 to complete"}
+    failed = instance("migrate.2", State.FAILED, job=True)
+    assert waits([router(), app, done, failed]) == {
+        "app.1": "waits for migrate.2, which failed; start migrate.2 first"
+    }
+    assert stuck([router(), app, done, failed]) == ["app.1"]
+    assert waits([router(), app, instance("migrate.1", State.FAILED, job=True)]) == {
+        "app.1": "waits for migrate, which failed; start migrate.1 first"
+    }
+
+
+def test_what_need_not_report_holds_no_slot() -> None:
+    many = [instance(f"w.{n}", spawned_at=NOW - 0.5, must=False) for n in range(START_SLOTS)]
+    assert list(schedule([router(), *many, instance("mail.1")], NOW).start) == ["mail.1"]
 
 
 def test_only_so_many_start_at_a_time() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.processes.backend import SpawnError
 from launcher.supervision.states import State
 from tests.launcher.supervision.world import World, play
 
@@ -72,13 +73,41 @@ def test_the_back_off_grows_until_it_is_given_up(tmp_path: Path) -> None:
     play(tmp_path, WEB, history)
 
 
-def test_what_cannot_be_started_has_failed_and_says_why(tmp_path: Path) -> None:
+def test_what_never_could_be_started_has_failed_and_says_why(tmp_path: Path) -> None:
     async def history(world: World) -> None:
-        await world.up()
-        world.backend.refusal = "there is no such program"
-        world.backend["web.1"].exit(1)
+        world.backend.refusals["web.1"] = SpawnError("there is no such program")
+        await world.supervisor.start()
         await world.reach("web.1", State.FAILED)
         assert str(world["web.1"].machine.detail) == "there is no such program"
+
+    play(tmp_path, WEB, history)
+
+
+def test_what_was_up_waits_until_its_program_is_back(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        await world.up()
+        world.backend.refusals["web.1"] = SpawnError("there is no such program")
+        world.backend["web.1"].exit(1)
+        await world.reach("web.1", State.BACKOFF)
+        await world.reach("web.1", State.STARTING)
+        await world.reach("web.1", State.BACKOFF)
+        assert "there is no such program; starts again in" in str(world["web.1"].machine.detail)
+        del world.backend.refusals["web.1"]
+        await world.reach("web.1", State.RUNNING)
+
+    play(tmp_path, WEB, history)
+
+
+def test_a_machine_without_memory_is_waited_for_at_the_first_start_too(tmp_path: Path) -> None:
+    async def history(world: World) -> None:
+        world.backend.refusals["web.1"] = SpawnError("Cannot allocate memory", passing=True)
+        await world.supervisor.start()
+        for _ in range(10):  # more than any limit
+            await world.reach("web.1", State.BACKOFF)
+            await world.reach("web.1", State.STARTING)
+        del world.backend.refusals["web.1"]
+        await world.reach("web.1", State.RUNNING)
+        assert world["web.1"].machine.restarts_left(world.now) > 0
 
     play(tmp_path, WEB, history)
 

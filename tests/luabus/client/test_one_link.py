@@ -171,11 +171,13 @@ async def test_two_routers_of_one_name_are_an_alarm_and_their_links_stay_apart(
         assert len({(await bus.router(at).request("luabus.stats"))["address"] for at in addresses}) == 2
         assert sorted(row["address"] for row in await admin.stats(bus)) == sorted(addresses)
         assert len(await admin.connections(bus)) == 2
+        assert (await admin.routes(bus))["consistent"] is False
         assert len(warnings(caplog, "two routers are both named router.1: at ")) == 1
         await other.stop(0.0)
         await until(lambda: sum(link.ready for link in bus.routers) == 1)
         (link,) = [link for link in bus.routers if link.ready]
         assert link.address == addresses[0]
+        assert (await admin.routes(bus))["consistent"] is True
         assert (await bus.router("router.1").request("luabus.stats"))["address"] == addresses[0]
     await bus.close()
 

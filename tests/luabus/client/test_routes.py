@@ -207,7 +207,7 @@ async def test_wait_for_master_does_not_ask_again_what_a_handler_has_answered() 
         mail.service.rpc(lambda: mail.bus.master("gateway").request("who"), name="nested")
         bus = await star.client()
         await bus.router("router.1").request("luabus.register", "2.1", "own", True)
-        with pytest.raises(NoMaster, match="group 1 has no master now"):
+        with pytest.raises(NoMaster, match="gateway has no master now"):
             await bus.master("mail").request("nested", wait_for_master=True)
         assert mail.service.handlers.methods["nested"].stats.calls == 1
 
@@ -222,7 +222,7 @@ async def test_a_callee_that_dies_in_flight_is_peer_lost_at_once() -> None:
         task = asyncio.create_task(bus.target("mail.1").request("wait", timeout=None))
         assert await mail.events.get() == "started"
         await mail.bus.close()
-        with pytest.raises(PeerLost, match=r"2\.1 went away while the request was in flight") as caught:
+        with pytest.raises(PeerLost, match=r"mail\.1 went away while the request was in flight") as caught:
             await task
         assert caught.value.peer == "2.1"
         assert await mail.events.get() == "cancelled"

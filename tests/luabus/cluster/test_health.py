@@ -417,3 +417,29 @@ def test_how_a_process_ended() -> None:
 def test_ordinals() -> None:
     texts = [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
     assert texts == ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
+
+
+def judged(**change: Any) -> tuple[str, list[str]]:
+    health = assess(with_processes("redis.1", **change)(well()))
+    return health.state, [str(finding.message) for finding in health.findings]
+
+
+def test_who_waits_for_what_does_not_come_cannot_start() -> None:
+    why = Message("process.waits-for-a-person", what="migrate", remedy="mend it").as_map()
+    waits = {"state": "starting", "pid": None, "ready": False, "stuck": True, "why": why}
+    assert judged(**waits) == ("degraded", ["redis.1 cannot start: waits for migrate; mend it"])
+
+
+def test_what_is_not_ready_says_what_it_lacks() -> None:
+    lacking = Message("process.ready-probe-fails", why="connection refused").as_map()
+    why = "its readiness probe fails: connection refused"
+    assert judged(ready=False, lacking=lacking) == (
+        "degraded", [f"redis.1 runs, but is not ready: {why}"]
+    )  # fmt: skip
+    assert judged(state="starting", ready=False, lacking=lacking) == (
+        "starting", [f"redis.1 is starting: {why}"]
+    )  # fmt: skip
+
+
+def test_a_job_that_is_done_is_not_missed() -> None:
+    assert judged(**OVER, completed=True, daemon=False) == ("healthy", [])

@@ -127,3 +127,10 @@ def test_a_thousand_crashes_do_not_overflow() -> None:
     for now in range(2000):
         decision = crash(log, float(now))  # type: ignore[assignment]
     assert decision.delay == 30.0
+
+
+def test_what_is_no_fault_of_the_process_delays_it_and_meets_no_limit() -> None:
+    history = CrashHistory(RestartPolicy(crash_limit=1, jitter=0.0, maximum=4.0))
+    assert [history.delayed(0.5).delay for _ in range(5)] == [0.5, 1.0, 2.0, 4.0, 4.0]
+    assert history.left(0.0) == 0
+    assert not history.times

@@ -107,3 +107,12 @@ def test_the_group_of_a_process() -> None:
 def test_the_worst_level_counts() -> None:
     assert worst([]) == "ok"
     assert worst(["ok", "bad", "warn"]) == "bad"
+
+
+def test_what_waits_or_is_done_is_shown_so() -> None:
+    waits = Process("app.1", "starting", stuck=True)
+    assert (waits.shown_state, waits.on_its_first_way_up) == ("waiting", False)
+    job = {"state": "exited", "completed": True, "daemon": False, "wanted": True}
+    assert of_map(Process, {"name": "job.1", **job}).shown_state == "done"
+    assert of_map(Process, {"name": "job.1", **job, "wanted": False}).shown_state == "exited"
+    assert of_map(Process, {"name": "redis.1", **job, "daemon": True}).shown_state == "exited"

@@ -428,3 +428,26 @@ async def test_keys_make_services_clients_and_nothing_more(tmp_path: Path) -> No
         )
         with pytest.raises(Forbidden, match=r"service:mail may not join as director\.1"):
             await thief.service.start()
+
+
+async def test_a_refusal_calls_everybody_by_its_class_also_one_that_no_rule_names(tmp_path: Path) -> None:
+    robot = Principal("service", "robot")
+    async with Star() as star:
+        early = await star.client(secret=None, key_file=key_of(tmp_path, robot))
+        hand = await star.client()
+        mail = await star.service("mail")
+        await hand.router("router.1").request(
+            "luabus.configure", document(methods={"mail": {"note": ["gateway"]}})
+        )
+        later = await star.client(secret=None, key_file=key_of(tmp_path, robot))
+        by_hand = await star.service("director")
+        plain = await star.client(secret=None, key_file=key_of(tmp_path, CLIENT))
+        callers = [(early, "robot"), (later, "robot"), (hand, "client"), (plain, "client")]
+        callers += [(by_hand.bus, "director")]
+        for bus, name in callers:
+            with pytest.raises(
+                Forbidden, match=rf"^{name} may not call mail\.1's note; allowed: gateway"
+            ) as raised:
+                await bus.random("mail").request("note", 1)
+            assert raised.value.caller == name
+        assert mail.notes == []

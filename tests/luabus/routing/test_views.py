@@ -100,3 +100,7 @@ def test_groups_that_nobody_is_in_do_not_matter() -> None:
 
 def test_one_router_agrees_with_itself() -> None:
     assert merge_routes([shown("router.1", table())])["consistent"] is True
+
+
+def test_two_routers_of_one_name_do_not_agree_whatever_they_hold() -> None:
+    assert merge_routes([shown("router.1", table()), shown("router.1", table())])["consistent"] is False

@@ -66,6 +66,9 @@ class _Stream:
     token = 1
     is_closed = False
 
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
 
 async def _run(chance: random.Random) -> None:
     ended = [0] * CALLS
@@ -75,7 +78,7 @@ async def _run(chance: random.Random) -> None:
 
     executor = Executor(end, end)
     loop = asyncio.get_running_loop()
-    stream: Any = _Stream()
+    stream: Any = _Stream(loop)
     method = Method("handler", handler)
 
     def begin(sequence: int) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from luabus.rpc import loop_monitor
 from luabus.rpc.loop_monitor import Activity, Culprit, LoopMonitor
+from luabus.transport import loops
 from tests.support.streams import Served
 from tests.support.waiting import until
 
@@ -45,9 +49,6 @@ async def test_a_hook_is_named_and_any_other_function(told: Any) -> None:
         _doing = Activity("on_start")
         time.sleep(1.2)
 
-    def other() -> None:
-        time.sleep(1.2)
-
     for blocks in (hook, other):
         count = len(told())
         asyncio.get_running_loop().call_soon(blocks)
@@ -55,6 +56,41 @@ async def test_a_hook_is_named_and_any_other_function(told: Any) -> None:
     first, second = told()
     assert first.startswith("the event loop was blocked for 1.2 s (in on_start): test_loop_monitor.py, line ")
     assert "other)" in second
+
+
+def other() -> None:
+    time.sleep(1.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "after_s", "blocks"),
+    [
+        (asyncio.new_event_loop, 0.02, other),  # just after a beat
+        (loops.new_event_loop, 0.18, other),  # just before one
+        (asyncio.new_event_loop, 0.18, partial(time.sleep, 1.2)),  # nobody's
+    ],
+)
+def test_what_is_no_handler_is_told_with_its_true_length(
+    make: Callable[[], asyncio.AbstractEventLoop],
+    after_s: float,
+    blocks: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        monitor = LoopMonitor.acquire()
+        asyncio.get_running_loop().call_later(after_s, blocks)
+        await asyncio.sleep(after_s + 0.01)
+        await until(lambda: caplog.records)
+        monitor.release()
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(main())
+    (record,) = caplog.records
+    told = re.match(r"the event loop was blocked for (\d\.\d) s", record.message)
+    assert told, record.message
+    assert abs(float(told[1]) - 1.2) <= 0.11
+    assert ("(in other)" in record.message) == (blocks is other)
 
 
 async def test_a_loop_that_runs_is_never_told_of(told: Any) -> None:
@@ -87,7 +123,6 @@ async def test_what_is_lost_when_the_loop_runs_again_was_lost_by_its_standing_st
 def test_a_loop_that_waits_is_nobodys_doing(caplog: pytest.LogCaptureFixture) -> None:
     frame = sys._getframe()
     found = Culprit.found_in(frame)
-    assert found is not None
     assert not found.is_handler
     assert found.name == "test_a_loop_that_waits_is_nobodys_doing"
     with caplog.at_level(logging.WARNING):

@@ -68,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
         (["hash:mail:alice", "hello", "no quotes"], "hello no quotes"),
         (["random:mail", "add", "-1", "-2.5"], -3.5),
         (["master:director", "add", "[1]", "[2]"], [1, 2]),
-        (["broadcast:mail", "hello", "1"], {"2.1": "hello 1", "2.2": "hello 1"}),
+        (["broadcast:mail", "hello", "1"], {"mail.1": "hello 1", "mail.2": "hello 1"}),
         (["random:mail", "binary"], "\\xff"),
         (["random:mail", "hello", "NaN"], "hello NaN"),
         (["random:mail", "numbers"], {"1": ["inf", "nan", 1.5], "\\xff": None}),
@@ -84,7 +84,7 @@ def test_a_call_prints_its_reply(cluster: ClusterRun, words: list[str], reply: o
         (["target:mail.1", "helo"], "UnknownMethod: mail.1 has no method 'helo'"),
         (["target:mail.1", "fail"], "RemoteError: "),
         (["target:mail.1", "hello"], "BadArguments: hello(name) got 0 arguments; missing: name"),
-        (["target:mail.9", "hello"], "NoRoute: nobody is there for target 2.9"),
+        (["target:mail.9", "hello"], "NoRoute: nobody is there for target:mail.9"),
         (["master:mail", "hello"], "NoMaster: "),
         (["-t", "0.1", "target:mail.1", "slow"], "RequestTimeout: "),
     ],
@@ -138,9 +138,9 @@ def test_a_broadcast_tells_whose_reply_is_an_error(cluster: ClusterRun) -> None:
     done = cluster("call", "broadcast:mail", "fail")
     assert done.code == 1
     replies = json.loads(done.out)
-    assert set(replies) == {"2.1", "2.2"}
-    assert replies["2.1"]["error"] == "RemoteError"
-    assert "no such mail" in replies["2.1"]["message"]
+    assert set(replies) == {"mail.1", "mail.2"}
+    assert replies["mail.1"]["error"] == "RemoteError"
+    assert "no such mail" in replies["mail.1"]["message"]
 
 
 def test_routes_as_text_and_json(cluster: ClusterRun) -> None:

@@ -8,7 +8,7 @@ from tests.launcher.harness import ClusterRun
 
 
 def test_check_says_what_would_run(cluster: ClusterRun) -> None:
-    cluster.write({"web": {"command": ["x"], "instances": 2}})
+    cluster.write({"web": {"command": ["sh"], "instances": 2}})
     assert cluster.ok("check").out == f"{cluster.file} is right: 3 processes: router.1, web.1, web.2\n"
     assert cluster.ok("check", "--json").json == {
         "ok": True, "file": str(cluster.file), "problems": [], "processes": ["router.1", "web.1", "web.2"],

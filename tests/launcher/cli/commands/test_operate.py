@@ -39,7 +39,7 @@ def test_names_that_nobody_has_and_what_a_kill_did(cluster: ClusterRun) -> None:
         done = cluster(*verb, name)
         assert (done.code, 'did you mean "web"' in done.err) == (2, True), done
         assert cluster(*verb, name, "--json").json["error"]["type"] == "UsageError"
-    assert cluster.ok("kill", "web").out == "sent SIGKILL to web.1\nweb.1 is failed\n"
+    assert cluster.ok("kill", "web").out == "sent SIGKILL to web.1\nweb.1 has failed\n"
     assert cluster("down", "--json").code == 0
     done = cluster("down", "--json")
     assert (done.code, done.json["error"]["type"]) == (3, "NotRunning")

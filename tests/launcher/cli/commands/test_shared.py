@@ -18,10 +18,12 @@ def test_a_report(capsys: pytest.CaptureFixture[str], ok: bool, code: int) -> No
         "ok": ok,
         "text": "said \x1b[2J",
         "processes": {"web.1": "running", "web.2": "removed"},
+        "sentences": {"web.2": "web.2 is gone"},
     }
     assert shared.report([one], as_json=False) == code
     assert capsys.readouterr().out == "said \\x1b[2J\nweb.1 is running\nweb.2 is gone\n"
     assert shared.report([one, one], as_json=True) == code
+    del one["sentences"]
     assert json.loads(capsys.readouterr().out) == [one, one]
 
 

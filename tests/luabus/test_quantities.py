@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luabus.cluster.quantities import format_duration, format_size, parse_size
+from luabus.quantities import format_duration, format_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,14 @@ from luabus.cluster.quantities import format_duration, format_size, parse_size
         ("1.5G", 3 << 29),
         (" 2tb ", 2 << 40),
         ("3B", 3),
+        ("9007199254740993", 9007199254740993),
     ],
 )
 def test_sizes_are_read(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "lots", "-5", "5X", "MB", "1,5G"])
+@pytest.mark.parametrize("text", ["", "lots", "-5", "5X", "MB", "1,5G", "9" * 400, "1." + "9" * 400])
 def test_what_is_no_size_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match='write bytes, or "512MB"'):
         parse_size(text)

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _FACTORS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+_SIZE: Final = re.compile(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
 
 
 def parse_size(text: str | int) -> int:
@@ -16,7 +16,9 @@ def parse_size(text: str | int) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f'{text!r} is not a size; write bytes, or "512MB", "2GB"')
-    return int(float(match[1]) * _FACTORS[match[2].upper()])
+    factor = _FACTORS[match[2].upper()]
+    number = match[1]
+    return int(number) * factor if number.isdigit() else int(float(number) * factor)
 
 
 def format_bytes(count: float) -> str:
