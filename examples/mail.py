@@ -1,7 +1,7 @@
 """Mail boxes, spread over the instances by account.
 
 Callers say `bus.hash("mail", account)`, so everything about one account meets in one instance, which can keep it in
-memory. When that instance dies its accounts move to the next live one, and come home when it is back.
+memory. When that instance dies its accounts go evenly to all others, and come home when it is back.
 """
 
 from __future__ import annotations

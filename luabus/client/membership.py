@@ -42,14 +42,15 @@ def _is_near(highest: object, epoch: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who joins: id, group name, incarnation. `process` tells a router that it is the same process which comes again. `debugged`:
-    it may stand still at a breakpoint, and is not lost then."""
+    """Who joins: id, group name, incarnation. `debugged`: it may stand still at a breakpoint, and is not lost then. `follows`:
+    routers are to tell who is live in the group. `process` tells a router that it is the same process which comes again."""
 
     service_id: ServiceId
     name: str
     incarnation: int
     mode: str
     debugged: bool = False
+    follows: bool = False
     process: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
 
 
@@ -199,6 +200,7 @@ class Membership:
             identity.mode,
             self._heard_of(link, identity),
             identity.process,
+            identity.follows,
         )
         if self.identity is not identity:  # we left while we joined
             await stream.request("luabus.leave")

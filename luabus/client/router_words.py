@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from luabus.errors import BadArguments, ProtocolError
-from luabus.ids import CLIENT_BASE, MAX_GROUP
+from luabus.ids import CLIENT_BASE, MAX_GROUP, MAX_INSTANCE
 from luabus.limits import MAX_EPOCH, MAX_FRAME_LIMIT
 from luabus.routing.views import GROUP_ROWS
 from luabus.rpc.context import current
@@ -71,6 +71,7 @@ _TOLD: Final[dict[str, tuple[Shape, ...]]] = {
     "welcome": (_WELCOME,),
     "names": (_NAMES,),
     "group": (_ROUTER, _GROUP),
+    "members": (_ROUTER, GROUP, ListOf(Whole(1, MAX_INSTANCE), MAX_INSTANCE)),
     "draining": (_ROUTER,),
     "access": (_ACCESS,),
     "caller": (Whole(CLIENT_BASE, MAX_U32), NAME),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from luabus.errors import Overloaded
+from luabus.ids import MAX_INSTANCE
 from luabus.protocol.codec import pack_call
 from luabus.router.watchers import Watcher
 from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, page_rows, public_group
@@ -27,6 +28,10 @@ class Announcer:
         self._changes_seen: dict[int, int] = {}
         self._rows = page_rows(GROUP_ROWS, GROUP_ROWS, frame_limit, GROUP_ROW_BYTES)
         self._announcing = False
+        self._frame_limit = frame_limit
+        self._followers: dict[int, dict[Stream, None]] = {}
+        self._follows: dict[Stream, int] = {}
+        self._followed: dict[int, list[int]] = {}
 
     def changed(self) -> None:
         """The table changed: tell everybody, once per loop iteration. Before there is anybody a router may have no loop yet."""
@@ -47,9 +52,35 @@ class Announcer:
         watcher.changed(sorted(groups), self._mgr.spawn)
         await watcher.told()
 
+    def follow(self, stream: Stream, number: int) -> None:
+        """From now on tell `stream`, a member of this group, who is live in it: at once, and with each change."""
+        self._unfollow(stream)
+        self._follows[stream] = number
+        self._followers.setdefault(number, {})[stream] = None
+        self._send(stream, self._members(number))
+
     def forget(self, stream: Stream) -> None:
         """A stream is closed."""
         self._watchers.pop(stream, None)
+        self._unfollow(stream)
+
+    def _unfollow(self, stream: Stream) -> None:
+        number = self._follows.pop(stream, None)
+        if number is not None:
+            del self._followers[number][stream]
+            if not self._followers[number]:
+                del self._followers[number]
+                self._followed.pop(number, None)
+
+    def _members(self, number: int) -> bytes:
+        live = self._mgr.switch.table.group(number).live
+        body = pack_call("luabus.members", (self._router, number, [known & MAX_INSTANCE for known in live]))
+        # Of more than a frame takes nobody is told: keys have no owners that are worth knowing there.
+        return (
+            body
+            if len(body) <= self._frame_limit
+            else pack_call("luabus.members", (self._router, number, []))
+        )
 
     def tell(self, stream: Stream, method: str, *args: Any) -> None:
         """Make one call to the other end of `stream`."""
@@ -71,9 +102,20 @@ class Announcer:
         for stream in self._open_streams():
             for body in for_all:
                 self._send(stream, body)
+        for number in changed:
+            self._tell_followers(number)
         if changed:
             for watcher in list(self._watchers.values()):
                 watcher.changed(changed, self._mgr.spawn)
+
+    def _tell_followers(self, number: int) -> None:
+        followers = self._followers.get(number)
+        live = self._mgr.switch.table.group(number).live
+        if followers and self._followed.get(number) != live:
+            self._followed[number] = list(live)
+            body = self._members(number)
+            for stream in followers:
+                self._send(stream, body)
 
     @staticmethod
     def _send(stream: Stream, body: bytes) -> None:

@@ -67,13 +67,15 @@ class Registry:
         mode: str = "",
         epochs: Mapping[int, int] | None = None,
         process: int = 0,
+        follow: bool = False,
     ) -> dict[str, Any]:
         """Register the calling connection as `service_id`. Raises `IdInUse` when a newer incarnation lives, or the same in
         another `process` (a random number; 0: none is the same), `Forbidden` when the key that it proved is another service's,
         `Refused` when the group's number, name or mode is another's.
 
         `epochs`: the highest that the caller knows per group, so that a router which starts anew refuses what it refused before.
-        Raises `BadArguments` for a group that is unknown here.
+        Raises `BadArguments` for a group that is unknown here. `follow`: tell it who is live in its group, before this is
+        answered and with each change.
         """
         stream = caller().stream
         target = ServiceId.parse_service(service_id)
@@ -116,6 +118,8 @@ class Registry:
             )
             former.dismiss(reason)
         self._announcer.changed()
+        if follow:
+            self._announcer.follow(stream, target.group)
         return {"router": self._router, "token": stream.token}
 
     def _leave_as(self, stream: Stream, service_id: int) -> None:

@@ -86,7 +86,7 @@ _MESSAGE: Final = Record({"code": Text(NAME_LENGTH, least=1), "values": MapOf(NA
 WORDS: Final[dict[str, tuple[Shape, ...]]] = {
     "join": (
         SERVICE_ID, NAME, Whole(0, MAX_U64), OneOf(("", "hash", "random", "broadcast", "master")),
-        Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)), Whole(0, MAX_U64),
+        Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)), Whole(0, MAX_U64), FLAG,
     ),
     "leave": (),
     "debugged": (),

@@ -21,7 +21,7 @@ log = Log("luabus.service")
 Hook = Callable[..., Any]
 _running: ContextVar[Hooks | None] = ContextVar("luabus_hooks", default=None)
 """Those of the service whose hook this code is part of."""
-STAGES: Final = ("start", "stop", "master", "slave")
+STAGES: Final = ("start", "stop", "master", "slave", "keys_moved")
 
 
 class Deadline:
@@ -77,14 +77,15 @@ class Hooks:
         """Whether this code is part of a hook."""
         return _running.get() is self
 
-    async def run(self, stage: str, deadline: Deadline | None = None) -> None:
-        """Run those of a stage, one after the other; all together by the deadline, if there is one. Raises what they raise."""
+    async def run(self, stage: str, deadline: Deadline | None = None, *given: Any) -> None:
+        """Run those of a stage, one after the other, with what is `given`; all together by the deadline, if there is one. Raises
+        what they raise."""
         for function in self._functions[stage]:
             name = f"{getattr(function, '__qualname__', None) or repr(function)} (on_{stage})"
             _doing = Activity(f"on_{stage}")  # for the loop monitor
             with self._noted(name):
                 try:
-                    result = function()
+                    result = function(*given)
                 except FATAL as error:
                     if deadline is None:
                         raise

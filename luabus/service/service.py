@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from luabus import option_checks, shutdown_signals, tasks
@@ -23,6 +23,7 @@ from luabus.service.drain import Drain
 from luabus.service.finish import Finish
 from luabus.service.hooks import Deadline, Hooks, interrupting, within
 from luabus.service.interruption import Interruption
+from luabus.service.owned_keys import KeyOwner, OwnedKeys
 from luabus.service.refusals import Refusals
 from luabus.service.settings import Settings
 from luabus.transport.loops import run_program
@@ -41,7 +42,7 @@ _LAST_MOMENTS_S = 4.0
 """After the drain time-out each thing that is left has a moment; then the process of a program goes in any case."""
 
 
-class Service:
+class Service(KeyOwner):
     """One instance of a service.
 
     `name` of the group; `group` its number (1..255), `instance` (1..65535): given here or by the launcher's environment, as
@@ -102,6 +103,12 @@ class Service:
             self.handlers.word(handler, word)
             self.bus.hear(word, handler)
         self.bus.hear("luabus.hand_over", self._hand_over)
+        self._keys = OwnedKeys(
+            lambda: self.bus.preferred_router,
+            lambda gained, lost: interrupting(self._hooks.run("keys_moved", None, gained, lost)),
+        )
+        self.bus.hear("luabus.members", self._keys.tell)
+        self.bus.on_router(lambda *_: self._keys.look_soon())
         self._refusals = Refusals(self.bus)
         self.handlers.refused = self._refusals.note
         self.bus.hear("luabus.access", self.handlers.access.tell)
@@ -165,6 +172,7 @@ class Service:
         environment = Environment.read()
         settings = self._settings
         identity = settings.identity(environment)
+        identity = replace(identity, follows=identity.follows or self._hooks.has("keys_moved"))
         security = settings.security(environment)
         self.service_id = identity.service_id
         self.name = identity.name
@@ -184,6 +192,7 @@ class Service:
             await _first_router(self.bus, self.handlers.name, timeout)
             await self._hooks.run("start")
             self._check_not_stopped()
+            self._keys.begin(identity.service_id)
             await self.bus.membership.join(identity, timeout)
             self._check_not_stopped()
             await self._stand(identity, environment)
@@ -233,6 +242,7 @@ class Service:
             if self.mastership is not None:
                 await within(deadline, self.mastership.stop(), "giving the lease up")
             await within(deadline, self.bus.membership.leave(), "leaving the routers")
+            await within(deadline, self._keys.leave(), "on_keys_moved")
             await self._drain.others(deadline, self.drain_timeout)
             await self._hooks.run("stop", deadline)
             await self._drain.askers(deadline)
@@ -323,6 +333,7 @@ class Service:
         self._refusals.stop()
         await self.bus.close(MOMENT_S)
         self.mastership = None
+        self._keys.end()
         self._running = False
 
     def _check_not_stopped(self) -> None:

@@ -96,9 +96,10 @@ class Settings:
                 key="group",
             )
         instance = self.instance if self.instance is not None else environment.instance or 1
+        mode = self.mode or environment.route
         return Identity(
-            ServiceId.of(group, instance), name, time.time_ns(), self.mode or environment.route,
-            environment.debugged,
+            ServiceId.of(group, instance), name, time.time_ns(), mode, environment.debugged,
+            follows=mode in ("hash", ""),
         )  # fmt: skip
 
     def _is_launched(self, environment: Environment) -> bool:

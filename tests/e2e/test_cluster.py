@@ -14,6 +14,7 @@ import pytest
 
 import luabus
 from tests.support.demo import Demo
+from tests.support.owners import line_of
 from tests.support.waiting import until
 
 
@@ -75,7 +76,7 @@ async def test_all_five_routes_reach_whom_they_should(demo: Demo) -> None:
         for name in ("mail.1", "mail.2", "mail.3"):
             assert set(await bus.target(name).request("stats")) == {"accounts", "mails"}
         for account in (f"account-{n}" for n in range(30)):
-            owner = luabus.hash_key(account) % 3 + 1
+            owner = line_of(account)[0]
             await bus.hash("mail", account).request("send_mail", "test", account, "hello", "there")
             assert len(await bus.target(f"mail.{owner}").request("read_mail", account)) == 1
         logged_in = {await bus.random("gateway").request("login", f"guest-{n}") for n in range(40)}
@@ -90,12 +91,12 @@ async def test_all_five_routes_reach_whom_they_should(demo: Demo) -> None:
 async def test_the_traffic_goes_on_when_a_service_and_a_router_are_killed(demo: Demo) -> None:
     async with demo.client() as bus:
         load = Load(bus)
-        victim = luabus.hash_key("alice") % 3 + 1
+        victim = line_of("alice")[0]
         killed = await demo.hit(f"mail.{victim}")
         preferred = bus.preferred_router
         await demo.hit(preferred)
         await until(lambda: bus.preferred_router not in ("", preferred), 5.0, "the other router")
-        await bus.hash("mail", "alice").request("stats")  # the next live slot has it
+        await bus.hash("mail", "alice").request("stats")  # the next in line has it
         await until(lambda: load.count["ok"] > 500, 30.0, "requests after the deaths")
 
         async def healthy() -> bool:
@@ -115,6 +116,32 @@ async def test_the_traffic_goes_on_when_a_service_and_a_router_are_killed(demo: 
             load.count,
             load.first,
         )
+
+
+async def test_scale_gives_newcomers_their_keys_and_takes_them_back_and_restarts_nobody(demo: Demo) -> None:
+    async def entries() -> list[dict[str, Any]]:
+        routes = await demo.json("routes")
+        assert routes["consistent"]
+        return next(group["slots"] for group in routes["routers"][0]["groups"] if group["name"] == "mail")
+
+    pids = {f"mail.{n}": await demo.pid(f"mail.{n}") for n in (1, 2, 3)}
+    async with demo.client() as bus:
+        load = Load(bus)
+        for count in (5, 3):
+            assert (await demo.verb("scale", f"mail={count}")).code == 0
+            for account in (f"account-{n}-{count}" for n in range(20)):
+                await bus.hash("mail", account).request("send_mail", "test", account, "hello", "there")
+                owner = line_of(account, range(1, count + 1))[0]
+                assert len(await bus.target(f"mail.{owner}").request("read_mail", account)) == 1
+            shown = await entries()
+            assert [row["name"] for row in shown] == [f"mail.{n}" for n in range(1, count + 1)]
+            assert all(row["token"] and 0.85 / count < row["share"] < 1.15 / count for row in shown)
+            assert sum(row["share"] for row in shown) == pytest.approx(1.0, abs=0.001)
+        await load.stop()
+        assert set(load.count) <= {"ok", "PeerLost"}, load.count
+        assert load.count["ok"] > 100
+    assert {name: await demo.pid(name) for name in pids} == pids
+    assert (await demo.verb("status")).code == 0
 
 
 async def test_another_director_takes_over_when_the_master_is_frozen(demo: Demo) -> None:

@@ -14,7 +14,7 @@ import luabus
 from luabus.routing.cluster_document import ClusterDocument, GroupFacts
 from tests.support.imports import ROOT
 
-GROUPS = {"gateway": 1, "mail": 2, "director": 3, "robot": 4}
+GROUPS = {"gateway": 1, "mail": 2, "director": 3, "robot": 4, "room": 5}
 SECRET = "a secret of the examples' tests"
 
 

@@ -71,7 +71,7 @@ async def test_it_joins_every_router_with_the_epochs_it_knows_and_claims_its_own
     await member(*routers, epoch=6).join(MAIL)
     for router in routers:
         assert router.calls == [
-            ("luabus.join", 0x0002_0001, "mail", 1, "", {2: 5}, MAIL.process),
+            ("luabus.join", 0x0002_0001, "mail", 1, "", {2: 5}, MAIL.process, False),
             ("luabus.master", 6),
         ]
         assert router.joined

@@ -38,6 +38,7 @@ from luabus.protocol.frames import (
 from luabus.protocol.stream_options import StreamOptions
 from luabus.transport.stream import Reason, Subscribers
 from tests.support.fast_time import run_fast
+from tests.support.owners import key_of, line_of
 from tests.support.raw import RawPeer
 from tests.support.streams import Events, Pair
 
@@ -309,12 +310,15 @@ async def test_forward_target_reaches_one_instance() -> None:
         assert await star.got() == [[], ["m"], ["m"]]
 
 
-async def test_forward_hash_reaches_the_slot_of_the_key() -> None:
+async def test_forward_hash_reaches_the_owner_of_the_key() -> None:
     async with Star(Pair()) as star:
-        for key in (0, 1, 2, 3, "alice", b"alice"):  # crc32("alice") % 3 == 2
+        keys = (0, 1, 2, 3, "alice", b"alice")
+        for key in keys:
             star.sender.forward_hash(key, 2, f"m {key!s}")
         await flushed(star)
-        assert await star.got() == [["m 0", "m 3"], ["m 1"], ["m 2", "m alice", "m b'alice'"]]
+        assert await star.got() == [
+            [f"m {key!s}" for key in keys if line_of(key)[0] == instance] for instance in (1, 2, 3)
+        ]
 
 
 async def test_forward_random_reaches_some_live_one() -> None:
@@ -351,24 +355,22 @@ async def test_forward_master_reaches_the_one_registered_as_master() -> None:
         assert await star.got() == [[], ["m"], ["n"]]
 
 
-async def test_register_with_token_0_keeps_a_vacant_slot_and_none_removes_the_entry() -> None:
+async def test_register_with_token_0_keeps_a_vacancy_without_keys_and_none_removes_the_entry() -> None:
     async with Star(Pair()) as star:
         mgr = star.pair.server_mgr
         mgr.register("2.1", 0)
-        star.sender.forward_hash(0, 2, "to the next live one")
-        star.sender.forward_hash(1, 2, "as before")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "to the next in line")
+        star.sender.forward_hash(key_of(3, 1, 2), 2, "as before")
         await flushed(star)
+        assert mgr.switch.table.group(2).ids == [0x0002_0001, 0x0002_0002, 0x0002_0003]
         mgr.register("2.1", None)
-        star.sender.forward_hash(0, 2, "two slots now")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "to the same")
         await flushed(star)
+        assert mgr.switch.table.group(2).ids == [0x0002_0002, 0x0002_0003]
         mgr.register("2.1", star.members[0][1].token)
-        star.sender.forward_hash(0, 2, "home again")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "home again")
         await flushed(star)
-        assert await star.got() == [
-            ["home again"],
-            ["to the next live one", "as before", "two slots now"],
-            [],
-        ]
+        assert await star.got() == [["home again"], ["to the next in line", "to the same"], ["as before"]]
 
 
 async def test_a_registered_stream_that_breaks_leaves_a_vacancy() -> None:
@@ -376,9 +378,9 @@ async def test_a_registered_stream_that_breaks_leaves_a_vacancy() -> None:
         client, server, _, heard = star.members[0]
         client.close()
         await heard.of("error")
-        star.sender.forward_hash(0, 2, "to the next live one")
+        star.sender.forward_hash(key_of(1, 2, 3), 2, "to the next in line")
         await flushed(star)
-        assert (await star.events[1].of("call")) == ("to the next live one",)
+        assert (await star.events[1].of("call")) == ("to the next in line",)
         table = star.pair.server_mgr.switch.table
         assert table.group(2).ids == [0x0002_0001, 0x0002_0002, 0x0002_0003]
         assert server.out == []
@@ -396,7 +398,7 @@ async def test_forwarded_messages_keep_their_order() -> None:
     async with Star(Pair()) as star:
         for number in range(1000):
             getattr(star.sender, ("forward_target", "forward_hash")[number % 2])(
-                *(("2.1",) if number % 2 == 0 else (0, 2)), f"{number}"
+                *(("2.1",) if number % 2 == 0 else (key_of(1, 2, 3), 2)), f"{number}"
             )
             await star.sender.drained()
         await flushed(star)

@@ -16,6 +16,14 @@ def test_check_says_what_would_run(cluster: ClusterRun) -> None:
     assert not cluster.run_dir.path.exists()
 
 
+def test_slots_of_older_files_are_accepted_with_one_line(cluster: ClusterRun) -> None:
+    web = {"command": ["sh"], "group": 2, "instances": 2, "slots": 3}
+    cluster.write({"web": web, "box": {**web, "group": 3}})
+    for done in (cluster.ok("check"), cluster.ok("check", "--json")):
+        (line,) = done.err.splitlines()
+        assert line.startswith(f"{cluster.file}: web.slots, box.slots can go")
+
+
 def test_check_lists_every_fault(cluster: ClusterRun) -> None:
     cluster.write({"web": {"command": [], "instnces": 2}})
     done = cluster("check", "--json")
