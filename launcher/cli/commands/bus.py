@@ -34,7 +34,6 @@ from luabus.cluster.reach import open_connection
 from luabus.cluster.state import ConnectionState, of_map
 from luabus.errors import AuthError, LuabusError, NotConnected
 from luabus.messages import Message
-from luabus.routing.views import merge_routes
 from luabus.visible import visible
 
 OTHERS_S: Final = 0.5
@@ -165,7 +164,7 @@ def _of_groups(found: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]
         {**router, "groups": [group for group in router["groups"] if _names_of(group) & {*wanted}]}
         for router in found["routers"]
     ]
-    return {**found, **merge_routes(routers)}
+    return {**found, **luabus.admin.of_tables(routers)}
 
 
 def _names_of(group: dict[str, Any]) -> set[str]:
