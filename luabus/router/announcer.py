@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from luabus.errors import Overloaded
 from luabus.ids import MAX_INSTANCE
@@ -12,6 +12,11 @@ from luabus.router.watchers import Watcher
 from luabus.routing.views import GROUP_ROW_BYTES, GROUP_ROWS, page_rows, public_group
 from luabus.transport.manager import SocketMgr
 from luabus.transport.stream import CALL_ROUTE, Stream
+
+MOST_FOLLOWED: Final = 1000
+"""Members of a group up to which they are told of each other."""
+_MEMBERS_HEAD: Final = 256
+"""Bytes of `luabus.members` beside its instances; these have three each at most."""
 
 
 class Announcer:
@@ -28,7 +33,7 @@ class Announcer:
         self._changes_seen: dict[int, int] = {}
         self._rows = page_rows(GROUP_ROWS, GROUP_ROWS, frame_limit, GROUP_ROW_BYTES)
         self._announcing = False
-        self._frame_limit = frame_limit
+        self._most_followed = page_rows(MOST_FOLLOWED, MOST_FOLLOWED, frame_limit - _MEMBERS_HEAD, 3)
         self._followers: dict[int, dict[Stream, None]] = {}
         self._follows: dict[Stream, int] = {}
         self._followed: dict[int, list[int]] = {}
@@ -57,7 +62,7 @@ class Announcer:
         self._unfollow(stream)
         self._follows[stream] = number
         self._followers.setdefault(number, {})[stream] = None
-        self._send(stream, self._members(number))
+        self._send(stream, self._members(number, self._followable(number)))
 
     def forget(self, stream: Stream) -> None:
         """A stream is closed."""
@@ -72,15 +77,13 @@ class Announcer:
                 del self._followers[number]
                 self._followed.pop(number, None)
 
-    def _members(self, number: int) -> bytes:
+    def _followable(self, number: int) -> list[int]:
+        """The members, where they are told; each change is told to all, and so of very many it is none."""
         live = self._mgr.switch.table.group(number).live
-        body = pack_call("luabus.members", (self._router, number, [known & MAX_INSTANCE for known in live]))
-        # Of more than a frame takes nobody is told: keys have no owners that are worth knowing there.
-        return (
-            body
-            if len(body) <= self._frame_limit
-            else pack_call("luabus.members", (self._router, number, []))
-        )
+        return live if len(live) <= self._most_followed else []
+
+    def _members(self, number: int, live: list[int]) -> bytes:
+        return pack_call("luabus.members", (self._router, number, [known & MAX_INSTANCE for known in live]))
 
     def tell(self, stream: Stream, method: str, *args: Any) -> None:
         """Make one call to the other end of `stream`."""
@@ -110,10 +113,10 @@ class Announcer:
 
     def _tell_followers(self, number: int) -> None:
         followers = self._followers.get(number)
-        live = self._mgr.switch.table.group(number).live
+        live = self._followable(number)
         if followers and self._followed.get(number) != live:
             self._followed[number] = list(live)
-            body = self._members(number)
+            body = self._members(number, live)
             for stream in followers:
                 self._send(stream, body)
 

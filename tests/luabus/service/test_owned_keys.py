@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 import luabus
+from luabus.router import announcer
 from tests.support.bus import SECRET, Star
 from tests.support.owners import line_of
 from tests.support.waiting import until
@@ -88,6 +91,16 @@ async def test_another_preferred_router_counts_from_when_it_is_that() -> None:
         await until(lambda: len(one._keys._members[other.name]) == 1)
         assert owned(one.owns) == by_rule(1, 1, 2)
         await next(router for router in star.routers if router.name == first).stop(0.0)
+        await until(lambda: owned(one.owns) == set(KEYS))
+
+
+async def test_of_very_many_members_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcer, "MOST_FOLLOWED", 2)
+    async with Star() as star, service(star, 1) as one:
+        assert owned(one.owns) == set(KEYS)
+        async with service(star, 2), service(star, 3) as three:
+            await until(lambda: not owned(one.owns))
+            assert not owned(three.owns)
         await until(lambda: owned(one.owns) == set(KEYS))
 
 
