@@ -26,15 +26,18 @@ class Failure:
     name: str
     reason: Message
     at_fault: bool = True
+    essential: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`decided`: nobody is on its way any more; `failures` so far; `hopeless`: no router is left, so that nothing can be up."""
+    """`decided`: nobody is on its way any more; `failures` so far; `hopeless`: no router is left, so that nothing can be up;
+    `late_after`: those that are still on their way are failures as well, after so many seconds."""
 
     decided: bool = False
     failures: tuple[Failure, ...] = ()
     hopeless: bool = False
+    late_after: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -44,7 +47,17 @@ class Verdict:
     def reason(self) -> Message:
         """All failures in a sentence, those at fault first."""
         ordered = sorted(self.failures, key=lambda failure: not failure.at_fault)
-        return _named([failure.reason for failure in ordered])
+        why = _named([failure.reason for failure in ordered])
+        if self.late_after is None:
+            return why
+        return Message("run.not-ready-after", seconds=f"{self.late_after:g}", what=why)
+
+    def ends_the_cluster(self, abort_on_failure: bool) -> bool:
+        """Whether it stops for these failures: with `abort_on_failure` for any, else for one that is late and essential. (An
+        essential one that failed for good takes the cluster with it at any time.)"""
+        if abort_on_failure:
+            return bool(self.failures)
+        return self.late_after is not None and any(failure.essential for failure in self.failures)
 
     @property
     def at_fault(self) -> list[str]:
@@ -73,11 +86,17 @@ def judge(instances: Iterable[InstanceRecord]) -> Verdict:
 
 def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
     """The verdict on instances of which some are not ready when nobody waits any longer."""
-    late = [instance for instance in instances if not _is_done(instance)]
-    what = _named([_why(f"run.is-{_phase(instance)}", instance) for instance in late])
-    first = next((instance for instance in late if not instance.waiting), late[0])
-    reason = Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=what)
-    return Verdict(decided=True, failures=(Failure(first.name, reason),))
+    failures = [
+        Failure(
+            instance.name,
+            _why(f"run.is-{_phase(instance)}", instance),
+            at_fault=not instance.waiting,
+            essential=instance.spec.essential,
+        )
+        for instance in instances
+        if not _is_done(instance)
+    ]
+    return Verdict(failures=tuple(failures), late_after=timeout_s)
 
 
 def _named(reasons: Sequence[Message]) -> Message:
