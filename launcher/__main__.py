@@ -69,44 +69,31 @@ def _with_click(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        from luabus.visible import visible
+        from launcher.cli.usage_errors import sentence_of
+        from launcher.errors import UsageError
 
-        text = error.format_message()
-        _answer(arguments, "UsageError", text)
-        if not isinstance(
-            error, click.MissingParameter
-        ):  # it quotes nobody, and may list what to choose from
-            text = visible(text)
-        shown = (
-            click.UsageError(text, error.ctx)
-            if isinstance(error, click.UsageError)
-            else click.ClickException(text)
-        )
-        shown.show(sys.stderr)
-        return error.exit_code
+        if not arguments:
+            sys.stdout.write(error.format_message() + "\n")
+        return _complain(arguments, UsageError(sentence_of(error)), error.exit_code)
 
 
 def _complain(arguments: list[str], error: Exception, code: int, kind: str = "") -> int:
+    """Each line on stderr says who speaks. Who asked for JSON gets the error as an answer, too."""
     from launcher.cli.terminal import Style
     from launcher.errors import told
 
-    _answer(arguments, type(error).__name__, str(error))
-    text = f"{kind}: {told(error)}" if kind else told(error)
-    sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {text}\n")
+    if "--json" in arguments and "--json" not in _after_dashes(arguments):
+        from launcher.cli.answers import answer_of, print_answer
+
+        print_answer(answer_of(error))
+    who = Style.of(sys.stderr)("luabus-cluster", "bold")
+    text = ": ".join(part for part in (kind, told(error)) if part)
+    sys.stderr.write("".join(f"{who}: {line}\n" for line in text.split("\n")))
     return code
 
 
-def _answer(arguments: list[str], kind: str, message: str) -> None:
-    """Who asked for JSON gets the error as JSON; `call` has no such option, what looks like one is an argument to the call."""
-    if "--json" in arguments and "call" not in arguments:
-        import contextlib
-        import json
-
-        from launcher.runtime.stdio import OutputLost
-
-        with contextlib.suppress(OutputLost):
-            sys.stdout.write(json.dumps({"error": {"type": kind, "message": message}}) + "\n")
-            sys.stdout.flush()
+def _after_dashes(arguments: list[str]) -> list[str]:
+    return arguments[arguments.index("--") :] if "--" in arguments else []
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class LauncherError(Exception):
     """The root; `exit_code` is what the command line ends with."""
 
     exit_code: ClassVar[int] = 1
+    reported: Message | None = None
+    """The same by code and values, where there is a code."""
 
 
 class Problem(NamedTuple):
@@ -57,6 +59,10 @@ class UsageError(LauncherError):
     """The command line asks for something that does not exist or does not go together."""
 
     exit_code = 2
+
+    def __init__(self, text: str, reported: Message | None = None) -> None:
+        super().__init__(text)
+        self.reported = reported
 
 
 class NotRunning(LauncherError):

@@ -162,6 +162,8 @@ def run(target: str, folder: str) -> None:
     # Without links: one that leads to another release tomorrow must not mix that into a process of this one.
     folders = list(dict.fromkeys([os.getcwd(), *([os.path.realpath(folder)] if folder else [])]))
     _find_modules_in(folders, environment)
+    if environment.debugged and "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _breakpoint
     service = _load(target)
     try:
         service.run()
@@ -169,6 +171,16 @@ def run(target: str, folder: str) -> None:
         _die(str(error), EXIT_USAGE)
     except LuabusError as error:
         _die(f"{type(error).__name__}: {error}", EXIT_FAILED)
+
+
+def _breakpoint(*, header: str | None = None) -> None:
+    """As Python's own, but that Ctrl-C goes on to mean that the service shall stop."""
+    import pdb
+
+    debugger = pdb.Pdb(nosigint=True)
+    if header is not None:
+        debugger.message(header)
+    debugger.set_trace(sys._getframe(1))
 
 
 async def _serve(server: Any) -> None:

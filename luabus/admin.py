@@ -37,6 +37,11 @@ async def routes(bus: Bus) -> dict[str, Any]:
     return merge_routes(await _of_all(bus, _table_of))
 
 
+def of_tables(routers: list[dict[str, Any]]) -> dict[str, Any]:
+    """As `routes` answers, of these tables or parts of them: whether they agree is looked at anew."""
+    return merge_routes(routers)
+
+
 async def connections(bus: Bus) -> list[dict[str, Any]]:
     """One row per connection at every reachable router."""
     return [row for rows in await _of_all(bus, _connections_of) for row in rows]

@@ -34,6 +34,7 @@ class Environment:
     log_level: str = "INFO"
     control: str = ""
     supervised: bool = False
+    debugged: bool = False
     frame_limit: int | None = None
     compress_above: int | None = None
 
@@ -87,6 +88,7 @@ class Environment:
             lease_renew_s=float(number("LUABUS_LEASE_RENEW", float, 1.0) or 1.0),
             log_level=environ.get("LUABUS_LOG_LEVEL", "INFO") or "INFO",
             supervised=bool(environ.get("LUABUS_SUPERVISED")),
+            debugged=bool(environ.get("LUABUS_DEBUGGED")),
             control=environ.get("LUABUS_CONTROL", ""),
             frame_limit=size("LUABUS_FRAME_LIMIT"),
             compress_above=size("LUABUS_COMPRESS_ABOVE"),

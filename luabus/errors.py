@@ -204,7 +204,7 @@ class RemoteError(LuabusError):
     def of(cls, error: BaseException, method: str, where: str) -> RemoteError:
         """What the caller is told of an exception that `method` raised at `where`."""
         kind, text = name_of(type(error)), text_of(error)
-        message = f"{method} at {where} raised {kind}: {text}"
+        message = f"{method} at {where} raised {kind}{f': {text}' if text else ''}"
         return cls(message, type=kind, text=text, traceback=traceback_of(error), method=method)
 
 
@@ -332,7 +332,7 @@ def from_wire(body: Any, answered_by: int | None = None) -> LuabusError:
         else:
             return error
     name = str(plain(name, MAX_DEPTH))[:_LONGEST_NAME]
-    remote = RemoteError(f"{name}: {text}", type=name.rpartition(".")[2], text=text)
+    remote = RemoteError(f"{name}: {text}" if text else name, type=name.rpartition(".")[2], text=text)
     remote.answered_by = answered_by
     return remote
 

@@ -106,6 +106,23 @@ async def jobs(call: Call) -> list[Job]:
 
 @endpoint(
     "GET",
+    "/api/v1/jobs/{number}",
+    role=Role.viewer,
+    tag="processes",
+    answer=Job,
+    summary="api.one-job-by-its-number",
+    problems=(404,),
+)
+async def job(call: Call) -> Job:
+    number = call.request.match_info["number"]
+    jobs = {str(job.number): job for job in call.context.jobs.kept(call.snapshot)}
+    if number not in jobs:
+        raise not_found("job", number[:40], jobs)
+    return jobs[number]
+
+
+@endpoint(
+    "GET",
     "/api/v1/processes/{name}/logs",
     role=Role.viewer,
     tag="processes",
@@ -187,6 +204,7 @@ def _serve(verb: Verb, role: Role) -> None:
         answer=(Registered if verb.takes is Takes.ENTRY else Done) | Consequence,
         problems=_PROBLEMS,
         summary=verb.summary,
+        begins=verb.takes_long,
     )(run)
 
 

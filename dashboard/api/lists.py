@@ -130,13 +130,21 @@ def _router(state: RouterState, now: float) -> Router:
     answer=list[ConnectionState],
     listed=True,
     summary="api.every-connection-of-every-router",
-    problems=(503,),
+    problems=(404, 503),
 )
 async def connections(call: Call) -> list[ConnectionState]:
     if not call.snapshot.routed:
         raise no_router(call.snapshot)
     query: ConnectionsQuery = call.query
+    _known_router(call, query.router)
     return _page(call, [row for row in call.snapshot.connections if query.router in ("", row.router)])
+
+
+def _known_router(call: Call, name: str) -> None:
+    """Raises 404 for a router that there is not; "" means all."""
+    names = [state.name for state in call.snapshot.routers]
+    if name and name not in names:
+        raise not_found("router", name, names)
 
 
 @endpoint(
@@ -148,9 +156,11 @@ async def connections(call: Call) -> list[ConnectionState]:
     answer=list[Closed],
     listed=True,
     summary="api.the-connections-that-ended-last-newest",
+    problems=(404,),
 )
 async def closed(call: Call) -> list[Closed]:
     query: ClosedQuery = call.query
+    _known_router(call, query.router)
     return _page(call, [row for row in list_query.closed(call.snapshot) if query.router in ("", row.router)])
 
 
@@ -163,11 +173,15 @@ async def closed(call: Call) -> list[Closed]:
     answer=list[Process],
     listed=True,
     summary="api.every-supervised-process",
-    problems=(503,),
+    problems=(404, 503),
 )
 async def processes(call: Call) -> list[Process]:
     query: ProcessesQuery = call.query
-    return _page(call, [row for row in _supervised(call) if query.service in ("", row.service)])
+    rows = _supervised(call)
+    known = {*(row.service for row in rows), *call.snapshot.launcher.groups}
+    if query.service and query.service not in known:
+        raise not_found("service", query.service, known)
+    return _page(call, [row for row in rows if query.service in ("", row.service)])
 
 
 @endpoint(

@@ -152,6 +152,18 @@ def _responses(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any
             "content": {endpoint.media: {"schema": _answer(endpoint, definitions)}},
         }
     }
+    if endpoint.begins:
+        responses["202"] = {
+            **responses["200"],
+            "description": "api.it-has-begun-see-its-job",
+            "headers": {
+                "Location": {
+                    "description": "Where its job is asked for",
+                    "required": True,
+                    "schema": {"type": "string"},
+                }
+            },
+        }
     if endpoint.listed:
         responses["200"]["headers"] = {
             "X-Total-Count": {

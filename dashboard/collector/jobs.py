@@ -105,6 +105,10 @@ class Jobs:
             if job.ended is None or now - job.ended < SHOWN_S * (1 if job.ok else 20)
         )
 
+    def kept(self, snapshot: Snapshot) -> tuple[Job, ...]:
+        """All that can be asked for by number, also those that ended long ago."""
+        return tuple(_shown(job, snapshot) for job in self._jobs)
+
     async def stop(self) -> None:
         """Cancel the waiting; the launcher finishes what it has begun."""
         for job in self._jobs:

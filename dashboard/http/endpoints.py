@@ -16,7 +16,7 @@ from dashboard.http.context import CONTEXT, Caller, Context, caller_of
 from dashboard.http.problems import ApiError, bad_input, from_luabus, invalid
 from dashboard.http.tokens import Role
 from dashboard.i18n import Invalid, word
-from dashboard.model.requests import RequestModel
+from dashboard.model.requests import Done, RequestModel
 from luabus.cluster.snapshot import Snapshot
 from luabus.errors import LuabusError
 from luabus.messages import Message, known_codes
@@ -51,7 +51,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Row of the table. `role` None is open to all. `answer` is a type for `TypeAdapter`, or None when the handler makes the
-    response itself; a `listed` answer comes in pages, with the number of all rows in the header X-Total-Count."""
+    response itself; a `listed` answer comes in pages, with the number of all rows in the header X-Total-Count. What only `begins`
+    is answered with 202, and the address of its job in the header Location."""
 
     method: str
     path: str
@@ -65,6 +66,7 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     media: str = "application/json"
     listed: bool = False
+    begins: bool = False
 
 
 TABLE: Final[list[Endpoint]] = []
@@ -85,12 +87,27 @@ def endpoint(
     problems: tuple[int, ...] = (),
     media: str = "application/json",
     listed: bool = False,
+    begins: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Decorator: enter a handler in the table."""
 
     def enter(handler: Handler) -> Handler:
         TABLE.append(
-            Endpoint(method, path, handler, role, summary, tag, answer, query, body, problems, media, listed)
+            Endpoint(
+                method,
+                path,
+                handler,
+                role,
+                summary,
+                tag,
+                answer,
+                query,
+                body,
+                problems,
+                media,
+                listed,
+                begins,
+            )
         )
         return handler
 
@@ -131,8 +148,14 @@ def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
         assert adapter is not None
         if endpoint.method != "GET":
             call.headers["Content-Language"] = caller.language if caller else "en"
+        begun = isinstance(result, Done) and result.job is not None
+        if begun:
+            call.headers["Location"] = f"{context.options.prefix}/api/v1/jobs/{result.job}"
         return web.Response(
-            body=adapter.dump_json(result), content_type="application/json", headers=call.headers
+            status=202 if begun else 200,
+            body=adapter.dump_json(result),
+            content_type="application/json",
+            headers=call.headers,
         )
 
     return serve

@@ -6,7 +6,7 @@
     3    not running
     130  Ctrl-C
 
-With `--json` an error is an answer, too: `{"error": {"type", "message"}}` on stdout, and the message on stderr as always.
+With `--json` an error is an answer, too (`cli/answers.py`), and the sentence is on stderr as always.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 
 import click
 
+from launcher.cli.usage_errors import VerbGroup
 from launcher.runtime.config_file import meant
 from luabus.cluster.verbs import Takes, launchers
 
@@ -25,20 +26,28 @@ STEERING: Final = tuple(verb.name for verb in launchers() if verb.takes is not T
 
 SECTIONS: Final = {
     "Starting and stopping": ("up_down", ("up", "down")),
-    "Looking": ("observe", ("status", "top", "logs", "check", "token")),
+    "Looking": ("observe", ("status", "top", "logs", "events", "check", "token")),
     "Steering a running cluster": ("operate", STEERING),
-    "Over the bus": ("bus", ("routes", "call", "register", "promote")),
+    "Developing": ("develop", ("run", "env")),
+    "Calling a service": ("call", ("call",)),
+    "At the routers": ("bus", ("routes", "connections", "register", "promote", "close")),
     "Setting up": ("setup", ("init", "completion")),
     "Keys": ("secret", ("secret",)),
     "Masters": ("lease", ("lease",)),
 }
 """Heading -> the module in `launcher.commands` that has these verbs."""
 
+_FUNCTIONS: Final = {"run": "run_instance"}
+"""Verbs whose function cannot be called as they are."""
+
 _MODULES: Final = {verb: module for module, verbs in SECTIONS.values() for verb in verbs}
 
 
-class CommandGroup(click.Group):
-    """A group whose verbs are imported when they are used: none should wait for what it does not need."""
+class CommandGroup(VerbGroup):
+    """A group whose verbs are imported when they are used: none should wait for what it does not need.
+
+    Each verb takes -c as well, behind it: who forgot it in front need not type the line anew.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_MODULES)
@@ -48,19 +57,12 @@ class CommandGroup(click.Group):
             return None
         module = importlib.import_module(f"launcher.cli.commands.{_MODULES[cmd_name]}")
         command: click.Command = (
-            module.command_of(cmd_name) if cmd_name in STEERING else getattr(module, cmd_name)
+            module.command_of(cmd_name)
+            if cmd_name in STEERING
+            else getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         )
+        _take_config(command)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        verb = args[0] if args else ""
-        if verb and not verb.startswith("-") and verb not in _MODULES:
-            from launcher.errors import UsageError, suggest
-
-            raise UsageError(f'there is no verb "{verb}"; {suggest(verb, _MODULES, limit=40)}')
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, (_, verbs) in SECTIONS.items():
@@ -69,6 +71,28 @@ class CommandGroup(click.Group):
                 formatter.write_dl(
                     [(verb, c.get_short_help_str(72)) for verb, c in commands if c is not None]
                 )
+
+
+def _take_config(command: click.Command) -> None:
+    """Adds -c to a verb, and to those below it, if it is not there yet."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _take_config(inner)
+    elif not any("--config" in parameter.opts for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["-c", "--config"],
+                hidden=True,
+                expose_value=False,
+                type=click.Path(path_type=Path),
+                callback=_use_config,
+            )
+        )
+
+
+def _use_config(context: click.Context, _: click.Parameter, file: Path | None) -> None:
+    if file is not None:
+        context.obj = meant(file)
 
 
 @click.group(

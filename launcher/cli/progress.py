@@ -103,7 +103,8 @@ class Foreground:
 
     def refused(self, error: LauncherError) -> None:
         """It does not start at all."""
-        sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {told(error)}\n")
+        who = Style.of(sys.stderr)("luabus-cluster", "bold")
+        sys.stderr.write("".join(f"{who}: {line}\n" for line in told(error).split("\n")))
 
     def _say(self, text: str) -> None:
         self._out.write(f"{self._style('luabus-cluster', 'bold')}: {text}\n")

@@ -46,6 +46,13 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
     return "\n".join(lines)
 
 
+def part_text(status: Mapping[str, Any], style: Style) -> str:
+    """Some of the processes, and what is wrong with them."""
+    status = visible_values(status)
+    problems = [f"! {problem['text']}" for problem in status["health"]["problems"]]
+    return "\n".join([processes_text(status["processes"], style), *([""] if problems else []), *problems])
+
+
 def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
     """The table of processes."""
     heads = ("NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", "RESTARTS", "LAST EXIT")
@@ -119,3 +126,28 @@ def _router_text(router: Mapping[str, Any], style: Style) -> str:
     return (
         table(style, ("GROUP", "ID", "NAME", "KEYS", "TOKEN", ""), rows, right=(3,)) if rows else "no groups"
     )
+
+
+def connections_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
+    """A row for each connection of each router."""
+    rows = visible_values(rows)
+    if not rows:
+        return "no connections"
+    heads = ("ROUTER", "TOKEN", "NAME", "ID", "FROM", "UP", "RTT", "IDLE", "WAITING", "IN", "OUT")
+    cells = [
+        (
+            str(row["router"]),
+            str(row["token"]),
+            str(row["name"] or "-"),
+            str(row["service_id"] or "-"),
+            str(row["peer"]),
+            format_duration(row["connected_s"]),
+            "-" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms",
+            format_duration(row["idle_s"]),
+            format_size(row["pending_bytes"]) if row["pending_bytes"] else "-",
+            f"{row['messages_in']} ({format_size(row['bytes_in'])})",
+            f"{row['messages_out']} ({format_size(row['bytes_out'])})",
+        )
+        for row in rows
+    ]
+    return table(style, heads, cells, right=(1, 5, 6, 7, 8, 9, 10))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.cli.answers import error_answer
 from launcher.cli.log_printer import tail_lines
 from launcher.cli.terminal import Style
 from launcher.daemon.watchdog import guarded
@@ -25,34 +26,36 @@ from luabus.visible import visible
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When a start is given up: see `daemon/run.py`."""
+class StartOptions:
+    """When a start is given up, and whether files are watched: see `daemon/run.py`."""
 
     timeout_s: float | None = None
     abort_on_failure: bool = False
+    watch: bool = False
 
     def words(self) -> list[str]:
         """The options that say the same."""
         timeout = [] if self.timeout_s is None else ["--timeout", str(self.timeout_s)]
-        return [*timeout, *(["--abort-on-failure"] if self.abort_on_failure else [])]
+        flags = {"--abort-on-failure": self.abort_on_failure, "--watch": self.watch}
+        return [*timeout, *(flag for flag, given in flags.items() if given)]
 
 
-def foreground(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+def foreground(config_file: Path, options: StartOptions, *, as_json: bool) -> int:
     """Runs the cluster until it is stopped; the exit code. With `as_json` stdout has a JSON object a line."""
     show = "json" if as_json else "text"
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, show), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, options, show), lambda: _run_dir(config_file)
     )
 
 
-def background(config_file: Path, patience: Patience) -> int:
+def background(config_file: Path, options: StartOptions) -> int:
     """The launcher behind `up -d`: as `foreground`, reporting its start as JSON lines on stdout."""
     return guarded(
-        lambda lifeline: _launch(config_file, lifeline, patience, "report"), lambda: _run_dir(config_file)
+        lambda lifeline: _launch(config_file, lifeline, options, "report"), lambda: _run_dir(config_file)
     )
 
 
-def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: str) -> int:
+def _launch(config_file: Path, lifeline: int | None, options: StartOptions, show: str) -> int:
     from launcher.cli.json_reporter import JsonLines
     from launcher.cli.progress import Background, Foreground
     from launcher.daemon.run import Reporter, run
@@ -69,8 +72,9 @@ def _launch(config_file: Path, lifeline: int | None, patience: Patience, show: s
                 config_file,
                 reporter,
                 lifeline,
-                patience.timeout_s,
-                abort_on_failure=patience.abort_on_failure,
+                options.timeout_s,
+                abort_on_failure=options.abort_on_failure,
+                watch=options.watch,
             )
         finally:
             reporter.close()
@@ -86,7 +90,7 @@ def _run_dir(config_file: Path) -> Path | None:
         return None
 
 
-def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
+def detached(config_file: Path, options: StartOptions, *, as_json: bool) -> int:
     """`up -d`: starts the launcher in a session of its own; returns when every process is ready, or not going to be. Exit code 1
     also when only some are not, and the rest is up."""
     from launcher.config.load import load
@@ -114,7 +118,7 @@ def detached(config_file: Path, patience: Patience, *, as_json: bool) -> int:
                 str(plan.file),
                 "up",
                 "--report",
-                *patience.words(),
+                *options.words(),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -175,12 +179,12 @@ class _Watcher:
         self.code = 0 if done == "ready" else int(report.get("code", 1))
         self.runs_on = done in ("ready", "degraded")
         if self._json and self.code:
-            error = {"type": report.get("type", "StartFailed"), "message": report["reason"]}
-            answer = {"error": error, "tail": report.get("tail", []), "running": self.runs_on}
+            kind, tail = report.get("type", "StartFailed"), report.get("tail", [])
+            answer = error_answer(kind, report["reason"], tail=tail, running=self.runs_on)
             self._say(json.dumps(answer))
             self._fail(report["reason"], [])
         elif self._json:
-            self._say(json.dumps(report))
+            self._say(json.dumps({"ok": True, **report}))
         elif done == "ready":
             self._say(
                 self._style(
@@ -218,7 +222,7 @@ class _Watcher:
             for line in said.splitlines()[-20:]
         ]
         if self._json:
-            self._say(json.dumps({"error": {"type": "StartFailed", "message": reason}, "tail": tail}))
+            self._say(json.dumps(error_answer("StartFailed", reason, tail=tail)))
         self._fail(reason, tail)
 
     def _progress(self, report: dict[str, Any]) -> None:
@@ -251,9 +255,6 @@ class _Watcher:
 
     def _fail(self, reason: str, tail: Sequence[Mapping[str, Any]]) -> None:
         style = Style.of(sys.stderr)
-        told = "\n".join(map(visible, reason.split("\n")))
-        lines = [
-            f"{style('luabus-cluster', 'bold')}: {style(told, 'bold', 'red')}",
-            *tail_lines(style, tail),
-        ]
+        told = [style(visible(line), "bold", "red") for line in reason.split("\n")]
+        lines = [*(f"{style('luabus-cluster', 'bold')}: {line}" for line in told), *tail_lines(style, tail)]
         sys.stderr.write("\n".join(lines) + "\n")

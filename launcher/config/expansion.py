@@ -19,7 +19,17 @@ Fault = tuple[tuple[str | int, ...], str]
 
 OWN_VARIABLES: Final = frozenset(
     f"LUABUS_{name}"
-    for name in ("SERVICE", "GROUP", "INSTANCE", "SLOTS", "ROUTE", "SUPERVISED", "SECRET_FILE", "KEY_FILE")
+    for name in (
+        "SERVICE",
+        "GROUP",
+        "INSTANCE",
+        "SLOTS",
+        "ROUTE",
+        "SUPERVISED",
+        "DEBUGGED",
+        "SECRET_FILE",
+        "KEY_FILE",
+    )
 )
 """Neither filled in nor inherited: should the launcher itself run in a service of another cluster, its children are not that
 service; and what an administrator has in his environment is not theirs."""

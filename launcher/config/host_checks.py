@@ -39,12 +39,11 @@ def _user_fault(config: ClusterConfig, service: Service, base: Path) -> str | No
         return str(error)
     if who is None:
         return None
-    folder = str((base / (service.cwd or ".")).absolute())
-    wanted = [(folder, os.X_OK)]
+    wanted = []  # its folder is entered before it becomes that user: a command may do without
     if service.run is not None:
         wanted += [(str(base.absolute()), os.X_OK), (sys.executable, os.X_OK), (luabus.__file__, os.R_OK)]
-    elif service.command and "/" in service.command[0]:
-        wanted.append((os.path.join(folder, service.command[0]), os.X_OK))
+    elif service.command and os.path.isabs(service.command[0]):
+        wanted.append((service.command[0], os.X_OK))
     if service.group is not None and service.route == "master" and config.lease.store.startswith("sqlite"):
         wanted.append(_lease_folder(config, base))
     try:

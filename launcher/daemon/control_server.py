@@ -51,8 +51,10 @@ class ControlServer:
         self._mgr = luabus.SocketMgr(MAX_CONTROL_STREAMS, security=supervisor.run_dir.security(itself))
         self._streams: set[luabus.Stream] = set()
         self._api = luabus.Dispatcher("the launcher")
-        views = (self.status, self.processes, self.process, self.logs, self.follow, self.events)
-        for method in (*views, self.note):
+        views = (
+            self.status, self.processes, self.process, self.logs, self.follow, self.events, self.follow_events,
+        )  # fmt: skip
+        for method in (*views, self.note, self.lend):
             self._api.rpc(self._admins_only(method))
         for verb in launchers():
             self._api.rpc(self._admins_only(self._method(verb)), name=verb.name)
@@ -146,6 +148,25 @@ class ControlServer:
     def events(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         return self._supervisor.events.after(int(after), int(limit))
 
+    def follow_events(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest events; and from now on an `event` call with a list of one for each, until the stream is closed."""
+        stream = luabus.caller().stream
+
+        def tell(event: dict[str, Any]) -> None:
+            with contextlib.suppress(LuabusError):  # a reader that does not read loses some
+                stream.call("event", [event])
+
+        events = self._supervisor.events
+        self._supervisor.run_task(self._until_closed(stream, events.listen(tell)), "event follower")
+        return events.after(0, int(limit))
+
+    async def _until_closed(self, stream: luabus.Stream, stop: Callable[[], None]) -> None:
+        try:
+            with contextlib.suppress(LuabusError):
+                await stream.closed()
+        finally:
+            stop()
+
     # -- verbs ------------------------------------------------------------------------------------------------
 
     def _method(self, verb: Verb) -> Callable[..., Awaitable[Report]]:
@@ -156,8 +177,8 @@ class ControlServer:
             report: Report = await operation(names, who or {}, _wait(who))
             return report
 
-        async def of_signal(name: str, signal: str | int = "SIGKILL", who: Who | None = None) -> Report:
-            report: Report = await operation(name, signal, who or {}, _wait(who))
+        async def of_signal(names: Names, signal: str | int = "SIGKILL", who: Who | None = None) -> Report:
+            report: Report = await operation(names, signal, who or {}, _wait(who))
             return report
 
         async def of_count(service: str, instances: int, who: Who | None = None) -> Report:
@@ -180,6 +201,11 @@ class ControlServer:
             Takes.NOTHING: of_nothing,
         }
         return methods[verb.takes]
+
+    async def lend(self, name: str, keep_stopped: bool = False, who: Who | None = None) -> Report:
+        """The caller runs an instance in a terminal, for as long as this connection lasts: see `Operations.lend`."""
+        ended = luabus.caller().stream.closed
+        return await self._operations.lend(str(name), ended, keep_stopped is True, who or {})
 
     def note(self, kind: str, name: str, message: Any, who: Mapping[str, Any] | None = None) -> None:
         """Writes into the event log what somebody did without the launcher: promote, register by hand, close a connection.

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from launcher.config.load import load
 from launcher.daemon.control_server import ControlServer
+from launcher.daemon.file_watch import FileWatch
 from launcher.daemon.signal_debounce import Debounce, TwoWayDebounce
 from launcher.errors import AlreadyRunning, LauncherError, RunDirError, StartFailed
 from launcher.plan.capacity import check_capacity
@@ -89,11 +90,12 @@ def run(
     timeout_s: float | None = None,
     *,
     abort_on_failure: bool = False,
+    watch: bool = False,
 ) -> int:
     """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts.
 
     It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try), and with `abort_on_failure`
-    when any process has failed for good.
+    when any process has failed for good. `watch`: services whose files change are restarted.
     """
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
@@ -115,7 +117,7 @@ def run(
         reporter.prepared(plan, ended)
         keeper = RunDirKeeper(run_dir, lock)
         return asyncio.run(
-            _serve(plan, run_dir, keeper, backend, reporter, lifeline, timeout_s, abort_on_failure)
+            _serve(plan, run_dir, keeper, backend, reporter, lifeline, timeout_s, abort_on_failure, watch)
         )
     finally:
         if keeper is not None:
@@ -149,6 +151,7 @@ async def _serve(
     lifeline: int | None,
     timeout_s: float | None,
     abort_on_failure: bool,
+    watch: bool,
 ) -> int:
     loop = asyncio.get_running_loop()
     guard = os.getppid() if lifeline is not None else 0
@@ -171,6 +174,8 @@ async def _serve(
     _hear_signals(loop, supervisor, verbs, own_stderr, lifeline)
     reporter.attach(supervisor)
     await supervisor.start()
+    if watch:
+        supervisor.run_task(FileWatch(supervisor, verbs).run(), "file watch")
     starting = supervisor.run_task(_come_up(supervisor, reporter, timeout_s), "startup")
     ending = supervisor.run_task(_tell_stopping(supervisor, reporter), "stop progress")
     try:

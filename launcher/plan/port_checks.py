@@ -16,6 +16,9 @@ from launcher.plan.spec import ProcessSpec
 from luabus.host_addresses import format_address
 from luabus.visible import visible
 
+LONGEST_COMMAND: Final = 120
+"""Characters of the command line of who has a port."""
+
 _TAKEN: Final = "the port is taken by"
 
 
@@ -76,9 +79,7 @@ def holder(port: int) -> str:
                 words = psutil.Process(connection.pid).cmdline()
             except psutil.Error:
                 words = []
-            return (
-                f"pid {connection.pid} ({visible(' '.join(words)[:120])})"
-                if words
-                else f"pid {connection.pid}"
-            )
+            command = visible(" ".join(words))
+            shown = f"{command[:LONGEST_COMMAND]}…" if len(command) > LONGEST_COMMAND else command
+            return f"pid {connection.pid} ({shown})" if shown else f"pid {connection.pid}"
     return "a process that this user may not look at"

@@ -125,8 +125,12 @@ class PosixSpawner:
 
     def _reaped(self, pid: int, status: int) -> None:
         child = self._children.pop(pid, None) if pid else None
-        if child is not None:
+        if child is None:
+            return
+        try:
             child.ended(os.waitstatus_to_exitcode(status))
+        except Exception as error:  # what goes wrong with one end must not keep the others from being heard
+            self._loop.call_exception_handler({"message": f"the end of process {pid}", "exception": error})
 
 
 class _PosixChild:
@@ -141,9 +145,11 @@ class _PosixChild:
     def ended(self, returncode: int) -> None:
         # We waited for it ourselves; without this, Popen would complain when it is collected.
         self._process.returncode = returncode
-        for pipe in self._pipes:
-            pipe.drain()
-        self._listener.exited(ExitStatus.from_wait(returncode))
+        try:
+            for pipe in self._pipes:
+                pipe.drain()
+        finally:
+            self._listener.exited(ExitStatus.from_wait(returncode))
 
     def close(self) -> None:
         for pipe in self._pipes:

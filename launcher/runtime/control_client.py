@@ -243,6 +243,11 @@ class Control:
             raise LauncherError(f"the launcher (pid {self.pid}) was killed, and the cluster ended with it")
 
     @property
+    def is_open(self) -> bool:
+        """Whether the launcher is still there."""
+        return self._open.is_open
+
+    @property
     def _open(self) -> ControlConnection:
         assert self._connection is not None, "used outside of `async with`"
         return self._connection

@@ -136,10 +136,12 @@ class Instance:
         """It may start now."""
         self._step(self.machine.clear)
 
-    def stop(self, why: Message = STOPPED, *, again: bool = False, by: str | None = None) -> None:
-        """Wants it down; with `again`, then up. `by`: who wants it to stay down, by hand."""
+    def stop(
+        self, why: Message = STOPPED, *, again: bool = False, by: str | None = None, deed: str = "stopped"
+    ) -> None:
+        """Wants it down; with `again`, then up. `by`: who wants it to stay down, by hand, or has it `lent`."""
         if by is not None or again:
-            self.by_hand = None if by is None else ByHand("stopped", by)
+            self.by_hand = None if by is None else ByHand(deed, by)
         self._step(lambda now: self.machine.stop(now, why, again=again))
 
     def kill_now(self) -> None:

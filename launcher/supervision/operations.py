@@ -7,6 +7,8 @@ Start, stop and restart take one name of a process or service, or several.
 Verbs on one process follow one another (`operation_queue.py`), except that a stop, by name or because the process is taken out
 of the cluster, takes effect at once: a verb that waits for that process then ends, and says what overtook it. No verb holds on
 to an instance while it waits for its turn, for the instance may be another one by then.
+
+One file because every verb goes the same way through the same few helpers: names, turns, work, report.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from launcher.supervision.reports import Report, ended, report, summary_of
 from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
 from launcher.supervision.supervisor import Supervisor
-from luabus.errors import Refused
+from luabus.errors import LuabusError, Refused
 from luabus.ids import MAX_INSTANCE
 from luabus.messages import Message
 
@@ -62,6 +64,8 @@ class Operations:
         self._supervisor = supervisor
         self._read_plan = read_plan
         self._scaled: dict[str, int] = {}
+        self._lent: dict[str, str] = {}
+        """Instances that somebody runs in a terminal, and who."""
         self._queue = OperationQueue()
         self._steps = OperationSteps(supervisor)
         self._set_lock = asyncio.Lock()
@@ -115,17 +119,21 @@ class Operations:
             _deliver(instance, partial(instance.signal, _signal("SIGCONT")))
         return self._report([instance.name for instance in paused])
 
-    async def kill(self, name: str, signal: str | int, who: Who, wait: bool = False) -> Report:
-        """Sends a signal to the process itself. Its restart policy decides what comes after.
+    async def kill(self, names: Names, signal: str | int, who: Who, wait: bool = False) -> Report:
+        """Sends a signal to each process itself. Its restart policy decides what comes after.
 
         With `wait`, a signal that ends processes is given DEATH_S to do so before their states are told.
         """
         number = _signal(signal)
-        instances = self._supervisor.resolve(name)
+        asked = [names] if isinstance(names, str) else [str(name) for name in names]
+        named = {instance.name: instance for name in asked for instance in self._supervisor.resolve(name)}
+        instances = list(named.values())
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            raise Refused.coded(Message("refusal.has-no-process", name=name, state=it_is(instances[0])))
+            raise Refused.coded(
+                Message("refusal.has-no-process", name=", ".join(asked), state=it_is(instances[0]))
+            )
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
@@ -140,6 +148,29 @@ class Operations:
         lost = [one.name for one in living if one.state is State.FAILED and self._supervisor.stopping]
         follows = Message("report.the-cluster-stops-with", name=lost[0]) if lost else None
         return self._report(signalled, sent, follows)
+
+    async def lend(
+        self, name: str, given_back: Callable[[], Awaitable[object]], keep_stopped: bool, who: Who
+    ) -> Report:
+        """Stops an instance, so that somebody can run it in a terminal. When that is over (`given_back`), it is started again, if
+        it was up before, and unless `keep_stopped`."""
+        instances = self._supervisor.resolve(name)
+        if len(instances) != 1:
+            names = [instance.name for instance in instances]
+            raise Refused.coded(Message("refusal.is-a-service", name=name, names=names))
+        self._refuse_while_stopping()
+        instance = instances[0]
+        self._refuse_lent([instance.name])
+        start_again = instance.machine.wanted and not keep_stopped
+        self._supervisor.events.add("run", instance.name, Message("audit.run", name=instance.name), who)
+        self._lent[instance.name] = str(_by(who))
+        give_back = self._give_back(instance.name, given_back, start_again, who)
+        self._supervisor.run_task(give_back, f"loan of {instance.name}")
+        why = Message("process.runs-in-a-terminal", who=_by(who))
+        turns = self._halt([instance.name], why, STOPPED, by=str(_by(who)), deed="lent")
+        work = partial(self._steps.each, turns, lambda turn: self._steps.stop_one(turn, why))
+        failures = await self._carry_out(turns, True, work)
+        return self._report(names_of(turns), *ended(failures), ok=not failures)
 
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
@@ -237,9 +268,25 @@ class Operations:
         asked = list(dict.fromkeys([names] if isinstance(names, str) else map(str, names)))
         meant = {instance.name for name in asked for instance in self._supervisor.resolve(name)}
         self._refuse_while_stopping()
+        if verb != "stop":
+            self._refuse_lent(sorted(meant))
         for name in asked:
             self._supervisor.events.add(verb, name, Message(f"audit.{verb}", name=name), who)
         return [name for name in self._supervisor.instances if name in meant]
+
+    async def _give_back(
+        self, name: str, given_back: Callable[[], Awaitable[object]], start: bool, who: Who
+    ) -> None:
+        with contextlib.suppress(LuabusError):
+            await given_back()
+        del self._lent[name]
+        if start and name in self._supervisor.instances and not self._supervisor.stopping:
+            await self.start(name, who, wait=False)
+
+    def _refuse_lent(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._lent:
+                raise Refused.coded(Message("refusal.runs-in-a-terminal", name=name, who=self._lent[name]))
 
     def _processes_that(self, fit: Callable[[Instance], bool], names: Names, refusal: str) -> list[Instance]:
         """Those of the named that live and fit. Raises `Refused` when there is none."""
@@ -253,11 +300,13 @@ class Operations:
     def _enqueue(self, names: Iterable[str]) -> list[Turn]:
         return [self._queue.enqueue(name) for name in names]
 
-    def _halt(self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None) -> list[Turn]:
+    def _halt(
+        self, names: Iterable[str], why: Message, meanwhile: str, by: str | None = None, deed: str = "stopped"
+    ) -> list[Turn]:
         """Stops these at once, whoever waits for them, and takes turns behind those who do."""
         turns = [self._queue.preempt(name, Message(meanwhile, name=name)) for name in names]
         for turn in turns:
-            self._supervisor.instances[turn.name].stop(why, by=by)
+            self._supervisor.instances[turn.name].stop(why, by=by, deed=deed)
         return turns
 
     def _removed(self, changes: Changes) -> list[Turn]:

@@ -150,7 +150,7 @@ class Failover:
         if self._closing or not self._links:
             text = "this bus is closed" if self._closing else "this bus has not been started"
             return NotConnected(text, routers=[link.address for link in self._links])
-        reasons = "; ".join(f"{link.name}: {link.last_error or 'not connected yet'}" for link in self._links)
+        reasons = "; ".join(map(_why_down, self._links))
         return NotConnected(
             f"no router is connected ({reasons})", routers=[link.address for link in self._links]
         )
@@ -213,3 +213,9 @@ class Failover:
 
 def _tell(stream: Stream, preferred: bool) -> None:
     stream.send_reserved(CALL_ROUTE, body=pack_call("luabus.prefer", (preferred,)))
+
+
+def _why_down(link: RouterLink) -> str:
+    """Which router, and why it is not connected; an address that the reason begins with is not told twice."""
+    reason = str(link.last_error or "not connected yet")
+    return reason if reason.startswith(f"{link.name}: ") else f"{link.name}: {reason}"

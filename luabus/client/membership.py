@@ -42,13 +42,14 @@ def _is_near(highest: object, epoch: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who joins: id, group name, incarnation. `follows`: routers are to tell who is live in the group. `process` tells a
-    router that it is the same process which comes again."""
+    """Who joins: id, group name, incarnation. `debugged`: it may stand still at a breakpoint, and is not lost then. `follows`:
+    routers are to tell who is live in the group. `process` tells a router that it is the same process which comes again."""
 
     service_id: ServiceId
     name: str
     incarnation: int
     mode: str
+    debugged: bool = False
     follows: bool = False
     process: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "little"))
 
@@ -212,6 +213,8 @@ class Membership:
             ) from None
         stream.speak_as(identity.service_id)
         link.has_joined(answer["token"])
+        if identity.debugged:
+            await stream.request("luabus.debugged")
         if self._stands:
             await stream.request("luabus.stand")
         epoch = self._epoch()

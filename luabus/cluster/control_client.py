@@ -100,8 +100,8 @@ def ask(
 class ControlConnection:
     """One connection: `async with ControlConnection(address, security) as control: await control.request("status")`.
 
-    `on_log` is called with the lines that come after `follow`. `ended_in_order`: before it closed, the launcher said that it
-    stops; `killed` is then what it had to kill.
+    `on_log` is called with the lines that come after `follow`, and the events after `follow_events`. `ended_in_order`: before it
+    closed, the launcher said that it stops; `killed` is then what it had to kill.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class ControlConnection:
         if method == "stopped":
             self.ended_in_order = True
             self.killed = [str(told) for told in args[0]] if args and isinstance(args[0], list) else []
-        elif method == "log" and self._on_log is not None and args and isinstance(args[0], list):
+        elif method in ("log", "event") and self._on_log is not None and args and isinstance(args[0], list):
             self._on_log(args[0])
 
 

@@ -11,7 +11,7 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from luabus import option_checks
 from luabus.errors import ConfigError, LuabusError, Overloaded, PeerLost, Refused
@@ -51,6 +51,9 @@ from luabus.transport.stream import Stream, Subscribers
 from luabus.version import VERSION
 
 log = Log("luabus.router")
+
+_DEBUGGED_MS: Final = 86_400_000
+"""So long a debugged process may stand still."""
 
 _PAGE = 250
 """Rows of one answer: it is short enough for a frame, and does not hold up what is forwarded."""
@@ -143,8 +146,8 @@ class Router:
             lambda: self.draining,
         )
         for method in (
-            registry.join, registry.leave, registry.stand, registry.master, registry.resign, registry.report, self.prefer,
-            self.flush, self.room, self.watch, self.routes, self.stats, steering.forbade,
+            registry.join, registry.leave, registry.stand, registry.master, registry.resign, registry.report, self.debugged,
+            self.prefer, self.flush, self.room, self.watch, self.routes, self.stats, steering.forbade,
         ):  # fmt: skip
             self.api.word(word(method), f"luabus.{method.__name__}")
         by_hand: tuple[Callable[..., Any], ...] = (
@@ -210,6 +213,11 @@ class Router:
     async def watch(self) -> None:
         """From now on `luabus.group` calls with each group that changes; before the answer, with all there are."""
         await self._announcer.watch(caller().stream)
+
+    def debugged(self) -> None:
+        """Somebody debugs the caller: it may stand still at a breakpoint for as long as a day, and is lost only when its
+        connection ends."""
+        caller().stream.set_timeout(_DEBUGGED_MS)
 
     def prefer(self, preferred: bool) -> None:
         """The caller forwards through this router from now on, or no longer."""

@@ -89,6 +89,7 @@ WORDS: Final[dict[str, tuple[Shape, ...]]] = {
         Optional(MapOf(GROUP, Whole(0, MAX_EPOCH), MAX_GROUP)), Whole(0, MAX_U64), FLAG,
     ),
     "leave": (),
+    "debugged": (),
     "stand": (),
     "master": (EPOCH,),
     "resign": (EPOCH,),

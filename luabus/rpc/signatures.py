@@ -137,11 +137,21 @@ def _typed(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
             where = names[min(top, len(names) - 1)] if isinstance(top, int) else str(top)
             where += "".join(f"[{part!r}]" for part in inner)
             raise BadArguments(
-                f"{name}: {where}: {first['msg']}, not {first['input']!r:.80}", path=where, method=name
+                f"{name}: {where} {_in_our_words(first['msg'])}, not {first['input']!r:.80}",
+                path=where,
+                method=name,
             ) from None
         return fn(*converted, **defaults)
 
     return call
+
+
+def _in_our_words(found: str) -> str:
+    """Pydantic's sentence about a value, to go on behind the value's name: "should be a valid integer"."""
+    _, should, what = found.partition(" should ")
+    if should:
+        return f"should {what.partition(', unable to parse')[0]}"
+    return f"is refused: {found.removeprefix('Value error, ')}"
 
 
 def unknown_method(name: str, known: list[str], owner: str) -> UnknownMethod:

@@ -84,6 +84,7 @@ class Settings:
                 environment.service,
                 time.time_ns(),
                 self.mode or environment.route,
+                environment.debugged,
             )
         name = self.name or environment.service
         group = self.group if self.group is not None else environment.group
@@ -97,8 +98,9 @@ class Settings:
         instance = self.instance if self.instance is not None else environment.instance or 1
         mode = self.mode or environment.route
         return Identity(
-            ServiceId.of(group, instance), name, time.time_ns(), mode, follows=mode in ("hash", "")
-        )
+            ServiceId.of(group, instance), name, time.time_ns(), mode, environment.debugged,
+            follows=mode in ("hash", ""),
+        )  # fmt: skip
 
     def _is_launched(self, environment: Environment) -> bool:
         """Whether it is the service that the launcher started this process for: then cluster.toml says who it is. One that is

@@ -19,7 +19,10 @@ from luabus.messages import Message, known_codes
 from tests.support.imports import PACKAGES, ROOT
 
 CODE = re.compile(r"[a-z]+\.(?!html$)[a-z0-9-]*[a-z0-9]")
-MADE = re.compile(r"(word|invalid|signal|state|kind)\.|health\.was-[a-z]+-by$")
+MADE = re.compile(
+    r"(word|invalid|signal|state|kind|told)\.|health\.was-[a-z]+-by$|run\.is-[a-z]+$"
+    r"|process\.(another-in-[a-z]+|[a-z]+-probe-fails)$"
+)
 """Codes that are put together from the name of a state, verb, deed or check."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Self
 
 from luabus.router.server import Router
@@ -35,7 +34,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         mgr = self._router.mgr
-        mgr.security = replace(mgr.security, advertised=(*mgr.security.advertised, f"127.0.0.1:{self.port}"))
+        mgr.security = mgr.security._replace(advertised=(*mgr.security.advertised, f"127.0.0.1:{self.port}"))
         return self
 
     async def __aexit__(self, *exc: object) -> None:

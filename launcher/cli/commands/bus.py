@@ -1,4 +1,4 @@
-"""routes, call, register and promote: the verbs that go through the routers."""
+"""routes, connections, register, promote and close: the verbs that go through the routers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
-import math
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +16,14 @@ import click
 
 import luabus
 import luabus.admin
-from launcher.cli.commands.shared import as_json, complete_names, unknown_is_usage
+from launcher.cli.commands.shared import (
+    as_json,
+    complete_names,
+    complete_services,
+    unknown_is_usage,
+)
 from launcher.cli.identity import who
 from launcher.cli.terminal import Style
-from launcher.config.access_checks import CLIENT
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
@@ -29,9 +32,9 @@ from luabus.cluster import audit_texts
 from luabus.cluster.entries import Held, Registration
 from luabus.cluster.reach import open_connection
 from luabus.cluster.state import ConnectionState, of_map
-from luabus.errors import AuthError, Forbidden, LuabusError, NotConnected
+from luabus.errors import AuthError, LuabusError, NotConnected
 from luabus.messages import Message
-from luabus.visible import visible, visible_json
+from luabus.visible import visible
 
 OTHERS_S: Final = 0.5
 """How long the other routers are waited for when one is connected."""
@@ -66,7 +69,9 @@ async def connected(config: Path, caller: str | None = None) -> AsyncIterator[tu
             f"do they belong to another cluster? ({error})"
         ) from None
     except NotConnected as error:
-        raise NotRunning(f"no router answers at {', '.join(plan.routers)}: {error}") from None
+        if error.answered_by is not None:
+            raise  # it is a service that has none
+        raise NotRunning(str(error)) from None
     finally:
         await bus.close()
 
@@ -83,7 +88,7 @@ def _principal(plan: Plan, caller: str | None) -> luabus.Principal:
 
 
 @contextmanager
-def _usage() -> Iterator[None]:
+def usage() -> Iterator[None]:
     """What is no id or no route, or names a group that nobody has, is found out before anything is sent: bad usage."""
     try:
         yield
@@ -121,12 +126,18 @@ async def _others(bus: luabus.Bus) -> None:
 
 
 @click.command()
+@click.argument("groups", metavar="[GROUP..]", nargs=-1, shell_complete=complete_services)
 @as_json
 @click.pass_obj
-def routes(config: Path, as_json: bool) -> int:
+def routes(config: Path, groups: tuple[str, ...], as_json: bool) -> int:
     """Show the routers' routing tables, and whether they agree.
 
-    Exit code 1: they do not."""
+    With GROUPs (names or numbers), only these. Exit code 1: the routers do not agree.
+
+    \b
+    luabus-cluster routes
+    luabus-cluster routes mail --json
+    """
 
     async def work() -> dict[str, Any]:
         async with connected(config) as (bus, _):
@@ -135,8 +146,80 @@ def routes(config: Path, as_json: bool) -> int:
     from launcher.cli.tables import routes_text
 
     found = asyncio.run(work())
-    click.echo(json.dumps(found) if as_json else routes_text(found, Style.of(sys.stdout)))
-    return 0 if found["consistent"] else 1
+    if groups:
+        found = _of_groups(found, groups)
+    answer = {"ok": found["consistent"], **found}
+    click.echo(json.dumps(answer) if as_json else routes_text(found, Style.of(sys.stdout)))
+    return 0 if answer["ok"] else 1
+
+
+def _of_groups(found: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The tables without the other groups. They agree when they agree about these."""
+    known = {name for router in found["routers"] for group in router["groups"] for name in _names_of(group)}
+    for name in wanted:
+        if name not in known:
+            names = [name for name in known if not name.isdigit()]
+            raise UsageError(f'there is no group "{name}"; {suggest(name, names)}')
+    routers = [
+        {**router, "groups": [group for group in router["groups"] if _names_of(group) & {*wanted}]}
+        for router in found["routers"]
+    ]
+    return {**found, **luabus.admin.of_tables(routers)}
+
+
+def _names_of(group: dict[str, Any]) -> set[str]:
+    return {str(group["group"]), *([str(group["name"])] if group["name"] else [])}
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def connections(config: Path, as_json: bool) -> int:
+    """Show the routers' connections: who, from where, how fast, how much.
+
+    A row for each connection of each router. `close` ends one, by its router and token.
+    """
+
+    async def work() -> list[dict[str, Any]]:
+        async with connected(config) as (bus, _):
+            return await luabus.admin.connections(bus)
+
+    from launcher.cli.tables import connections_text
+
+    rows = asyncio.run(work())
+    click.echo(
+        json.dumps({"ok": True, "connections": rows})
+        if as_json
+        else connections_text(rows, Style.of(sys.stdout))
+    )
+    return 0
+
+
+@click.command()
+@click.argument("router")
+@click.argument("token", type=click.IntRange(1))
+@as_json
+@click.pass_obj
+def close(config: Path, router: str, token: int, as_json: bool) -> int:
+    """End a connection of a router, by its token there (see `connections`).
+
+    A luabus process connects again at once; what was in flight is lost with the old connection.
+
+    \b
+    luabus-cluster close router.1 17
+    """
+
+    async def work() -> str:
+        async with connected(config) as (bus, plan):
+            with unknown_is_usage():
+                name = await luabus.admin.close_connection(bus, router, token)
+            await _note(plan, "close", name, audit_texts.closed(name, router))
+            return name
+
+    name = asyncio.run(work())
+    text = f"the connection of {name} at {router} is closed"
+    click.echo(json.dumps({"ok": True, "text": text, "name": name}) if as_json else visible(text))
+    return 0
 
 
 # An id or a JSON value may begin with a minus sign.
@@ -164,7 +247,7 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
 
     async def work() -> dict[str, str]:
         async with connected(config) as (bus, plan):
-            with _usage():
+            with usage():
                 target = luabus.ServiceId.parse(service_id, plan.groups)
             whose = ""
             if isinstance(value, int) and value > 0:
@@ -180,12 +263,14 @@ def register(config: Path, service_id: str, token: str, master: bool, router: st
             return done
 
     done = asyncio.run(work())
+    ok = {*done.values()} <= {luabus.admin.DONE, luabus.admin.NOTHING}
+    lines = [f"{name}: {what}" for name, what in done.items()]
     click.echo(
-        json.dumps(done)
+        json.dumps({"ok": ok, "text": "; ".join(lines), "routers": done})
         if as_json
-        else "\n".join(f"{visible(name)}: {visible(what)}" for name, what in done.items())
+        else "\n".join(map(visible, lines))
     )
-    return 0 if {*done.values()} <= {luabus.admin.DONE, luabus.admin.NOTHING} else 1
+    return 0 if ok else 1
 
 
 @click.command()
@@ -196,11 +281,14 @@ def promote(config: Path, name: str, as_json: bool) -> int:
     """Make an instance (director.2) its group's master.
 
     The present master hands its lease over and the epoch rises, so there are never two. Returns when the routers know.
+
+    \b
+    luabus-cluster promote director.2
     """
 
     async def work() -> tuple[dict[str, Any], str]:
         async with connected(config) as (bus, plan):
-            with _usage():
+            with usage():
                 target = luabus.ServiceId.parse(name, plan.groups)
             done = await luabus.admin.promote(bus, target, by=who()["by"])
             label = target.named(bus.names)
@@ -209,64 +297,9 @@ def promote(config: Path, name: str, as_json: bool) -> int:
 
     done, label = asyncio.run(work())
     verb = "is now" if done["changed"] else "is already"
-    click.echo(json.dumps(done) if as_json else f"{visible(label)} {verb} master (epoch {done['epoch']})")
+    text = f"{label} {verb} master (epoch {done['epoch']})"
+    click.echo(json.dumps({"ok": True, "text": text, **done}) if as_json else visible(text))
     return 0
-
-
-@click.command(context_settings=_NEGATIVE)
-@click.argument("route")
-@click.argument("msg")
-@click.argument("args", metavar="[JSON..]", nargs=-1)
-@click.option(
-    "-t", "--timeout", default=5.0, show_default=True, type=click.FloatRange(0.001), help="Seconds to wait."
-)
-@click.option(
-    "--as", "caller", metavar="SERVICE", shell_complete=complete_names,
-    help='Call as this service, for a callee that lets in only some; without it as "client".',
-)  # fmt: skip
-@click.pass_obj
-def call(
-    config: Path, route: str, msg: str, args: tuple[str, ...], timeout: float, caller: str | None
-) -> int:
-    """Call a handler of a service and print its reply as JSON.
-
-    ROUTE is target:mail.2, hash:mail:alice, random:mail, broadcast:gateway (all replies) or master:director. Each argument is
-    JSON; what is no JSON is taken as text. An error prints its type and text, exit code 1.
-
-    \b
-    luabus-cluster call hash:mail:alice read_mail alice
-    luabus-cluster call broadcast:gateway stats
-    """
-    values = [_value(text) for text in args]
-
-    async def work() -> tuple[Any, bool]:
-        async with connected(config, caller) as (bus, plan):
-            names = {number: name for name, number in plan.groups.items()}
-            with _usage():
-                target = bus.route(route)
-            if not route.startswith("broadcast:"):
-                return await target.request(msg, *values, timeout=timeout), False
-            replies = await target.gather(msg, *values, timeout=timeout)
-            failed = any(isinstance(reply, Exception) for reply in replies.values())
-            return {
-                sender.named(names): _error(reply) if isinstance(reply, Exception) else reply
-                for sender, reply in replies.items()
-            }, failed
-
-    try:
-        answer, failed = asyncio.run(work())
-    except Forbidden as error:
-        raise _with_way_in(error) from None
-    click.echo(visible_json(_plain(answer)))
-    return 1 if failed else 0
-
-
-def _with_way_in(error: Forbidden) -> Forbidden:
-    """The same, and as whom it would go."""
-    services = [name for name in error.allowed if name not in (CLIENT, error.caller)]
-    if not services:
-        return error
-    return Forbidden(f"{error}; `--as {services[0]}` calls as that service", **error.fields())
 
 
 async def _note(plan: Plan, verb: str, name: str, message: Message) -> None:
@@ -286,40 +319,3 @@ def _token(text: str) -> Held:
     if text.isascii() and text.isdigit():
         return int(text)
     raise UsageError(f"found the token {text!r}; allowed: a number (see `routes`), 0, own, none")
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_json, parse_float=_finite)
-    except ValueError:
-        return text
-
-
-def _no_json(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity are Python's additions: for JSON they are words
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise UsageError(f"found {text}; allowed: numbers up to 1.7e308")
-    return number
-
-
-def _plain(value: Any) -> Any:
-    """In what JSON has a form for: bytes and numbers without end as text, times in ISO form."""
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _error(error: Exception) -> dict[str, str]:
-    return {"error": type(error).__name__, "message": str(error)}

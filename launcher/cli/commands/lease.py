@@ -14,6 +14,7 @@ import luabus.admin
 from launcher.cli.commands.bus import connected
 from launcher.cli.commands.shared import as_json
 from launcher.cli.terminal import Style, table
+from launcher.cli.usage_errors import VerbGroup
 from launcher.config.load import load
 from launcher.errors import LauncherError, NotRunning
 from launcher.plan.plan import lease_url, make_plan
@@ -29,7 +30,7 @@ LEFT: Final = {
 }
 
 
-@click.group("lease", subcommand_metavar="repair")
+@click.group("lease", cls=VerbGroup, subcommand_metavar="repair")
 def lease() -> None:
     """Look at the store by which masters are elected.
 
@@ -87,11 +88,9 @@ def repair_lease(config: Path, epoch: int | None, dry_run: bool, as_json: bool) 
         found = asyncio.run(work())
     except LuabusError as error:
         raise LauncherError(str(error)) from None
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        click.echo(_as_text(visible_values(found)))
-    return 1 if any(row["state"] in LEFT for row in found["groups"]) else 0
+    ok = not any(row["state"] in LEFT for row in found["groups"])
+    click.echo(json.dumps({"ok": ok, **found}) if as_json else _as_text(visible_values(found)))
+    return 0 if ok else 1
 
 
 async def _tables(config: Path) -> list[dict[str, Any]]:

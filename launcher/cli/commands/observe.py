@@ -16,14 +16,21 @@ from luabus.visible import visible
 
 
 @click.command()
+@click.argument("names", metavar="[NAME..]", nargs=-1, shell_complete=complete_names)
 @as_json
 @click.pass_obj
-def status(config: Path, as_json: bool) -> int:
+def status(config: Path, names: tuple[str, ...], as_json: bool) -> int:
     """Show processes, routers and masters at a glance.
 
+    With NAMEs, only these services or instances, and what is wrong with them.
+
     Exit code 0: healthy, 1: starting, stopping or degraded (the reasons are listed), 3: not running.
+
+    \b
+    luabus-cluster status                 all
+    luabus-cluster status mail web.2      all of mail, and web.2
     """
-    return show_status(config, as_json=as_json)
+    return show_status(config, names, as_json=as_json)
 
 
 @click.command()
@@ -103,6 +110,32 @@ def logs(
 
 
 @click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on printing, until the cluster stops.")
+@click.option("--since", metavar="TIME", help="None from before: 10m, 2h, today, 14:05, or an RFC 3339 time.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0, 10_000),
+    help="Events to begin with.  [default: 100, with --since all]",
+)
+@click.option("--utc", is_flag=True, help="Times in UTC, not in local time.")
+@as_json
+@click.pass_obj
+def events(config: Path, follow: bool, since: str | None, lines: int | None, utc: bool, as_json: bool) -> int:
+    """Print what happened: states that changed, and who did what.
+
+    Works while the cluster is stopped, too, but for -f. With --json: an object a line, as the HTTP API has them.
+
+    \b
+    luabus-cluster events --since 1h
+    luabus-cluster events -f --json | jq 'select(.kind == "state")'
+    """
+    from launcher.cli.events import show_events
+
+    return show_events(config, follow=follow, since=since, lines=lines, as_json=as_json, utc=utc)
+
+
+@click.command()
 @as_json
 @click.pass_obj
 def check(config: Path, as_json: bool) -> int:
@@ -146,5 +179,5 @@ def token(config: Path, as_json: bool) -> int:
     url = login_url(plan, secret)
     if url is None:
         raise LauncherError(f"the dashboard is not enabled in {config}")
-    click.echo(json.dumps({"url": url, "token": secret}) if as_json else url)
+    click.echo(json.dumps({"ok": True, "url": url, "token": secret}) if as_json else url)
     return 0

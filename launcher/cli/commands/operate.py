@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import click
@@ -49,14 +50,18 @@ def _of_names(verb: Verb) -> Run:
 
 
 def _of_signal(verb: Verb) -> Run:
-    @click.argument("name", shell_complete=complete_names)
-    @click.option("-s", "--signal", default="SIGKILL", show_default=True, help="A signal by name or number.")
-    def run(config: Path, name: str, signal: str, as_json: bool) -> int:
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
+    @click.option(
+        "-s", "--signal", default="SIGKILL", show_default=True, shell_complete=_complete_signals,
+        help="A signal by name (HUP or SIGHUP) or number.",
+    )  # fmt: skip
+    def run(config: Path, names: tuple[str, ...], signal: str, as_json: bool) -> int:
         try:
             signal_number(signal)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        return report([_ask(config, verb.name, name, signal, who(wait=True))], as_json)
+        meant = names[0] if len(names) == 1 else list(names)
+        return report([_ask(config, verb.name, meant, signal, who(wait=True))], as_json)
 
     return run
 
@@ -90,8 +95,8 @@ def _of_file(verb: Verb) -> Run:
             if explain(refused).code == "refusal.takes-away":
                 if as_json or not _on_terminal():
                     raise
-                click.echo(visible(str(refused)), err=True)
-                if not click.confirm("Do it?", err=True):
+                click.echo(f"luabus-cluster: {visible(str(refused))}", err=True)
+                if not click.confirm("luabus-cluster: Do it?", err=True):
                     raise LauncherError("nothing was changed") from None
                 return reload(True)
             from launcher.config.load import load
@@ -100,11 +105,21 @@ def _of_file(verb: Verb) -> Run:
             try:
                 make_plan(load(config, here=True), config)
             except ConfigError:
-                click.echo("nothing was changed", err=True)
+                click.echo("luabus-cluster: nothing was changed", err=True)
                 raise
             raise
 
     return run
+
+
+def _complete_signals(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    begun = incomplete.upper()
+    return [
+        name
+        for signal in Signals
+        for name in (signal.name, signal.name.removeprefix("SIG"))
+        if name.startswith(begun) and name.startswith("SIG") == begun.startswith("S")
+    ]
 
 
 def _on_terminal() -> bool:

@@ -10,6 +10,7 @@ import click
 
 from launcher.cli.commands.shared import as_json
 from launcher.cli.identity import who
+from launcher.cli.usage_errors import VerbGroup
 from launcher.errors import LauncherError
 from launcher.runtime.control_client import ask, find_run_dir
 from launcher.runtime.secret_rotation import GRACE_S, rotate
@@ -17,7 +18,7 @@ from luabus.cluster import audit_texts
 from luabus.errors import LuabusError
 
 
-@click.group(subcommand_metavar="rotate | client")
+@click.group(cls=VerbGroup, subcommand_metavar="rotate | client")
 def secret() -> None:
     """Change the cluster's secret, or make a client's key.
 
@@ -69,5 +70,5 @@ def client(config: Path, as_json: bool) -> int:
     from luabus import Principal
 
     line = find_run_dir(config).security().key_line(Principal("client"))
-    click.echo(json.dumps({"key": line}) if as_json else line)
+    click.echo(json.dumps({"ok": True, "key": line}) if as_json else line)
     return 0

@@ -32,8 +32,9 @@ def unknown_is_usage() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if explain(error).code in UNKNOWN:
-            raise UsageError(str(error)) from None
+        reported = explain(error)
+        if reported.code in UNKNOWN:
+            raise UsageError(str(error), reported) from None
         raise
 
 
@@ -65,6 +66,11 @@ def warn_of_old_keys(file: Path) -> None:
 def complete_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Services and instances of the file, for the shell. Nothing when it cannot be read."""
     return [name for name in names_in(context, instances=True) if name.startswith(incomplete)]
+
+
+def complete_services(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Services of the file, for the shell."""
+    return [name for name in names_in(context, instances=False) if name.startswith(incomplete)]
 
 
 def names_in(context: click.Context, *, instances: bool) -> list[str]:

@@ -29,11 +29,18 @@ from launcher.cli.terminal import Style
     is_flag=True,
     help="Stop everything when any process has failed for good, at any time.",
 )
+@click.option("--watch", is_flag=True, help="Restart services whose files change: for those who write them.")
 @click.option("--report", is_flag=True, hidden=True)
 @as_json
 @click.pass_obj
 def up(
-    config: Path, detach: bool, timeout: float | None, abort_on_failure: bool, report: bool, as_json: bool
+    config: Path,
+    detach: bool,
+    timeout: float | None,
+    abort_on_failure: bool,
+    watch: bool,
+    report: bool,
+    as_json: bool,
 ) -> int:
     """Start the cluster.
 
@@ -50,18 +57,27 @@ def up(
     fails for good, the end of its log is shown and the others stay up; the exit code is 1: of -d when all is decided, in
     the foreground at the cluster's end. An essential one takes the cluster with it, and with --abort-on-failure any does.
 
+    With --watch, for development: a service is restarted when its module changes, or one that this imports from your folder, or a
+    .lua or .toml file there; a changed cluster.toml or env_file is reloaded. A file with a syntax error is told, and nothing is
+    restarted before it changes again.
+
+    
+    luabus-cluster up                       here, with everybody's output
+    luabus-cluster up --watch               and edit away
+    luabus-cluster up -d -t 30              in the background, given up after 30 s
+
     Should the launcher be killed, its processes end with it (Linux), or the next `up` ends them.
     """
     from launcher.cli import up as start
 
-    patience = start.Patience(timeout, abort_on_failure)
+    options = start.StartOptions(timeout, abort_on_failure, watch)
     if report:
-        return start.background(config, patience)
+        return start.background(config, options)
     warn_of_old_keys(config)
     return (
-        start.detached(config, patience, as_json=as_json)
+        start.detached(config, options, as_json=as_json)
         if detach
-        else start.foreground(config, patience, as_json=as_json)
+        else start.foreground(config, options, as_json=as_json)
     )
 
 
@@ -86,7 +102,7 @@ def down(config: Path, as_json: bool) -> int:
                 await _show_stopping(control, closed)
             await closed
             await control.gone()
-            text = "; ".join(["the cluster has stopped", *control.killed])
+            text = "; ".join([*control.killed, "the cluster has stopped"])
         return {**report, "text": text, "processes": {}}
 
     report = asyncio.run(work())

@@ -81,3 +81,16 @@ async def test_a_router_that_is_away_is_listed_with_what_it_said_last(dash: Dash
     await dash.look()
     router = await dash.json("/api/v1/routers/router.1")
     assert (router["connected"], router["messages_in"], router["age_s"]) == (False, 10, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("processes?service=mial", "did you mean 'mail'?"),
+        ("connections?router=router.3", "did you mean 'router.2'?"),
+        ("connections/closed?router=nobody", "there are: router.1, router.2"),
+    ],
+)
+async def test_a_filter_that_names_nobody_is_not_found(dash: Dash, path: str, hint: str) -> None:
+    answer = await dash.get(f"/api/v1/{path}")
+    assert (answer.status, hint in (await answer.json())["detail"]) == (404, True), await answer.text()

@@ -236,3 +236,27 @@ def test_log_lines_are_told_whole_or_bare() -> None:
     assert [line.model_dump() for line in log_lines([told])] == [told]
     assert [(line.stream, line.level, line.line) for line in log_lines(["plain"])] == [("out", None, "plain")]
     assert list(log_lines(None)) == []
+
+
+async def test_what_has_only_begun_is_accepted_and_its_job_can_be_asked_for(
+    dash: Dash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = asyncio.Event()
+    tell = dash.cluster.tell
+
+    async def slowly(method: str, *args: Any, timeout: float = 30.0) -> Any:
+        if method == "restart":
+            await over.wait()
+        return await tell(method, *args, timeout=timeout)
+
+    monkeypatch.setattr(dash.cluster, "tell", slowly)
+    answer = await dash.post("/api/v1/restart", {"name": "mail"})
+    number = (await answer.json())["job"]
+    assert (answer.status, answer.headers["Location"]) == (202, f"/api/v1/jobs/{number}")
+    assert (await dash.json(answer.headers["Location"]))["state"] == "running"
+    over.set()
+    await until(lambda: dash.context.jobs.kept(dash.context.poller.snapshot)[0].state == "done")
+    assert (await dash.json(f"/api/v1/jobs/{number}"))["state"] == "done"
+    gone = await dash.get("/api/v1/jobs/999")
+    assert (gone.status, "there is no job '999'" in (await gone.json())["detail"]) == (404, True)
+    assert (await dash.post("/api/v1/stop", {"name": "mail"})).status == 200

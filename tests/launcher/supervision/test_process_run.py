@@ -16,6 +16,7 @@ from launcher.runtime.log_store import LogStore, ProcessLog
 from launcher.supervision.process_run import ProcessRun, RunListener
 from tests.support.fake_backend import FakeBackend
 from tests.support.fast_time import run_fast
+from tests.support.waiting import until
 
 BY_BUS = ProcessSpec(
     "x.1", "x", Kind.SERVICE, ("x",), {}, "/", LifecycleSettings(), ReadyBy.BUS, liveness_timeout=3.0
@@ -196,11 +197,9 @@ def test_what_it_lacks_to_be_ready_is_known(tmp_path: Path) -> None:
         assert by_bus.lacking is None
         assert str(by_log.lacking) == 'no line of its output matches "^ready$" yet'
         probed = runs.make(replace(BY_LOG, ready=ProbeSpec("exec", ("ask", "it"))))
-        while not (asked := runs.backend.started[-1]).request.helper:
-            await asyncio.sleep(0.01)
-        asked.exit(3)
-        await asyncio.sleep(0.01)
-        assert str(probed.lacking) == "its readiness probe fails: ask ended with exit code 3"
+        await until(lambda: runs.backend.started[-1].request.helper)
+        runs.backend.started[-1].exit(3)
+        await until(lambda: str(probed.lacking) == "its readiness probe fails: ask ended with exit code 3")
         for run in (by_bus, by_log, probed):
             run.close()
 

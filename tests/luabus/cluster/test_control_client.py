@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ SECURITY = luabus.Security.of(b"a secret of this test")
 async def launcher(file: Path, pid: int = 7) -> AsyncIterator[list[luabus.Stream]]:
     """Writes `file` and answers; yields the streams that are open to it."""
     streams: list[luabus.Stream] = []
-    manager = luabus.SocketMgr(8, security=replace(SECURITY, principal=luabus.Principal("launcher", "demo")))
+    manager = luabus.SocketMgr(8, security=SECURITY._replace(principal=luabus.Principal("launcher", "demo")))
     api = luabus.Dispatcher()
 
     def status() -> int:
@@ -149,7 +148,7 @@ async def test_lines_are_followed_until_the_launcher_ends(tmp_path: Path) -> Non
 async def test_who_is_no_launcher_gets_no_proof(tmp_path: Path) -> None:
     """A router, or a relay to one, in the place of a launcher."""
     manager = luabus.SocketMgr(
-        8, security=replace(SECURITY, principal=luabus.Principal("router", "router.1"))
+        8, security=SECURITY._replace(principal=luabus.Principal("router", "router.1"))
     )
     port = manager.listen("127.0.0.1", 0).port
     file = tmp_path / "control.json"

@@ -86,10 +86,10 @@ def test_types_are_not_checked_unless_asked_for() -> None:
 
 def test_a_value_that_does_not_fit_its_annotation_is_named() -> None:
     method = Method("add", add, check_types=True)
-    with pytest.raises(BadArguments, match="add: a: Input should be a valid integer") as caught:
+    with pytest.raises(BadArguments, match="add: a should be a valid integer") as caught:
         method.fn("one")
     assert (caught.value.path, caught.value.method) == ("a", "add")
-    with pytest.raises(BadArguments, match=r"add: b: .*greater than or equal to 0, not -1") as caught:
+    with pytest.raises(BadArguments, match=r"add: b should be greater than or equal to 0, not -1") as caught:
         method.fn(1, -1)
     assert caught.value.path == "b"
 
@@ -98,7 +98,7 @@ def test_a_value_inside_a_list_is_named_with_its_place() -> None:
     def total(numbers: list[int]) -> int:
         return sum(numbers)
 
-    with pytest.raises(BadArguments, match=r"total: numbers\[1\]: Input should be a valid integer"):
+    with pytest.raises(BadArguments, match=r"total: numbers\[1\] should be a valid integer"):
         Method("total", total, check_types=True).fn([1, "x"])
 
 

@@ -1,14 +1,14 @@
-"""routes, call, register and promote, as typed: what they print, what they end with, and that they are written down."""
+"""routes, connections, register, promote and close, as typed: what they print, how they end, and that they are written down."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launcher.cli.answers import error_answer
 from tests.launcher.harness import ClusterRun, until
 
 MAIL = """
@@ -61,65 +61,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
     run.end()
 
 
-@pytest.mark.parametrize(
-    ("words", "reply"),
-    [
-        (["target:mail.2", "hello", '"bob"'], "hello bob"),
-        (["hash:mail:alice", "hello", "no quotes"], "hello no quotes"),
-        (["random:mail", "add", "-1", "-2.5"], -3.5),
-        (["master:director", "add", "[1]", "[2]"], [1, 2]),
-        (["broadcast:mail", "hello", "1"], {"mail.1": "hello 1", "mail.2": "hello 1"}),
-        (["random:mail", "binary"], "\\xff"),
-        (["random:mail", "hello", "NaN"], "hello NaN"),
-        (["random:mail", "numbers"], {"1": ["inf", "nan", 1.5], "\\xff": None}),
-    ],
-)
-def test_a_call_prints_its_reply(cluster: ClusterRun, words: list[str], reply: object) -> None:
-    assert json.loads(cluster.ok("call", *words).out) == reply
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["target:mail.1", "helo"], "UnknownMethod: mail.1 has no method 'helo'"),
-        (["target:mail.1", "fail"], "RemoteError: "),
-        (["target:mail.1", "hello"], "BadArguments: hello(name) got 0 arguments; missing: name"),
-        (["target:mail.9", "hello"], "NoRoute: nobody is there for target:mail.9"),
-        (["master:mail", "hello"], "NoMaster: "),
-        (["-t", "0.1", "target:mail.1", "slow"], "RequestTimeout: "),
-    ],
-)
-def test_an_error_prints_its_type_and_text(cluster: ClusterRun, words: list[str], said: str) -> None:
-    done = cluster("call", *words)
-    assert (done.code, done.out) == (1, "")
-    assert said in done.err
-    assert done.err.startswith("luabus-cluster: ")
-    assert "Traceback" not in done.err
-
-
-@pytest.mark.parametrize(
-    ("route", "said"),
-    [
-        ("random:mial", "there is no group named 'mial'"),
-        ("mail.1", "'mail.1' is not a route. Write target:mail.2"),
-        ("target:2.70000", "instance 70000 is out of range"),
-        ("hash:mail", "a hash needs a key"),
-    ],
-)
-def test_what_is_no_route_is_bad_usage(cluster: ClusterRun, route: str, said: str) -> None:
-    done = cluster("call", route, "hello")
-    assert (done.code, done.out, said in done.err) == (2, "", True), done
-
-
-def test_a_number_beyond_all_is_bad_usage(cluster: ClusterRun) -> None:
-    done = cluster("call", "random:mail", "hello", "[1e400]")
-    assert (done.code, "found 1e400; allowed: numbers up to 1.7e308" in done.err) == (2, True)
-
-
 def test_an_error_as_json(cluster: ClusterRun) -> None:
     done = cluster("promote", "direktor.1", "--json")
     text = "there is no group named 'direktor'; did you mean 'director'?"
-    assert (done.code, done.json) == (2, {"error": {"type": "UsageError", "message": text}})
+    assert (done.code, done.json) == (2, error_answer("UsageError", text))
     assert done.err == f"luabus-cluster: {text}\n"
 
 
@@ -132,15 +77,6 @@ def test_without_a_cluster_that_is_said_at_once(tmp_path: Path) -> None:
         done = run(*verb)
         assert (done.code, "no router answers" in done.err) == (3, True), done
     assert time.monotonic() - began < 3, "a client's own patience is 5 s"
-
-
-def test_a_broadcast_tells_whose_reply_is_an_error(cluster: ClusterRun) -> None:
-    done = cluster("call", "broadcast:mail", "fail")
-    assert done.code == 1
-    replies = json.loads(done.out)
-    assert set(replies) == {"mail.1", "mail.2"}
-    assert replies["mail.1"]["error"] == "RemoteError"
-    assert "no such mail" in replies["mail.1"]["message"]
 
 
 def test_routes_as_text_and_json(cluster: ClusterRun) -> None:
@@ -187,7 +123,9 @@ def test_what_cannot_be_promoted(cluster: ClusterRun, name: str, code: int, said
 def test_register_by_hand_and_back(cluster: ClusterRun) -> None:
     assert cluster.ok("register", "mail.2", "0").out == "router.1: done\nrouter.2: done\n"
     assert cluster("call", "target:mail.2", "hello", "1").code == 1
-    assert cluster.ok("register", "2.2", "own", "--json").json == {"router.1": "done", "router.2": "done"}
+    assert cluster.ok("register", "2.2", "own", "--json").json == {
+        "ok": True, "text": "router.1: done; router.2: done", "routers": {"router.1": "done", "router.2": "done"},
+    }  # fmt: skip
     cluster.ok("call", "target:mail.2", "hello", "1")
     notes = [event["text"] for event in cluster.request("events", 0, 100) if event["kind"] == "register"]
     assert notes == ["vacate mail.2 at every router", "register mail.2 at every router"]
@@ -224,11 +162,26 @@ def test_what_cannot_be_registered(cluster: ClusterRun, words: list[str], code: 
     assert "Traceback" not in done.err
 
 
-def test_a_call_as_a_service_has_its_key(cluster: ClusterRun) -> None:
-    assert (
-        json.loads(cluster.ok("call", "random:mail", "hello", "bob", "--as", "director").out) == "hello bob"
-    )
-    assert json.loads(cluster.ok("call", "random:mail", "hello", "bob", "--as", "client").out) == "hello bob"
-    done = cluster("call", "random:mail", "hello", "bob", "--as", "directer")
-    assert done.code == 2
-    assert 'there is no service "directer"; did you mean "director"?' in done.err
+def test_routes_of_one_group(cluster: ClusterRun) -> None:
+    found = cluster.ok("routes", "mail", "--json").json
+    assert [[group["name"] for group in router["groups"]] for router in found["routers"]] == [["mail"]] * 2
+    assert cluster.ok("routes", "3").out.count("director (3)") == 1
+    done = cluster("routes", "mial")
+    assert (done.code, 'there is no group "mial"; did you mean "mail"?' in done.err) == (2, True)
+
+
+def test_connections_and_the_end_of_one(cluster: ClusterRun) -> None:
+    answer = cluster.ok("connections", "--json").json
+    rows = {(row["router"], row["name"]): row["token"] for row in answer["connections"]}
+    assert answer["ok"] is True
+    assert {("router.1", "mail.1"), ("router.2", "director.2")} <= rows.keys()
+    heads = cluster.ok("connections").out.splitlines()[0].split()
+    assert heads[:5] == ["ROUTER", "TOKEN", "NAME", "ID", "FROM"]
+    token = str(rows["router.2", "mail.1"])
+    assert cluster.ok("close", "router.2", token).out == "the connection of mail.1 at router.2 is closed\n"
+    until(lambda: cluster.status()["state"] == "healthy", "it connects again")
+    assert any(event["kind"] == "close" for event in cluster.request("events", 0, 100))
+    done = cluster("close", "router.2", token)
+    assert (done.code, f"no connection with token {token}" in done.err) == (1, True)
+    assert cluster("close", "router.9", token).code == 2
+    assert cluster("close", "router.2", "own").code == 2

@@ -55,7 +55,7 @@ def test_token_is_the_login_url(cluster: ClusterRun) -> None:
     url = cluster.ok("token").out.strip()
     token = cluster.run_dir.dashboard_token()
     assert url == f"http://127.0.0.1:{cluster.dashboard_port}/login?token={token}"
-    assert cluster.ok("token", "--json").json == {"url": url, "token": token}
+    assert cluster.ok("token", "--json").json == {"ok": True, "url": url, "token": token}
     cluster.write({}, dashboard=False)
     done = cluster("token")
     assert (done.code, "the dashboard is not enabled" in done.err) == (1, True)

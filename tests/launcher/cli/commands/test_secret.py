@@ -30,7 +30,7 @@ def test_a_clients_key_is_printed(cluster: ClusterRun) -> None:
     cluster.run_dir.prepare()
     line = cluster.ok("secret", "client").out.strip()
     assert line == luabus.Security.of(cluster.run_dir.secret()).key_line(luabus.Principal("client"))
-    assert cluster.ok("secret", "client", "--json").json == {"key": line}
+    assert cluster.ok("secret", "client", "--json").json == {"ok": True, "key": line}
 
 
 def test_without_a_secret_there_is_nothing_to_change(cluster: ClusterRun) -> None:
