@@ -62,7 +62,7 @@ def test_what_the_first_leaves_open_is_for_the_first_to_say_and_holds_until_all_
     assert world.join("mail.1@5") == "mail cannot be group 5: mail is group 2"
     world.table.lost(".1@2")
     assert world.join("box.4@2", "random") == ""
-    assert world.facts(2) == ("box", "random", 0)
+    assert world.facts(2) == ("box", "random", None)
 
 
 def test_a_name_that_another_group_has_is_none_to_give_to_ones_own() -> None:
