@@ -1,7 +1,8 @@
 """Has the cluster come up? Yes, not yet, or not all of it and why. Pure, over records.
 
 It is decided when of each process it is known whether it is up, done, failed for good, or waits for what does not come by itself.
-One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says: nothing is decided by that.
+One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says: nothing is decided by that,
+until it has ended so often in a row as its `crash_limit` says, by whatever end its policy goes on after.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ NAMED: Final = 5
 
 @dataclass(frozen=True)
 class Failure:
-    """A process that does not come up, and why. `at_fault`: it failed itself, and does not only wait for another."""
+    """A process that does not come up, and why. `at_fault`: it failed itself, and does not only wait for another; `tried`: it
+    goes on being tried, and may come up yet."""
 
     name: str
     reason: Message
     at_fault: bool = True
+    tried: bool = False
     essential: bool = False
 
 
@@ -55,9 +58,15 @@ class Verdict:
     def ends_the_cluster(self, abort_on_failure: bool) -> bool:
         """Whether it stops for these failures: with `abort_on_failure` for any, else for one that is late and essential. (An
         essential one that failed for good takes the cluster with it at any time.)"""
-        if abort_on_failure:
-            return bool(self.failures)
-        return self.late_after is not None and any(failure.essential for failure in self.failures)
+        if abort_on_failure and any(not failure.tried for failure in self.failures):
+            return True
+        late = self.failures if self.late_after is not None else ()
+        return any(abort_on_failure or failure.essential for failure in late)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one that was told may come up yet."""
+        return any(failure.tried for failure in self.failures)
 
     @property
     def at_fault(self) -> list[str]:
@@ -66,8 +75,9 @@ class Verdict:
 
 
 def judge(instances: Iterable[InstanceRecord]) -> Verdict:
-    """A process that failed for good has failed the start, and so has one that waits for what does not come by itself."""
-    decided, failures, routers = True, [], []
+    """A process that failed for good has failed the start, and so has one that ends again and again, and one that waits for what
+    does not come by itself."""
+    decided, failures, routers, waiting = True, [], [], []
     for instance in instances:
         if instance.spec.kind is Kind.ROUTER:
             routers.append(instance.state)
@@ -78,25 +88,30 @@ def judge(instances: Iterable[InstanceRecord]) -> Verdict:
             failures.append(Failure(instance.name, _why(code, instance)))
         elif instance.stuck:
             failures.append(Failure(instance.name, _why("run.cannot-start", instance), at_fault=False))
+        elif instance.looping:
+            failures.append(_tried(instance))
+        elif instance.waiting and not instance.returning:
+            waiting.append(_tried(instance))
         else:
             decided = False
+    if waiting and decided and any(failure.tried for failure in failures):
+        failures += waiting  # nobody else is left for whom they could wait
+    elif waiting:
+        decided = False
     hopeless = bool(routers) and all(state is State.FAILED for state in routers)
     return Verdict(decided, tuple(failures), hopeless)
 
 
 def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
     """The verdict on instances of which some are not ready when nobody waits any longer."""
-    failures = [
-        Failure(
-            instance.name,
-            _why(f"run.is-{_phase(instance)}", instance),
-            at_fault=not instance.waiting,
-            essential=instance.spec.essential,
-        )
-        for instance in instances
-        if not _is_done(instance)
-    ]
+    failures = [_tried(instance) for instance in instances if not _is_done(instance)]
     return Verdict(failures=tuple(failures), late_after=timeout_s)
+
+
+def _tried(instance: InstanceRecord) -> Failure:
+    reason = _why(f"run.is-{_phase(instance)}", instance)
+    at_fault = not instance.waiting or instance.returning
+    return Failure(instance.name, reason, at_fault, tried=True, essential=instance.spec.essential)
 
 
 def _named(reasons: Sequence[Message]) -> Message:

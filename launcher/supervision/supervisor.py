@@ -72,7 +72,7 @@ class Supervisor:
         self.abort_on_failure = False
         """Whether whatever has failed for good takes the cluster with it, not only what is essential."""
         self.overdue = False
-        """Whether not all are ready although the time is over that the start was given."""
+        """Whether it was told that not all came up, and one that was told of may come up yet."""
         self.why_stopped: Message | None = None
         self.killed_at_stop: list[Message] = []
         """What did not end when the cluster stopped, and was killed."""

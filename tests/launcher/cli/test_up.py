@@ -297,6 +297,15 @@ def test_what_is_not_ready_in_time_is_told_and_the_rest_stays_up(cluster: Cluste
     assert cluster.ok("down").code == 0
 
 
+def test_what_is_started_again_for_ever_is_not_waited_for(cluster: ClusterRun) -> None:
+    policy = {"policy": "always", "backoff": 0.05, "backoff_max": 0.1, "crash_limit": 3}
+    loop = {"command": child("exit=0"), "restart": policy}
+    cluster.write({"web": READY, "loop": loop, "after": {**READY, "depends_on": ["loop"]}})
+    up = cluster("up", "-d")
+    assert (up.code, cluster.process("web.1")["state"]) == (1, "running")
+    assert "after.1 waits for loop.1" in up.err
+
+
 @pytest.mark.parametrize("mended", [True, False])
 def test_a_foreground_goes_on_when_the_time_is_over(cluster: ClusterRun, mended: bool) -> None:
     shy = ["sh", "-c", "test -e mended && echo ready; exec sleep 1000"]

@@ -75,3 +75,13 @@ def test_being_late_ends_the_cluster_only_where_that_was_asked_for(abort: bool, 
     late = replace(late, spec=replace(late.spec, essential=essential))
     assert out_of_time([late], 5.0).ends_the_cluster(abort) == (abort or essential)
     assert judge([late, instance(State.FAILED, name="y.1")]).ends_the_cluster(abort) == abort
+
+
+def test_what_ends_again_and_again_is_not_waited_for_and_neither_is_who_waits_for_it() -> None:
+    loop = instance(State.BACKOFF, completed=True, looping=True)
+    waits = instance(State.STARTING, name="y.1", waiting=True)
+    verdict = judge([loop, waits])
+    assert (verdict.decided, verdict.goes_on, verdict.ends_the_cluster(True)) == (True, True, False)
+    assert (verdict.at_fault, [failure.name for failure in verdict.failures]) == (["x.1"], ["x.1", "y.1"])
+    assert not judge([loop, waits, instance(State.STARTING, name="z.1")]).decided
+    assert not judge([instance(State.FAILED), waits]).decided
