@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 
-import psutil
 import pytest
 
 from launcher.processes import process_tree
@@ -17,7 +16,6 @@ from launcher.processes.exit_status import ExitStatus
 from launcher.processes.local import LocalBackend
 from launcher.processes.process_tree import MARKER
 from tests.launcher.harness import alive, child
-from tests.support.waiting import until
 
 LEAVES_ONE = ("sh", "-c", "sleep 1000 & echo $!")
 
@@ -144,20 +142,17 @@ async def test_a_stopped_process_hears_that_it_shall_end(backend: LocalBackend) 
     assert str(status) == "SIGTERM"
 
 
-async def test_what_stands_still_in_a_session_of_its_own_hears_it_too(backend: LocalBackend) -> None:
+async def test_what_stands_still_in_a_group_of_its_own_hears_it_too(backend: LocalBackend) -> None:
     ears = Ears()
-    shell = "setsid sh -c 'echo $$; exec sleep 1000' & wait"
-    handle = backend.spawn(request("sh", "-c", shell, owner="run/x.1"), ears)
+    handle = backend.spawn(request(*child("regroup", "say=up", "wait")), ears)
     await asyncio.wait_for(ears.spoke.wait(), 10)
-    child_pid = int(ears.text)
-    await until(lambda: psutil.Process(child_pid).name() == "sleep")
-    os.kill(child_pid, signal.SIGSTOP)
     handle.terminate(signal.SIGTERM)
     _, left_behind = await asyncio.wait_for(ears.status, 10)
-    assert left_behind == [child_pid]
+    (left,) = left_behind
+    os.kill(left, signal.SIGSTOP)
     handle.terminate(signal.SIGTERM)
     await asyncio.wait_for(ears.nothing_left.wait(), 10)
-    assert not alive(child_pid)
+    assert not alive(left)
 
 
 async def test_where_nobody_is_adopted_there_are_no_strays(backend: LocalBackend) -> None:
