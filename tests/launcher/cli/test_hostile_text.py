@@ -29,6 +29,7 @@ from launcher.errors import LauncherError, StartFailed, UsageError, told
 from launcher.runtime.log_files import Line, RotatingFile, encode
 from launcher.runtime.stdio import harmless
 from luabus.errors import NotConnected, RemoteError
+from luabus.ids import ServiceId
 from luabus.messages import Message
 from luabus.visible import visible_values
 
@@ -113,8 +114,8 @@ class Bus:
             raise RemoteError(EVIL)
         return {EVIL: [EVIL, "信件", 1.5, b"\x1b[2J\xff"]}
 
-    async def gather(self, msg: str, *args: Any, timeout: float) -> dict[str, Any]:
-        return {EVIL: RemoteError(EVIL), "mail.1": EVIL}
+    async def gather(self, msg: str, *args: Any, timeout: float) -> dict[ServiceId, Any]:
+        return {ServiceId.of(2, 1): RemoteError(EVIL), ServiceId.of(2, 2): EVIL}
 
 
 @pytest.fixture
