@@ -33,7 +33,10 @@ ATOMS: list[Any] = [
 ]  # fmt: skip
 
 GOOD: dict[str, list[list[Any]]] = {
-    "join": [["2.1", "mail", 1, "hash", {}], [0x0003_0001, "director", 2, "master", {3: 2, 2: 1}], ["9.9", "other", 1], ["2.2", "mail", 1, "hash", {}, 0, True]],
+    "join": [
+        ["2.1", "mail", 1, "hash", {}], [0x0003_0001, "director", 2, "master", {3: 2, 2: 1}], ["9.9", "other", 1],
+        ["2.2", "mail", 1, "hash", {}, 0, True],
+    ],
     "leave": [[]],
     "stand": [[]],
     "master": [[1], [5]],
