@@ -74,8 +74,8 @@ async def test_what_a_handler_raises_is_an_answer_and_an_undeliverable_request_a
     [
         ("target:mail.2", "mail.2 gets it."),
         ("hash:mail:alice", "mail.3 gets it."),
-        ("hash:mail:3", "mail.1 gets it."),
-        ('hash:mail:"3"', "mail.2 gets it."),
+        ("hash:mail:3", "mail.2 gets it."),
+        ('hash:mail:"3"', "mail.1 gets it."),
         ("hash:mail:--5", "mail.2 gets it."),
         ("random:mail", "One of the 3 live instances of mail gets it."),
         ("broadcast:director", "Every live instance of director gets it: 2."),

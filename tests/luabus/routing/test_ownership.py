@@ -50,10 +50,10 @@ def test_who_comes_first_says_what_a_group_is_while_it_lives() -> None:
 def test_what_the_first_leaves_open_is_for_the_first_to_say_and_holds_until_all_are_gone() -> None:
     world = World()
     assert world.join(".1@2") == ""
-    assert world.facts(2) == ("", "", 0)
+    assert world.facts(2) == ("", "", None)
     assert world.join("mail.2@2") == ""
     assert world.join(".3@2", "hash") == ""
-    assert world.facts(2) == ("mail", "hash", 0)
+    assert world.facts(2) == ("mail", "hash", None)
     assert world.join("box.4@2") == "box cannot be group 2: mail is group 2"
     assert world.join("mail.4@2", "random") == "mail (group 2) is reached by hash, not by random"
     for who in ("mail.2@2", ".3@2"):  # those who said it: the group is still the same
@@ -62,14 +62,14 @@ def test_what_the_first_leaves_open_is_for_the_first_to_say_and_holds_until_all_
     assert world.join("mail.1@5") == "mail cannot be group 5: mail is group 2"
     world.table.lost(".1@2")
     assert world.join("box.4@2", "random") == ""
-    assert world.facts(2) == ("box", "random", 0)
+    assert world.facts(2) == ("box", "random", None)
 
 
 def test_a_name_that_another_group_has_is_none_to_give_to_ones_own() -> None:
     world = World(mail=[2, 3, "hash"])
     world.join(".1@7")
     assert world.join("mail.2@7") == "mail cannot be group 7: mail is group 2"
-    assert world.facts(7) == ("", "", 0)
+    assert world.facts(7) == ("", "", None)
 
 
 def test_a_route_that_the_document_leaves_open_is_for_the_first_to_say() -> None:
