@@ -63,8 +63,8 @@ class OwnedKeys:
         self._untold = untold
 
     async def leave(self) -> None:
-        """It has left all routers: from now on nothing is owned. Returns when that has been told; not in the midst of that, to the
-        hook which has asked for it."""
+        """It has left all routers: from now on nothing is owned. Returns when that has been told; to a hook that asks for it, at
+        once."""
         self._me = 0
         self._owned = _NONE
         if self._owned != self._told and self._telling is None:
