@@ -40,8 +40,9 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
         f"{name} {master or style('none', 'red')}" for name, master in status["masters"].items()
     )
     lines = [head, f"routers: {connected} of {len(routers)} connected; masters: {masters or 'none'}"]
-    if status["keys"]:
-        lines.append("keys: " + "; ".join(_sharers(name, shares) for name, shares in status["keys"].items()))
+    keys = status.get("keys", {})  # a launcher that was started before an upgrade does not tell
+    if keys:
+        lines.append("keys: " + "; ".join(_sharers(name, shares) for name, shares in keys.items()))
     if status["dashboard"]:
         lines.append(f"dashboard: {status['dashboard']} (`luabus-cluster token` prints the login URL)")
     lines += ["", processes_text(status, style)]
@@ -67,7 +68,9 @@ def _sharers(name: str, shares: Mapping[str, float | None]) -> str:
 
 def processes_text(status: Mapping[str, Any], style: Style) -> str:
     """The table of processes; with each one's share of the keys, if there are groups that are reached by key."""
-    shares = {name: share or 0.0 for group in status["keys"].values() for name, share in group.items()}
+    shares = {
+        name: share or 0.0 for group in status.get("keys", {}).values() for name, share in group.items()
+    }
     keys_head = ("KEYS",) if shares else ()
     heads = (
         "NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", *keys_head, "RESTARTS", "LAST EXIT",
