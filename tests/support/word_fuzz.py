@@ -33,7 +33,10 @@ ATOMS: list[Any] = [
 ]  # fmt: skip
 
 GOOD: dict[str, list[list[Any]]] = {
-    "join": [["2.1", "mail", 1, "hash", {}], [0x0003_0001, "director", 2, "master", {3: 2, 2: 1}], ["9.9", "other", 1]],
+    "join": [
+        ["2.1", "mail", 1, "hash", {}], [0x0003_0001, "director", 2, "master", {3: 2, 2: 1}], ["9.9", "other", 1],
+        ["2.2", "mail", 1, "hash", {}, 0, True],
+    ],
     "leave": [[]],
     "stand": [[]],
     "master": [[1], [5]],
@@ -48,6 +51,7 @@ GOOD: dict[str, list[list[Any]]] = {
     "routes": [[], [0], [0x0002_0001, 10]],
     "connections": [[], [0], [1, 10]],
     "stats": [[]],
+    "debugged": [[]],
     "forbade": [["client", "purge", 3], ["gateway", "read", 1]],
     "configure": [[{"groups": {"mail": [2, 3, "hash"]}, "access": {}}], [{}]],
     "promote": [["mail.2"], [0x0002_0002, "admin"]],

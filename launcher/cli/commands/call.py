@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 
 from launcher.cli.commands.bus import connected, usage
+from launcher.cli.commands.route_completion import complete_methods, complete_routes
 from launcher.cli.commands.shared import as_json, complete_names
-from launcher.cli.route_completion import complete_methods, complete_routes
 from launcher.config.access_checks import CLIENT
 from launcher.errors import UsageError
 from luabus.errors import Forbidden

@@ -9,7 +9,7 @@ from tests.support.waiting import until
 
 
 async def test_names_are_learnt_from_the_routers() -> None:
-    async with Star() as star:
+    async with Star(groups={"mail": (2, 3), "gateway": (1,)}) as star:
         bus = await star.client(groups={})
         assert {name: bus.groups[name] for name in ("mail", "gateway")} == {"mail": 2, "gateway": 1}
         made = Instance("robot", 1, {"routers": star.addresses, "group": 77})

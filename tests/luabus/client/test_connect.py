@@ -53,9 +53,7 @@ async def test_another_secret_is_an_auth_error_at_once() -> None:
 
 
 async def test_nobody_there_is_not_connected_with_each_routers_reason(free_port: int) -> None:
-    with pytest.raises(
-        NotConnected, match=f"127.0.0.1:{free_port}: 127.0.0.1:{free_port}: Connection refused"
-    ) as caught:
+    with pytest.raises(NotConnected, match=rf"\(127.0.0.1:{free_port}: Connection refused\)") as caught:
         await luabus.connect([f"127.0.0.1:{free_port}"], secret=SECRET, timeout=0.2)
     assert caught.value.routers == [f"127.0.0.1:{free_port}"]
 

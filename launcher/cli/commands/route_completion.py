@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import click
 
+from launcher.cli.commands.shared import names_in
+
 KINDS: Final = ("target:", "hash:", "random:", "broadcast:", "master:")
 
 
 def complete_routes(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """`random:mail`; the kinds first, then whom of that kind."""
-    from launcher.cli.commands.shared import names_in
-
     kind = next((kind for kind in KINDS if incomplete.startswith(kind)), None)
     if kind is None:
         return [kind for kind in KINDS if kind.startswith(incomplete)]
