@@ -32,9 +32,6 @@ DEFAULT_BUS_BUFFER: Final = 8 << 20
 """Bytes a router keeps for one connection that does not read, and a service for its router."""
 DEFAULT_WAITING_LIMIT: Final = 256 << 20
 """Bytes that wait for all slow receivers of a process together; beyond, each of them may keep less than its buffer."""
-MIN_WAITING_LIMIT: Final = 1 << 20
-"""With less, a few slow receivers would take all room for messages on the way."""
-MAX_WAITING_LIMIT: Final = 1 << 50
 MAX_OUTSTANDING: Final = 65_536
 """Requests in flight per connection; the next one gets `Overloaded`."""
 MAX_PLANS: Final = 65_536
@@ -97,7 +94,9 @@ OPTION_RANGES: Final[Mapping[str, Range]] = {
     "max_connections": Range(1, 0xFF_FFFF, "connections"),
     "port": Range(0, 65_535),
     "timeout_ms": Range(0, LONGEST_TIMEOUT_S * 1000, "milliseconds", whole=False),
-    "waiting_limit": Range(MIN_WAITING_LIMIT, MAX_WAITING_LIMIT, "bytes"),
+    "waiting_limit": Range(
+        1 << 20, 1 << 50, "bytes"
+    ),  # with less, a few slow receivers would take all room for what is on the way
 }
 """Options of the public classes and functions, by name. `luabus.option_checks` compares values with it."""
 ROUTE_MODES: Final = ("", "hash", "master", "random", "broadcast")

@@ -7,18 +7,15 @@ documentation. Rules that need more than one key stand in `rules.py`; reading th
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from launcher.processes.exit_status import signal_number
-from luabus.limits import (
-    DEFAULT_FRAME_LIMIT,
-    DEFAULT_WAITING_LIMIT,
-    MAX_WAITING_LIMIT,
-    MIN_WAITING_LIMIT,
-)
+from luabus.limits import DEFAULT_FRAME_LIMIT, DEFAULT_WAITING_LIMIT, OPTION_RANGES
 from luabus.quantities import parse_size
+
+_WAITING: Final = OPTION_RANGES["waiting_limit"]
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 """Names of services: they appear in instance names (`mail.1`), file names and the command line."""
@@ -95,9 +92,9 @@ class Routers(Section):
     """router.1 listens at this port, router.2 at the next one, and so on."""
     allow_plaintext: bool = False
     """Must be true to listen beyond loopback: the bus authenticates both ends but does not encrypt."""
-    waiting_limit: Annotated[
-        int, BeforeValidator(parse_size), Field(ge=MIN_WAITING_LIMIT, le=MAX_WAITING_LIMIT)
-    ] = DEFAULT_WAITING_LIMIT
+    waiting_limit: Annotated[int, BeforeValidator(parse_size), Field(ge=_WAITING.least, le=_WAITING.most)] = (
+        DEFAULT_WAITING_LIMIT
+    )
     """What one router keeps for all slow receivers together (bytes, or such as "512MB"); each of them has 8 MiB at most."""
 
 

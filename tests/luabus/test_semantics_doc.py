@@ -24,6 +24,7 @@ from luabus.limits import (
     MAX_OUTSTANDING,
     STUCK_TIMEOUT_S,
 )
+from luabus.protocol import waiting
 from luabus.transport import connection
 from tests.support.imports import ROOT
 
@@ -116,7 +117,7 @@ FIGURES = {
     10: [f"{CALL_TICK_S * 1000:g} ms"],
     18: [
         size(DEFAULT_STREAM_BUFFER), size(DEFAULT_BUS_BUFFER), size(DEFAULT_STREAM_BUFFER), size(DEFAULT_FRAME_LIMIT),
-        size(DEFAULT_WAITING_LIMIT), f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
+        size(DEFAULT_WAITING_LIMIT), size(waiting.SLOW), size(waiting.BURST), f"{MAX_OUTSTANDING:,}", f"{MAX_CONCURRENCY:,}",
     ],
     19: [size(2 * flow_control.WINDOW), size(DEFAULT_BUS_BUFFER)],
     21: [

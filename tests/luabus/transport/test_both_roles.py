@@ -69,7 +69,7 @@ class Loops:
         """By every route to both; broadcasts leave the sender out."""
         for service_id in (ONE, TWO):
             sender.forward_target(service_id, f"target {service_id}")
-        for key in (0, 1):
+        for key in (0, 2):
             sender.forward_hash(key, 2, f"hash {key}")
         for _ in range(20):
             sender.forward_random(2, "random")
@@ -83,7 +83,7 @@ class Loops:
         other = "two" if sender == "one" else "one"
         assert sorted(got) == sorted(
             [
-                ("one", f"target {ONE}"), ("two", f"target {TWO}"), ("one", "hash 0"), ("two", "hash 1"),
+                ("one", f"target {ONE}"), ("two", f"target {TWO}"), ("one", "hash 0"), ("two", "hash 2"),
                 (other, "broadcast"), ("two", "master"), ("accepted", "done"),
             ]
         )  # fmt: skip
