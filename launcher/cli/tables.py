@@ -10,6 +10,14 @@ from luabus.messages import Message
 from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
+MOST_EXIT = 40
+"""Letters of how a process ended that a table shows; the list of what is wrong has all."""
+
+
+def ended_how(text: str) -> str:
+    """How a process ended, for a cell; what is cut off of it is marked."""
+    return text if len(text) <= MOST_EXIT else text[: MOST_EXIT - 1] + "…"
+
 
 def shown_state(process: Mapping[str, Any]) -> str:
     """The state of a row, or what somebody did by hand to a process that lives, or what `Process.shown_state` makes of it."""
@@ -71,7 +79,7 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
                 f"{row['cpu_percent']:.1f}" if lives else "-",
                 format_size(row["rss_bytes"]) if lives else "-",
                 str(row["restarts"]),
-                str(row["exit"]["text"])[:40] if row["exit"] else "-",
+                ended_how(str(row["exit"]["text"])) if row["exit"] else "-",
             )
         )
     return table(style, heads, cells, right=(4, 5, 6, 7, 8))
