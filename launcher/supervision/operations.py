@@ -152,8 +152,8 @@ class Operations:
         self, name: str, given_back: Callable[[], Awaitable[object]], keep_stopped: bool, who: Who
     ) -> Report:
         """Stops an instance, so that somebody can run it in a terminal. When that is over (`given_back`), it is started again, if
-        it was up before, and unless `keep_stopped`. What is run there carries `loan` of the report as its mark
-        (`process_tree.MARKER`): what is left of it is ended before."""
+        it was up before, and unless `keep_stopped`. What is run there has a tag (`process_tag.py`) of
+        the report's `loan`: what is left of it is ended before."""
         instances = self._supervisor.resolve(name)
         if len(instances) != 1:
             names = [instance.name for instance in instances]
