@@ -59,7 +59,7 @@ def test_a_luabus_service_is_found_from_the_files_folder_and_can_be_called(clust
         == "hello text without quotes"
     )
     every = json.loads(cluster.ok("call", "broadcast:greeter", "hello", "1").out)
-    assert every == {"7.1": "hello 1", "7.2": "hello 1"}
+    assert every == {"greeter.1": "hello 1", "greeter.2": "hello 1"}
     routes = cluster.ok("routes", "--json").json
     assert routes["consistent"]
     assert [router["router"] for router in routes["routers"]] == ["router.1", "router.2"]
