@@ -216,8 +216,11 @@ async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr
                 supervisor.events.add(
                     "cluster", "", Message("run.files-cannot-be-kept", folder=str(run_dir.path), why=trouble)
                 )
-            continue
-        trouble = ""
+            if isinstance(error, Held):
+                continue  # what lies there now is another's
+            anew = []
+        else:
+            trouble = ""
         if anew:
             supervisor.events.add(
                 "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
