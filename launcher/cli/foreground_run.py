@@ -18,6 +18,7 @@ from launcher.config.load import load
 from launcher.errors import LauncherError, UsageError, suggest
 from launcher.plan.plan import Plan, make_plan
 from launcher.plan.spec import ProcessSpec
+from launcher.processes import process_tag, process_tree
 from launcher.processes.exit_status import signal_name
 from launcher.processes.linux import die_with
 from launcher.runtime.control_client import Control
@@ -31,6 +32,9 @@ DEBUGGED: Final = "LUABUS_DEBUGGED"
 NO_PROGRAM: Final = 127
 CANNOT_RUN: Final = 126
 """What shells say of a program that there is not, and of one that cannot be run."""
+
+LEFT_BEHIND_S: Final = 5.0
+"""How long to wait for what was killed to be gone."""
 
 
 def find_spec(config: Path, name: str) -> tuple[Plan, ProcessSpec]:
@@ -84,22 +88,32 @@ async def _run(plan: Plan, spec: ProcessSpec, *, keep_stopped: bool) -> int:
             raise LauncherError(str(report["text"]))
         again = "it stays stopped then" if keep_stopped else "then the supervised one takes its place again"
         _say(f"{spec.name} runs here; Ctrl-C ends it, {again}")
-        code = await _child(spec, control)
+        code = await _child(spec, control, str(report["loan"]))
         running = control.is_open
     after = f"; `luabus-cluster start {spec.name}` starts it" if keep_stopped else "; it is supervised again"
     _say(f"{spec.name} has ended here ({_how(code)}){after if running else ''}")
     return code
 
 
-async def _child(spec: ProcessSpec, control: Control) -> int:
-    """Runs it until it ends. Ctrl-C is the terminal's word to both: it is for the child to heed."""
+async def _child(spec: ProcessSpec, control: Control, loan: str) -> int:
+    """Runs it until it ends. Ctrl-C is the terminal's word to both: it is for the child to heed. What it leaves behind is ended
+    with it: by its mark, for it is in the terminal's group. (When we are killed, the launcher does that.)"""
     parent = os.getpid()
+    marker = f"{loan}/{spec.name}"
+
+    def in_the_child() -> None:
+        die_with(parent)
+        if tag := process_tag.limit(marker):
+            import resource
+
+            resource.setrlimit(*tag)
+
     try:
         child = await asyncio.create_subprocess_exec(
             *spec.argv,
-            env={**inherited(os.environ), **spec.env, DEBUGGED: "1"},
+            env={**inherited(os.environ), **spec.env, DEBUGGED: "1", process_tree.MARKER: marker},
             cwd=spec.cwd,
-            preexec_fn=(lambda: die_with(parent)) if os.name == "posix" else None,
+            preexec_fn=in_the_child if os.name == "posix" else None,
         )
     except OSError as error:
         what = spec.cwd if not os.path.isdir(spec.cwd) else spec.argv[0]  # noqa: ASYNC240 - nothing else goes on
@@ -112,9 +126,13 @@ async def _child(spec: ProcessSpec, control: Control) -> int:
         if not ended.done():
             _say("the cluster has stopped, and so this ends as well")
             with contextlib.suppress(ProcessLookupError):
-                child.terminate()
+                child.send_signal(spec.stop_signal)
+            await asyncio.wait((ended,), timeout=spec.rules.stop_timeout)
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
         code = await ended
         closed.cancel()
+    await process_tree.end(lambda: process_tree.marked(loan), LEFT_BEHIND_S)
     return code if code >= 0 else 128 - code
 
 

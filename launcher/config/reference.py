@@ -1,7 +1,6 @@
 """docs/cluster-toml.md and docs/cluster.schema.json, made from the models: `python -m launcher.config.reference` writes both.
 
-The schema is in the package as well, so that whoever has installed it has that; `python -m launcher.config.reference FOLDER`
-gives both to him.
+The schema is in the package, too, for whoever has installed it; `python -m launcher.config.reference FOLDER` writes both there.
 """
 
 from __future__ import annotations

@@ -120,5 +120,8 @@ class Backend(Protocol):
     async def end_strays(self, within_s: float) -> Sequence[int]:
         """Ends the processes of which nothing tells whose they are; those (pids) that remain after `within_s` seconds."""
 
+    async def end_marked(self, owner: str, within_s: float) -> Sequence[int]:
+        """Ends whatever carries this owner (`SpawnRequest.owner`), wherever it was started; those that remain, as above."""
+
     def close(self) -> None:
         """Hears of nothing any more. The processes are not ended by this."""

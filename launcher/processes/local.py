@@ -74,6 +74,9 @@ class LocalBackend:
         left = await process_tree.end(lambda: process_tree.descendants(process_tree.look(), own), within_s)
         return sorted(left)
 
+    async def end_marked(self, owner: str, within_s: float) -> Sequence[int]:
+        return sorted(await process_tree.end(lambda: process_tree.marked(owner), within_s))
+
     def close(self) -> None:
         if self._spawner is not None:
             self._spawner.close()

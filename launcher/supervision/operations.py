@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,7 +42,7 @@ from launcher.supervision.process_run import ProcessRun
 from launcher.supervision.reports import Report, ended, report, summary_of
 from launcher.supervision.sentences import it_is, sentence_of
 from launcher.supervision.states import State
-from launcher.supervision.supervisor import Supervisor
+from launcher.supervision.supervisor import STRAYS_S, Supervisor
 from luabus.errors import LuabusError, Refused
 from luabus.ids import MAX_INSTANCE
 from luabus.messages import Message
@@ -153,7 +154,8 @@ class Operations:
         self, name: str, given_back: Callable[[], Awaitable[object]], keep_stopped: bool, who: Who
     ) -> Report:
         """Stops an instance, so that somebody can run it in a terminal. When that is over (`given_back`), it is started again, if
-        it was up before, and unless `keep_stopped`."""
+        it was up before, and unless `keep_stopped`. What is run there carries `loan` of the report as its mark
+        (`process_tree.MARKER`): what is left of it is ended before."""
         instances = self._supervisor.resolve(name)
         if len(instances) != 1:
             names = [instance.name for instance in instances]
@@ -164,13 +166,14 @@ class Operations:
         start_again = instance.machine.wanted and not keep_stopped
         self._supervisor.events.add("run", instance.name, Message("audit.run", name=instance.name), who)
         self._lent[instance.name] = str(_by(who))
-        give_back = self._give_back(instance.name, given_back, start_again, who)
+        loan = f"loan-{secrets.token_hex(8)}"
+        give_back = self._give_back(instance.name, loan, given_back, start_again, who)
         self._supervisor.run_task(give_back, f"loan of {instance.name}")
         why = Message("process.runs-in-a-terminal", who=_by(who))
         turns = self._halt([instance.name], why, STOPPED, by=str(_by(who)), deed="lent")
         work = partial(self._steps.each, turns, lambda turn: self._steps.stop_one(turn, why))
         failures = await self._carry_out(turns, True, work)
-        return self._report(names_of(turns), *ended(failures), ok=not failures)
+        return {**self._report(names_of(turns), *ended(failures), ok=not failures), "loan": loan}
 
     def down(self, who: Who) -> Report:
         """Begins to stop the cluster."""
@@ -275,10 +278,11 @@ class Operations:
         return [name for name in self._supervisor.instances if name in meant]
 
     async def _give_back(
-        self, name: str, given_back: Callable[[], Awaitable[object]], start: bool, who: Who
+        self, name: str, loan: str, given_back: Callable[[], Awaitable[object]], start: bool, who: Who
     ) -> None:
         with contextlib.suppress(LuabusError):
             await given_back()
+        await self._supervisor.backend.end_marked(loan, STRAYS_S)
         del self._lent[name]
         if start and name in self._supervisor.instances and not self._supervisor.stopping:
             await self.start(name, who, wait=False)

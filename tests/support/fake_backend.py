@@ -145,6 +145,9 @@ class FakeBackend:
     async def end_strays(self, within_s: float) -> Sequence[int]:
         return ()
 
+    async def end_marked(self, owner: str, within_s: float) -> Sequence[int]:
+        return ()
+
     def close(self) -> None:
         """Nothing is held."""
 

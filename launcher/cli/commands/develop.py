@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from launcher.cli.commands.shared import as_json, complete_names
+from launcher.cli.commands.shared import as_json, complete_names, unknown_is_usage
 
 
 @click.command("run")
@@ -30,7 +30,8 @@ def run_instance(config: Path, name: str, keep_stopped: bool) -> int:
     """
     from launcher.cli.foreground_run import run_here
 
-    return run_here(config, name, keep_stopped=keep_stopped)
+    with unknown_is_usage():
+        return run_here(config, name, keep_stopped=keep_stopped)
 
 
 @click.command()

@@ -125,6 +125,37 @@ def test_a_terminal_that_is_killed_gives_the_place_back(run: ClusterRun) -> None
     assert not alive(here)
 
 
+def test_what_it_started_ends_with_it_however_it_ends(tmp_path: Path) -> None:
+    """A port that a helper still holds would keep the supervised one from coming back."""
+    run = ClusterRun(tmp_path / "cluster")
+    helper = "trap '' TERM INT HUP; while :; do sleep 0.1; done"
+    script = f'sh -c "{helper}" & echo helper $!; trap "" TERM; wait'
+    run.write({"family": {"command": ["sh", "-c", script], "restart": {"stop_timeout": 0.3}}})
+    run.ok("up", "-d")
+    try:
+        killed = subprocess.Popen(
+            [sys.executable, "-m", "launcher", "-c", str(run.file), "run", "family"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+        )  # fmt: skip
+        assert killed.stdout
+        with killed.stdout:
+            helper_pid = int(killed.stdout.readline().split()[1])
+            killed.kill()
+            killed.wait()
+        until(lambda: run.process("family.1")["pid"], "the supervised one is back")
+        assert not alive(helper_pid)
+        assert run("run", "family.2").code == 2, "nobody has this name"
+        terminal = Terminal(run, "family")
+        terminal.until("helper ")
+        helper_pid = int(terminal.until("\n"))
+        run.ok("down")
+        terminal.until("the cluster has stopped")
+        assert terminal.wait() == 128 + signal.SIGKILL, "it does not heed SIGTERM"
+        assert not alive(helper_pid)
+    finally:
+        run.end()
+
+
 def test_kept_stopped_and_its_exit_code(run: ClusterRun) -> None:
     terminal = Terminal(run, "chat.2", "--keep-stopped")
     terminal.until("is ready")

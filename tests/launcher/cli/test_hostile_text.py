@@ -70,6 +70,7 @@ STATUS = {
     "cluster": "demo", "state": "degraded", "uptime_s": 1.0, "pid": 5, "processes": [ROW], "dashboard": "http://x",
     "routers": [{"name": "router.1", "connected": True}, {"name": "router.2", "connected": False}],
     "masters": {"director": "director.1", "game": None}, "problems": ["mail.1 has failed"],
+    "keys": {"mail": {"mail.1": 1.0, "mail.2": None}},
     "health": {"level": "warn", "problems": [{"text": "mail.1 has failed"}]},
 }  # fmt: skip
 

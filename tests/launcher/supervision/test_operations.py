@@ -78,7 +78,6 @@ def test_several_names_at_once_and_json(cluster: ClusterRun) -> None:
         "message": None,
         "text": "",
         "processes": {"db.1": "running"},
-        "sentences": {"db.1": "db.1 is running"},
     }
 
 
