@@ -74,7 +74,7 @@ def _with_click(arguments: list[str]) -> int:
 
         if not arguments:
             sys.stdout.write(error.format_message() + "\n")
-        return _complain(arguments, UsageError(sentence_of(error)), error.exit_code)
+        return _complain(arguments, UsageError(sentence_of(error, arguments, cli)), error.exit_code)
 
 
 def _complain(arguments: list[str], error: Exception, code: int, kind: str = "") -> int:

@@ -249,7 +249,12 @@ def faults(error: ValidationError) -> list[dict[str, Any]]:
     by_field: dict[Any, dict[str, Any]] = {}
     for fault in error.errors(include_url=False):
         field, cause = fault["loc"][:1], fault.get("ctx", {}).get("error")
-        message = cause.message if isinstance(cause, Invalid) else misfit(fault)
+        if isinstance(cause, Invalid):
+            message = cause.message
+        elif isinstance(cause, ValueError):
+            message = Message.verbatim(str(cause))  # pydantic says "Value error, " before it
+        else:
+            message = misfit(fault)
         by_field.setdefault(field, {"loc": field, "msg": message})
     return list(by_field.values())
 

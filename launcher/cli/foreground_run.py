@@ -97,21 +97,21 @@ async def _run(plan: Plan, spec: ProcessSpec, *, keep_stopped: bool) -> int:
 
 async def _child(spec: ProcessSpec, control: Control, loan: str) -> int:
     """Runs it until it ends. Ctrl-C is the terminal's word to both: it is for the child to heed. What it leaves behind is ended
-    with it: by its mark, for it is in the terminal's group. (When we are killed, the launcher does that.)"""
+    with it: by its tag, for it is in the terminal's group. (When we are killed, the launcher does that.)"""
     parent = os.getpid()
-    marker = f"{loan}/{spec.name}"
+    limit = process_tag.limit(f"{loan}/{spec.name}")
 
     def in_the_child() -> None:
         die_with(parent)
-        if tag := process_tag.limit(marker):
+        if limit:
             import resource
 
-            resource.setrlimit(*tag)
+            resource.setrlimit(*limit)
 
     try:
         child = await asyncio.create_subprocess_exec(
             *spec.argv,
-            env={**inherited(os.environ), **spec.env, DEBUGGED: "1", process_tree.MARKER: marker},
+            env={**inherited(os.environ), **spec.env, DEBUGGED: "1"},
             cwd=spec.cwd,
             preexec_fn=in_the_child if os.name == "posix" else None,
         )

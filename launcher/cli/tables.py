@@ -11,6 +11,13 @@ from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
 _VACANT_NAMED: Final = 4
+MOST_EXIT: Final = 40
+"""Letters of how a process ended that a table shows; the list of what is wrong has all."""
+
+
+def ended_how(text: str) -> str:
+    """How a process ended, for a cell; what is cut off of it is marked."""
+    return text if len(text) <= MOST_EXIT else text[: MOST_EXIT - 1] + "…"
 
 
 def shown_state(process: Mapping[str, Any]) -> str:
@@ -91,7 +98,7 @@ def processes_text(status: Mapping[str, Any], style: Style) -> str:
                 format_size(row["rss_bytes"]) if lives else "-",
                 *((format_share(shares.get(row["name"])),) if shares else ()),
                 str(row["restarts"]),
-                str(row["exit"]["text"])[:40] if row["exit"] else "-",
+                ended_how(str(row["exit"]["text"])) if row["exit"] else "-",
             )
         )
     return table(style, heads, cells, right=tuple(range(4, len(heads) - 1)))

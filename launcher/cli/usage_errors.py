@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -27,14 +28,26 @@ class VerbGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def sentence_of(error: click.ClickException) -> str:
-    """One line: which verb, what was found, what is allowed, and where more is said."""
+def sentence_of(
+    error: click.ClickException, arguments: Sequence[str] = (), group: click.Command | None = None
+) -> str:
+    """One line: which verb, what was found, what is allowed, and where more is said. `arguments` to `group` tell the verb where
+    click does not."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    command = context.command_path if context is not None else "luabus-cluster"
+    command = context.command_path if context is not None else _verb_in(arguments, group)
     verb = command.partition(" ")[2]
     what = _what(error, context)
     more = "" if what.endswith("?") else f"; `{command} --help` explains it"
     return visible(f"{verb}: {what}{more}" if verb else f"{what}{more}")
+
+
+def _verb_in(arguments: Sequence[str], command: click.Command | None) -> str:
+    """The command these call: errors about an option's value do not know it."""
+    path = "luabus-cluster"
+    for word in arguments:
+        if isinstance(command, click.Group) and word in command.list_commands(click.Context(command)):
+            path, command = f"{path} {word}", command.get_command(click.Context(command), word)
+    return path
 
 
 def _what(error: click.ClickException, context: click.Context | None) -> str:

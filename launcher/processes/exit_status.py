@@ -55,8 +55,11 @@ def signal_number(name: str) -> int:
     try:
         return int(signal.Signals[text])
     except KeyError:
-        usual = ", ".join(USUAL)
-        raise ValueError(f"there is no signal {name!r}; usual are {usual}") from None
+        from difflib import get_close_matches  # only where there is an error: it costs milliseconds
+
+        close = get_close_matches(text, [one.name for one in signal.Signals], n=1, cutoff=0.75)
+        hint = f'; did you mean "{close[0]}"?' if close else ""
+        raise ValueError(f"there is no signal {name!r}; usual are {', '.join(USUAL)}{hint}") from None
 
 
 _USUAL = {"SIGTERM", "SIGKILL", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGSTOP", "SIGCONT"}

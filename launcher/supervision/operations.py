@@ -132,9 +132,7 @@ class Operations:
         runs = [(instance, run) for instance in instances if (run := instance.run) is not None and run.alive]
         living = [instance for instance, _ in runs]
         if not living:
-            raise Refused.coded(
-                Message("refusal.has-no-process", name=", ".join(asked), state=it_is(instances[0]))
-            )
+            raise Refused.coded(_each("refusal.has-no-process", instances))
         for instance in living:
             kill = Message("audit.kill", signal=signal_name(number), name=instance.name, pid=instance.pid)
             self._supervisor.events.add("kill", instance.name, kill, who)
@@ -154,8 +152,8 @@ class Operations:
         self, name: str, given_back: Callable[[], Awaitable[object]], keep_stopped: bool, who: Who
     ) -> Report:
         """Stops an instance, so that somebody can run it in a terminal. When that is over (`given_back`), it is started again, if
-        it was up before, and unless `keep_stopped`. What is run there carries `loan` of the report as its mark
-        (`process_tree.MARKER`): what is left of it is ended before."""
+        it was up before, and unless `keep_stopped`. What is run there has a tag (`process_tag.py`) of
+        the report's `loan`: what is left of it is ended before."""
         instances = self._supervisor.resolve(name)
         if len(instances) != 1:
             names = [instance.name for instance in instances]
@@ -295,10 +293,10 @@ class Operations:
     def _processes_that(self, fit: Callable[[Instance], bool], names: Names, refusal: str) -> list[Instance]:
         """Those of the named that live and fit. Raises `Refused` when there is none."""
         named = [names] if isinstance(names, str) else [str(name) for name in names]
-        instances = [instance for name in named for instance in self._supervisor.resolve(name)]
-        fitting = [instance for instance in instances if instance.pid is not None and fit(instance)]
+        found = {instance.name: instance for name in named for instance in self._supervisor.resolve(name)}
+        fitting = [instance for instance in found.values() if instance.pid is not None and fit(instance)]
         if not fitting:
-            raise Refused.coded(Message(refusal, name=", ".join(named), state=it_is(instances[0])))
+            raise Refused.coded(_each(refusal, list(found.values())))
         return fitting
 
     def _enqueue(self, names: Iterable[str]) -> list[Turn]:
@@ -396,6 +394,12 @@ def _deliver(instance: Instance, send: Callable[[], None]) -> None:
         raise Refused.coded(
             Message("refusal.runs-as-another-user", name=instance.name, pid=instance.pid)
         ) from None
+
+
+def _each(refusal: str, instances: Sequence[Instance]) -> Message:
+    """Why it is refused for all of these, of each by its own state."""
+    parts = [Message(refusal, name=instance.name, state=it_is(instance)) for instance in instances]
+    return parts[0] if len(parts) == 1 else Message("report.all", parts=parts)
 
 
 def _signal(signal: str | int) -> int:

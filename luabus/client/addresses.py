@@ -77,8 +77,11 @@ class Addresses(Sender):
         from difflib import get_close_matches  # slow to import, and only for errors
 
         close = get_close_matches(kind, [*makers, "hash"], n=1)
-        hint = f"; did you mean {close[0]}:...?" if close and kind not in makers else ""
-        raise Refused(f"{text!r} is not a route{hint}{_HOW_TO_WRITE}")
+        if close and kind not in makers:
+            how = f"; did you mean {close[0]}:...?{_HOW_TO_WRITE.removeprefix('.')}"
+        else:
+            how = _HOW_TO_WRITE
+        raise Refused(f"{text!r} is not a route{how}")
 
     def _group(self, group: str | int, kind: str) -> int:
         try:

@@ -150,7 +150,7 @@ def test_a_cluster_that_denies(cluster: ClusterRun) -> None:
     # A service that is taken out of the file again leaves nothing behind.
     del changed["box"]
     cluster.write(changed, routers=2, extra=DENY)
-    cluster.ok("reload")
+    cluster.ok("reload", "--yes")
     assert "there is no group named 'box'" in cluster("call", "target:box.1", "who").err
     cluster.ok("status")
 

@@ -17,7 +17,8 @@ from launcher.cli.commands.route_completion import complete_methods, complete_ro
 from launcher.cli.commands.shared import as_json, complete_names
 from launcher.config.access_checks import CLIENT
 from launcher.errors import UsageError
-from luabus.errors import Forbidden
+from launcher.plan.plan import Plan
+from luabus.errors import Forbidden, NoMaster
 from luabus.visible import visible_json
 
 _NUMBER: Final = re.compile(r"-(\d|\.\d|Infinity)")
@@ -31,10 +32,15 @@ class CallCommand(click.Command):
         options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
         takes_value = {name: not option.is_flag for option in options for name in option.opts}
         is_value = False
+        given: list[str] = []
+        plain: list[str] = []
         for word in args[:end]:
             name = word.partition("=")[0] if word.startswith("--") else word[:2]
-            if is_value or not word.startswith("-") or word == "-" or _NUMBER.match(word):
+            if is_value:
                 is_value = False
+                given.append(word)
+            elif not word.startswith("-") or word == "-" or _NUMBER.match(word):
+                plain.append(word)  # click would take the "-t" out of "-Infinity", as of "-xt"
             elif name not in takes_value:
                 raise UsageError(
                     f'call has no option "{word}"; an argument that begins with a dash stands behind "--":'
@@ -42,10 +48,13 @@ class CallCommand(click.Command):
                 )
             else:
                 is_value = takes_value[name] and word == name
-        return super().parse_args(ctx, args)
+                given.append(word)
+        if is_value:
+            return super().parse_args(ctx, given)  # which says that the value is missing
+        return super().parse_args(ctx, [*given, "--", *plain, *args[end + 1 :]])
 
 
-@click.command(cls=CallCommand, context_settings={"ignore_unknown_options": True})
+@click.command(cls=CallCommand)
 @click.argument("route", shell_complete=complete_routes)
 @click.argument("msg", shell_complete=complete_methods)
 @click.argument("args", metavar="[JSON..]", nargs=-1)
@@ -91,7 +100,10 @@ def call(
             with usage():
                 target = bus.route(route)
             if not is_broadcast:
-                return await target.request(msg, *values, timeout=timeout), False
+                try:
+                    return await target.request(msg, *values, timeout=timeout), False
+                except NoMaster as error:
+                    raise _with_reason(error, plan) from None
             replies = await target.gather(msg, *values, timeout=timeout)
             failed = any(isinstance(reply, Exception) for reply in replies.values())
             return {
@@ -108,6 +120,17 @@ def call(
         plain = {"ok": not failed, "replies" if is_broadcast else "reply": plain}
     click.echo(visible_json(plain))
     return 1 if failed else 0
+
+
+def _with_reason(error: NoMaster, plan: Plan) -> NoMaster:
+    """The same; of a group that elects none, "now" would promise one."""
+    name = next((name for name, number in plan.groups.items() if number == error.group), None)
+    service = plan.config.services.get(name or "")
+    if error.answered_by is not None or service is None or service.route == "master":
+        return error
+    return NoMaster(
+        f'{name} elects no master; `route = "master"` in [services.{name}] would', **error.fields()
+    )
 
 
 def _with_way_in(error: Forbidden) -> Forbidden:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from launcher.cli.tables import shown_state
+from launcher.cli.tables import ended_how, shown_state
 from luabus.quantities import format_duration, format_share, format_size
 
 PROCESS_HEADS: Final = (
@@ -125,7 +125,7 @@ def process_rows(look: Reading, rates: Rates) -> dict[str, tuple[str, ...]]:
             format_size(row["rss_bytes"]) if lives else "-",
             str(row["restarts"]),
             f"{rate:,.0f}" if row["service_id"] and lives else "-",
-            plain(row["exit"]["text"])[:40] if row["exit"] else "-",
+            ended_how(plain(row["exit"]["text"])) if row["exit"] else "-",
         )
     return found
 

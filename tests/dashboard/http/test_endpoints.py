@@ -30,6 +30,7 @@ async def test_a_wrong_query_is_422_with_the_place(dash: Dash) -> None:
         ("/api/v1/connections?sort=nonsense", "sort"),
         ("/api/v1/status?what=1", "what"),
         ("/api/v1/connections?q=a&q=b", "q"),
+        ("/api/v1/processes/mail.1/logs?since=bogus", "since"),
     ):
         answer = await dash.get(path)
         assert answer.status == 422, path

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -86,7 +87,8 @@ def who(run: ClusterRun) -> list[object]:
 def test_a_breakpoint_longer_than_routers_bear_silence_and_ctrl_c(run: ClusterRun) -> None:
     supervised = run.process("chat.2")["pid"]
     terminal = Terminal(run, "chat.2")
-    terminal.until("chat.2 (2.2) is ready")
+    told = terminal.until("chat.2 (2.2) is ready")
+    assert re.search(r"\d\d:\d\d:\d\d,\d+ INFO", told), "nobody else writes the time here"
     assert not alive(supervised)
     row = run.process("chat.2")
     assert (row["state"], row["held"], row["pid"]) == ("exited", "lent", None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.cli.tables import routes_text, shown_state, status_text
+from launcher.cli.tables import ended_how, routes_text, shown_state, status_text
 from launcher.cli.terminal import Style
 
 PLAIN = Style(False)
@@ -49,6 +49,11 @@ def test_two_routers_of_one_name_are_said_to_be_that() -> None:
     text = routes_text({"consistent": False, "routers": both}, PLAIN)
     assert text.startswith("two routers are both named router.1; each needs a name of its own\n\nrouter.1\n")
     assert "agree" not in text
+
+
+def test_an_end_that_is_cut_off_shows_it() -> None:
+    assert ended_how("exit code 1") == "exit code 1"
+    assert ended_how("x" * 41) == "x" * 39 + "…"
 
 
 def test_no_routers() -> None:

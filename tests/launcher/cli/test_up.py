@@ -442,3 +442,12 @@ def test_essential_services_take_the_cluster_with_them(cluster: ClusterRun) -> N
     out, _ = launcher.communicate(timeout=20)
     assert launcher.returncode == 1
     assert "heart.1 is essential and has failed" in out
+
+
+def test_a_dashboard_that_fails_leaves_the_rest_and_nobody_is_sent_to_it(cluster: ClusterRun) -> None:
+    cluster.write({"web": READY}, dashboard=True)
+    (cluster.run_dir.path / "dashboard.viewer.token").mkdir(parents=True)
+    cluster.run_dir.path.chmod(0o700)
+    up = cluster("up", "-d", "--timeout", "6")
+    assert (up.code, "dashboard" in up.err, "/login?" in up.out) == (1, True, False)
+    assert cluster.process("web.1")["state"] == "running"

@@ -46,6 +46,15 @@ def test_a_sentence_of_ours(words: str, said: str) -> None:
     assert "\n" not in sentence_of(caught.value)
 
 
+@pytest.mark.parametrize("words", ["verb x --count", "verb x --yes=1"])
+def test_the_verb_is_named_where_click_does_not_know_it(words: str) -> None:
+    with pytest.raises(click.ClickException) as caught:
+        program.main(words.split(), prog_name="p", standalone_mode=False)
+    said = sentence_of(caught.value, words.split(), program)
+    assert said.startswith("verb: ")
+    assert "`luabus-cluster verb --help`" in said
+
+
 def test_a_verb_that_there_is_not() -> None:
     with pytest.raises(UsageError, match='there is no verb "vreb"; did you mean "verb"'):
         program.main(["vreb"], prog_name="p", standalone_mode=False)

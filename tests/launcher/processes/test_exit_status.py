@@ -33,6 +33,11 @@ def test_signals_are_found_however_they_are_written(name: str) -> None:
     assert signal_name(9) == "SIGKILL"
 
 
+def test_a_mistyped_signal_is_said_with_the_closest_one() -> None:
+    with pytest.raises(ValueError, match=r'did you mean "SIGTERM"\?$'):
+        signal_number("SIGTRM")
+
+
 @pytest.mark.parametrize("name", ["SIGFOO", "", "0", "65", "-9"])
 def test_an_unknown_signal_lists_the_usual_ones(name: str) -> None:
     with pytest.raises(ValueError, match=r"usual are .*SIGTERM"):

@@ -307,5 +307,7 @@ def test_what_follows_an_end_is_told_before_it(cluster: ClusterRun) -> None:
 
 def test_kill_of_what_has_no_process(cluster: ClusterRun) -> None:
     cluster.request("stop", "db.1", WAIT)
-    with pytest.raises(Refused, match=r"db\.1 has no process: it is stopped"):
-        cluster.request("kill", "db.1")
+    for names in ("db.1", ["db.1", "db", "db.1"]):
+        with pytest.raises(Refused) as refused:
+            cluster.request("kill", names)
+        assert str(refused.value) == "db.1 has no process: it is stopped"

@@ -143,6 +143,19 @@ def test_an_argument_that_looks_like_an_option_is_refused_with_the_way_out(
     assert "call ROUTE MSG -- " in done.err
 
 
+def test_no_option_is_found_inside_of_a_number(cluster: ClusterRun) -> None:
+    """-1t5 has the letter of -t in it, and -Infinity, too."""
+    for word in ("-1t5", "-Infinity"):
+        done = cluster("call", "random:mail", "add", word)
+        assert (done.code, "BadArguments" in done.err) == (1, True), done
+    assert "call: -t needs a value" in cluster("call", "random:mail", "add", "1", "-t").err
+
+
+def test_of_a_group_that_elects_none_it_is_not_said_that_there_is_no_master_now(cluster: ClusterRun) -> None:
+    done = cluster("call", "master:mail", "add", "1", "2")
+    assert (done.code, "NoMaster: mail elects no master" in done.err) == (1, True), done
+
+
 def test_behind_two_dashes_everything_is_an_argument(cluster: ClusterRun) -> None:
     assert json.loads(cluster.ok("call", "random:mail", "add", "--", "--json", "-t").out) == "--json-t"
     assert json.loads(cluster.ok("call", "random:mail", "add", "-1", "-0.5", "-t", "5").out) == -1.5
