@@ -13,6 +13,7 @@ import luabus
 
 service = luabus.Service("room")
 rooms: dict[str, dict[str, str]] = {}
+soon: set[asyncio.Task[None]] = set()
 
 
 @service.rpc
@@ -20,8 +21,8 @@ def say(room: str, line: str, text: str) -> int:
     """Put `text` into the room as the line with this id; returns how many are here."""
     lines = rooms.setdefault(room, {})
     lines[line] = text
-    if not service.owns(room):  # the router that sent this knew of a change before us, or we knew first
-        asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(hand_over()))
+    if not service.owns(room):
+        hand_over_soon()
     return len(lines)
 
 
@@ -34,16 +35,25 @@ def read(room: str) -> dict[str, str]:
 @service.rpc
 def take(room: str, lines: dict[str, str]) -> None:
     """Another instance had the room until now: its lines are older than what was said here meanwhile."""
-    rooms[room] = {**lines, **rooms.get(room, {})}
+    keep(room, lines)
+    if not service.owns(room):
+        hand_over_soon()
 
 
 @service.on_keys_moved
 async def moved(gained: object, lost: object) -> None:
     """Ours no more: theirs."""
     await hand_over()
+    hand_over_soon()
 
 
 @service.on_stop
+async def leave() -> None:
+    """Nothing is ours from now on, and nothing may be left on its way."""
+    await hand_over()
+    await asyncio.gather(*soon)
+
+
 async def hand_over() -> None:
     """Give each room that is not ours to its owner; one that nobody takes stays."""
     for room in [room for room in rooms if not service.owns(room)]:
@@ -53,7 +63,29 @@ async def hand_over() -> None:
         try:
             await service.bus.hash("room", room).request("take", room, lines)
         except luabus.LuabusError:
-            take(room, lines)
+            keep(room, lines)
+
+
+def keep(room: str, lines: dict[str, str]) -> None:
+    """Lines that are older than what was said here meanwhile."""
+    rooms[room] = {**lines, **rooms.get(room, {})}
+
+
+def hand_over_soon() -> None:
+    """For what is here and not ours: the router that sent it knew of a change before us, or we knew first, or its owner was on
+    its way down. For a second; then it waits for the next change."""
+
+    async def later() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            await hand_over()
+            if all(map(service.owns, rooms)):
+                return
+
+    if not soon and not all(map(service.owns, rooms)):
+        task = asyncio.create_task(later())
+        soon.add(task)
+        task.add_done_callback(soon.discard)
 
 
 if __name__ == "__main__":

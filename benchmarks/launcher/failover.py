@@ -68,7 +68,7 @@ class Cluster:
 
     async def start_instance(self, instance: int) -> None:
         """Until it is there in every group."""
-        self.start(str(instance), "benchmarks.failover", "--instance", str(instance), *self.options)
+        self.start(str(instance), "benchmarks.launcher.failover", "--instance", str(instance), *self.options)
         for group in self.groups:
             await self._answer(self.bus.target(luabus.ServiceId.of(group, instance)), 0)
 

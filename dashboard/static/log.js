@@ -13,6 +13,8 @@ const found = document.getElementById("log-found");
 const pause = document.getElementById("log-pause");
 // What colours a terminal, or moves its cursor, is no text.
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ -/]*[0-~])/g;
+const HIDDEN = /[^\P{C}\t]|[\u2028\u2029]/gu;
+const SHORT = { "\r": "\\r", "\n": "\\n" };
 let lines = [];
 let waiting = [];
 let paused = false;
@@ -24,10 +26,17 @@ const words = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
 const CLASSES = { DEBUG: "line-quiet", WARNING: "line-warn", ERROR: "line-bad", CRITICAL: "line-bad" };
 const STREAMS = { out: "stdout", err: "stderr" };
 
+/** A control character, or a mark that turns the writing round, in letters; as `luabus/visible.py`. */
+function visible(letter) {
+  const number = letter.codePointAt(0);
+  const [mark, digits] = number < 0x100 ? ["x", 2] : number < 0x10000 ? ["u", 4] : ["U", 8];
+  return SHORT[letter] ?? `\\${mark}${number.toString(16).padStart(digits, "0")}`;
+}
+
 /** As the launcher tells it, with a text that is none of its own markup, and a key that is equal for the same line. */
 function written(told) {
   const line = typeof told === "string" ? { line: told } : told;
-  const text = line.line.replace(ESCAPES, "");
+  const text = line.line.replace(ESCAPES, "").replace(HIDDEN, visible);
   return { ...line, text, key: `${line.time ?? ""} ${line.stream ?? ""} ${text}` };
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from luabus.messages import Message
 from luabus.quantities import format_bytes
+from luabus.visible import visible
 
 
 def size(count: float | None) -> str:
@@ -66,8 +67,9 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|[ 
 
 
 def unstyled(line: str) -> str:
-    """A line of a log without what colours a terminal or moves its cursor."""
-    return _ESCAPES.sub("", line)
+    """A line of a log without what colours a terminal or moves its cursor; other control characters, and marks that turn the
+    writing round, as `\\x07`."""
+    return "\t".join(visible(part) for part in _ESCAPES.sub("", line).split("\t"))
 
 
 def percentile_ms(buckets: Sequence[int], share: float) -> float | None:

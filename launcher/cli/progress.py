@@ -13,6 +13,7 @@ from launcher.cli.screen import Screen
 from launcher.cli.terminal import Style
 from launcher.errors import LauncherError, StartFailed, told
 from launcher.plan.plan import Plan, dashboard_url
+from launcher.plan.spec import Kind
 from launcher.runtime.stdio import OutputLost, say_lost
 from launcher.supervision.supervisor import Supervisor
 from luabus.messages import Message, of_map
@@ -71,7 +72,8 @@ class Foreground:
         self._say(
             self._style(f"degraded: the other processes stay up (after {seconds:.1f} s)", "bold", "yellow")
         )
-        self._say_where(supervisor)
+        if _has_page(supervisor):
+            self._say_where(supervisor)
 
     def failed(self, error: StartFailed) -> None:
         self._say(self._style(f"the cluster does not come up: {told(error)}", "bold", "red"))
@@ -136,7 +138,11 @@ class Background:
         self._detach()
 
     def degraded(self, supervisor: Supervisor, seconds: float, error: StartFailed) -> None:
-        url = login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+        url = (
+            login_url(supervisor.plan, supervisor.run_dir.dashboard_token())
+            if _has_page(supervisor)
+            else None
+        )
         up = supervisor.instances.values()
         ready = sum(one.ready or one.machine.completed or not one.machine.wanted for one in up)
         told_of = {"reason": told(error), "tail": list(error.tail), "url": url}
@@ -189,6 +195,12 @@ def state_line(event: dict[str, Any]) -> str:
     if why is None:
         return str(Message(f"told.{event['state']}", name=event["name"], seconds=""))
     return str(Message(f"run.is-{event['state']}", name=event["name"], why=why))
+
+
+def _has_page(supervisor: Supervisor) -> bool:
+    """Whether there is a dashboard to log in to."""
+    instances = supervisor.instances.values()
+    return any(instance.ready for instance in instances if instance.spec.kind is Kind.DASHBOARD)
 
 
 def login_url(plan: Plan, token: str) -> str | None:

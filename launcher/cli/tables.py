@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from launcher.cli.terminal import Style, table
 from luabus.messages import Message
 from luabus.quantities import format_duration, format_share, format_size
 from luabus.visible import visible_values
 
-MOST_EXIT = 40
+_VACANT_NAMED: Final = 4
+
+MOST_EXIT: Final = 40
 """Letters of how a process ended that a table shows; the list of what is wrong has all."""
 
 
@@ -46,9 +48,12 @@ def status_text(status: Mapping[str, Any], style: Style) -> str:
         f"{name} {master or style('none', 'red')}" for name, master in status["masters"].items()
     )
     lines = [head, f"routers: {connected} of {len(routers)} connected; masters: {masters or 'none'}"]
+    keys = status.get("keys", {})  # a launcher that was started before an upgrade does not tell
+    if keys:
+        lines.append("keys: " + "; ".join(_sharers(name, shares) for name, shares in keys.items()))
     if status["dashboard"]:
         lines.append(f"dashboard: {status['dashboard']} (`luabus-cluster token` prints the login URL)")
-    lines += ["", processes_text(rows, style)]
+    lines += ["", processes_text(status, style)]
     if health["problems"]:
         lines += ["", *(f"! {problem['text']}" for problem in health["problems"])]
     return "\n".join(lines)
@@ -58,14 +63,28 @@ def part_text(status: Mapping[str, Any], style: Style) -> str:
     """Some of the processes, and what is wrong with them."""
     status = visible_values(status)
     problems = [f"! {problem['text']}" for problem in status["health"]["problems"]]
-    return "\n".join([processes_text(status["processes"], style), *([""] if problems else []), *problems])
+    return "\n".join([processes_text(status, style), *([""] if problems else []), *problems])
 
 
-def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
-    """The table of processes."""
-    heads = ("NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", "RESTARTS", "LAST EXIT")
+def _sharers(name: str, shares: Mapping[str, float | None]) -> str:
+    """Who shares the keys of a group, and who would: `mail among 2 of 3 (vacant: mail.2)`."""
+    vacant = [one for one, share in shares.items() if share is None]
+    more = f", … (+{len(vacant) - _VACANT_NAMED})" if len(vacant) > _VACANT_NAMED else ""
+    absent = f" of {len(shares)} (vacant: {', '.join(vacant[:_VACANT_NAMED])}{more})" if vacant else ""
+    return f"{name} among {len(shares) - len(vacant)}{absent}"
+
+
+def processes_text(status: Mapping[str, Any], style: Style) -> str:
+    """The table of processes; with each one's share of the keys, if there are groups that are reached by key."""
+    shares = {
+        name: share or 0.0 for group in status.get("keys", {}).values() for name, share in group.items()
+    }
+    keys_head = ("KEYS",) if shares else ()
+    heads = (
+        "NAME", "ID", "STATE", "READY", "PID", "UPTIME", "CPU%", "RSS", *keys_head, "RESTARTS", "LAST EXIT",
+    )  # fmt: skip
     cells = []
-    for row in rows:
+    for row in status["processes"]:
         lives = row["pid"] is not None
         state = style.state(shown_state(row))
         cells.append(
@@ -78,11 +97,12 @@ def processes_text(rows: Sequence[Mapping[str, Any]], style: Style) -> str:
                 format_duration(row["uptime_s"]) if lives else "-",
                 f"{row['cpu_percent']:.1f}" if lives else "-",
                 format_size(row["rss_bytes"]) if lives else "-",
+                *((format_share(shares.get(row["name"])),) if shares else ()),
                 str(row["restarts"]),
                 ended_how(str(row["exit"]["text"])) if row["exit"] else "-",
             )
         )
-    return table(style, heads, cells, right=(4, 5, 6, 7, 8))
+    return table(style, heads, cells, right=tuple(range(4, len(heads) - 1)))
 
 
 def routes_text(routes: Mapping[str, Any], style: Style) -> str:

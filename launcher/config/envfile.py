@@ -4,6 +4,7 @@
     PLAIN=value # comment   a value ends before a # that follows a blank; blanks around it are none of it
     DOUBLE="a\\n${HOME}"     \\n, \\r, \\t, \\\\, \\" and \\$ mean what they do elsewhere
     SINGLE='as $it is'      nothing means anything, but \\'
+    LONE                    the launcher's own value; where it has none, nothing
 
 `${VAR}` is filled in as in cluster.toml, except in single quotes. A quoted value may go on over lines; after it only a comment
 may follow. (python-dotenv skips what it does not understand with a warning; here that is an error with its line.)
@@ -23,6 +24,7 @@ from launcher.errors import ConfigError, Problem
 
 _IGNORED: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 _KEY: Final = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*(?:=|:(?=[ \t]))[ \t]*")
+_LONE: Final = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(?:[ \t]+#[^\n]*|[ \t]*)(?:\n|\Z)")
 _DOUBLE: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE: Final = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _PLAIN: Final = re.compile(r"[^\n]*")
@@ -50,14 +52,21 @@ def read_env_file(
             at = max(ignored.end(), at + 1)
             continue
         number = text.count("\n", 0, at) + 1
-        named = _KEY.match(text, at)
+        named = lone = _LONE.match(text, at)
+        if lone is None:
+            named = _KEY.match(text, at)
         if named is None:
-            raise ConfigError(str(path), [Problem(key, "allowed: KEY=value, or a comment", number)])
+            raise ConfigError(str(path), [Problem(key, "allowed: KEY=value, KEY, or a comment", number)])
         name = named[1]
         try:
             if (fault := variable_fault(name)) is not None:
                 raise _LineError(fault)
-            variables[name], at = _value(text, named.end(), values)
+            if lone is None:
+                variables[name], at = _value(text, named.end(), values)
+                continue
+            if environ is not None and name in environ:
+                variables[name] = environ[name]
+            at = lone.end()
         except (_LineError, InterpolationError) as error:
             raise ConfigError(str(path), [Problem(f"{key}: {name}", str(error), number)]) from None
     return variables

@@ -1,4 +1,7 @@
-"""docs/cluster-toml.md and docs/cluster.schema.json, made from the models: `python -m launcher.config.reference` writes both."""
+"""docs/cluster-toml.md and docs/cluster.schema.json, made from the models: `python -m launcher.config.reference` writes both.
+
+The schema is in the package, too, for whoever has installed it; `python -m launcher.config.reference FOLDER` writes both there.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ to a running cluster. Editors that know JSON schemas can use [cluster.schema.jso
 Relative paths start at the folder of the file. Sizes are numbers of bytes, or texts such as `"512MB"` (K, M, G, T: powers of
 1024). Unknown keys and wrong types are errors, and then nothing is started or changed.
 
-This page is made from the models in `launcher/config/schema.py` by `python -m launcher.config.reference`.
+This page is made from the models in `launcher/config/schema.py` by `python -m launcher.config.reference`. With an installed
+luabus, `python -m launcher.config.reference FOLDER` writes it and the schema into FOLDER.
 """
 
 ENVIRONMENT: Final = """\
@@ -241,6 +245,10 @@ def _limited(name: str, metadata: Iterable[Any]) -> str:
     return f"{name}, more than {above}" if above is not None else name
 
 
+SHIPPED: Final = Path(__file__).parents[1] / "templates" / "cluster.schema.json"
+"""The schema in the package."""
+
+
 def main(folder: Path) -> None:
     """Writes both files into `folder`."""
     (folder / "cluster-toml.md").write_text(markdown(), "utf-8")
@@ -249,3 +257,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))
+    if len(sys.argv) == 1:
+        SHIPPED.write_text(schema(), "utf-8")

@@ -248,7 +248,7 @@ class Service(Section):
     """Services that must be ready before this one is started; or what each must be:
     `{ migrate = "completed", director = "ready" }`, see Jobs."""
     essential: bool = False
-    """True: when an instance has failed for good, the cluster stops with exit code 1."""
+    """True: when an instance has failed for good, or is not ready within `up -t`, the cluster stops with exit code 1."""
     env: dict[str, str] = {}
     """Environment variables. `${VAR}` in them, in `command` and in `cwd` is filled in: see "Values from the environment"."""
     env_file: str | None = None

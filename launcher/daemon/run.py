@@ -94,8 +94,8 @@ def run(
 ) -> int:
     """Starts the cluster, serves it until it is stopped, and returns the exit code. Raises `LauncherError` before it starts.
 
-    It is stopped when it is not ready after `timeout_s` (None: as long as the restart policies try), and with `abort_on_failure`
-    when any process has failed for good. `watch`: services whose files change are restarted.
+    What is not ready after `timeout_s` is told (None: nobody is late), and goes on being tried. With `abort_on_failure` the
+    cluster is stopped for that, and when any process has failed for good. `watch`: services whose files change are restarted.
     """
     plan = make_plan(load(config_file, here=True), config_file)
     run_dir = RunDir(plan.run_dir)
@@ -216,8 +216,11 @@ async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr
                 supervisor.events.add(
                     "cluster", "", Message("run.files-cannot-be-kept", folder=str(run_dir.path), why=trouble)
                 )
-            continue
-        trouble = ""
+            if isinstance(error, Held):
+                continue  # what lies there now is another's
+            anew = []
+        else:
+            trouble = ""
         if anew:
             supervisor.events.add(
                 "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
@@ -251,27 +254,35 @@ async def _come_up(supervisor: Supervisor, reporter: Reporter, timeout_s: float 
             instances = [instance.record() for instance in supervisor.instances.values()]
             verdict = judge(instances)
             late = timeout_s is not None and seconds >= timeout_s and not verdict.decided
-            if late and timeout_s is not None:
+            if late and timeout_s is not None and not supervisor.overdue:
                 verdict = out_of_time(instances, timeout_s)
             if supervisor.stopping:
-                if supervisor.exit_code and verdict.failures:  # one of them took the cluster with it
+                if (
+                    supervisor.exit_code and verdict.failures and not supervisor.overdue
+                ):  # one took the cluster with it
                     reporter.failed(_told(supervisor, supervisor.why_stopped or verdict.reason, verdict))
                 return
-            if late or verdict.hopeless or (verdict.failures and supervisor.abort_on_failure):
+            if verdict.hopeless or verdict.ends_the_cluster(supervisor.abort_on_failure):
                 reporter.failed(_told(supervisor, verdict.reason, verdict))
                 supervisor.stop(verdict.reason, 1)
                 return
-            if verdict.decided:
-                _tell_decided(supervisor, reporter, seconds, verdict)
-                return
+            if verdict.decided or late:
+                if verdict.ready or not supervisor.overdue:
+                    _tell_how_it_came_up(supervisor, reporter, seconds, verdict)
+                supervisor.overdue = late or verdict.goes_on
+                if not supervisor.overdue:
+                    return
             changed.clear()
+            patience_s = None if timeout_s is None or late else timeout_s - seconds
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), None if timeout_s is None else timeout_s - seconds)
+                await asyncio.wait_for(changed.wait(), patience_s)
     finally:
         unobserve()
 
 
-def _tell_decided(supervisor: Supervisor, reporter: Reporter, seconds: float, verdict: Verdict) -> None:
+def _tell_how_it_came_up(
+    supervisor: Supervisor, reporter: Reporter, seconds: float, verdict: Verdict
+) -> None:
     values = {"count": len(supervisor.instances), "seconds": f"{seconds:.1f}"}
     if verdict.ready:
         supervisor.events.add("cluster", "", Message("run.is-ready-after", **values))

@@ -57,6 +57,7 @@ class StatusView:
                 for router in snapshot.routers
             ],
             "masters": self.masters(),
+            "keys": keys_by_name(snapshot),
             "dashboard": dashboard_url(dashboard) if dashboard.enabled else None,
             **as_map(snapshot.launcher),
             "processes": [as_map(row) for row in snapshot.processes],
@@ -102,6 +103,17 @@ class StatusView:
             if master is not None or service.route == "master":
                 found[name] = None if master is None else f"{name}.{str(master).rpartition('.')[2]}"
         return found
+
+
+def keys_by_name(snapshot: Snapshot) -> dict[str, dict[str, float | None]]:
+    """By group that is reached by key: the part of the keys, 0 to 1, that each member has; None for a vacancy."""
+    return {
+        group.name or str(group.group): {
+            slot.name or slot.service_id: (slot.share or 0.0) if slot.token else None for slot in group.slots
+        }
+        for group in snapshot.groups()
+        if group.by_hash
+    }
 
 
 def process_row(instance: Instance, usage: Usage) -> Process:

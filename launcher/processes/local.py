@@ -127,7 +127,10 @@ class _LocalHandle:
             process_tree.send((self._child.pid,), number)
         if hasattr(signal, "SIGCONT"):
             # A stopped process would not see the signal before somebody continues it.
-            self._signal_group(signal.SIGCONT)
+            if self._running:
+                self._signal_group(signal.SIGCONT)
+            else:
+                self._send(signal.SIGCONT)
 
     def kill_all(self) -> None:
         self._killing = True

@@ -13,7 +13,7 @@ from typing import Final
 
 from launcher.processes.users import Identity, UserError, identity
 from launcher.runtime.run_dir import RunDir
-from luabus.private_files import private_folder
+from luabus.private_files import NotOurs, open_private, private_folder
 
 LEASE: Final = "LUABUS_LEASE"
 
@@ -53,9 +53,25 @@ def prepare(run_dir: RunDir, service: str, user: Identity) -> str:
     file.parent.mkdir(mode=0o700, exist_ok=True)
     if (found := file.parent.lstat()).st_uid != user.uid:
         os.chown(file.parent, user.uid, user.gid, follow_symlinks=False)
-        for name in os.listdir(file.parent) if found.st_uid == os.geteuid() else ():
-            os.chown(file.parent / name, user.uid, user.gid, follow_symlinks=False)
+        for name in os.listdir(
+            file.parent
+        ):  # the lease stays the same when the service becomes another user's
+            _give(file.parent / name, found.st_uid, user)
     return f"sqlite:///{file}"
+
+
+def _give(file: Path, former: int, user: Identity) -> None:
+    """A file of the former owner's becomes the user's; not what he only had a link to."""
+    try:
+        descriptor = open_private(file, os.O_RDONLY, owners=(former,))
+    except NotOurs:
+        return
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid == former and found.st_nlink == 1:
+            os.fchown(descriptor, user.uid, user.gid)
+    finally:
+        os.close(descriptor)
 
 
 def _is_another(user: str) -> bool:

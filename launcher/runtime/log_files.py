@@ -172,6 +172,8 @@ class RotatingFile:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(opened, os.lstat(self.path)):
                     return opened.st_size
+            if opened.st_nlink and not self.path.parent.exists():
+                return opened.st_size  # it was moved with its folder, and is still the log
             self.close()
         self._descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return os.fstat(self._descriptor).st_size

@@ -20,7 +20,10 @@ def find(run_dir: Path) -> int | None:
     """The pid of a launcher that lives and started processes for this run_dir; this process and its parent excepted."""
     import psutil  # only where nothing else tells: it is slow to import
 
-    wanted = os.path.realpath(run_dir)
+    try:
+        wanted = os.path.realpath(run_dir)
+    except UnicodeEncodeError:  # no process of this locale can have got there
+        return None
     uid = os.geteuid() if hasattr(os, "geteuid") else None
     for process in psutil.process_iter():
         try:

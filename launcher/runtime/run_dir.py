@@ -137,7 +137,7 @@ class RunDir:
     def is_mine(self, file: Path) -> bool:
         """Whether it is as `write_record` wrote it last, into this very folder."""
         try:
-            return file.read_text("utf-8") == self.kept.get(file) and is_of(_read_json(file), self.path)
+            return read_private(file).decode() == self.kept.get(file) and is_of(_read_json(file), self.path)
         except (OSError, UnicodeDecodeError):
             return False
 

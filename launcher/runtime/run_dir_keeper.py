@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_lock import Lock
 from luabus.cluster.run_record import folder_mark
-from luabus.private_files import keep_out_of_git, private_folder, read_private
+from luabus.private_files import NotOurs, check_owner, keep_out_of_git, private_folder, read_private
 
 LOOK_EVERY_S = 1.0
 """How often the launcher looks."""
@@ -26,7 +28,8 @@ class RunDirKeeper:
         self._remember_secrets()
 
     def look(self) -> list[str]:
-        """Names of what was written anew. Raises OSError when that cannot be, `Held` when another launcher has the folder now."""
+        """Names of what was written anew. Raises OSError when some of it cannot be, after the rest is; `Held` when another
+        launcher has the folder now."""
         run_dir = self._run_dir
         anew = []
         run_dir.path.parent.stat()  # only run_dir itself is made anew, not where it lay
@@ -34,22 +37,29 @@ class RunDirKeeper:
             anew.append(run_dir.path.name)
         anew += _folder(run_dir.path, passed_through=run_dir.passed_through)
         is_another = folder_mark(run_dir.path) != self._mark
-        if self._lock.renew():
-            anew.append(run_dir.lock_file.name)
-        anew += _folder(run_dir.log_dir)
-        keep_out_of_git(run_dir.path)
+        troubles: list[OSError] = []
+        with _noted(troubles):
+            if self._lock.renew():
+                anew.append(run_dir.lock_file.name)
+        with _noted(troubles):
+            anew += _folder(run_dir.log_dir)
+        with _noted(troubles):
+            keep_out_of_git(run_dir.path)
         if not is_another:  # the secrets in another folder are another cluster's
             self._remember_secrets()
         for file, text in list(run_dir.kept.items()):
             values = run_dir.records.get(file)
             if run_dir.is_mine(file) if values is not None else _filled(file) and not is_another:
                 continue
-            if values is not None:
-                run_dir.write_record(file, values)
-            else:
-                run_dir.write(file, text)
-            anew.append(file.name)
+            with _noted(troubles):
+                if values is not None:
+                    run_dir.write_record(file, values)
+                else:
+                    run_dir.write(file, text)
+                anew.append(file.name)
         self._mark = folder_mark(run_dir.path)
+        if troubles:
+            raise troubles[0]
         return anew
 
     def close(self) -> None:
@@ -97,7 +107,19 @@ def _folder(path: Path, *, passed_through: bool = False) -> list[str]:
 
 
 def _filled(file: Path) -> bool:
+    """Whether it is there, with something in it, and ours: a link that stands in its place is read by nobody."""
     try:
-        return file.stat().st_size > 0
-    except FileNotFoundError:
+        found = file.lstat()
+        check_owner(file, found)
+    except (FileNotFoundError, NotOurs):
         return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
+@contextlib.contextmanager
+def _noted(troubles: list[OSError]) -> Iterator[None]:
+    """What goes wrong here keeps nothing else from being done."""
+    try:
+        yield
+    except OSError as error:
+        troubles.append(error)

@@ -60,6 +60,7 @@ class Instance:
         self.by_hand: ByHand | None = None
         self.run: ProcessRun | None = None
         """The present process, or the last one."""
+        self._probes_run: set[tuple[str, ...]] = set()
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -112,6 +113,7 @@ class Instance:
             returning=machine.returning,
             stuck=machine.stuck,
             completed=machine.completed,
+            looping=machine.crashes_in_a_row >= self.spec.rules.restart.crash_limit,
             lacking=lacking_of(self),
             has_process=machine.has_process,
             spawned_at=self.spawned_at,
@@ -261,8 +263,9 @@ class Instance:
         )
         self.run = None
         try:
+            request = self._owner.requests.of(self.spec)
             self.run = ProcessRun(
-                self.spec, self._owner.backend, self._owner.requests.of(self.spec), self.log, listener
+                self.spec, self._owner.backend, request, self.log, listener, self._probes_run
             )
         except Exception as error:  # whatever it is, it is told, and there is no process to wait for
             reason = str(error) if isinstance(error, SpawnError) else f"{type(error).__name__}: {error}"

@@ -28,8 +28,8 @@ FIRST_PERIOD_S: Final = 0.1
 """Until the first success tries follow each other quickly: from this, doubling up to a second or the period."""
 
 Execute = Callable[[tuple[str, ...], float], Awaitable[str]]
-"""Runs a command within so many seconds; returns why it failed, or an empty text. Raises `SpawnError` when it could not be run
-for trouble that passes."""
+"""Runs a command within so many seconds; returns why it failed, or an empty text. Raises `SpawnError` when it could not be
+run, for a reason that says nothing of the process."""
 
 TROUBLE_S: Final = 1.0
 """Probes that ended by what nobody expected begin anew after so long."""
@@ -131,7 +131,7 @@ class Prober:
         while True:
             failure = await self._try(spec)
             successes = 0 if failure != "" else successes + 1
-            self.failure = self.failure if failure is None else failure
+            self.failure = self._trouble if failure is None else failure
             if successes >= spec.success_threshold:
                 return ""
             if failure and loop.time() >= give_up:
@@ -224,16 +224,11 @@ class _Prepared:
 async def run_command(backend: Backend, request: SpawnRequest, timeout_s: float) -> str:
     """Runs `request` to its end; returns why it failed, with the last line that it said, or an empty text.
 
-    It is killed when it takes longer, and what it started in any case. Raises `SpawnError` for trouble that passes.
+    It is killed when it takes longer, and what it started in any case. Raises `SpawnError` when it cannot be started.
     """
     command = request.argv[0]
     ending = _Ending(asyncio.get_running_loop().create_future())
-    try:
-        handle = backend.spawn(request, ending)
-    except SpawnError as error:
-        if error.passing:
-            raise
-        return str(error)
+    handle = backend.spawn(request, ending)
     try:
         async with asyncio.timeout(timeout_s):
             status = await asyncio.shield(ending.status)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from launcher.plan.spec import Kind, ProbeSpec, ProcessSpec, ReadyBy
-from launcher.processes.backend import Backend, ProcessIdentity, SpawnRequest
+from launcher.processes.backend import Backend, ProcessIdentity, SpawnError, SpawnRequest
 from launcher.processes.exit_status import ExitStatus, signal_name
 from launcher.processes.usage import Usage
 from launcher.runtime.log_store import ProcessLog
@@ -30,7 +30,8 @@ class RunListener:
 
 
 class ProcessRun:
-    """Spawns the process at once; raises `SpawnError`."""
+    """Spawns the process at once; raises `SpawnError`. `probes_run`: the commands of probes that could be run once, also in other
+    runs: should one be away for a while, that says nothing of the process."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class ProcessRun:
         request: SpawnRequest,
         log: ProcessLog,
         listener: RunListener,
+        probes_run: set[tuple[str, ...]] | None = None,
     ) -> None:
         self._spec = spec
         self._backend = backend
@@ -58,6 +60,7 @@ class ProcessRun:
         self._ending = False
         self._asked_to_end = False
         self._probes = 0
+        self._probes_run = set() if probes_run is None else probes_run
         self._suspended = False
         self._last_report = (False, False)
         self._absence = AbsenceWatch(spec.liveness_timeout, listener.absent)
@@ -220,7 +223,8 @@ class ProcessRun:
         self.report(ready, absent=False)
 
     async def _execute(self, command: tuple[str, ...], timeout_s: float) -> str:
-        """Runs an exec probe beside the process, in its folder and environment. Raises as `run_command`."""
+        """Runs an exec probe beside the process, in its folder and environment. Raises `SpawnError` when it cannot be
+        started, but for a command that never could: that has failed."""
         self._probes += 1
         request = replace(
             self._request,
@@ -230,7 +234,14 @@ class ProcessRun:
             helper=True,
             owner=f"{self._request.owner}/{self._probes}",
         )
-        return await run_command(self._backend, request, timeout_s)
+        try:
+            failure = await run_command(self._backend, request, timeout_s)
+        except SpawnError as error:
+            if error.passing or command in self._probes_run:
+                raise
+            return str(error)
+        self._probes_run.add(command)
+        return failure
 
 
 def _unanswered(which: str, probe: ProbeSpec | None, failure: str) -> Message | None:

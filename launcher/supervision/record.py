@@ -35,6 +35,8 @@ class InstanceRecord:
     returning: bool = False
     stuck: bool = False
     completed: bool = False
+    looping: bool = False
+    """it has ended so often in a row as its crash_limit says, and is tried all the same"""
     lacking: Message | None = None
     has_process: bool = False
     spawned_at: float = 0.0

@@ -1,7 +1,8 @@
 """Has the cluster come up? Yes, not yet, or not all of it and why. Pure, over records.
 
 It is decided when of each process it is known whether it is up, done, failed for good, or waits for what does not come by itself.
-One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says: nothing is decided by that.
+One that crashes or is not ready within `start_timeout` is tried again, as its restart policy says: nothing is decided by that,
+until it has ended so often in a row as its `crash_limit` says, by whatever end its policy goes on after.
 """
 
 from __future__ import annotations
@@ -21,20 +22,25 @@ NAMED: Final = 5
 
 @dataclass(frozen=True)
 class Failure:
-    """A process that does not come up, and why. `at_fault`: it failed itself, and does not only wait for another."""
+    """A process that does not come up, and why. `at_fault`: it failed itself, and does not only wait for another; `tried`: it
+    goes on being tried, and may come up yet."""
 
     name: str
     reason: Message
     at_fault: bool = True
+    tried: bool = False
+    essential: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`decided`: nobody is on its way any more; `failures` so far; `hopeless`: no router is left, so that nothing can be up."""
+    """`decided`: nobody is on its way any more; `failures` so far; `hopeless`: no router is left, so that nothing can be up;
+    `late_after`: those that are still on their way are failures as well, after so many seconds."""
 
     decided: bool = False
     failures: tuple[Failure, ...] = ()
     hopeless: bool = False
+    late_after: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -44,7 +50,23 @@ class Verdict:
     def reason(self) -> Message:
         """All failures in a sentence, those at fault first."""
         ordered = sorted(self.failures, key=lambda failure: not failure.at_fault)
-        return _named([failure.reason for failure in ordered])
+        why = _named([failure.reason for failure in ordered])
+        if self.late_after is None:
+            return why
+        return Message("run.not-ready-after", seconds=f"{self.late_after:g}", what=why)
+
+    def ends_the_cluster(self, abort_on_failure: bool) -> bool:
+        """Whether it stops for these failures: with `abort_on_failure` for any, else for one that is late and essential. (An
+        essential one that failed for good takes the cluster with it at any time.)"""
+        if abort_on_failure and any(not failure.tried for failure in self.failures):
+            return True
+        late = self.failures if self.late_after is not None else ()
+        return any(abort_on_failure or failure.essential for failure in late)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one that was told may come up yet."""
+        return any(failure.tried for failure in self.failures)
 
     @property
     def at_fault(self) -> list[str]:
@@ -53,8 +75,9 @@ class Verdict:
 
 
 def judge(instances: Iterable[InstanceRecord]) -> Verdict:
-    """A process that failed for good has failed the start, and so has one that waits for what does not come by itself."""
-    decided, failures, routers = True, [], []
+    """A process that failed for good has failed the start, and so has one that ends again and again, and one that waits for what
+    does not come by itself."""
+    decided, failures, routers, waiting = True, [], [], []
     for instance in instances:
         if instance.spec.kind is Kind.ROUTER:
             routers.append(instance.state)
@@ -65,19 +88,30 @@ def judge(instances: Iterable[InstanceRecord]) -> Verdict:
             failures.append(Failure(instance.name, _why(code, instance)))
         elif instance.stuck:
             failures.append(Failure(instance.name, _why("run.cannot-start", instance), at_fault=False))
+        elif instance.looping:
+            failures.append(_tried(instance))
+        elif instance.waiting and not instance.returning:
+            waiting.append(_tried(instance))
         else:
             decided = False
+    if waiting and decided and any(failure.tried for failure in failures):
+        failures += waiting  # nobody else is left for whom they could wait
+    elif waiting:
+        decided = False
     hopeless = bool(routers) and all(state is State.FAILED for state in routers)
     return Verdict(decided, tuple(failures), hopeless)
 
 
 def out_of_time(instances: Iterable[InstanceRecord], timeout_s: float) -> Verdict:
     """The verdict on instances of which some are not ready when nobody waits any longer."""
-    late = [instance for instance in instances if not _is_done(instance)]
-    what = _named([_why(f"run.is-{_phase(instance)}", instance) for instance in late])
-    first = next((instance for instance in late if not instance.waiting), late[0])
-    reason = Message("run.not-ready-after", seconds=f"{timeout_s:g}", what=what)
-    return Verdict(decided=True, failures=(Failure(first.name, reason),))
+    failures = [_tried(instance) for instance in instances if not _is_done(instance)]
+    return Verdict(failures=tuple(failures), late_after=timeout_s)
+
+
+def _tried(instance: InstanceRecord) -> Failure:
+    reason = _why(f"run.is-{_phase(instance)}", instance)
+    at_fault = not instance.waiting or instance.returning
+    return Failure(instance.name, reason, at_fault, tried=True, essential=instance.spec.essential)
 
 
 def _named(reasons: Sequence[Message]) -> Message:

@@ -71,6 +71,8 @@ class Supervisor:
         self.exit_code = 0
         self.abort_on_failure = False
         """Whether whatever has failed for good takes the cluster with it, not only what is essential."""
+        self.overdue = False
+        """Whether it was told that not all came up, and one that was told of may come up yet."""
         self.why_stopped: Message | None = None
         self.killed_at_stop: list[Message] = []
         """What did not end when the cluster stopped, and was killed."""
@@ -97,11 +99,12 @@ class Supervisor:
 
     def stop(self, why: Message, exit_code: int = 0) -> None:
         """Stops everything in reverse order. A second call changes nothing but a zero exit code. The exit code is 1 also when
-        something has failed for good and was not repaired."""
+        something has failed for good, or did not come up in time, and was not repaired."""
         self.exit_code = self.exit_code or exit_code
         if self.stopping:
             return
-        if any(one.state is State.FAILED or one.machine.stuck for one in self.instances.values()):
+        failed = any(one.state is State.FAILED or one.machine.stuck for one in self.instances.values())
+        if failed or self.overdue:
             self.exit_code = self.exit_code or 1
         self.stopping = True
         self.why_stopped = why

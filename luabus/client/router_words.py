@@ -71,7 +71,7 @@ _TOLD: Final[dict[str, tuple[Shape, ...]]] = {
     "welcome": (_WELCOME,),
     "names": (_NAMES,),
     "group": (_ROUTER, _GROUP),
-    "members": (_ROUTER, GROUP, ListOf(Whole(1, MAX_INSTANCE), MAX_INSTANCE)),
+    "members": (_ROUTER, GROUP, Optional(ListOf(Whole(1, MAX_INSTANCE), MAX_INSTANCE))),
     "draining": (_ROUTER,),
     "access": (_ACCESS,),
     "caller": (Whole(CLIENT_BASE, MAX_U32), NAME),

@@ -289,7 +289,8 @@ def _way(process: Process, how: Message, *, success: bool, replaced: bool = Fals
 
 
 def of_start(snapshot: Snapshot, name: str) -> Preview:
-    return Message("effect.start", name=name), [Message("effect.what-runs-already-is-left-alone")], False
+    sentences = [Message("effect.what-runs-already-is-left-alone"), *_homecoming(snapshot, name)]
+    return Message("effect.start", name=name), sentences, False
 
 
 def of_pause(snapshot: Snapshot, name: str) -> Preview:
@@ -304,7 +305,18 @@ def of_pause(snapshot: Snapshot, name: str) -> Preview:
 
 
 def of_resume(snapshot: Snapshot, name: str) -> Preview:
-    return Message("effect.resume", name=name), [Message("effect.goes-on-where-it-stood")], False
+    sentences = [Message("effect.goes-on-where-it-stood"), *_homecoming(snapshot, name)]
+    return Message("effect.resume", name=name), sentences, False
+
+
+def _homecoming(snapshot: Snapshot, name: str) -> Iterator[Message]:
+    """Which keys move to them when they are back."""
+    ids = {process.service_id for process in targets_of(snapshot, name) if _is_service(process)}
+    for group in snapshot.groups():
+        back = [one for one in ids if one is not None and one.partition(".")[0] == str(group.group)]
+        message = moving(group, back=back)
+        if message is not None:
+            yield message
 
 
 PREVIEWS: Final[Mapping[str, Callable[..., Preview]]] = {

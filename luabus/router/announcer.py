@@ -36,7 +36,7 @@ class Announcer:
         self._most_followed = page_rows(MOST_FOLLOWED, MOST_FOLLOWED, frame_limit - _MEMBERS_HEAD, 3)
         self._followers: dict[int, dict[Stream, None]] = {}
         self._follows: dict[Stream, int] = {}
-        self._followed: dict[int, list[int]] = {}
+        self._followed: dict[int, list[int] | None] = {}
 
     def changed(self) -> None:
         """The table changed: tell everybody, once per loop iteration. Before there is anybody a router may have no loop yet."""
@@ -77,13 +77,14 @@ class Announcer:
                 del self._followers[number]
                 self._followed.pop(number, None)
 
-    def _followable(self, number: int) -> list[int]:
-        """The members, where they are told; each change is told to all, and so of very many it is none."""
+    def _followable(self, number: int) -> list[int] | None:
+        """The members; None where they are so many that they are not told: each change is told to all."""
         live = self._mgr.switch.table.group(number).live
-        return live if len(live) <= self._most_followed else []
+        return live if len(live) <= self._most_followed else None
 
-    def _members(self, number: int, live: list[int]) -> bytes:
-        return pack_call("luabus.members", (self._router, number, [known & MAX_INSTANCE for known in live]))
+    def _members(self, number: int, live: list[int] | None) -> bytes:
+        told = None if live is None else [known & MAX_INSTANCE for known in live]
+        return pack_call("luabus.members", (self._router, number, told))
 
     def tell(self, stream: Stream, method: str, *args: Any) -> None:
         """Make one call to the other end of `stream`."""
@@ -114,8 +115,8 @@ class Announcer:
     def _tell_followers(self, number: int) -> None:
         followers = self._followers.get(number)
         live = self._followable(number)
-        if followers and self._followed.get(number) != live:
-            self._followed[number] = list(live)
+        if followers and self._followed.get(number, ()) != live:
+            self._followed[number] = None if live is None else list(live)
             body = self._members(number, live)
             for stream in followers:
                 self._send(stream, body)

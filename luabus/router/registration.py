@@ -105,7 +105,7 @@ class Registry:
         stream.rename(target.named(self.names))
         if isinstance(former, Stream):
             reason = IdInUse(
-                f"{target} was registered by a newer process",
+                f"{target.named(self.names)} was registered by a newer process",
                 service_id=target,
                 incarnation=incarnation,
                 holder=incarnation,

@@ -283,7 +283,7 @@ class Router:
             "preferred": stream in self._preferring,
             "requests_in_flight": len(stream.outstanding),
             "undeliverable": dict(stream.undeliverable),
-            "last_error": in_words(stream.last_error),
+            "last_error": in_words(stream.last_error, self.mgr.switch.table),
             "last_error_at": stream.last_error_at or None,
         }
 

@@ -108,18 +108,19 @@ def receivers(route: int, key: int, table: Table[Port]) -> tuple[Port, ...]:
 
 
 def why_refused(
-    port: Port, goal: Port, route: int, sequence: int, size: int, credit: int
+    table: Table[Port], port: Port, goal: Port, route: int, sequence: int, size: int, credit: int
 ) -> LuabusError | None:
-    """Why this request cannot be forwarded, if it cannot."""
+    """Why this request cannot be forwarded, if it cannot; in the names that `table` knows."""
     if size <= credit and len(port.outstanding) < MAX_OUTSTANDING and sequence not in port.outstanding:
         return None
     if goal is NOBODY:
-        return NoRoute(f"nobody is there for {describe_route(route)}", route=describe_route(route))
+        words = describe_route(route, table)
+        return NoRoute(f"nobody is there for {words}", route=words)
     if type(goal) is Sink and goal.forbidden is not None:
         return goal.forbidden
     if goal is NO_MASTER_NOW:
         group = route >> 16 & 0xFFFF
-        return NoMaster(f"group {group} has no master now", group=group)
+        return NoMaster(f"group {group_label(group, table)} has no master now", group=group)
     if sequence in port.outstanding:
         return ProtocolError(f"sequence {sequence} is still in flight")
     if len(port.outstanding) >= MAX_OUTSTANDING:
@@ -127,7 +128,7 @@ def why_refused(
             f"{MAX_OUTSTANDING} requests of this connection are in flight already",
             what="requests in flight", limit=MAX_OUTSTANDING, current=len(port.outstanding),
         )  # fmt: skip
-    return no_credit(goal, size, credit)
+    return no_credit(table, goal, size, credit)
 
 
 def why_stale(table: Table[Port], port: Port, frame: bytes) -> StaleEpoch | None:
@@ -139,36 +140,48 @@ def why_stale(table: Table[Port], port: Port, frame: bytes) -> StaleEpoch | None
     epoch = META.unpack_from(frame, HEADER_SIZE)[1]
     if table.vouches(port.id, port, epoch):
         return None
-    sender = ServiceId(port.id)
+    sender = named(port.id, table)
     if epoch > port.claimed:
         raise ProtocolError(
             f"a frame claims to come from a master of epoch {epoch}, which {sender} has not claimed"
         )
     group = table.group(port.id >> 16)
     return StaleEpoch(
-        f"{sender} speaks as master of epoch {epoch}, and is none; group {group.number} is at {group.epoch}",
+        f"{sender} speaks as master of epoch {epoch}, and is none; group {group.label} is at {group.epoch}",
         group=group.number, epoch=epoch, highest=group.epoch,
     )  # fmt: skip
 
 
-def no_credit(goal: Port, size: int, credit: int) -> Overloaded:
+def no_credit(table: Table[Port], goal: Port, size: int, credit: int) -> Overloaded:
     """The error for a request of `size` bytes to one that has `credit` for less."""
     left = max(0, credit)
     return Overloaded(
-        f"{ServiceId(goal.id)} does not read: {left} bytes are left of its buffer, the request has {size}",
+        f"{named(goal.id, table)} does not read: {left} bytes are left of its buffer, the request has {size}",
         what="bytes to a slow receiver", limit=left, current=size,
     )  # fmt: skip
 
 
-def describe_route(route: int) -> str:
-    """A routed frame's way in words: `target 2.1`, `hash over group 2`."""
+def named(service_id: int, table: Table[Port]) -> str:
+    """`mail.1` where the table knows the group's name, else `2.1`."""
+    group = table.groups.get(service_id >> 16)
+    return str(ServiceId(service_id)) if group is None else group.named(service_id)
+
+
+def group_label(number: int, table: Table[Port]) -> str:
+    """Its name where the table knows one, else its number."""
+    group = table.groups.get(number)
+    return group.label if group is not None else str(number)
+
+
+def describe_route(route: int, table: Table[Port]) -> str:
+    """A routed frame's way in words: `target mail.1`, `hash over group mail`; in numbers where the table knows no name."""
     kind, group, destination = route & 0xFF, route >> 16 & 0xFFFF, route >> 32
     if kind == Kind.TARGET:
-        return f"target {ServiceId(destination)}"
+        return f"target {named(destination, table)}"
     words = {
         Kind.HASH: "hash over",
         Kind.RANDOM: "random in",
         Kind.BROADCAST: "broadcast to",
         Kind.MASTER: "master of",
     }
-    return f"{words.get(Kind(kind), str(kind))} group {group}"
+    return f"{words.get(Kind(kind), str(kind))} group {group_label(group, table)}"

@@ -50,6 +50,7 @@ from luabus.routing.next_hop import (
     VOUCHED,
     Plan,
     make_plan,
+    named,
     no_credit,
     why_refused,
     why_stale,
@@ -143,7 +144,7 @@ class Switch(Delivery):
             ]
             for sequence in waiting:
                 error = PeerLost(
-                    f"{ServiceId(port.id)} went away while the request was in flight",
+                    f"{named(port.id, self.table)} went away while the request was in flight",
                     peer=str(ServiceId(port.id)), reason="its connection to the router ended",
                 )  # fmt: skip
                 self._answered(caller, sequence, port)
@@ -260,7 +261,7 @@ class Switch(Delivery):
                     credit = goal.credit - (pos - run if to is goal else 0)
                     refusal = None
                     if end - pos > credit or sequence in outstanding or len(outstanding) >= MAX_OUTSTANDING:
-                        refusal = why_refused(port, goal, route, sequence, end - pos, credit)
+                        refusal = why_refused(self.table, port, goal, route, sequence, end - pos, credit)
                     if refusal is not None:
                         if to is not None:
                             self._forward(port, to, data, run, pos, frames - run_frames)
@@ -382,7 +383,7 @@ class Switch(Delivery):
         _, route, _, _, sequence = HEADER.unpack_from(data, start)
         if port.outstanding.get(sequence) is to and route >> 8 & FLAG_REQUEST:
             del port.outstanding[sequence]
-            self.refuse(port, sequence, no_credit(to, end - start, to.credit))
+            self.refuse(port, sequence, no_credit(self.table, to, end - start, to.credit))
         else:
             port.count_lost(OVERLOADED, route)
         to.note((CROWDED, end - start))
@@ -444,7 +445,7 @@ class Switch(Delivery):
         goal = where if mode == DIRECT else where[key % count if mode == HASH else int(self.chance() * count)]
         size = len(frame)
         if care == TRACKED:
-            refusal = why_refused(port, goal, route, sequence, size, goal.credit)
+            refusal = why_refused(self.table, port, goal, route, sequence, size, goal.credit)
             if refusal is not None:
                 self._not_forwarded(port, goal, route, sequence, size, goal.credit, refusal)
                 return
@@ -469,7 +470,7 @@ class Switch(Delivery):
     ) -> None:
         flags = route >> 8 & 0xFF
         if flags & FLAG_REQUEST:
-            refusal = why_refused(port, port, route, sequence, 0, port.credit)
+            refusal = why_refused(self.table, port, port, route, sequence, 0, port.credit)
             if refusal is not None:
                 self.refuse(port, sequence, refusal)
                 return
@@ -506,7 +507,8 @@ class Switch(Delivery):
             return
         # An answer is owed to someone who waits, so it passes also when forwarded messages fill the buffer.
         if caller.reserved + len(frame) > caller.kept_limit:
-            text = f"{ServiceId(caller.id)} does not read: {caller.reserved} bytes of answers wait for it already"
+            who = named(caller.id, self.table)
+            text = f"{who} does not read: {caller.reserved} bytes of answers wait for it already"
             error = Overloaded(
                 text, what="bytes of answers", limit=caller.kept_limit, current=caller.reserved
             )

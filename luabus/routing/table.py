@@ -101,6 +101,10 @@ class Group(Generic[T]):
         """Its name, or its number where it has none."""
         return self.name or str(self.number)
 
+    def named(self, service_id: int) -> str:
+        """`mail.1` of an id of this group; `2.1` where the group has no name."""
+        return ServiceId(service_id).named({self.number: self.name})
+
     def expects(self, service_id: int) -> bool:
         """Whether this instance is one of those that should be there, as somebody has said."""
         return self.expected is not None and service_id & MAX_INSTANCE <= self.expected
@@ -235,7 +239,7 @@ class Table(Generic[T]):
         if old and held and (old.incarnation > incarnation or _is_another(old, incarnation, process)):
             compared = "older" if old.incarnation > incarnation else "not newer"
             raise IdInUse(
-                f"{ServiceId(service_id)} is held by a live process with incarnation {old.incarnation};"
+                f"{self.group(service_id >> 16).named(service_id)} is held by a live process with incarnation {old.incarnation};"
                 f" yours is {incarnation}, which is {compared}",
                 service_id=service_id, incarnation=incarnation, holder=old.incarnation,
             )  # fmt: skip
@@ -304,10 +308,10 @@ class Table(Generic[T]):
         leaps = abs(epoch - group.epoch) > EPOCH_LEAP
         stale = epoch < group.epoch or (epoch == group.epoch and group.epoch_holder not in (0, service_id))
         if (leaps and not group.insistence.convinces(service_id, epoch, now)) or (stale and not leaps):
-            holder = ServiceId(group.epoch_holder)
             claims = Message(
                 "alarm.epoch-claimed",
-                name=str(ServiceId(service_id)), epoch=epoch, group=group.number, holder=str(holder), highest=group.epoch,
+                name=group.named(service_id), epoch=epoch, group=group.label, holder=group.named(group.epoch_holder),
+                highest=group.epoch,
             )  # fmt: skip
             raise StaleEpoch.coded(claims, group=group.number, epoch=epoch, highest=group.epoch)
         group.insistence.end()  # the one that is believed lives

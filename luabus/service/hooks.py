@@ -81,21 +81,35 @@ class Hooks:
         """Run those of a stage, one after the other, with what is `given`; all together by the deadline, if there is one. Raises
         what they raise."""
         for function in self._functions[stage]:
-            name = f"{getattr(function, '__qualname__', None) or repr(function)} (on_{stage})"
-            _doing = Activity(f"on_{stage}")  # for the loop monitor
-            with self._noted(name):
-                try:
-                    result = function(*given)
-                except FATAL as error:
-                    if deadline is None:
-                        raise
-                    interrupt(error)
-                    continue
-                if inspect.isawaitable(result):
-                    if deadline is None:
-                        await result
-                    else:
-                        await within(deadline, result, name)
+            await self._call(stage, function, deadline, given)
+
+    async def tell(self, stage: str, *given: Any) -> None:
+        """Run those of a stage, one after the other, with what is `given`. One that fails is in the log, and keeps no other from
+        being told."""
+        for function in self._functions[stage]:
+            try:
+                await self._call(stage, function, None, given)
+            except Exception:
+                log.exception("%s has failed", _name_of(function, stage))
+
+    async def _call(
+        self, stage: str, function: Hook, deadline: Deadline | None, given: tuple[Any, ...]
+    ) -> None:
+        name = _name_of(function, stage)
+        _doing = Activity(f"on_{stage}")  # for the loop monitor
+        with self._noted(name):
+            try:
+                result = function(*given)
+            except FATAL as error:
+                if deadline is None:
+                    raise
+                interrupt(error)
+                return
+            if inspect.isawaitable(result):
+                if deadline is None:
+                    await result
+                else:
+                    await within(deadline, result, name)
 
     @contextmanager
     def _noted(self, name: str) -> Iterator[None]:
@@ -106,3 +120,7 @@ class Hooks:
         finally:
             self.running.remove(name)
             _running.reset(token)
+
+
+def _name_of(function: Hook, stage: str) -> str:
+    return f"{getattr(function, '__qualname__', None) or repr(function)} (on_{stage})"

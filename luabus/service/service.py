@@ -17,6 +17,7 @@ from luabus.ids import ServiceId
 from luabus.limits import DRAIN_TIMEOUT_S, MAX_CONCURRENCY, MOMENT_S
 from luabus.log_setup import setup_logging
 from luabus.logs import Log
+from luabus.messages import Message
 from luabus.rpc.context import CallContext, caller, current
 from luabus.rpc.dispatcher import Dispatcher
 from luabus.service.drain import Drain
@@ -105,7 +106,7 @@ class Service(KeyOwner):
         self.bus.hear("luabus.hand_over", self._hand_over)
         self._keys = OwnedKeys(
             lambda: self.bus.preferred_router,
-            lambda gained, lost: interrupting(self._hooks.run("keys_moved", None, gained, lost)),
+            lambda gained, lost: interrupting(self._hooks.tell("keys_moved", gained, lost)),
         )
         self.bus.hear("luabus.members", self._keys.tell)
         self.bus.on_router(lambda *_: self._keys.look_soon())
@@ -192,7 +193,8 @@ class Service(KeyOwner):
             await _first_router(self.bus, self.handlers.name, timeout)
             await self._hooks.run("start")
             self._check_not_stopped()
-            self._keys.begin(identity.service_id)
+            untold = Message("refusal.keys-not-followed", name=self.handlers.name, route=identity.mode)
+            self._keys.begin(identity.service_id, None if identity.follows else untold)
             await self.bus.membership.join(identity, timeout)
             self._check_not_stopped()
             await self._stand(identity, environment)

@@ -48,3 +48,14 @@ async def test_no_line_is_lost_while_instances_come_and_go(demo: Demo) -> None:
         await instances[n].hand_over()
     for room, lines in said.items():
         assert set(await demo.bus.hash("room", room).request("read", room)) == set(lines)
+
+
+async def test_what_comes_to_one_who_does_not_own_it_goes_on_to_its_owner(demo: Demo) -> None:
+    instances = {n: await demo.start("room", n) for n in (1, 2)}
+    for room in ROOMS:
+        await demo.bus.target("room.1").request("take", room, {"1": "hello"})
+        await demo.bus.target("room.1").request("say", room, "2", "hello")
+    mine = {room for room in ROOMS if instances[1].service.owns(room)}
+    await until(lambda: set(instances[1].rooms) == mine and set(instances[2].rooms) == set(ROOMS) - mine)
+    for room in ROOMS:
+        assert list(await demo.bus.hash("room", room).request("read", room)) == ["1", "2"]

@@ -138,10 +138,10 @@ class ClusterRun:
         assert done.code == 0, (arguments, done)
         return done
 
-    def foreground(self) -> subprocess.Popen[str]:
+    def foreground(self, *options: str) -> subprocess.Popen[str]:
         """`up` in the foreground, its output in pipes."""
         launcher = subprocess.Popen(
-            self._command(["up"]),
+            self._command(["up", *options]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

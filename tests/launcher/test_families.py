@@ -21,6 +21,10 @@ setsid sleep 1000 > /dev/null 2>&1 & echo $! >> probe-pids
 sleep 1000 & echo $! >> probe-pids
 echo trying; echo connection refused >&2; exit 1
 """
+STANDS_STILL = """
+setsid sh -c 'trap "echo goodbye; exit 0" TERM; echo ready; kill -STOP $$; sleep 1000' &
+wait
+"""
 EATER = " ".join(child("grow=80000000", "ready", "wait"))
 READY = {"ready": {"log": "ready"}}
 
@@ -36,6 +40,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
             "master": {"command": ["sh", "-c", MASTER], **READY, "restart": {"stop_group": False}},
             "probed": {"command": child("ready", "wait"), **READY, "liveness": probe},
             "deaf": {**deaf, "instances": 2},
+            "still": {"command": ["sh", "-c", STANDS_STILL], **READY},
             "masked": {"command": ["sh", "-c", "umask; ulimit -c; echo ready; exec sleep 1000"], **READY}
             | {"umask": "027", "rlimits": {"core": "unlimited"}},
         }
@@ -48,6 +53,11 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterRun]:
 def test_all_of_it_is_measured(families: ClusterRun) -> None:
     until(lambda: families.process("eater.1")["rss_bytes"] > 80_000_000, "its child is measured")
     assert families.process("eater.1")["threads"] >= 2
+
+
+def test_who_stands_still_in_a_session_of_its_own_is_asked_too(families: ClusterRun) -> None:
+    assert families.ok("stop", "still").out == "still.1 is stopped\n"
+    assert "goodbye" in families.log("still")
 
 
 def test_a_master_lets_its_worker_finish(families: ClusterRun) -> None:

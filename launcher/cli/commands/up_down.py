@@ -22,12 +22,12 @@ from launcher.cli.terminal import Style
     "--timeout",
     type=click.FloatRange(0.001),
     metavar="SECONDS",
-    help="Stop again what is not all ready by then; without it, as long as the restart policies try.",
+    help="Wait no longer: what is not ready by then is told, exit code 1; it goes on being tried.",
 )
 @click.option(
     "--abort-on-failure",
     is_flag=True,
-    help="Stop everything when any process has failed for good, at any time.",
+    help="Stop everything when any process has failed for good, at any time, or is not ready within -t.",
 )
 @click.option("--watch", is_flag=True, help="Restart services whose files change: for those who write them.")
 @click.option("--report", is_flag=True, hidden=True)
@@ -48,14 +48,15 @@ def up(
     Ctrl-C stops everything in reverse order; a second Ctrl-C does not wait any more. With --json: a JSON object for each line
     of a log, as `logs --json` prints it, and for each event, which has a `kind`.
 
-    With -d: returns when every process is ready, done or failed. Ctrl-C ends the waiting, not the cluster.
+    With -d: returns when every process is ready, done or failed, or -t is over. Ctrl-C ends the waiting, not the cluster.
 
     SIGTERM and SIGQUIT stop it in order, too; SIGUSR1 and SIGUSR2 open the logs anew. SIGHUP reloads the file, but stops a
     cluster in a terminal, which was closed then.
 
     A process that crashes or is not ready within its `start_timeout` is tried again, as its restart policy says. When one
     fails for good, the end of its log is shown and the others stay up; the exit code is 1: of -d when all is decided, in
-    the foreground at the cluster's end. An essential one takes the cluster with it, and with --abort-on-failure any does.
+    the foreground at the cluster's end. What is not ready within -t is told in the same way, and goes on being tried. An
+    essential one takes the cluster with it, and with --abort-on-failure any does.
 
     With --watch, for development: a service is restarted when its module changes, or one that this imports from your folder, or a
     .lua or .toml file there; a changed cluster.toml or env_file is reloaded. A file with a syntax error is told, and nothing is
@@ -64,7 +65,7 @@ def up(
     
     luabus-cluster up                       here, with everybody's output
     luabus-cluster up --watch               and edit away
-    luabus-cluster up -d -t 30              in the background, given up after 30 s
+    luabus-cluster up -d -t 30              in the background; what is not ready after 30 s is told
 
     Should the launcher be killed, its processes end with it (Linux), or the next `up` ends them.
     """

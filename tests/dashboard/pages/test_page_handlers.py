@@ -316,6 +316,14 @@ async def test_a_log_is_shown_without_what_styles_a_terminal(dash: Dash) -> None
     assert "<span>red words</span></div>" in await page(dash, "/processes/mail.1")
 
 
+async def test_what_a_terminal_would_obey_is_in_letters_on_the_page_and_exact_in_the_api(dash: Dash) -> None:
+    evil = "a\tb\r\x07\x00\u202ec"
+    dash.cluster.logs = [{"line": evil}]
+    assert "<span>a\tb\\r\\x07\\x00\\u202ec</span></div>" in await page(dash, "/processes/mail.1")
+    told = await dash.json("/api/v1/processes/mail.1/logs")
+    assert [line["line"] for line in told["lines"]] == [evil]
+
+
 async def test_a_logs_lines_have_their_time_and_what_is_the_launchers_is_marked(dash: Dash) -> None:
     time = "2026-01-31T12:00:00.123456Z"
     dash.cluster.logs = [

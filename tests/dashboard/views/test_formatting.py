@@ -59,6 +59,11 @@ def test_what_styles_a_terminal_is_left_out_of_a_line() -> None:
     )
 
 
+def test_what_else_a_terminal_would_obey_is_shown_in_letters() -> None:
+    hidden = "a\tb \r\x07\x00\x9b\u202e\u2028\x1b 信"
+    assert formatting.unstyled(hidden) == "a\tb \\r\\x07\\x00\\x9b\\u202e\\u2028\\x1b 信"
+
+
 def test_percentiles_of_a_histogram_of_powers_of_two() -> None:
     buckets = [0] * 25
     assert percentile_ms(buckets, 0.5) is None

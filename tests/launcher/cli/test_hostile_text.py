@@ -18,6 +18,7 @@ import luabus.admin
 from launcher.__main__ import run
 from launcher.cli.commands import bus as bus_verbs
 from launcher.cli.commands import shared
+from launcher.cli.log_printer import tail_lines
 from launcher.cli.progress import Foreground, LogPrinter
 from launcher.cli.screen import Screen
 from launcher.cli.tables import routes_text, status_text
@@ -25,9 +26,10 @@ from launcher.cli.terminal import Style
 from launcher.cli.top.rates import Rates, head, process_rows, route_rows
 from launcher.cli.top.source import Reading
 from launcher.errors import LauncherError, StartFailed, UsageError, told
-from launcher.runtime.log_files import Line
+from launcher.runtime.log_files import Line, RotatingFile, encode
 from launcher.runtime.stdio import harmless
 from luabus.errors import NotConnected, RemoteError
+from luabus.ids import ServiceId
 from luabus.messages import Message
 from luabus.visible import visible_values
 
@@ -68,6 +70,7 @@ STATUS = {
     "cluster": "demo", "state": "degraded", "uptime_s": 1.0, "pid": 5, "processes": [ROW], "dashboard": "http://x",
     "routers": [{"name": "router.1", "connected": True}, {"name": "router.2", "connected": False}],
     "masters": {"director": "director.1", "game": None}, "problems": ["mail.1 has failed"],
+    "keys": {"mail": {"mail.1": 1.0, "mail.2": None}},
     "health": {"level": "warn", "problems": [{"text": "mail.1 has failed"}]},
 }  # fmt: skip
 
@@ -112,8 +115,8 @@ class Bus:
             raise RemoteError(EVIL)
         return {EVIL: [EVIL, "信件", 1.5, b"\x1b[2J\xff"]}
 
-    async def gather(self, msg: str, *args: Any, timeout: float) -> dict[str, Any]:
-        return {EVIL: RemoteError(EVIL), "mail.1": EVIL}
+    async def gather(self, msg: str, *args: Any, timeout: float) -> dict[ServiceId, Any]:
+        return {ServiceId.of(2, 1): RemoteError(EVIL), ServiceId.of(2, 2): EVIL}
 
 
 @pytest.fixture
@@ -214,6 +217,26 @@ def test_log_lines_keep_their_colours_and_nothing_else() -> None:
         assert_harmless(out.getvalue(), 2)
         assert ("\x1b[31mred" in out.getvalue()) is on
         assert not on or out.getvalue().splitlines()[0].endswith("\x1b[0m")
+
+
+def test_a_file_has_what_was_printed_and_every_door_to_it_shows_it_in_letters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = EVIL.replace("\n", " ")
+    (tmp_path / "cluster.toml").write_text("[routers]\nport = 21999\n")
+    log = RotatingFile(tmp_path / ".luabus" / "logs" / "mail.1.log", 1 << 20, 1)
+    log.path.parent.mkdir(parents=True)
+    time = "2026-01-31T12:00:00.123456Z"
+    log.write(encode(time, "out", printed.encode()), 1)
+    log.close()
+    assert printed.encode() in log.path.read_bytes()
+    for form in ([], ["--raw"], ["--json"]):
+        assert run(["-c", str(tmp_path / "cluster.toml"), "logs", *form]) == 0
+        shown = capsys.readouterr().out
+        assert_harmless(shown, 1)
+    assert json.loads(shown)["line"] == printed
+    tail = {"time": time, "name": "mail.1", "stream": "out", "level": None, "line": printed}
+    assert_harmless("\n".join(tail_lines(Style(False), [tail])), 1)
 
 
 def test_what_up_shows() -> None:

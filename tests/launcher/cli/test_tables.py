@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.cli.tables import ended_how, routes_text, shown_state
+from launcher.cli.tables import ended_how, routes_text, shown_state, status_text
 from launcher.cli.terminal import Style
 
 PLAIN = Style(False)
@@ -79,3 +79,25 @@ def test_what_was_done_by_hand_to_a_process_that_lives_is_its_shown_state(
     row: dict[str, Any], shown: str
 ) -> None:
     assert shown_state(row) == shown
+
+
+def test_members_vacancies_and_each_ones_share_of_the_keys() -> None:
+    def process(name: str, pid: int | None) -> dict[str, Any]:
+        return {
+            "name": name, "service_id": None, "state": "running" if pid else "exited", "held": None, "wanted": True,
+            "ready": True, "pid": pid, "uptime_s": 1.0, "cpu_percent": 1.0, "rss_bytes": 1, "restarts": 3, "exit": None,
+        }  # fmt: skip
+
+    status = {
+        "cluster": "demo", "state": "healthy", "uptime_s": 1.0, "pid": 5, "dashboard": None, "routers": [], "masters": {},
+        "health": {"problems": []}, "keys": {"mail": {"mail.1": 0.375, "mail.2": None, "mail.9": 0.625}},
+        "processes": [process("mail.1", 7), process("mail.2", None), process("web", 8)],
+    }  # fmt: skip
+    lines = status_text(status, PLAIN).splitlines()
+    assert "keys: mail among 2 of 3 (vacant: mail.2)" in lines
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith(("NAME", "mail", "web"))}
+    column = rows["NAME"].index("KEYS")
+    assert [rows[name][column] for name in ("mail.1", "mail.2", "web")] == ["37.5%", "0.0%", "-"]
+    without = status_text({**status, "keys": {}}, PLAIN)
+    assert "KEYS" not in without
+    assert "keys:" not in without

@@ -59,7 +59,7 @@ def test_a_luabus_service_is_found_from_the_files_folder_and_can_be_called(clust
         == "hello text without quotes"
     )
     every = json.loads(cluster.ok("call", "broadcast:greeter", "hello", "1").out)
-    assert every == {"7.1": "hello 1", "7.2": "hello 1"}
+    assert every == {"greeter.1": "hello 1", "greeter.2": "hello 1"}
     routes = cluster.ok("routes", "--json").json
     assert routes["consistent"]
     assert [router["router"] for router in routes["routers"]] == ["router.1", "router.2"]
@@ -282,13 +282,56 @@ def test_one_that_is_never_ready_fails_the_start_when_it_is_given_up(cluster: Cl
     assert "almost" in up.err
 
 
-@pytest.mark.parametrize("detach", [["-d"], []])
-def test_nobody_waits_longer_than_the_timeout(cluster: ClusterRun, detach: list[str]) -> None:
-    cluster.write({"shy": SHY})
-    up = cluster("up", *detach, "--timeout", "5")
+LOOP = {"command": child("exit=1"), "restart": {"policy": "always", "crash_limit": 1000, "backoff": 0.2}}
+
+
+def test_what_is_not_ready_in_time_is_told_and_the_rest_stays_up(cluster: ClusterRun) -> None:
+    cluster.write({"web": READY, "loop": LOOP, "shy": SHY, "after": {**READY, "depends_on": ["shy"]}})
+    up = cluster("up", "-d", "--timeout", "6")
     assert up.code == 1
-    assert "not ready after 5 s: shy.1 is starting: not ready yet" in up.err + up.out
-    assert "almost" in up.err + up.out
+    assert "not ready after 6 s: " in up.err
+    for told in ("shy.1 is starting: no line of its output", "loop.1 ", "after.1 waits for shy.1", "almost"):
+        assert told in up.err, told
+    assert "2 of 5 processes are up, and stay so" in up.out
+    assert cluster.process("web.1")["state"] == "running"
+    assert cluster.ok("down").code == 0
+
+
+def test_what_is_started_again_for_ever_is_not_waited_for(cluster: ClusterRun) -> None:
+    policy = {"policy": "always", "backoff": 0.05, "backoff_max": 0.1, "crash_limit": 3}
+    loop = {"command": child("exit=0"), "restart": policy}
+    cluster.write({"web": READY, "loop": loop, "after": {**READY, "depends_on": ["loop"]}})
+    up = cluster("up", "-d")
+    assert (up.code, cluster.process("web.1")["state"]) == (1, "running")
+    assert "after.1 waits for loop.1" in up.err
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_foreground_goes_on_when_the_time_is_over(cluster: ClusterRun, mended: bool) -> None:
+    shy = ["sh", "-c", "test -e mended && echo ready; exec sleep 1000"]
+    cluster.write({"web": READY, "shy": {"command": shy, "ready": {"log": "ready"}, "cwd": "."}})
+    launcher = cluster.foreground("--timeout", "1.5")
+    assert launcher.stdout is not None
+    while "the other processes stay up" not in (line := launcher.stdout.readline()):
+        assert line
+    if mended:
+        (cluster.folder / "mended").touch()
+        cluster.ok("restart", "shy")
+        while "all 3 processes are ready" not in (line := launcher.stdout.readline()):
+            assert line
+    os.kill(launcher.pid, signal.SIGTERM)
+    launcher.communicate(timeout=20)
+    assert launcher.returncode == (0 if mended else 1)
+
+
+@pytest.mark.parametrize(("essential", "option"), [(True, []), (False, ["--abort-on-failure"])])
+def test_only_who_asked_for_it_loses_the_cluster_when_the_time_is_over(
+    cluster: ClusterRun, essential: bool, option: list[str]
+) -> None:
+    cluster.write({"web": READY, "shy": {**SHY, "essential": essential}})
+    up = cluster("up", "-d", "--timeout", "1.5", *option)
+    assert (up.code, cluster("status").code) == (1, 3)
+    assert "not ready after 1.5 s: " in up.err
 
 
 def test_what_depends_on_a_service_without_instances_fails_the_start(cluster: ClusterRun) -> None:
@@ -399,3 +442,12 @@ def test_essential_services_take_the_cluster_with_them(cluster: ClusterRun) -> N
     out, _ = launcher.communicate(timeout=20)
     assert launcher.returncode == 1
     assert "heart.1 is essential and has failed" in out
+
+
+def test_a_dashboard_that_fails_leaves_the_rest_and_nobody_is_sent_to_it(cluster: ClusterRun) -> None:
+    cluster.write({"web": READY}, dashboard=True)
+    (cluster.run_dir.path / "dashboard.viewer.token").mkdir(parents=True)
+    cluster.run_dir.path.chmod(0o700)
+    up = cluster("up", "-d", "--timeout", "6")
+    assert (up.code, "dashboard" in up.err, "/login?" in up.out) == (1, True, False)
+    assert cluster.process("web.1")["state"] == "running"

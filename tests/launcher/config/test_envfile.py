@@ -116,3 +116,11 @@ def test_faults_have_their_line(tmp_path: Path, text: str, line: int, why: str) 
     assert str(caught.value).startswith(f"{tmp_path / 'x.env'}:{line}: services.a.env_file: ")
     assert why in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_name_without_a_value_is_the_launchers(tmp_path: Path) -> None:
+    file = tmp_path / "x.env"
+    file.write_text("A=1\nHELD\n  export KEPT # a comment\nNOWHERE\nB=${HELD}")
+    environ = {"HELD": "h", "KEPT": "k", "OTHER": "o"}
+    found = read_env_file(tmp_path / "cluster.toml", "services.a.env_file", file, environ)
+    assert found == {"A": "1", "HELD": "h", "KEPT": "k", "B": "h"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from launcher.config.old_keys import WITHOUT_EFFECT
-from launcher.config.reference import main, markdown, schema, tables
+from launcher.config.reference import SHIPPED, main, markdown, schema, tables
 from launcher.config.schema import ClusterConfig
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +23,10 @@ def test_docs_are_current(file: str, make: Any) -> None:
     assert written == make(), (
         f"docs/{file} is not what the models say: run `python -m launcher.config.reference`"
     )
+
+
+def test_the_schema_in_the_package_is_current() -> None:
+    assert SHIPPED.read_text("utf-8") == schema(), "run `python -m launcher.config.reference`"
 
 
 def test_main_writes_both(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from launcher.daemon.status_view import process_row
+from launcher.daemon.status_view import keys_by_name, process_row
 from launcher.plan.spec import Kind, LifecycleSettings, ProcessSpec, ReadyBy
 from launcher.processes.usage import Usage
 from launcher.supervision.record import ByHand
 from launcher.supervision.states import State
+from luabus.cluster.snapshot import RouterState, Snapshot
+from luabus.cluster.state import GroupState, Slot
 from luabus.messages import Message
 
 
@@ -84,3 +86,13 @@ def test_what_somebody_did_by_hand_is_told_with_who() -> None:
 def test_what_is_no_job_is_a_daemon() -> None:
     job = process_row(instance(kind=Kind.COMMAND, rules=LifecycleSettings(job=True)), Usage())
     assert (job.daemon, process_row(instance(), Usage()).daemon) == (False, True)
+
+
+def test_the_keys_of_groups_by_hash_are_those_of_members_and_a_vacancy_has_none() -> None:
+    slots = (Slot("2.1", "mail.1", 7, 1.0), Slot("2.2", "mail.2", 0, 0.0))
+    groups = (
+        GroupState(2, "mail", "hash", slots=slots),
+        GroupState(3, "web", slots=(Slot("3.1", "web.1", 8),)),
+    )
+    router = RouterState("router.1", "127.0.0.1:7070", True, 0.0, groups)
+    assert keys_by_name(Snapshot("demo", 0.0, (router,))) == {"mail": {"mail.1": 1.0, "mail.2": None}}

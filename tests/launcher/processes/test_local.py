@@ -142,5 +142,18 @@ async def test_a_stopped_process_hears_that_it_shall_end(backend: LocalBackend) 
     assert str(status) == "SIGTERM"
 
 
+async def test_what_stands_still_in_a_group_of_its_own_hears_it_too(backend: LocalBackend) -> None:
+    ears = Ears()
+    handle = backend.spawn(request(*child("regroup", "say=up", "wait")), ears)
+    await asyncio.wait_for(ears.spoke.wait(), 10)
+    handle.terminate(signal.SIGTERM)
+    _, left_behind = await asyncio.wait_for(ears.status, 10)
+    (left,) = left_behind
+    os.kill(left, signal.SIGSTOP)
+    handle.terminate(signal.SIGTERM)
+    await asyncio.wait_for(ears.nothing_left.wait(), 10)
+    assert not alive(left)
+
+
 async def test_where_nobody_is_adopted_there_are_no_strays(backend: LocalBackend) -> None:
     assert list(await backend.end_strays(1.0)) == []

@@ -70,3 +70,20 @@ def test_a_link_that_the_user_put_there_is_not_given_away(tmp_path: Path) -> Non
     (folder / "lease.db").unlink()
     (folder / "lease.db").symlink_to(precious)
     assert not is_made(f"sqlite:///{folder}/lease.db")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_the_lease_stays_the_same_when_the_service_becomes_another_users(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.prepare()
+    folder = lease_file(run_dir.path, "mail").parent
+    service_leases.prepare(run_dir, "mail", Identity(65534, 65534, (65534,)))
+    lease, linked, precious = folder / "lease.db", folder / "linked", tmp_path / "precious"
+    for file in (lease, precious):
+        file.write_text("held")
+        os.chown(file, 65534, 65534)
+    os.link(precious, linked)
+    (folder / "led").symlink_to(precious)
+    service_leases.prepare(run_dir, "mail", Identity(1, 1, (1,)))
+    assert (folder.stat().st_uid, lease.stat().st_uid, lease.read_text()) == (1, 1, "held")
+    assert precious.stat().st_uid == 65534

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,21 @@ def test_a_log_that_was_removed_is_there_again_before_the_next_line(tmp_path: Pa
     file.close()
 
 
+def test_a_log_goes_on_in_a_folder_that_was_moved_until_there_is_a_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    file = RotatingFile(folder / "a.log", 1000, 1)
+    file.write(b"one\n", 1)
+    folder.rename(tmp_path / "moved")
+    file.write(b"two\n", 1)
+    folder.mkdir()
+    file.write(b"three\n", 1)
+    file.close()
+    assert file.lost_lines == 0
+    assert (tmp_path / "moved" / "a.log").read_bytes() == b"one\ntwo\n"
+    assert (folder / "a.log").read_bytes() == b"three\n"
+
+
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "a.log").symlink_to(tmp_path / "precious")
@@ -187,7 +203,7 @@ def test_trouble_that_is_over_is_told_without_another_line(tmp_path: Path) -> No
     folder.mkdir()
     file = RotatingFile(folder / "mail.1.log", 1000, 1)
     file.write(b"one\n", 1)
-    folder.rename(tmp_path / "elsewhere")
+    shutil.rmtree(folder)
     file.write(b"two\n", 1)
     file.reopen()
     assert (file.lost_lines, bool(file.problem)) == (1, True)

@@ -11,6 +11,7 @@ import pytest
 from launcher.runtime.run_dir import RunDir
 from launcher.runtime.run_dir_keeper import RunDirKeeper
 from launcher.runtime.run_dir_lock import Held, Lock
+from luabus.private_files import NotOurs
 
 
 class Kept:
@@ -69,6 +70,28 @@ def test_the_whole_folder_is_made_anew(kept: Kept) -> None:
     assert kept.run_dir.read_control() is not None
     with pytest.raises(Held):
         Lock(kept.run_dir.path)
+
+
+@pytest.mark.parametrize("name", ["secret", "dashboard.token", "control.json", "processes.json"])
+def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(kept: Kept, name: str) -> None:
+    file = kept.run_dir.path / name
+    text = file.read_text()
+    elsewhere = kept.run_dir.path.parent / "elsewhere"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    assert kept.keeper.look() == [name]
+    assert not file.is_symlink()
+    assert file.read_text() == elsewhere.read_text() == text
+
+
+def test_what_cannot_be_kept_keeps_nothing_else_from_being_kept(kept: Kept) -> None:
+    kept.run_dir.lock_file.unlink()
+    kept.run_dir.lock_file.symlink_to(kept.run_dir.path.parent / "elsewhere")
+    kept.run_dir.control_file.unlink()
+    with pytest.raises(NotOurs):
+        kept.keeper.look()
+    assert kept.run_dir.is_mine(kept.run_dir.control_file)
+    assert kept.run_dir.lock_file.is_symlink()
 
 
 def test_a_new_secret_is_kept_from_then_on(kept: Kept) -> None:

@@ -35,7 +35,7 @@ class Runs:
         self.backend = FakeBackend()
         self.told: list[str] = []
 
-    def make(self, spec: ProcessSpec) -> ProcessRun:
+    def make(self, spec: ProcessSpec, probes_run: set[tuple[str, ...]] | None = None) -> ProcessRun:
         listener = RunListener(
             lambda: self.told.append("changed"),
             lambda why: self.told.append(f"unhealthy: {why}"),
@@ -44,7 +44,7 @@ class Runs:
             lambda: self.told.append("gone"),
         )
         request = SpawnRequest(spec.argv, {"A": "1"}, "/", nice=5, owner=f"run/{spec.name}")
-        return ProcessRun(spec, self.backend, request, self.log, listener)
+        return ProcessRun(spec, self.backend, request, self.log, listener, probes_run)
 
     @property
     def log(self) -> ProcessLog:
@@ -118,6 +118,21 @@ def test_an_exec_probe_is_a_helper_of_the_same_owner(tmp_path: Path) -> None:
         await asyncio.sleep(2.0)
         assert probe.signals == [9], "it did not end within its time"
         assert runs.told[-1] == "unhealthy: liveness probe failed once: ask did not end within 1 s"
+        run.close()
+
+    play(tmp_path, history)
+
+
+@pytest.mark.parametrize("ran_before", [True, False])
+def test_the_program_of_a_probe_that_is_away_for_a_while_fails_nobody(
+    tmp_path: Path, ran_before: bool
+) -> None:
+    async def history(runs: Runs) -> None:
+        run = runs.make(ALIVE, {("ask", "it")} if ran_before else set())
+        runs.backend.error = SpawnError("there is no program 'ask'")
+        await asyncio.sleep(30.5)
+        failed = ["unhealthy: liveness probe failed once: there is no program 'ask'"]
+        assert [told for told in runs.told if told != "changed"] == ([] if ran_before else failed)
         run.close()
 
     play(tmp_path, history)

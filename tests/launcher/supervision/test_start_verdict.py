@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from launcher.plan.spec import Kind, LifecycleSettings, ProcessSpec, ReadyBy
 from launcher.supervision.record import InstanceRecord
@@ -60,7 +63,25 @@ def test_without_any_router_there_is_no_hope() -> None:
 def test_out_of_time_names_those_that_are_late() -> None:
     late = [instance(State.STARTING, waiting=True), instance(State.BACKOFF, name="y.1")]
     verdict = out_of_time([instance(State.RUNNING, name="z.1"), *late], 5.0)
-    reason = "not ready after 5 s: x.1 why; y.1 waits to be restarted: why"
+    reason = "not ready after 5 s: y.1 waits to be restarted: why; x.1 why"
     assert (verdict.at_fault, str(verdict.reason)) == (["y.1"], reason)
     many = out_of_time([instance(State.STARTING, name=f"x.{n}") for n in range(1, 9)], 5.0)
-    assert (many.at_fault, str(many.reason)[-34:]) == (["x.1"], "; x.5 is starting: why; and 3 more"[-34:])
+    assert (many.at_fault[0], str(many.reason)[-34:]) == ("x.1", "; x.5 is starting: why; and 3 more"[-34:])
+
+
+@pytest.mark.parametrize(("abort", "essential"), [(False, False), (False, True), (True, False)])
+def test_being_late_ends_the_cluster_only_where_that_was_asked_for(abort: bool, essential: bool) -> None:
+    late = instance(State.BACKOFF)
+    late = replace(late, spec=replace(late.spec, essential=essential))
+    assert out_of_time([late], 5.0).ends_the_cluster(abort) == (abort or essential)
+    assert judge([late, instance(State.FAILED, name="y.1")]).ends_the_cluster(abort) == abort
+
+
+def test_what_ends_again_and_again_is_not_waited_for_and_neither_is_who_waits_for_it() -> None:
+    loop = instance(State.BACKOFF, completed=True, looping=True)
+    waits = instance(State.STARTING, name="y.1", waiting=True)
+    verdict = judge([loop, waits])
+    assert (verdict.decided, verdict.goes_on, verdict.ends_the_cluster(True)) == (True, True, False)
+    assert (verdict.at_fault, [failure.name for failure in verdict.failures]) == (["x.1"], ["x.1", "y.1"])
+    assert not judge([loop, waits, instance(State.STARTING, name="z.1")]).decided
+    assert not judge([instance(State.FAILED), waits]).decided

@@ -4,7 +4,7 @@ import pytest
 
 from luabus.cluster import preview_processes
 from luabus.cluster.preview_routing import Preview
-from tests.dashboard.cluster import ScriptedCluster, process, snapshot_of
+from tests.dashboard.cluster import ScriptedCluster, process, snapshot_of, table
 
 
 def texts(said: Preview) -> list[str]:
@@ -199,3 +199,14 @@ async def test_closing() -> None:
         "router.1 ends the connection; mail.2 connects again by itself if it is alive.",
         "33 % of the keys of mail move, to mail.3 (17 %), mail.1 (16 %); all others stay.",
     ]
+
+
+async def test_what_is_started_or_goes_on_has_its_keys_again() -> None:
+    cluster = ScriptedCluster()
+    cluster.tables = {router: table(router, mail=(11, 0, 13)) for router in ("router.1", "router.2")}
+    snapshot = await snapshot_of(cluster)
+    moved = "33 % of the keys of mail move, to mail.2 (33 %); all others stay."
+    for preview in (preview_processes.of_start, preview_processes.of_resume):
+        assert texts(preview(snapshot, "mail.2"))[1:] == [moved]
+        assert texts(preview(snapshot, "mail"))[1:] == [moved]
+        assert not texts(preview(snapshot, "mail.1"))[1:]

@@ -158,11 +158,11 @@ async def test_a_connections_row_says_what_went_wrong_last_and_when() -> None:
         bus.target("mail.9").send("m")
         await bus.router("router.1").request("luabus.stats")
         said, at = last_error("client")
-        assert said == "what it sent to target 2.9 reached nobody: nobody is there"
+        assert said == "what it sent to target mail.9 reached nobody: nobody is there"
         assert before <= (at or 0) <= time.time()
         with pytest.raises(NoMaster):
             await bus.master("mail").request("who")
-        assert last_error("client")[0] == "NoMaster: group 2 has no master now"
+        assert last_error("client")[0] == "NoMaster: group mail has no master now"
         with pytest.raises(Refused):
             await bus.router("router.1").request("luabus.close", 999)
         assert last_error("client")[0] == "Refused: router.1 has no connection with token 999"

@@ -9,12 +9,21 @@ from luabus.errors import RemoteError
 from luabus.ids import CLIENT_BASE, ServiceId
 from luabus.protocol import codec
 from luabus.protocol.frames import FLAG_COMPRESSED, Frame, Kind, encode, make_route
-from luabus.routing.last_error import in_words
+from luabus.protocol.port import LastError, Port
+from luabus.routing import last_error
 from luabus.routing.sinks import CROWDED, LATE, NO_MASTER, NO_ROUTE, OVERLOADED
+from luabus.routing.table import Table
 
 ASKER = CLIENT_BASE | 7
 MASTER_OF_MAIL = make_route(Kind.MASTER, 0, 2)
 TO_MAIL_1 = make_route(Kind.TARGET, destination=ServiceId.of(2, 1))
+
+
+def in_words(error: LastError | None, **names: int) -> str | None:
+    table: Table[Port] = Table()
+    for name, number in names.items():
+        table.describe(number, name=name)
+    return last_error.in_words(error, table)
 
 
 def error_frame(error: luabus.LuabusError, flags: int = 0) -> bytes:
@@ -37,6 +46,8 @@ def test_what_was_lost_is_said_with_its_route() -> None:
     assert (
         in_words((OVERLOADED, TO_MAIL_1)) == "what it sent to target 2.1 was lost: the receiver does not read"
     )
+    assert (in_words((NO_ROUTE, TO_MAIL_1), mail=2) or "").startswith("what it sent to target mail.1 reached")
+    assert "to master of group mail reached" in (in_words((NO_MASTER, MASTER_OF_MAIL), mail=2) or "")
     assert in_words((LATE, make_route(Kind.REPLY, destination=ASKER))) == (
         "it answered a request whose asker no longer waits"
     )
@@ -55,6 +66,12 @@ def test_an_error_that_it_answered_with_is_said_with_whom_it_told() -> None:
     assert (
         in_words(error_frame(raised)) == "answered client.7: pay at mail.1 raised ValueError: no such account"
     )
+
+
+def test_a_service_that_was_answered_has_its_name() -> None:
+    body = codec.pack_value(luabus.Refused("no").to_wire())
+    frame = encode(Frame(Kind.ERROR, 0, 0, ServiceId.of(2, 1), sequence=5, body=body))
+    assert in_words(frame, mail=2) == "answered mail.1: Refused: no"
 
 
 def test_an_error_that_cannot_be_read_is_still_one() -> None:

@@ -116,14 +116,14 @@ def test_a_kind_that_there_is_not_is_a_protocol_error(table: Table[Port]) -> Non
 def test_why_a_request_is_refused(goal: Port, size: int, sequence: int, error: LuabusError | None) -> None:
     caller = Port(8, 1000)
     caller.outstanding[5] = FIRST
-    refusal = why_refused(caller, goal, TARGET_ONE, sequence, size, goal.credit)
+    refusal = why_refused(Table(), caller, goal, TARGET_ONE, sequence, size, goal.credit)
     assert (type(refusal), str(refusal)) == (type(error), str(error))
 
 
 def test_a_caller_with_too_many_requests_in_flight_is_refused_the_next() -> None:
     caller = Port(8, 1000)
     caller.outstanding.update(dict.fromkeys(range(MAX_OUTSTANDING), FIRST))
-    refusal = why_refused(caller, FIRST, TARGET_ONE, MAX_OUTSTANDING, 10, FIRST.credit)
+    refusal = why_refused(Table(), caller, FIRST, TARGET_ONE, MAX_OUTSTANDING, 10, FIRST.credit)
     assert isinstance(refusal, Overloaded)
     assert (refusal.what, refusal.limit) == ("requests in flight", MAX_OUTSTANDING)
 
@@ -139,4 +139,7 @@ def test_a_caller_with_too_many_requests_in_flight_is_refused_the_next() -> None
     ],
 )
 def test_routes_in_words(route: int, words: str) -> None:
-    assert describe_route(route) == words
+    unnamed: Table[Port] = Table()
+    assert describe_route(route, unnamed) == words
+    unnamed.describe(2, name="mail")
+    assert describe_route(route, unnamed) == words.replace("2.1", "mail.1").replace("group 2", "group mail")

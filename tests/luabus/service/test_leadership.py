@@ -439,7 +439,7 @@ async def test_two_ids_with_one_epoch_are_an_alarm_and_the_second_goes_on_to_ano
     assert await node.master() > 1
     assert len(node.told) == 1
     (alarm,) = [alarm for alarm in cluster.routers[1].stats()["alarms"] if alarm["kind"] == "epoch"]
-    assert alarm["text"] == "1.1 claims epoch 1 of group 1, but 1.2 has epoch 1"
+    assert alarm["text"] == "chief.1 claims epoch 1 of group chief, but chief.2 has epoch 1"
 
 
 async def test_a_router_that_starts_anew_refuses_what_it_refused_before(cluster: Cluster) -> None:
@@ -546,7 +546,8 @@ async def test_a_member_that_claims_such_an_epoch_is_refused_with_an_alarm(clust
         assert isinstance(await evil.request("luabus.master", MAX_EPOCH), StaleEpoch)
     assert cluster.rows() == {(ServiceId.of(CHIEF, 1), 1)}
     assert any(
-        "1.9 claims epoch 4294967295 of group 1, but 1.1 has epoch 1" in text for text in cluster.alarms()
+        "chief.9 claims epoch 4294967295 of group chief, but chief.1 has epoch 1" in text
+        for text in cluster.alarms()
     )
     assert node.told == [1]
 

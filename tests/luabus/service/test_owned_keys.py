@@ -27,6 +27,15 @@ def owned(owns: Owns) -> set[int]:
     return {key for key in KEYS if owns(key)}
 
 
+def refused(one: luabus.Service) -> bool:
+    """Whether it says that it is not told which keys it owns."""
+    try:
+        one.owns(1)
+    except luabus.Refused:
+        return True
+    return False
+
+
 def by_rule(instance: int, *live: int) -> set[int]:
     return {key for key in KEYS if line_of(key, live)[0] == instance}
 
@@ -82,6 +91,48 @@ async def test_a_hook_that_fails_does_not_keep_the_next_change_from_being_told()
                 await until(lambda: len(calls) == 2)
 
 
+async def test_who_fails_while_the_next_change_comes_is_told_of_it_and_all_others_of_both() -> None:
+    async with Star() as star:
+        one, calls, others = service(star, 1), list[set[int]](), list[set[int]]()
+        both_there = asyncio.Event()
+
+        @one.on_keys_moved
+        async def fails(gained: Owns, lost: Owns) -> None:
+            calls.append(owned(lost))
+            if len(calls) == 2:
+                await both_there.wait()
+                raise ValueError("not today")
+
+        @one.on_keys_moved
+        def told(gained: Owns, lost: Owns) -> None:
+            others.append(owned(lost))
+
+        async with one, service(star, 2):
+            await until(lambda: len(calls) == 2)
+            async with service(star, 3):
+                await until(lambda: owned(one.owns) == by_rule(1, 1, 2, 3))
+                both_there.set()
+                await until(lambda: len(others) == 3)
+                assert calls == others
+                assert calls[1] | calls[2] == set(KEYS) - by_rule(1, 1, 2, 3)
+
+
+async def test_a_hook_that_stops_its_service_is_not_waited_for() -> None:
+    async with Star() as star:
+        one, went_on = service(star, 1), asyncio.Event()
+
+        @one.on_keys_moved
+        async def moved(gained: Owns, lost: Owns) -> None:
+            if owned(lost):
+                await one.stop()
+                went_on.set()
+
+        await one.start()
+        async with service(star, 2), asyncio.timeout(one.drain_timeout / 2):
+            await went_on.wait()
+        assert not owned(one.owns)
+
+
 async def test_another_preferred_router_counts_from_when_it_is_that() -> None:
     async with Star(2) as star, service(star, 1) as one, service(star, 2):
         await until(lambda: owned(one.owns) == by_rule(1, 1, 2))
@@ -99,12 +150,12 @@ async def test_of_very_many_members_none_is_told(monkeypatch: pytest.MonkeyPatch
     async with Star() as star, service(star, 1) as one:
         assert owned(one.owns) == set(KEYS)
         async with service(star, 2), service(star, 3) as three:
-            await until(lambda: not owned(one.owns))
-            assert not owned(three.owns)
+            await until(lambda: refused(one))
+            assert refused(three)
         await until(lambda: owned(one.owns) == set(KEYS))
 
 
 async def test_members_of_groups_that_are_reached_otherwise_are_not_told() -> None:
     async with Star() as star, service(star, 1, mode="random") as one:
-        assert not owned(one.owns)
+        assert refused(one)
         assert star.routers[0]._announcer._followers == {}
