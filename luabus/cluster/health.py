@@ -189,12 +189,10 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         text = _held(process, name)
     elif process.state == "failed":
         level = "bad" if process.essential else "warn"
-        why = process.reason if process.detail else (ending(process.exit) or "")
-        text = (
-            Message("health.has-failed-name-why", name=name, why=why)
-            if why
-            else Message("health.has-failed", name=name)
-        )
+        why = process.reason if process.detail else ending(process.exit)
+        text = Message("health.has-failed", name=name)
+        if why:
+            text = Message("health.has-failed-name-why", name=name, why=why)
     elif process.state == "backoff":
         text = Message(
             "health.is-restarting-for-the-time",
@@ -206,7 +204,7 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         text = Message(
             "health.has-ended-and-stays-down",
             name=name,
-            why=(ending(process.exit) or ""),
+            why=ending(process.exit) or "",
             policy=process.restart_policy,
         )
     elif process.stuck:
