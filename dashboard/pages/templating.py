@@ -46,7 +46,7 @@ def environment() -> Environment:
         "line_hint": log_lines.line_hint,
         "percent": formatting.percent,
         "ms": formatting.milliseconds,
-        "exit_text": health.exit_text,
+        "exit_text": pass_context(lambda context, ended: _in(health.ending(ended), context["language"])),
         "process_level": health.process_level,
         "verbs_of": verbs.offered,
         "verbs_of_all": verbs.offered_to_all,

@@ -82,7 +82,12 @@ def _allowed(kind: click.ParamType[Any]) -> str:
         return ""
     what = "whole numbers" if isinstance(kind, click.IntRange) else "numbers"
     bounds = (("from", kind.min), ("to", kind.max))
-    return " ".join(["allowed:", what, *(f"{word} {bound:g}" for word, bound in bounds if bound is not None)])
+    said = (
+        f"{word} {bound:{'' if isinstance(bound, int) else 'g'}}"
+        for word, bound in bounds
+        if bound is not None
+    )
+    return " ".join(["allowed:", what, *said])
 
 
 def _options(found: str, context: click.Context | None) -> str:

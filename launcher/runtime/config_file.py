@@ -86,7 +86,18 @@ def _how_to_make_one(path: Path) -> str:
         return f"is a link to {path.readlink()}, and there is no such file"
     folder = str(path.parent)
     where = "" if folder == "." else f" {shlex.quote(folder)}"
-    return f"there is no such file; `luabus-cluster init{where}` writes one, -c names another"
+    return (
+        f"there is no such file; `luabus-cluster init{where}` writes one, -c names another{_one_above(path)}"
+    )
+
+
+def _one_above(path: Path) -> str:
+    """Folders above are not searched for the file that is meant, but who stands in a folder of a cluster is told."""
+    with contextlib.suppress(OSError):  # the folder that one is in was removed
+        for parent in path.absolute().parent.parents:
+            if (file := parent / path.name).is_file():
+                return f", such as {os.path.relpath(file)}"
+    return ""
 
 
 def _wrong(path: Path, text: str) -> ConfigError:

@@ -116,9 +116,13 @@ def process_level(process: Process) -> Level:
     return finding.level if finding is not None else "ok"
 
 
-def exit_text(ended: Exit | None) -> str:
-    """How a process ended, in the launcher's words."""
-    return "" if ended is None else str(ended)
+def ending(ended: Exit | None) -> Message | None:
+    """How a process ended, if it did; why it could not be started is in the launcher's words."""
+    if ended is None or not str(ended):
+        return None
+    if ended.signal is not None:
+        return Message("exit.signal", signal=ended.signal)
+    return Message.verbatim(str(ended)) if ended.code is None else Message("exit.code", code=ended.code)
 
 
 def _sentence(snapshot: Snapshot, state: State, findings: list[Finding]) -> Message:
@@ -185,12 +189,10 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         text = _held(process, name)
     elif process.state == "failed":
         level = "bad" if process.essential else "warn"
-        why = process.reason if process.detail else exit_text(process.exit)
-        text = (
-            Message("health.has-failed-name-why", name=name, why=why)
-            if why
-            else Message("health.has-failed", name=name)
-        )
+        why = process.reason if process.detail else ending(process.exit)
+        text = Message("health.has-failed", name=name)
+        if why:
+            text = Message("health.has-failed-name-why", name=name, why=why)
     elif process.state == "backoff":
         text = Message(
             "health.is-restarting-for-the-time",
@@ -202,7 +204,7 @@ def _of_process(process: Process, snapshot: Snapshot | None) -> Finding | None:
         text = Message(
             "health.has-ended-and-stays-down",
             name=name,
-            why=exit_text(process.exit),
+            why=ending(process.exit) or "",
             policy=process.restart_policy,
         )
     elif process.stuck:

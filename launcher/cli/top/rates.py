@@ -125,7 +125,7 @@ def process_rows(look: Reading, rates: Rates) -> dict[str, tuple[str, ...]]:
             format_size(row["rss_bytes"]) if lives else "-",
             str(row["restarts"]),
             f"{rate:,.0f}" if row["service_id"] and lives else "-",
-            ended_how(plain(row["exit"]["text"])) if row["exit"] else "-",
+            plain(ended_how(row["exit"]["text"])) if row["exit"] else "-",
         )
     return found
 

@@ -122,7 +122,7 @@ def test_a_service_is_scaled_and_restarted_with_its_progress(page: Page, cluster
         dialog.get_by_role("button", name="Do it").click()
         expect(dialog).to_be_hidden()
 
-    scale("4", "25 % of the keys of mail move, to mail.4")
+    scale("4", "24 % of the keys of mail move, to mail.4")
     expect(page.locator("tr[data-key='mail.4']")).to_contain_text("running", timeout=15_000)
     scale("3", "mail.4 finishes what it works on and stops.")
     expect(page.locator("tr[data-key='mail.4']")).to_have_count(0, timeout=15_000)

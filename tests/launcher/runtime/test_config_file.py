@@ -46,6 +46,14 @@ def test_which_folder_stands_there(tmp_path: Path) -> None:
     assert place(tmp_path / "1") != first
 
 
+def test_who_stands_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cluster.toml").touch()
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    with pytest.raises(ConfigError, match=r"-c names another, such as \.\./\.\./cluster\.toml"):
+        read_text(Path("cluster.toml"))
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     def why(path: Path) -> str:
         with pytest.raises(ConfigError) as refused:

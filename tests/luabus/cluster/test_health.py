@@ -12,7 +12,7 @@ from luabus.cluster.control_client import NOT_LAUNCHED
 from luabus.cluster.health import (
     SLOW_READER_BYTES,
     assess,
-    exit_text,
+    ending,
     launcher_silent,
     ordinal,
     process_level,
@@ -409,7 +409,7 @@ def test_how_a_process_ended() -> None:
     ends = [
         Exit(code=1, text="exit code 1"), Exit(code=1), Exit(signal="SIGTERM"), Exit(text="no such file"), Exit(),
     ]  # fmt: skip
-    assert [exit_text(end) for end in (None, *ends)] == [
+    assert [str(ending(end) or "") for end in (None, *ends)] == [
         "", "exit code 1", "exit code 1", "SIGTERM", "no such file", "",
     ]  # fmt: skip
 
