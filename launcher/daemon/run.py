@@ -210,21 +210,17 @@ async def _keep_run_dir(supervisor: Supervisor, keeper: RunDirKeeper, own_stderr
         await asyncio.sleep(LOOK_EVERY_S)
         try:
             anew = keeper.look() + supervisor.keys.restore()
+            trouble = ""
+            if anew:
+                written = Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
+                supervisor.events.add("cluster", "", written)
         except (OSError, MemoryError, Held, RunDirError) as error:
             if str(error) != trouble:
                 trouble = str(error)
-                supervisor.events.add(
-                    "cluster", "", Message("run.files-cannot-be-kept", folder=str(run_dir.path), why=trouble)
-                )
+                kept_from = Message("run.files-cannot-be-kept", folder=str(run_dir.path), why=trouble)
+                supervisor.events.add("cluster", "", kept_from)
             if isinstance(error, Held):
                 continue  # what lies there now is another's
-            anew = []
-        else:
-            trouble = ""
-        if anew:
-            supervisor.events.add(
-                "cluster", "", Message("run.files-written-anew", folder=str(run_dir.path), names=anew)
-            )
         supervisor.logs.reopen()
         supervisor.logs.mark_clock()
         supervisor.events.reopen()
