@@ -392,7 +392,7 @@ def test_the_keyboard_goes_on_where_it_was_after_a_yes_and_after_a_refusal(
     undo = page.get_by_role("button", name="Undo")
     expect(undo).to_be_focused()
     undo.press("Enter")
-    expect(dialog).to_contain_text("its keys come home")
+    expect(dialog).to_contain_text("33 % of the keys of mail move, to mail.2")
     dialog.get_by_role("button", name="Do it").press("Enter")
     expect(dialog).to_be_hidden()
     expect(page.locator("#group-2")).not_to_contain_text("when all are there")
