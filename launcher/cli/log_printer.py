@@ -75,12 +75,16 @@ def shown_time(time: str, today: date, *, utc: bool = False) -> str:
     return clock if moment.date() == today else f"{moment.date()} {clock}"
 
 
+_MOST_SHOWN: Final = 500
+"""Characters of a line that is told as a reason; the log has all of it."""
+
+
 def tail_lines(style: Style, tail: Sequence[Mapping[str, Any]]) -> list[str]:
     """The end of a log as a reason, indented; lines without a time are the launcher's stderr."""
     today = date.today()
     shown = []
     for line in tail:
         time = style(shown_time(line["time"], today), "dim") + " " if line["time"] else ""
-        text = style.clean(line["line"])
+        text = style.clean(line["line"][:_MOST_SHOWN]) + "…" * (len(line["line"]) > _MOST_SHOWN)
         shown.append(f"    {time}{f'({text})' if line['stream'] == 'sys' else text}")
     return shown

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from launcher.cli.log_printer import LogPrinter
 from launcher.cli.terminal import Style
-from launcher.errors import NotRunning, UsageError, suggest
+from launcher.errors import ConfigError, NotRunning, UsageError, suggest
 from launcher.runtime.control_client import Control, find_run_dir
 from launcher.runtime.log_files import Line
 from launcher.runtime.log_reading import LogFilter, parse_pattern, parse_since
@@ -50,7 +50,7 @@ def show_logs(
     if follow:
         return asyncio.run(_follow(run_dir, names, lines, wanted, show))
     # The files say all there is to know: no need to bother the launcher.
-    show(read_tail(run_dir.log_dir, _resolve(run_dir, names), lines, wanted))
+    show(read_tail(run_dir.log_dir, _resolve(run_dir, names, config), lines, wanted))
     return 0
 
 
@@ -93,7 +93,8 @@ async def _follow(
     return 0
 
 
-def _resolve(run_dir: RunDir, names: Sequence[str]) -> list[str]:
+def _resolve(run_dir: RunDir, names: Sequence[str], config: Path) -> list[str]:
+    """The logs of these; of one that has printed nothing there is none."""
     known = log_names(run_dir.log_dir)
     if not known:
         raise NotRunning(f"there are no logs in {run_dir.log_dir}; `luabus-cluster up` starts the cluster")
@@ -102,11 +103,23 @@ def _resolve(run_dir: RunDir, names: Sequence[str]) -> list[str]:
     found = []
     for name in names:
         matching = [one for one in known if one == name or one.rpartition(".")[0] == name]
-        if not matching:
+        if not matching and name not in _planned(config):
             services = {one.rpartition(".")[0] or one for one in known}
             raise UsageError(f'there is no log of "{name}"; {suggest(name, {*known, *services})}')
         found += matching
     return found
+
+
+def _planned(config: Path) -> set[str]:
+    """The names in cluster.toml, of services and instances; none while it is wrong."""
+    from launcher.config.load import load  # slow to import, and only here of use
+    from launcher.plan.plan import make_plan
+
+    try:
+        specs = make_plan(load(config), config).specs
+    except ConfigError:
+        return set()
+    return {name for spec in specs for name in (spec.name, spec.service)}
 
 
 def _shower(form: str, utc: bool) -> Show:

@@ -30,6 +30,16 @@ def test_raw_and_a_number(steady: ClusterRun) -> None:
     assert len(steady.ok("logs", "-n", "2").out.splitlines()) == 2
 
 
+def test_of_one_that_has_printed_nothing_there_is_nothing_to_show(cluster: ClusterRun) -> None:
+    cluster.write({"web": {"command": ["sleep", "9"]}, "mute": {"command": ["sleep", "9"]}})
+    logs = cluster.file.parent / ".luabus" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "web.1.log").write_text("2026-01-31T12:00:00.000000Z out hello\n")
+    assert cluster.ok("logs", "--raw", "web", "mute").out == "hello\n"
+    assert cluster.ok("logs", "mute.1").out == ""
+    assert cluster("logs", "deaf").code == 2
+
+
 def test_unknown_names_and_no_logs(steady: ClusterRun, cluster: ClusterRun) -> None:
     done = steady("logs", "wbe")
     assert (done.code, 'there is no log of "wbe"; did you mean "web"?' in done.err) == (2, True)
