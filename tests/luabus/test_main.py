@@ -184,7 +184,7 @@ async def test_a_second_process_with_the_same_id_ends_the_first_which_says_why(t
         first = await cluster.mail(1)
         second = await cluster.mail(1)
         assert await first.code() == 1
-        assert "IdInUse: 2.1 " in first.text
+        assert "IdInUse: mail.1 " in first.text
         bus = await cluster.client()
         assert await bus.target("mail.1").request("pid") == second.pid
 

@@ -17,6 +17,7 @@ import pytest
 import luabus.admin
 from launcher.__main__ import run
 from launcher.cli.commands import bus as bus_verbs
+from launcher.cli.commands import call as call_verb
 from launcher.cli.commands import shared
 from launcher.cli.log_printer import tail_lines
 from launcher.cli.progress import Foreground, LogPrinter
@@ -136,7 +137,8 @@ def over_the_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     async def promote(bus: Any, *args: Any, **options: Any) -> Any:
         return {"changed": True, "epoch": 4}
 
-    monkeypatch.setattr(bus_verbs, "connected", fake)
+    for verbs in (bus_verbs, call_verb):
+        monkeypatch.setattr(verbs, "connected", fake)
     monkeypatch.setattr(luabus.admin, "routes", routes)
     monkeypatch.setattr(luabus.admin, "register", register)
     monkeypatch.setattr(luabus.admin, "promote", promote)

@@ -53,7 +53,13 @@ def test_a_disk_that_is_full_is_no_reason_to_stop(tmp_path: Path) -> None:
     assert log.after(0, 1)[0]["text"] == "still here"
 
 
-def test_a_file_that_was_moved_is_begun_anew_and_lost_events_are_told_as_one(tmp_path: Path) -> None:
+def read(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_file_that_was_moved_is_begun_anew_and_one_that_went_with_its_folder_goes_on(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir(mode=0o700)
     log = EventLog(RunDir(folder))
@@ -66,7 +72,19 @@ def test_a_file_that_was_moved_is_begun_anew_and_lost_events_are_told_as_one(tmp
     (tmp_path / "away").rename(folder)
     log.add("cluster", "", Message.verbatim("three"))
     log.close()
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert [event["text"] for event in events][-1] == "three"
+    assert [event["text"] for event in read(folder)] == ["two", "three"]
+
+
+def test_how_many_events_were_lost_is_an_event(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "events.jsonl").mkdir(parents=True)
+    folder.chmod(0o700)
+    log = EventLog(RunDir(folder))
+    log.add("cluster", "", Message.verbatim("one"))
+    (folder / "events.jsonl").rmdir()
+    log.add("cluster", "", Message.verbatim("two"))
+    log.close()
+    events = read(folder)
     assert "1 events before this one are lost" in events[0]["text"]
+    assert events[-1]["text"] == "two"
     assert {"time", "at", "kind", "name", "message", "text", "by", "from", "id"} <= set(events[0])
