@@ -80,7 +80,8 @@ async def test_a_row_that_somebody_keeps_locked(
             await store.compare_and_set(5, FIRST, NEXT)
         assert time.monotonic() - began < 1.0
         waiting = asyncio.create_task(patient.compare_and_set(5, FIRST, NEXT))
-    assert await waiting
+    # What was given up may have been carried out all the same, as its error says: then this one comes too late.
+    await waiting
     assert await store.read(5) == NEXT
 
 
