@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.cli.log_printer import shown_time
+from launcher.cli.logs import until_it_ends
 from launcher.cli.terminal import Style
 from launcher.errors import NotRunning
 from launcher.runtime.control_client import Control, find_run_dir
 from launcher.runtime.log_files import numbered
 from launcher.runtime.log_reading import parse_since
 from launcher.runtime.run_dir import RunDir
-from launcher.runtime.stdio import OutputLost, reader_watched
+from launcher.runtime.stdio import OutputLost
 from luabus.visible import visible, visible_json
 
 Event = Mapping[str, Any]
@@ -100,18 +101,7 @@ async def _follow(run_dir: RunDir, since: str, lines: int | None, show: Show) ->
         last = first[-1]["id"] if first else 0
         for batch in early:
             take([event for event in batch if event["id"] > last])
-        ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
-        try:
-            with reader_watched(unread.set):
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
-        if unread.is_set():
-            return 0
-        await control.gone()
-    sys.stderr.write("luabus-cluster: the cluster has stopped\n")
-    return 0
+        return await until_it_ends(control, unread)
 
 
 def _shower(*, as_json: bool, utc: bool) -> Show:

@@ -6,6 +6,7 @@ import errno
 import sys
 from typing import Any, TextIO
 
+from launcher.cli.answers import answer_of
 from launcher.cli.log_printer import Output
 from launcher.cli.screen import Screen
 from launcher.cli.terminal import Style
@@ -63,7 +64,7 @@ class JsonLines:
 
     def refused(self, error: LauncherError) -> None:
         """Answers as every verb with `--json` does, and says it on stderr."""
-        self._write([{"error": {"type": type(error).__name__, "message": str(error)}}])
+        self._write([answer_of(error)])
         sys.stderr.write(f"{Style.of(sys.stderr)('luabus-cluster', 'bold')}: {told(error)}\n")
 
     async def _follow(self, supervisor: Supervisor) -> None:

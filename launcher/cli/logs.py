@@ -79,16 +79,22 @@ async def _follow(
         begun = True
         for batch in early:
             take(batch)
-        ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
-        try:
-            with reader_watched(unread.set):
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
-        if unread.is_set():
-            return 0
-        await control.gone()
+        return await until_it_ends(control, unread)
+
+
+async def until_it_ends(control: Control, unread: asyncio.Event) -> int:
+    """Goes on until the cluster has stopped, which is said, or nobody reads any more (`unread`); the exit code. Raises as
+    `Control.gone` when the launcher was killed."""
+    ends = [asyncio.ensure_future(control.closed()), asyncio.ensure_future(unread.wait())]
+    try:
+        with reader_watched(unread.set):
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+    if unread.is_set():
+        return 0
+    await control.gone()
     sys.stderr.write("luabus-cluster: the cluster has stopped\n")
     return 0
 

@@ -16,5 +16,6 @@ def test_a_refusal_is_an_answer_and_a_sentence(capsys: pytest.CaptureFixture[str
     reporter = JsonLines(out)
     reporter.refused(PortInUse("7070 is taken"))
     reporter.close()
-    assert json.loads(out.getvalue()) == {"error": {"type": "PortInUse", "message": "7070 is taken"}}
+    error = {"type": "PortInUse", "code": None, "message": "7070 is taken"}
+    assert json.loads(out.getvalue()) == {"ok": False, "text": "7070 is taken", "error": error}
     assert capsys.readouterr().err == "luabus-cluster: 7070 is taken\n"
